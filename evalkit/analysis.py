@@ -1,0 +1,179 @@
+"""From scores to what they say: a mean with its interval for each cell, and for each level of each parameter."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from evalkit.design import Cell
+from evalkit.metrics import METRICS, Metric
+from evalkit.parameters import canonical
+from evalkit.scores import Scores, level_text, parameter_columns
+from evalkit.stats.intervals import Interval, t_interval
+
+VERSION = 1
+CONFIDENCE = 0.95
+
+_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class CellMean(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric in a cell: mean over prompts with standard error and 95 % interval; NaN (null in the file) where undefined."""
+
+    cell_index: int
+    metric: str
+    mean: float
+    se: float
+    ci_low: float
+    ci_high: float
+    n_prompts: int
+    n_eligible: int
+
+
+class LevelMean(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric at one level of a parameter: each prompt's mean over the cells with that level, then as in a cell."""
+
+    parameter: str
+    level: Any
+    metric: str
+    mean: float
+    se: float
+    ci_low: float
+    ci_high: float
+    n_prompts: int
+    n_cells: int
+
+
+class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader of the numbers must know of a metric."""
+
+    name: str
+    better: Literal["higher", "lower"] | None
+    definition: str
+    confounded: bool
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the numbers rest on."""
+
+    cells: int
+    prompts: int
+    replicates: int
+    planned: int
+    completions: int
+    failures: dict[str, int]
+    missing: int
+    outside: int
+    k: int
+    groups_left_out: int
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``analysis.json`` holds."""
+
+    v: int = VERSION
+    name: str
+    digest: str
+    tokenizer: str
+    confidence: float
+    counts: Counts
+    parameters: dict[str, list[Any]]
+    cells: list[dict[str, Any]]
+    metrics: list[MetricInfo]
+    by_cell: list[CellMean]
+    by_level: list[LevelMean]
+
+
+def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
+    """Intervals over prompts for every cell and every level."""
+    plan = scores.plan
+    experiment = plan.experiment
+    cells_at = [
+        (parameter, level, [index for index, cell in enumerate(plan.cells) if _has(cell, parameter, level)])
+        for parameter, levels in experiment.parameters.items()
+        for level in levels
+    ]
+    by_cell: list[CellMean] = []
+    by_level: list[LevelMean] = []
+    for metric in metrics:
+        score = scores.by_metric[metric.name]
+        for index in range(len(plan.cells)):
+            numbers = _numbers(t_interval(score.value[index], CONFIDENCE))
+            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
+        for parameter, level, here in cells_at:
+            if not here:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
+                by_prompt = np.nanmean(score.value[here], axis=0)
+            numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
+            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    counts = Counts(
+        cells=len(plan.cells),
+        prompts=len(experiment.prompts),
+        replicates=experiment.replicates,
+        planned=len(plan),
+        completions=scores.completions,
+        failures=dict(scores.failures),
+        missing=scores.missing,
+        outside=scores.outside,
+        k=scores.k,
+        groups_left_out=scores.groups_left_out,
+    )
+    return Analysis(
+        name=experiment.name,
+        digest=experiment.digest(),
+        tokenizer=scores.tokenizer,
+        confidence=CONFIDENCE,
+        counts=counts,
+        parameters={name: list(levels) for name, levels in experiment.parameters.items()},
+        cells=[dict(cell) for cell in plan.cells],
+        metrics=[MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded) for one in metrics],
+        by_cell=by_cell,
+        by_level=by_level,
+    )
+
+
+def _has(cell: Cell, parameter: str, level: Any) -> bool:
+    """Whether the cell has that level, numbers by value: True and 1 are two levels, 0 and 0.0 are one."""
+    return repr(canonical(cell[parameter])) == repr(canonical(level))  # void is None, which no level is
+
+
+def _numbers(interval: Interval) -> dict[str, Any]:
+    return {"mean": interval.mean, "se": interval.se, "ci_low": interval.low, "ci_high": interval.high, "n_prompts": interval.n}
+
+
+def encode(analysis: Analysis) -> bytes:
+    """The text of ``analysis.json``, NaN as null."""
+    return msgspec.json.format(msgspec.json.encode(analysis), indent=1)
+
+
+def summary_csv(analysis: Analysis) -> str:
+    """The text of ``summary.csv``: a row for each cell and metric; an empty field where a number is undefined."""
+    numbers = ("mean", "se", "ci_low", "ci_high")
+    columns = parameter_columns(analysis.parameters).values()
+    lines = [["cell_index", *map(guarded, columns), "metric", *numbers, "n_prompts", "n_eligible"]]
+    for row in analysis.by_cell:
+        levels = [guarded(level_text(level) or "") for level in analysis.cells[row.cell_index].values()]
+        values = ["" if math.isnan(number) else repr(number) for number in (getattr(row, name) for name in numbers)]
+        lines.append([str(row.cell_index), *levels, row.metric, *values, str(row.n_prompts), str(row.n_eligible)])
+    return "".join(",".join(map(_field, line)) + "\n" for line in lines)
+
+
+def guarded(text: str) -> str:
+    """`text` so that no spreadsheet takes it for a formula; numbers stay as they are."""
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text if text.startswith(_BEGIN_FORMULAS) else text
+    return text
+
+
+def _field(text: str) -> str:
+    """A field as RFC 4180 has it; Python 3.11's csv leaves a bare carriage return unquoted, where readers then end the row."""
+    return '"' + text.replace('"', '""') + '"' if any(char in text for char in '",\r\n') else text

@@ -1,0 +1,505 @@
+"""The experiment file: what to ask, of whom, with which settings. All validation of it happens here, before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from math import prod
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from evalkit import parameters as known
+from evalkit import prompts as prompt_sets
+from evalkit.errors import ExperimentError, PromptError
+from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told
+from evalkit.parameters import DEFAULT
+from evalkit.prompts import Prompt
+from evalkit.strict_yaml import named, parse, read_text
+
+LOCAL = "local"
+"""The base URL that stands for the embedded model."""
+PER_REPLICATE = "per_replicate"
+"""The value of ``request.seed`` that sends ``seed + replicate``."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY_PREFIX = re.compile(r"(?:sk|pk|rk|hf|gsk|xai|tok|ghp)[_-][A-Za-z0-9_-]{16,}")
+_MOST_COMBINATIONS = 100_000
+
+
+class _Strict(BaseModel):
+    # Pydantic's own text of an error would show the value, and that may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def _whole(value: object) -> object:
+    """A whole number by its value: 8.0 is 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Endpoint(_Strict):
+    """Where the requests go.
+
+    Attributes:
+        base_url: ``local`` for the embedded model, or a URL up to and without ``/chat/completions``; ``${NAME}`` and
+            ``${NAME:-default}`` are filled in from the environment.
+        model: the model's name, as the endpoint lists it.
+        api_key_env: name of the environment variable that holds the key; left out: no key is sent.
+        concurrency: requests in flight at once.
+        stream: fetch answers as event streams, which tells the time to the first token.
+        timeout_s: the longest a whole call may take.
+        max_tokens_field: the field that carries `max_tokens`; some models want ``max_completion_tokens``.
+        replicates_per_call: ask for so many replicates in one call, by ``n``.
+        headers: sent with every call; ``${NAME}`` is filled in from the environment at the last moment, and stored as written.
+        extra_body: further fields of every request, sent as they are.
+        strip: regular expressions whose matches are taken off a text before it is scored; the record keeps the whole text.
+        verify: file of the certificates to trust instead of the system's.
+        organization, project: OpenAI's headers of these names.
+    """
+
+    base_url: str
+    model: Annotated[str, StringConstraints(min_length=1)]
+    api_key_env: str | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)] = 16
+    stream: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 600.0
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    replicates_per_call: Annotated[int, Field(ge=1, le=128), BeforeValidator(_whole)] = 1
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    extra_body: Mapping[str, Any] = Field(default_factory=dict)
+    strip: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    verify: str | None = None
+    organization: str | None = None
+    project: str | None = None
+
+    @field_validator("headers", mode="after")
+    @classmethod
+    def _headers_without_secrets(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        faults: list[tuple[Path, str]] = []
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                faults.append(((name,), "this is no name of a header; expected letters, digits and '-'"))
+            elif name.lower() in ("host", "content-length", "content-type", "connection", "transfer-encoding"):
+                faults.append(((name,), "evalkit sets this header itself; leave it out"))
+            elif any(part in name.lower() for part in ("auth", "key", "token", "secret", "cookie")) and "${" not in text:
+                faults.append(((name,), "not shown here, for it may be a secret; keep it out of the file: export it and write ${NAME}"))
+            elif not text.isascii() or not text.isprintable():
+                faults.append(((name,), "holds characters that no header can carry"))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("strip", mode="after")
+    @classmethod
+    def _regular(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        import regex
+
+        faults: list[tuple[Path, str]] = []
+        for index, pattern in enumerate(value):
+            try:
+                regex.compile(pattern)
+            except regex.error as fault:
+                faults.append(((index,), f"found {shown(pattern)}; not a regular expression: {fault}"))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("extra_body", mode="after")
+    @classmethod
+    def _extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        faults: list[tuple[Path, str]] = []
+        for name, given in value.items():
+            fault = known.REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
+            fault = fault or (known.fault_of_value("", given) if given is not None else None)
+            if fault:
+                faults.append(((name,), fault))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("base_url", "model", mode="before")
+    @classmethod
+    def _from_environment(cls, value: object) -> object:
+        return expand(value) if isinstance(value, str) else value
+
+    @field_validator("base_url", mode="after")
+    @classmethod
+    def _usable_url(cls, value: str) -> str:
+        if value == LOCAL:
+            return value
+        # Never shows the value: a URL can hold a password or a key.
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("this is not a URL; expected 'local' or one like https://host/v1") from None
+        if "${" in value:
+            raise ValueError("the URL holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
+        if "@" in parts.netloc:
+            raise ValueError("the URL holds a user name or password; put the key into an environment variable and name it in api_key_env")
+        if parts.scheme not in ("http", "https") or not host or " " in value or not value.isprintable():
+            raise ValueError("this is not an http URL; expected 'local' or one like https://host/v1")
+        if parts.query or parts.fragment:
+            raise ValueError("the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1")
+        path = parts.path.rstrip("/")
+        if path.endswith("/chat/completions"):
+            raise ValueError("the URL ends in /chat/completions; leave that part out, evalkit adds it")
+        return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _filled_in(cls, value: str) -> str:
+        if "${" in value:
+            raise ValueError("the name holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
+        if not value.isprintable() or value != value.strip():
+            raise ValueError(f"found {shown(value)}; expected a name without spaces around it, line breaks and control characters")
+        return value
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _a_name(cls, value: object) -> object:
+        # Never shows the value: what stands here by mistake is the key itself.
+        if value is not None and (not isinstance(value, str) or not _VARIABLE_NAME.fullmatch(value) or _looks_like_key(value)):
+            raise ValueError(
+                "this is not the name of an environment variable, and not shown here, for it may be the key itself; "
+                "keep keys out of files: export the key as, say, PARADIGM_API_KEY and write api_key_env: PARADIGM_API_KEY"
+            )
+        return value
+
+
+def _looks_like_key(name: str) -> bool:
+    if name in os.environ:
+        return False
+    if _KEY_PREFIX.fullmatch(name):
+        return True
+    return any(len(part) >= 12 and sum(map(str.isdigit, part)) >= 3 for part in name.split("_"))
+
+
+class Experiment(_Strict):
+    """A sweep: every cell of `parameters` is asked every prompt, `replicates` times.
+
+    Attributes:
+        name: names the results folder.
+        endpoint: where the requests go.
+        prompts: the conversations, at least one.
+        parameters: for each swept parameter its levels, in order; ``default`` leaves the parameter out of the request.
+        request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
+        replicates: answers for each prompt in each cell.
+        seed: orders the run, and is the root of all randomness of the analysis.
+
+    Raises:
+        pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
+    """
+
+    name: str
+    endpoint: Endpoint
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
+    parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
+    request: Mapping[str, Any] = Field(default_factory=dict)
+    replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_whole)] = 0
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value) or len(value) > 100:
+            raise ValueError(f"found {shown(value)}; expected letters, digits, '.', '_' and '-', the first a letter or digit, 100 at most")
+        return value
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _a_table(cls, value: object) -> object:
+        # Shows no text: it may be a key.
+        if isinstance(value, str):
+            raise ValueError("found a text; expected a mapping with base_url and model")
+        return value
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _levels(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        faults: list[tuple[Path, str]] = []
+        levels: dict[str, tuple[Any, ...]] = {}
+        for name, given in value.items():
+            if fault := known.fault_of_name(name, "parameters"):
+                faults.append(((name,), fault))
+                continue
+            bare = not isinstance(given, list | tuple)
+            many = [given] if bare else list(given)
+            if not many:
+                faults.append(((name,), "the list of levels is empty; expected at least one level"))
+            seen: set[str] = set()
+            for index, level in enumerate(many):
+                where: Path = (name,) if bare else (name, index)
+                if fault := known.fault_of_level(name, level):
+                    faults.append((where, fault))
+                    continue
+                same = json.dumps(known.canonical(level), sort_keys=True)
+                if same in seen:
+                    faults.append((where, f"the level {shown(level)} stands twice; keep one"))
+                seen.add(same)
+            levels[name] = tuple(known.settled(name, level) for level in many) if not faults else ()
+        combinations = prod(max(1, len(given) if isinstance(given, list | tuple) else 1) for given in value.values())
+        if combinations > _MOST_COMBINATIONS:
+            number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
+            faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
+        if faults:
+            raise Faults(faults)
+        return levels
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _fixed(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        faults: list[tuple[Path, str]] = []
+        for name, given in value.items():
+            fault = known.fault_of_name(name, "request")
+            if fault is None and not (name == "seed" and given == PER_REPLICATE):
+                fault = known.fault_of_fixed(name, given)
+                if fault and name == "seed" and "expected" in fault:
+                    fault += f", or {PER_REPLICATE}"
+            if fault:
+                faults.append(((name,), fault))
+        if faults:
+            raise Faults(faults)
+        return {name: known.settled(name, given) for name, given in value.items()}
+
+    @model_validator(mode="after")
+    def _each_in_one_place(self) -> Experiment:
+        faults = _standing_twice(self.parameters, self.request)
+        ids = [prompt.id for prompt in self.prompts]
+        if len(set(ids)) < len(ids):
+            faults.append((("prompts",), "two prompts have the same id; ids must differ"))
+        for name in self.endpoint.extra_body:
+            if name in self.parameters or name in self.request:
+                faults.append((("endpoint", "extra_body", name), "stands under 'parameters' or 'request' too; keep one of them"))
+        if self.endpoint.replicates_per_call > 1 and self.request.get("seed") == PER_REPLICATE:
+            faults.append((("endpoint", "replicates_per_call"), f"one call has one seed; take out request.seed: {PER_REPLICATE}, or this"))
+        for index, prompt in enumerate(self.prompts):
+            own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
+            faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
+        models = self.parameters.get("model", ())
+        if DEFAULT in models and self.endpoint.model in models:
+            faults.append(
+                (("parameters", "model"), f"default stands for endpoint.model, {shown(self.endpoint.model)}, which is a level too; keep one")
+            )
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def warnings(self) -> list[str]:
+        """What is legal and probably not meant, a sentence each."""
+        out = [
+            f"{section}.{name} is not one of OpenAI's parameters; it is sent as it stands, and a server may ignore or refuse it"
+            for section, names in (("parameters", self.parameters), ("request", self.request))
+            for name in names
+            if name not in known.OF_OPENAI
+        ]
+        temperatures = self.parameters.get("temperature", (self.request.get("temperature"),))
+        if any(isinstance(level, int | float) and level == 0 for level in temperatures):
+            void = [name for name in known.VOID_AT_TEMPERATURE_0 if name in self.request]
+            out += [f"request.{name} has no effect at temperature 0, and is left out of the requests there" for name in void]
+        fixed = any(isinstance(level, int) for level in (*self.parameters.get("seed", ()), self.request.get("seed")))
+        if fixed and self.replicates > 1:
+            out.append(
+                f"a fixed seed with {self.replicates} replicates: a server that honours it gives the same answer {self.replicates} times; "
+                f"write seed: {PER_REPLICATE} under 'request'"
+            )
+        return out
+
+    def resolved(self) -> dict[str, Any]:
+        """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
+        out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
+        return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
+
+    def digest(self) -> str:
+        """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
+        data = self.resolved()
+        data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
+        text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
+
+
+def expand(text: str) -> str:
+    """`text` with ``${NAME}`` and ``${NAME:-default}`` filled in from the environment; raises ValueError where a name is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name, dash, default = match[1].partition(":-")
+        if not _VARIABLE_NAME.fullmatch(name):
+            raise ValueError("a ${...} holds no variable's name; expected ${NAME} or ${NAME:-default}")
+        found = os.environ.get(name, "")
+        if found or dash:
+            return found or default
+        raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}")
+
+    return _REFERENCE.sub(value, text)
+
+
+_FIELDS: dict[str, list[str]] = {"": list(Experiment.model_fields), "endpoint": list(Endpoint.model_fields)}
+
+
+def _misplaced(path: Path) -> str | None:
+    """Why a key that is unknown where it stands was likely written there."""
+    name = str(path[-1])
+    if known.is_secret(name):
+        return known.NO_KEY_HERE
+    if len(path) == 1 and name in Endpoint.model_fields:
+        return "unknown key here; it belongs under 'endpoint'"
+    if len(path) == 2 and name in Experiment.model_fields:
+        return "unknown key here; it belongs at the top level"
+    if name in known.REFUSED:
+        return known.REFUSED[name]
+    if name in known.KNOWN:
+        return "unknown key here; it belongs under 'parameters' (swept) or 'request' (fixed)"
+    return None
+
+
+def load(path: FilePath | str, settings: Iterable[str] = ()) -> Experiment:
+    """The experiment in a YAML file.
+
+    Args:
+        settings: changes to it, each ``a.dotted.path=value`` with the value in YAML.
+
+    Raises:
+        ExperimentError: with every fault of the file, a line each.
+        PromptError: where only the prompt set is at fault.
+    """
+    path = FilePath(path)
+    document = parse(read_text(path), named(path))
+    data: Any = document.data
+    marks: Marks = document.marks
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else "a text" if isinstance(data, str) else shown(data)
+        raise ExperimentError(f"{named(path)}: found {found}; expected a mapping with name, endpoint, prompts and parameters")
+    for setting in settings:
+        data, marks = _changed(data, marks, setting)
+    return check(data, named(path), marks, path.parent)
+
+
+def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None, folder: FilePath | None = None) -> Experiment:
+    """The experiment in plain `data`; a prompt file is looked for in `folder`. Raises as `load` does."""
+    marks, data = marks or {}, dict(data)
+    lines: list[str] = []
+    prompts_fault: PromptError | None = None
+    if "prompts" in data:
+        try:
+            data["prompts"] = _prompts(data["prompts"], source, marks, folder or FilePath())
+        except PromptError as fault:
+            prompts_fault = fault
+            data["prompts"] = (Prompt.model_validate({"id": "placeholder", "user": "placeholder"}),)
+    experiment: Experiment | None = None
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        found = from_pydantic(error, _FIELDS, _misplaced)
+        swept, fixed = data.get("parameters"), data.get("request")
+        if isinstance(swept, Mapping) and isinstance(fixed, Mapping):
+            # Pydantic looks at the whole only where every part is sound.
+            found += [fault for fault in _standing_twice(swept, fixed) if fault not in found]
+        lines.append(told(found, source, marks))
+    if prompts_fault is not None and not lines:
+        raise prompts_fault
+    if prompts_fault is not None:
+        lines.append(str(prompts_fault))
+    if lines or experiment is None:
+        raise ExperimentError("\n".join(lines))
+    return experiment
+
+
+def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> tuple[Prompt, ...]:
+    if isinstance(written, str) and written.strip():
+        try:
+            return prompt_sets.load(folder / written)
+        except PromptError as fault:
+            raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None
+    if isinstance(written, list):
+        return prompt_sets.check(written, source, marks, ("prompts",))
+    raise PromptError(told([(("prompts",), f"found {shown(written)}; expected a file's path or a list of prompts")], source, marks))
+
+
+def _changed(data: dict[str, Any], marks: Marks, setting: str) -> tuple[dict[str, Any], Marks]:
+    dotted, equals, text = setting.partition("=")
+    path: Path = tuple(dotted.strip().split("."))
+    if not equals or not all(path):
+        # Shows no more than a path: the rest may be a key.
+        said = f" {dotted.strip()}" if _SETTING.fullmatch(dotted.strip()) else ""
+        raise ExperimentError(f"--set{said}: expected a.dotted.path=value, like parameters.temperature=[0,1]")
+    source = f"--set {spelled(path)}"
+    value = parse(text, source).data
+    root: dict[str, Any] = dict(data)
+    table = root
+    for step in path[:-1]:
+        below = table.get(str(step))
+        if below is not None and not isinstance(below, dict):
+            kind = "a text" if isinstance(below, str) else shown(below)
+            raise ExperimentError(f"{source}: '{step}' is {kind}, which has nothing below it; set {step} as a whole")
+        table[str(step)] = table = dict(below or {})
+    table[str(path[-1])] = value
+    kept = {where: line for where, line in marks.items() if where[: len(path)] != path}
+    return root, kept | {path: "given by --set"}
+
+
+_SETTING = re.compile(r"[a-z_]+(?:\.[a-z_]+)*\.?")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the experiment file, for editors."""
+    schema = Experiment.model_json_schema()
+    properties = schema["properties"]
+    inline = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Prompt"}, "description": "the prompts themselves"}
+    path = {"type": "string", "minLength": 1, "description": "path of a prompt set, from this file"}
+    properties["prompts"] = {"anyOf": [path, inline]}
+    properties["name"] |= {"pattern": f"^{_NAME.pattern}$", "maxLength": 100}
+    endpoint = schema["$defs"]["Endpoint"]["properties"]
+    endpoint["api_key_env"] = {"type": ["string", "null"], "pattern": f"^{_VARIABLE_NAME.pattern}$", "default": None}
+    schema["$defs"]["Prompt"]["anyOf"] = [{"required": ["messages"]}, {"required": ["user"]}]
+    levels = {name: _schema_of_levels(name) for name in known.KNOWN}
+    no_default = {"not": {"const": DEFAULT}}
+    fixed: dict[str, Any] = {name: {"allOf": [known.json_schema(name), no_default]} for name in known.KNOWN}
+    fixed["seed"] = {"anyOf": [known.json_schema("seed"), {"const": PER_REPLICATE}]}
+    levels |= {name: {"not": {}, "description": why} for name, why in known.never("parameters").items()}
+    fixed |= {name: {"not": {}, "description": why} for name, why in known.never("request").items()}
+    properties["parameters"] = {
+        "type": "object",
+        "properties": levels,
+        "additionalProperties": _schema_of_levels(""),
+        "description": "levels of each swept parameter",
+    }
+    properties["request"] = {
+        "type": "object",
+        "properties": fixed,
+        "additionalProperties": {"allOf": [known.json_schema(""), no_default]},
+        "description": "sent with every call, not swept",
+    }
+    _drop_titles(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "evalkit experiment", **schema}
+
+
+def _schema_of_levels(name: str) -> dict[str, Any]:
+    """A list of levels, or one that is no list itself."""
+    level = {"anyOf": [known.json_schema(name), {"const": DEFAULT}]}
+    return {"anyOf": [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]}
+
+
+def _drop_titles(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for value in schema.values():
+            _drop_titles(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _drop_titles(value)

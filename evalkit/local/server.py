@@ -1,0 +1,221 @@
+"""The local model behind HTTP on this machine: an OpenAI-compatible endpoint under ``/v1`` and ``/api/v2``."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, Router
+
+from evalkit.local import embeddings
+from evalkit.local.api import MODEL_NAME, AnyAnswer, Api
+from evalkit.local.corpus import sections
+from evalkit.local.errors import ApiError
+from evalkit.local.faults import Trouble, strike
+from evalkit.local.model import Model
+from evalkit.local.quirks import Twisted
+from evalkit.local.rehearsal import Rehearsal
+from evalkit.local.validation import Chat
+
+PREFIXES = ("/v1", "/api/v2")
+LARGEST_BODY = 4 * 2**20
+"""Bytes of a request body that are read at the most."""
+
+_TOKENS_A_TURN = 32
+_TEXTS_A_TURN = 2
+
+Item = TypeVar("Item")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) -> Starlette:
+    """The ASGI application; with a `key`, every request must bear it; with a `rehearsal`, answers meet its faults and quirks."""
+    trouble = Trouble(rehearsal or Rehearsal())
+
+    def guarded(handler: Handler) -> Handler:
+        async def guard(request: Request) -> Response:
+            if key is not None and not _bears(request, key):
+                raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+            return await handler(request)
+
+        return guard
+
+    def troubled(route: str, handler: Callable[[Request, Twisted], Awaitable[Response]]) -> Handler:
+        async def troubled(request: Request) -> Response:
+            content = await _read(request)
+            number = trouble.next()
+
+            async def answer() -> Response:
+                try:
+                    return await handler(request, trouble.twist(_decode(content), route, number))
+                except ApiError as error:
+                    return JSONResponse(error.body, error.status)
+
+            fault = trouble.draw(number)
+            return await (strike(fault, answer) if fault else answer())
+
+        return troubled
+
+    async def list_models(_: Request) -> Response:
+        return JSONResponse(api.models())
+
+    async def show_model(request: Request) -> Response:
+        return JSONResponse(api.model(request.path_params["name"]))
+
+    async def complete(request: Request, twisted: Twisted) -> Response:
+        chat = api.chat(twisted.asked())
+        answers = api.answers(chat)
+        if chat.stream:
+            return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
+        texts = ["".join([piece async for piece in _taking_turns(iter(answer), _TOKENS_A_TURN)]) for answer in answers]
+        return JSONResponse(twisted.told(api.completion(chat, answers, texts)))
+
+    async def embed(_: Request, twisted: Twisted) -> Response:
+        wanted = api.embeddings(twisted.asked())
+        vectors = [vector async for vector in _taking_turns(api.vectors(wanted), _TEXTS_A_TURN)]
+        return JSONResponse(twisted.told(embeddings.body(wanted, vectors)))
+
+    async def tell(_: Request) -> Response:
+        return JSONResponse(trouble.told())
+
+    counts = [Route("/faults", guarded(tell), methods=["GET"])] if rehearsal else []
+    routes = [
+        Route("/chat/completions", guarded(troubled("chat", complete)), methods=["POST"]),
+        Route("/embeddings", guarded(troubled("embeddings", embed)), methods=["POST"]),
+        Route("/models", guarded(list_models), methods=["GET"]),
+        Route("/models/{name:path}", guarded(show_model), methods=["GET"]),
+        *counts,
+    ]
+    # A slash too many makes an unknown URL, as at OpenAI; a redirect would turn a POST's error into a riddle.
+    inner = Router(routes, redirect_slashes=False)
+    whole = Starlette(
+        routes=[*(Mount(prefix, app=inner) for prefix in PREFIXES), *counts],
+        exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _fault},
+    )
+    whole.router.redirect_slashes = False
+    return whole
+
+
+async def _taking_turns(items: Iterator[Item], turn: int) -> AsyncIterator[Item]:
+    """The items of an iterator that computes, giving way to other requests after every `turn` of them."""
+    for count, item in enumerate(items, 1):
+        yield item
+        if count % turn == 0:
+            await asyncio.sleep(0)
+
+
+async def _events(api: Api, chat: Chat, answers: Sequence[AnyAnswer], request: Request, twisted: Twisted) -> AsyncIterator[bytes]:
+    for chunk in api.chunks(chat, answers):
+        if chunk is not None:
+            yield b"data: " + json.dumps(twisted.told(chunk), ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+        await asyncio.sleep(0)
+        if await request.is_disconnected():
+            return
+    if not twisted.has("no_done"):
+        yield b"data: [DONE]\n\n"
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise ApiError(413, f"The request body is larger than {LARGEST_BODY} bytes.", code="request_too_large")
+    except ClientDisconnect:
+        raise ApiError(400, "The request ended before its body did.") from None
+    return bytes(body)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "We could not parse the JSON body of your request.", code="invalid_json") from None
+
+
+def _bears(request: Request, key: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
+
+
+_KNOWN = "Known: POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models (also under /api/v2)."
+
+
+async def _api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 (it is registered for nothing else)
+    return JSONResponse(error.body, error.status)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (as above)
+    what = "Unknown request URL" if error.status_code == 404 else error.detail
+    message = f"{what}: {request.method} {request.url.path[:200]}. {_KNOWN}"
+    return JSONResponse(ApiError(error.status_code, message).body, error.status_code, headers=error.headers)
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    return JSONResponse(ApiError(500, "The server had an error while processing your request.").body, 500)
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    key: str | None = None,
+    names: Sequence[str] = (),
+    rehearsal: Rehearsal | None = None,
+    announce: Callable[[str], None] = print,
+    until_input_ends: bool = False,
+) -> None:
+    """Train the model and serve it until interrupted.
+
+    Args:
+        port: 0 takes a free one.
+        key: the bearer key that requests must carry, or None for none.
+        names: further names the model answers to.
+        rehearsal: faults and quirks to put on.
+        announce: called with the base URL once connections are taken.
+        until_input_ends: end at once when standard input ends, however the process that holds its other end does.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    if until_input_ends:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    api = Api(Model(sections()), (MODEL_NAME, *names))
+    config = uvicorn.Config(app(api, key, rehearsal), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    if rehearsal:
+        logging.getLogger("uvicorn.error").addFilter(_not_of_unfinished_responses)
+    listener.listen(config.backlog)
+    name = f"[{host}]" if family == socket.AF_INET6 else host
+    announce(f"http://{name}:{listener.getsockname()[1]}{PREFIXES[0]}")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _not_of_unfinished_responses(record: logging.LogRecord) -> bool:
+    """What uvicorn says of a response that breaks off, which here is as it should be."""
+    return "without completing response" not in record.getMessage()
+
+
+def _end_with_input() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)

@@ -1,0 +1,45 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("evalkit", deadline=None)  # the machines are noisy; no test is about time
+settings.load_profile("evalkit")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background, which children would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ROOT = Path(__file__).resolve().parent.parent
+COVER = ("PARADIGM_API_KEY", "PARADIGM_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "COLUMNS")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a developer has exported must not decide a test."""
+    for name in COVER:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def evalkit(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line as a user does, in an empty folder; returns the finished process with its output as text."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None, **more: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error", "-m", "evalkit", *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=120, check=False, **more)
+
+    return run
+
+
+def environment(more: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child: as clean as the tests' own."""
+    return {name: value for name, value in os.environ.items() if name not in COVER} | (more or {})

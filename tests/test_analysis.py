@@ -1,0 +1,263 @@
+"""From scores to what they say, counted by hand, and the files that hold it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.analysis import Analysis, CellMean, LevelMean, analyse, encode, guarded, summary_csv
+from evalkit.experiment import check
+from evalkit.metrics import METRICS, Metric
+from evalkit.plan import Plan
+from evalkit.scores import Score, Scores
+from evalkit.stats.intervals import t_interval
+
+NAN = math.nan
+NUMBERS = ["mean", "se", "ci_low", "ci_high", "n_prompts", "n_eligible"]
+METRIC = METRICS[2]
+
+
+def plan(parameters: dict[str, Any], prompts: int, model: str = "none") -> Plan:
+    data = {
+        "name": "synthetic",
+        "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": model},
+        "prompts": [{"id": f"p{number}", "user": "say"} for number in range(prompts)],
+        "replicates": 2,
+    }
+    experiment = check(data)
+    return Plan(experiment.model_copy(update={"parameters": {name: tuple(levels) for name, levels in parameters.items()}}))
+
+
+def scores(planned: Plan, values: Sequence[Sequence[float]], metrics: Sequence[Metric] = (METRIC,), **counts: Any) -> Scores:
+    """Scores with the same values, a row a cell and a column a prompt, for every metric."""
+    value = np.array(values, dtype=float).reshape(len(planned.cells), len(planned.experiment.prompts))
+    full = np.full(value.shape, 2)
+    one = Score(value, value.copy(), full, np.where(np.isnan(value), 0, full))
+    fixed: dict[str, Any] = {"tokenizer": "words", "k": 2, "groups_left_out": 0, "completions": int(full.sum())}
+    return Scores(plan=planned, by_metric={metric.name: one for metric in metrics}, **fixed | counts)
+
+
+def analysed(parameters: dict[str, Any], values: Sequence[Sequence[float]], **more: Any) -> Analysis:
+    return analyse(scores(plan(parameters, len(values[0]), **more), values), [METRIC])
+
+
+def numbers_of(row: CellMean | LevelMean) -> tuple[float, ...]:
+    return row.mean, row.se, row.ci_low, row.ci_high
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+# Numbers
+
+
+def test_a_cells_interval_is_over_its_prompts() -> None:
+    found = analysed({"temperature": [0.5, 1.0]}, [[0.2, 0.4, 0.9], [0.5, NAN, 0.7]])
+    first, second = found.by_cell
+    assert (first.cell_index, first.metric, first.n_prompts, first.n_eligible) == (0, METRIC.name, 3, 6)
+    assert first.mean == pytest.approx(0.5)
+    assert first.se == pytest.approx(0.2081666)  # sd of .2 .4 .9 is .3605551, over the root of 3
+    assert (first.ci_low, first.ci_high) == pytest.approx((0.5 - 4.302653 * 0.2081666, 0.5 + 4.302653 * 0.2081666), abs=1e-6)
+    assert (second.mean, second.n_prompts, second.n_eligible) == (pytest.approx(0.6), 2, 4)
+    assert second.se == pytest.approx(0.1)
+    assert second.ci_high - second.mean == pytest.approx(12.7062 * 0.1, abs=1e-5)
+
+
+def test_a_levels_interval_is_over_prompts_each_averaged_over_the_cells() -> None:
+    # Cells in grid order: (0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2).
+    values = [[0.1, 0.5], [0.3, 0.7], [0.2, 0.2], [0.6, NAN]]
+    found = {(row.parameter, row.level): row for row in analysed({"temperature": [0.5, 1.0], "max_tokens": [1, 2]}, values).by_level}
+    by_prompt = {("temperature", 0.5): [0.2, 0.6], ("temperature", 1.0): [0.4, 0.2], ("max_tokens", 1): [0.15, 0.35], ("max_tokens", 2): [0.45, 0.7]}
+    assert set(found) == set(by_prompt)
+    for which, expected in by_prompt.items():
+        assert numbers_of(found[which]) == pytest.approx(t_interval(expected)[:4]), which
+        assert (found[which].n_prompts, found[which].n_cells) == (2, 2), which
+
+
+def test_what_all_prompts_share_does_not_widen_a_levels_interval() -> None:
+    # Prompts differ much and alike in all cells; a level's mean takes each prompt once, however many cells it has.
+    hard, easy = 0.1, 0.9
+    found = analysed({"temperature": [0.5, 1.0, 1.5], "max_tokens": [1, 2]}, [[hard, easy]] * 6)
+    assert {row.n_prompts for row in found.by_level} == {2}
+    assert all(numbers_of(row) == pytest.approx(t_interval([hard, easy])[:4]) for row in found.by_level)
+
+
+def test_a_prompt_without_any_value_leaves_a_level() -> None:
+    found = analysed({"temperature": [0.5, 1.0], "max_tokens": [1, 2]}, [[NAN, 0.2], [NAN, 0.4], [0.5, 0.5], [NAN, NAN]])
+    first, second = found.by_level[:2]
+    assert (first.mean, first.n_prompts) == (pytest.approx(0.3), 1)
+    assert math.isnan(first.se)
+    assert (second.mean, second.n_prompts) == (0.5, 2)
+
+
+def test_what_is_undefined_everywhere_stays_undefined() -> None:
+    found = analysed({"temperature": [0.5, 1.0]}, [[NAN, NAN]] * 2)
+    for row in (*found.by_cell, *found.by_level):
+        assert all(map(math.isnan, numbers_of(row)))
+        assert row.n_prompts == 0
+    assert {row.n_eligible for row in found.by_cell} == {0}
+
+
+def test_every_metric_has_every_cell_and_level() -> None:
+    planned = plan({"temperature": [0.5, 1.0], "max_tokens": [1, 2]}, 3)
+    found = analyse(scores(planned, np.full((4, 3), 0.5).tolist(), METRICS))
+    assert [(row.metric, row.cell_index) for row in found.by_cell] == [(metric.name, cell) for metric in METRICS for cell in range(4)]
+    assert len(found.by_level) == len(METRICS) * 4
+    assert [metric.name for metric in found.metrics] == [metric.name for metric in METRICS]
+
+
+# Which cells have a level
+
+
+def test_void_cells_belong_to_no_level() -> None:
+    # Cells: (0, void), (1, 0.5), (1, 0.9).
+    found = analysed({"temperature": [0, 1.0], "top_p": [0.5, 0.9]}, [[0.9], [0.2], [0.4]])
+    assert {(row.parameter, row.level): (row.n_cells, row.mean) for row in found.by_level} == {
+        ("temperature", 0): (1, 0.9),
+        ("temperature", 1.0): (2, pytest.approx(0.3)),
+        ("top_p", 0.5): (1, 0.2),
+        ("top_p", 0.9): (1, 0.4),
+    }
+
+
+def test_a_level_that_is_void_everywhere_has_no_row() -> None:
+    found = analysed({"temperature": [0], "top_p": [0.5, 0.9]}, [[0.9]])
+    assert [(row.parameter, row.level) for row in found.by_level] == [("temperature", 0)]
+
+
+def test_true_and_1_are_two_levels() -> None:
+    found = analysed({"thinking": [1, True, [1], [True], "1", 0, False]}, [[value] for value in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)])
+    assert [(repr(row.level), row.n_cells, row.mean) for row in found.by_level] == [
+        ("1", 1, 0.1),
+        ("True", 1, 0.2),
+        ("[1]", 1, 0.3),
+        ("[True]", 1, 0.4),
+        ("'1'", 1, 0.5),
+        ("0", 1, 0.6),
+        ("False", 1, 0.7),
+    ]
+
+
+def test_0_and_0_point_0_are_one_level() -> None:
+    planned = plan({"frequency_penalty": [0.0, {"bias": 1.0}]}, 1)
+    # As an experiment is read back from JSON: 0.0 has become 0.
+    again = Plan(planned.experiment.model_copy(update={"parameters": {"frequency_penalty": (0, {"bias": 1})}}))
+    vars(again)["design"] = planned.design
+    found = analyse(scores(again, [[0.1], [0.2]]), [METRIC])
+    assert [(row.level, row.n_cells, row.mean) for row in found.by_level] == [(0, 1, 0.1), ({"bias": 1}, 1, 0.2)]
+
+
+# analysis.json
+
+
+def test_analysis_json_holds_what_was_found_with_null_for_undefined() -> None:
+    planned = plan({"temperature": [0, 1.0], "top_p": ["default", 0.9], "stop": [["\n\n", "é"]]}, 2)
+    counts = {"failures": {"server": 2}, "missing": 1, "outside": 3, "groups_left_out": 4, "completions": 9}
+    analysis = analyse(scores(planned, [[0.1, NAN], [0.25, 0.75], [NAN, NAN]], **counts), [METRIC])
+    found = json.loads(encode(analysis))
+    assert found["v"] == 1
+    assert found["digest"] == planned.experiment.digest()
+    assert found["parameters"] == {"temperature": [0, 1.0], "top_p": ["default", 0.9], "stop": [["\n\n", "é"]]}
+    assert found["cells"][0] == {"temperature": 0, "top_p": None, "stop": ["\n\n", "é"]}
+    fixed = {"cells": 3, "prompts": 2, "replicates": 2, "planned": 12, "k": 2}
+    assert found["counts"] == fixed | counts
+    assert [row["mean"] for row in found["by_cell"]] == [0.1, 0.5, None]
+    assert [row["se"] for row in found["by_cell"]] == [None, 0.25, None]
+    assert [row["n_prompts"] for row in found["by_cell"]] == [1, 2, 0]
+    assert b"NaN" not in encode(analysis)
+
+
+def test_analysis_json_reads_back_as_the_same_analysis() -> None:
+    analysis = analysed({"temperature": [0.5, 1.0], "top_p": [0.9, "default"]}, np.random.default_rng(3).random((4, 5)).tolist())
+    assert msgspec.json.decode(encode(analysis), type=Analysis) == analysis
+
+
+def test_analysis_json_is_the_same_bytes_each_time() -> None:
+    values = np.random.default_rng(3).random((2, 5)).tolist()
+    assert encode(analysed({"temperature": [0.5, 1.0]}, values)) == encode(analysed({"temperature": [0.5, 1.0]}, values))
+
+
+# summary.csv
+
+
+def test_summary_csv_has_a_row_for_each_cell_and_metric() -> None:
+    planned = plan({"temperature": [0, 1.0], "top_p": ["default", 0.9]}, 2)
+    analysis = analyse(scores(planned, [[0.1, NAN], [0.25, 0.75], [NAN, NAN]], METRICS))
+    text = summary_csv(analysis)
+    assert text.splitlines()[0].split(",") == ["cell_index", "temperature", "top_p", "metric", *NUMBERS]
+    rows = rows_of(text)
+    assert [(row["metric"], row["cell_index"]) for row in rows] == [(metric.name, str(cell)) for metric in METRICS for cell in range(3)]
+    first, second, third = rows[:3]
+    assert [(row["temperature"], row["top_p"]) for row in (first, second, third)] == [("0", ""), ("1", "default"), ("1", "0.9")]
+    assert [first[name] for name in NUMBERS] == ["0.1", "", "", "", "1", "2"]
+    assert [second[name] for name in ("mean", "se", "n_prompts", "n_eligible")] == ["0.5", "0.25", "2", "4"]
+    assert [third[name] for name in NUMBERS] == ["", "", "", "", "0", "0"]
+
+
+@given(st.lists(st.floats(-1e100, 1e100), min_size=3, max_size=3))
+def test_summary_csv_holds_every_digit(values: list[float]) -> None:
+    analysis = analysed({"temperature": [0.5]}, [values])
+    (row,) = rows_of(summary_csv(analysis))
+    (found,) = analysis.by_cell
+    assert [float(row[name]) for name in NUMBERS[:4]] == list(numbers_of(found))
+
+
+def test_summary_csv_reads_as_numbers_and_nulls_in_duckdb(tmp_path: Path) -> None:
+    file = tmp_path / "summary.csv"
+    file.write_text(summary_csv(analysed({"temperature": [0.5, 1.0], "stop": [["a,b"]]}, [[-0.5, -0.25], [NAN, NAN]])), encoding="utf-8")
+    with duckdb.connect() as database:
+        rows = database.read_csv(str(file)).project("temperature, stop, mean, n_prompts").fetchall()
+    assert rows == [(0.5, '["a,b"]', -0.375, 2), (1.0, '["a,b"]', None, 0)]
+
+
+HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1"]
+
+
+@pytest.mark.parametrize("level", HOSTILE)
+def test_no_level_of_summary_csv_is_a_formula(level: str) -> None:
+    for name in ("model", "stop"):
+        rows = rows_of(summary_csv(analysed({name: [level, "harmless"]}, [[0.5], [-0.5]])))
+        assert [row[name] for row in rows] == ["'" + level, "harmless"]
+        assert rows[1]["mean"] == "-0.5"
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+1", "-1e-05", "-inf", "0", "", "name", "a=b", "[-1]", "'quoted", "1-2"])
+def test_numbers_and_names_are_left_as_they_are(text: str) -> None:
+    assert guarded(text) == text
+
+
+def test_negative_levels_and_values_stay_numbers() -> None:
+    rows = rows_of(summary_csv(analysed({"frequency_penalty": [-2, -0.5]}, [[-1e-7], [-3.0]])))
+    assert [(row["frequency_penalty"], row["mean"]) for row in rows] == [("-2", "-1e-07"), ("-0.5", "-3.0")]
+
+
+@pytest.mark.parametrize("level", ['a "quoted" word', "a,b;c", "two\nlines", "two\r\nlines", "a bare\rreturn", " blanks ", "天\u2028é", "'", '"'])
+def test_any_level_comes_back_from_summary_csv(level: str) -> None:
+    text = summary_csv(analysed({"stop": [level, "x"]}, [[0.5], [0.25]]))
+    assert [row["stop"] for row in rows_of(text)] == [level, "x"]
+
+
+def test_parameters_named_like_columns_keep_theirs() -> None:
+    text = summary_csv(analysed({"metric": ["a"], "mean": [7], "value": [8]}, [[0.5]]))
+    assert text.splitlines()[0] == "cell_index,parameter_metric,parameter_mean,parameter_value,metric,mean,se,ci_low,ci_high,n_prompts,n_eligible"
+    assert text.splitlines()[1] == f"0,a,7,8,{METRIC.name},0.5,,,,1,2"
+
+
+def test_without_a_swept_parameter_there_is_one_cell() -> None:
+    analysis = analysed({}, [[0.5, 0.7]])
+    assert analysis.by_level == []
+    (row,) = rows_of(summary_csv(analysis))
+    assert list(row) == ["cell_index", "metric", *NUMBERS]

@@ -1,0 +1,77 @@
+"""What the documents say of the project is true."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import yaml
+from conftest import ROOT
+
+from evalkit import __version__
+
+
+def test_the_readme_starts_with_two_commands_that_set_themselves_up() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"```sh\n(python3 -m venv [^\n]+)\n```", text)
+    assert len(commands) == 2
+    assert commands[0].endswith("-m evalkit sweep experiments/quickstart.yaml")
+    assert commands[1].endswith("-m pytest")
+    assert len(text.splitlines()) <= 100
+
+
+def test_every_file_that_a_document_links_to_exists() -> None:
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+def test_the_architecture_names_every_room() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = {path.name for path in (ROOT / "evalkit").iterdir() if path.suffix == ".py"} - {"__init__.py", "__main__.py"}
+    rooms |= {f"{path.name}/" for path in (ROOT / "evalkit").iterdir() if (path / "__init__.py").exists()}
+    assert {room for room in rooms if room not in text} == set()
+
+
+def test_each_example_names_its_schema_and_loads() -> None:
+    from evalkit.experiment import json_schema, load
+
+    examples = sorted((ROOT / "experiments").glob("*.yaml"))
+    assert {path.name for path in examples} >= {"quickstart.yaml", "paradigm.yaml"}
+    for path in examples:
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        assert first == "# yaml-language-server: $schema=experiment.schema.json"
+        load(path)
+    stored = json.loads((ROOT / "experiments/experiment.schema.json").read_text(encoding="utf-8"))
+    assert stored == json_schema(), "out of date: evalkit schema > experiments/experiment.schema.json"
+
+
+def test_the_example_in_the_readme_is_a_legal_experiment() -> None:
+    from evalkit.experiment import check
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    data = yaml.safe_load(example) | {"prompts": [{"id": "a", "user": "b"}]}
+    assert check(data).name == "support-tone"
+
+
+def test_paradigm_runs_with_a_key_alone(monkeypatch) -> None:
+    from evalkit.experiment import load
+
+    experiment = load(ROOT / "experiments/paradigm.yaml")
+    assert experiment.endpoint.base_url == "https://paradigm.lighton.ai/api/v2"
+    assert experiment.endpoint.model == "alfred-4"
+    assert experiment.endpoint.api_key_env == "PARADIGM_API_KEY"
+    monkeypatch.setenv("PARADIGM_BASE_URL", "https://private.example/api/v2/")
+    assert load(ROOT / "experiments/paradigm.yaml").endpoint.base_url == "https://private.example/api/v2"
+
+
+def test_the_changelog_knows_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased" in text or f"## {__version__}" in text
+
+
+def test_the_layers_hold_every_module() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert "exhaustive = true" in text
