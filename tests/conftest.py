@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("evalkit", deadline=None)  # the machines are noisy; no test is about time
+# The machines are noisy, and no test is about time. The examples are the same at each run, so that a change is judged by what it
+# changed; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("evalkit", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("evalkit")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background, which children would inherit

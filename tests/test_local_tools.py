@@ -162,6 +162,22 @@ def test_arguments_are_valid_under_any_schema_that_something_fits(schema, seed, 
     assert valid(schema, arguments(schema, seed=seed, temperature=temperature))
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"exclusiveMinimum": -1.1529215046068472e18},
+        {"exclusiveMinimum": 1e300},
+        {"exclusiveMaximum": -1e300},
+        {"minimum": -1e300, "maximum": 1e300},
+        {"exclusiveMinimum": 0, "exclusiveMaximum": 5e-324 * 2},
+        {"exclusiveMinimum": 1e18, "maximum": 1e18 + 128},
+    ],
+)
+def test_a_number_is_found_at_the_edges_of_what_a_float_can_be(bounds):
+    schema = {"type": "object", "properties": {"x": {"type": "number", **bounds}}, "required": ["x"]}
+    assert valid(schema, arguments(schema, seed=0, temperature=0))
+
+
 @settings(max_examples=150, deadline=None)
 @given(schemas, st.integers(0, 99))
 def test_so_is_the_content_of_a_json_answer(schema, seed):

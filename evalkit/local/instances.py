@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ _TRIES = 12
 _MOST_STEPS = 20_000
 _ROOM_TO_SPARE = 4
 """Levels that a value may be nested beyond the flattest."""
+_LARGEST = sys.float_info.max
 
 
 class NoValueError(ValueError):
@@ -184,13 +186,15 @@ class _Maker:
         of_numbers: dict[str, Any] = {
             keyword: flat[keyword] for keyword in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if keyword in flat
         }
-        low = lowest if lowest is not None else 0.0 if highest is None or highest > 0 else highest - 100
-        high = highest if highest is not None else low + 100
-        drawn = float(low) + self._rng.random() * (float(high) - float(low))
-        candidates = [*self._shuffled(self._source.numbers), round(drawn, 2), drawn, (float(low) + float(high)) / 2, low, high]
+        low = lowest if lowest is not None else 0.0 if highest is None or highest > 0 else highest - _span(highest)
+        high = highest if highest is not None else low + _span(low)
+        low, high = (float(min(max(one, -_LARGEST), _LARGEST)) for one in (low, high))
+        drawn = low + self._rng.random() * (high - low) if math.isfinite(high - low) else low
+        edges = (low, high, math.nextafter(low, math.inf), math.nextafter(high, -math.inf))
+        candidates: list[float] = [*self._shuffled(self._source.numbers), round(drawn, 2), drawn, low / 2 + high / 2, *edges]
         for one in candidates:
             if fits(self._schema, one, of_numbers, self.spend):
-                return float(one) if isinstance(one, float) else one
+                return one
         raise _MisfitError
 
     @property
@@ -209,6 +213,11 @@ def _bounds(flat: Mapping[str, Any]) -> tuple[float | None, float | None]:
     lows = [flat[keyword] for keyword in ("minimum", "exclusiveMinimum") if keyword in flat]
     highs = [flat[keyword] for keyword in ("maximum", "exclusiveMaximum") if keyword in flat]
     return max(lows, default=None), min(highs, default=None)
+
+
+def _span(bound: float) -> float:
+    """How far from its one bound a number is sought: far enough that a float differs from the bound."""
+    return max(100.0, abs(float(bound)))
 
 
 def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
