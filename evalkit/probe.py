@@ -502,11 +502,12 @@ def _tokens(answer: Completion) -> int:
 
 async def _stop(endpoint: _Endpoint) -> Judgement:
     """A stop sequence that no answer of two words can avoid."""
-    replies = await gathered([endpoint.ask(endpoint.body(stop=[" "]), about(number)) for number in range(3)])
+    replies = await gathered([endpoint.ask(endpoint.body(stop=[" "]), about(number)) for number in range(len(_TOPICS))])
     texts = [reply.completions[0].text for reply in replies if reply.completions]
     within = sum(" " in text.strip() for text in texts)
     evidence = f"asked to stop at the first space: {within} of {len(texts)} answers went on"
-    if not texts or 0 < within < len(texts):
+    # One that went on is enough to know, but for a farm of unlike servers; one of a single word tells nothing.
+    if not texts or 0 < within <= len(texts) / 2:
         return "inconclusive", evidence, None
     return ("ignored" if within else "honoured"), evidence, None
 
