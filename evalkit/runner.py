@@ -24,6 +24,9 @@ TRIES = 3
 """Attempts at one request before it counts as failed."""
 
 _LONGEST_WAIT_S = 600.0
+_APART_S = 0.0007
+"""Between the first requests of two workers, about what a call costs: sent at one moment, they would be answered at one moment, for ever
+after, and each would wait for the cost of all."""
 _ALL_ALIKE = 8
 """Requests the endpoint may refuse, before it has answered any, until the run is given up."""
 
@@ -91,8 +94,9 @@ async def run(
     sending = 0
     refusal: Failure | None = None
 
-    async def work() -> None:
+    async def work(number: int) -> None:
         nonlocal stopped, sending, refusal
+        await asyncio.sleep(number * _APART_S)
         for batch in queue:
             sending += 1
             async for request, outcome in _outcomes(batch, sender, pause_s, stop):
@@ -118,8 +122,8 @@ async def run(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(work())
+            for number in range(concurrency):
+                group.create_task(work(number))
     except BaseExceptionGroup as faults:
         raise faults.exceptions[0] from None  # the first; others may have come of it
     return stopped

@@ -14,7 +14,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -43,7 +43,8 @@ class Answer(NamedTuple):
     """What to send, `delay_s` after the request came; or how to fail.
 
     Faults: ``hang up`` closes before the headers, ``cut`` in the middle of the body, ``stall`` sends nothing until the test is
-    over, ``raw`` sends `body` alone, without a status line and headers, and closes.
+    over, ``raw`` sends `body` alone, without a status line and headers, and closes. `pieces` go out one by one, chunked, instead of
+    `body`; ``cut`` and ``stall`` then come after the last of them.
     """
 
     status: int = 200
@@ -51,6 +52,7 @@ class Answer(NamedTuple):
     body: bytes = b""
     fault: Literal["hang up", "cut", "stall", "raw"] | None = None
     delay_s: float = 0.0
+    pieces: Sequence[bytes] = ()
 
 
 @dataclass
@@ -125,6 +127,9 @@ def serving(answer: Callable[[Asked], tuple[Any, ...]]) -> Iterator[Endpoint]:
             headers = {"Content-Length": len(reply.body), "Connection": "close" if reply.fault else "keep-alive", **reply.headers}
             head = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
             head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            if reply.pieces:
+                self._send_pieces(reply)
+                return
             match reply.fault:
                 case "stall":
                     over.wait()
@@ -134,6 +139,17 @@ def serving(answer: Callable[[Asked], tuple[Any, ...]]) -> Iterator[Endpoint]:
                     self.wfile.write(head.encode() + b"\r\n" + reply.body[: len(reply.body) // 2])
                 case None:
                     self.wfile.write(head.encode() + b"\r\n" + reply.body)
+
+        def _send_pieces(self, reply: Answer) -> None:
+            head = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\nTransfer-Encoding: chunked\r\n"
+            self.wfile.write((head + "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items()) + "\r\n").encode())
+            for piece in reply.pieces:
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                over.wait(0.002)  # so that each is a read of its own
+            if reply.fault == "stall":
+                over.wait()
+            elif reply.fault is None:
+                self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *_: object) -> None:
             pass
