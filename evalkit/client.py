@@ -24,7 +24,7 @@ import msgspec
 from evalkit.errors import AuthError, EndpointError
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Kind, Usage
-from evalkit.stream import Answered, BrokenStreamError, Delta, StreamedChoice, decode, mended, usage_of, word
+from evalkit.stream import MASK, Answered, BrokenStreamError, Delta, StreamedChoice, decode, mended, usage_of, word
 
 _WORDS_KEPT = 200
 _LONGEST_STREAM = 64 * 2**20
@@ -302,10 +302,13 @@ class Client:
             return self._failed("refused_by_filter", f"a content filter held the answer back; it kept: {choices[0].text}", started)
         latency_s = max(ended - started, 1e-9)
         tokens = usage.completion_tokens if usage else None
+        # A server that quotes the key in its answer must not bring it into a file.
+        repaired = sum(one.mask(self._secrets) for one in choices) > 0 or repaired
+        model, fingerprint, identity = (None if word is None else self._masked(word) for word in (model, fingerprint, identity))
         completions = tuple(
             Completion(
                 text=one.text,
-                finish_reason=one.finish_reason,
+                finish_reason=None if one.finish_reason is None else self._masked(one.finish_reason),
                 usage=usage,
                 latency_s=round(latency_s, 6),
                 tries=1,
@@ -379,18 +382,21 @@ class Client:
         )
         return Reply(failure=failure, again=again, wait_s=wait_s)
 
+    def _masked(self, words: str) -> str:
+        for secret in self._secrets:
+            words = words.replace(secret, MASK)
+        return words
+
     def harmless(self, words: str) -> str:
         """Somebody's words, fit to be kept: without control characters and keys, 200 characters at the most."""
-        for secret in self._secrets:
-            words = words.replace(secret, "[key]")
-        words = " ".join(_CONTROL.sub(" ", words[:_WORDS_READ]).split())
-        words = _KEY_LIKE.sub(lambda match: f"{match[1] or ''}[key]", words)
+        words = " ".join(_CONTROL.sub(" ", self._masked(words)[:_WORDS_READ]).split())
+        words = _KEY_LIKE.sub(lambda match: f"{match[1] or ''}{MASK}", words)
         return _LONG_WORD.sub(_hidden, words)[:_WORDS_KEPT]
 
 
 def _hidden(word: re.Match[str]) -> str:
     """A long word of letters and digits is taken for a key."""
-    return "[key]" if any(map(str.isalpha, word[0])) and any(map(str.isdigit, word[0])) else word[0]
+    return MASK if any(map(str.isalpha, word[0])) and any(map(str.isdigit, word[0])) else word[0]
 
 
 def _said(fault: Any) -> tuple[str, str | None, str | None]:

@@ -96,6 +96,13 @@ class Endpoint(_Strict):
             raise Faults(faults)
         return value
 
+    @field_validator("organization", "project", mode="after")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable() and value.strip() == value and value):
+            raise ValueError(f"found {shown(value)}; expected a name that a header can carry: ASCII, no spaces around it")
+        return value
+
     @field_validator("strip", mode="after")
     @classmethod
     def _regular(cls, value: tuple[str, ...]) -> tuple[str, ...]:

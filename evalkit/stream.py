@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
 
 from evalkit.records import Usage
+
+MASK = "[key]"
+"""What stands where a secret stood."""
 
 _DONE = b"[DONE]"
 
@@ -98,6 +101,25 @@ class Answered:
         arguments = function.get("arguments")
         if arguments:
             call["arguments"].append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+
+    def mask(self, secrets: Iterable[str]) -> bool:
+        """Put `MASK` for each of the secrets wherever the answer quotes it; tells whether it did. Log probabilities, which spell it, go."""
+        found = False
+        texts = (self._text, self._reasoning, self._refusal, *(call["arguments"] for call in self._calls.values()))
+        for secret in secrets:
+            for parts in texts:
+                whole = "".join(parts)
+                if secret in whole:
+                    parts[:] = [whole.replace(secret, MASK)]
+                    found = True
+            for call in self._calls.values():
+                for name in ("id", "name"):
+                    if secret in (call[name] or ""):
+                        call[name] = call[name].replace(secret, MASK)
+                        found = True
+        if found:
+            self._logprobs = []
+        return found
 
     @property
     def text(self) -> str:

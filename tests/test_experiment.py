@@ -453,6 +453,13 @@ def test_an_endpoint_made_in_python_does_not_show_a_key_either():
         assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["organization", "project"])
+@pytest.mark.parametrize("value", ["", " a", "a\nb", "é"])
+def test_a_name_that_no_header_can_carry_is_refused(name, value):
+    with pytest.raises(ValidationError, match="expected a name that a header can carry"):
+        Endpoint(base_url="local", model="m", **{name: value})
+
+
 def test_a_setting_that_holds_a_key_does_not_show_it():
     assert SECRET not in told(GOOD, f"endpoint.api_key_env={SECRET}")
     assert SECRET not in told(GOOD, f"endpoint.api_key_env {SECRET}")
