@@ -22,6 +22,7 @@ from urllib.parse import quote
 import msgspec
 
 from evalkit.errors import AuthError, EndpointError
+from evalkit.pace import Limits, limits_of
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Kind, Usage
 from evalkit.stream import MASK, Answered, BrokenStreamError, Delta, StreamedChoice, decode, mended, usage_of, word
@@ -71,6 +72,7 @@ class Reply(NamedTuple):
         wait_s: how long the server asked to wait; None: it did not ask.
         streamed: the answer came as an event stream.
         done: the stream said ``[DONE]``.
+        limits: what the endpoint says is left to use.
     """
 
     completions: tuple[Completion, ...] = ()
@@ -79,6 +81,7 @@ class Reply(NamedTuple):
     wait_s: float | None = None
     streamed: bool = False
     done: bool = False
+    limits: Limits | None = None
 
     @property
     def outcome(self) -> Completion | Failure:
@@ -204,7 +207,8 @@ class Client:
                 if body.get("stream") is True:
                     return await self._streamed(content, body, started)
                 response = await self._client.post(self._chat_url, content=content, cast_to=self._hx.Response, options=self._options)
-                return self._read(response.content, body, started, time.perf_counter())
+                reply = self._read(response.content, body, started, time.perf_counter())
+                return reply._replace(limits=limits_of(response.headers)) if _tells_limits(response) else reply
         except TimeoutError:
             return self._failed("timeout", f"no whole answer within {self._timeout_s:g} s", started, again=True)
         except self._openai.APIStatusError as fault:
@@ -260,7 +264,7 @@ class Client:
         about = (whole.usage, whole.model, whole.system_fingerprint, whole.id)
         choices = sorted(whole.choices.items())
         reply = self._completed([one for _, one in choices], about, body, started, times[-1], first, repaired=whole.repaired)
-        return reply._replace(streamed=True, done=whole.done)
+        return reply._replace(streamed=True, done=whole.done, limits=limits_of(response.headers) if _tells_limits(response) else None)
 
     def _read(self, raw: bytes, body: Mapping[str, Any], started: float, ended: float) -> Reply:
         repaired = False
@@ -397,6 +401,10 @@ class Client:
 def _hidden(word: re.Match[str]) -> str:
     """A long word of letters and digits is taken for a key."""
     return MASK if any(map(str.isalpha, word[0])) and any(map(str.isdigit, word[0])) else word[0]
+
+
+def _tells_limits(response: Any) -> bool:
+    return any(name[:12].lower() == b"x-ratelimit-" for name, _ in response.headers.raw)  # reading a header by its name takes ten times as long
 
 
 def _said(fault: Any) -> tuple[str, str | None, str | None]:

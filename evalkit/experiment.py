@@ -4,192 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
+from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, whole
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told
 from evalkit.parameters import DEFAULT
 from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
 
-LOCAL = "local"
-"""The base URL that stands for the embedded model."""
 PER_REPLICATE = "per_replicate"
 """The value of ``request.seed`` that sends ``seed + replicate``."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KEY_PREFIX = re.compile(r"(?:sk|pk|rk|hf|gsk|xai|tok|ghp)[_-][A-Za-z0-9_-]{16,}")
 _MOST_COMBINATIONS = 100_000
 
 
-class _Strict(BaseModel):
-    # Pydantic's own text of an error would show the value, and that may be a key.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-def _whole(value: object) -> object:
-    """A whole number by its value: 8.0 is 8."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class Endpoint(_Strict):
-    """Where the requests go.
-
-    Attributes:
-        base_url: ``local`` for the embedded model, or a URL up to and without ``/chat/completions``; ``${NAME}`` and
-            ``${NAME:-default}`` are filled in from the environment.
-        model: the model's name, as the endpoint lists it.
-        api_key_env: name of the environment variable that holds the key; left out: no key is sent.
-        concurrency: requests in flight at once.
-        stream: fetch answers as event streams, which tells the time to the first token.
-        timeout_s: the longest a whole call may take.
-        max_tokens_field: the field that carries `max_tokens`; some models want ``max_completion_tokens``.
-        replicates_per_call: ask for so many replicates in one call, by ``n``.
-        headers: sent with every call; ``${NAME}`` is filled in from the environment at the last moment, and stored as written.
-        extra_body: further fields of every request, sent as they are.
-        strip: regular expressions whose matches are taken off a text before it is scored; the record keeps the whole text.
-        verify: file of the certificates to trust instead of the system's.
-        organization, project: OpenAI's headers of these names.
-    """
-
-    base_url: str
-    model: Annotated[str, StringConstraints(min_length=1)]
-    api_key_env: str | None = None
-    concurrency: Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)] = 16
-    stream: bool = False
-    timeout_s: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 600.0
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    replicates_per_call: Annotated[int, Field(ge=1, le=128), BeforeValidator(_whole)] = 1
-    headers: Mapping[str, str] = Field(default_factory=dict)
-    extra_body: Mapping[str, Any] = Field(default_factory=dict)
-    strip: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    verify: str | None = None
-    organization: str | None = None
-    project: str | None = None
-
-    @field_validator("headers", mode="after")
-    @classmethod
-    def _headers_without_secrets(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        faults: list[tuple[Path, str]] = []
-        for name, text in value.items():
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-                faults.append(((name,), "this is no name of a header; expected letters, digits and '-'"))
-            elif name.lower() in ("host", "content-length", "content-type", "connection", "transfer-encoding"):
-                faults.append(((name,), "evalkit sets this header itself; leave it out"))
-            elif any(part in name.lower() for part in ("auth", "key", "token", "secret", "cookie")) and "${" not in text:
-                faults.append(((name,), "not shown here, for it may be a secret; keep it out of the file: export it and write ${NAME}"))
-            elif not text.isascii() or not text.isprintable():
-                faults.append(((name,), "holds characters that no header can carry"))
-        if faults:
-            raise Faults(faults)
-        return value
-
-    @field_validator("organization", "project", mode="after")
-    @classmethod
-    def _fits_a_header(cls, value: str | None) -> str | None:
-        if value is not None and not (value.isascii() and value.isprintable() and value.strip() == value and value):
-            raise ValueError(f"found {shown(value)}; expected a name that a header can carry: ASCII, no spaces around it")
-        return value
-
-    @field_validator("strip", mode="after")
-    @classmethod
-    def _regular(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        import regex
-
-        faults: list[tuple[Path, str]] = []
-        for index, pattern in enumerate(value):
-            try:
-                regex.compile(pattern)
-            except regex.error as fault:
-                faults.append(((index,), f"found {shown(pattern)}; not a regular expression: {fault}"))
-        if faults:
-            raise Faults(faults)
-        return value
-
-    @field_validator("extra_body", mode="after")
-    @classmethod
-    def _extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        faults: list[tuple[Path, str]] = []
-        for name, given in value.items():
-            fault = known.REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
-            fault = fault or (known.fault_of_value("", given) if given is not None else None)
-            if fault:
-                faults.append(((name,), fault))
-        if faults:
-            raise Faults(faults)
-        return value
-
-    @field_validator("base_url", "model", mode="before")
-    @classmethod
-    def _from_environment(cls, value: object) -> object:
-        return expand(value) if isinstance(value, str) else value
-
-    @field_validator("base_url", mode="after")
-    @classmethod
-    def _usable_url(cls, value: str) -> str:
-        if value == LOCAL:
-            return value
-        # Never shows the value: a URL can hold a password or a key.
-        try:
-            parts = urlsplit(value)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError("this is not a URL; expected 'local' or one like https://host/v1") from None
-        if "${" in value:
-            raise ValueError("the URL holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
-        if "@" in parts.netloc:
-            raise ValueError("the URL holds a user name or password; put the key into an environment variable and name it in api_key_env")
-        if parts.scheme not in ("http", "https") or not host or " " in value or not value.isprintable():
-            raise ValueError("this is not an http URL; expected 'local' or one like https://host/v1")
-        if parts.query or parts.fragment:
-            raise ValueError("the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1")
-        path = parts.path.rstrip("/")
-        if path.endswith("/chat/completions"):
-            raise ValueError("the URL ends in /chat/completions; leave that part out, evalkit adds it")
-        return f"{parts.scheme}://{parts.netloc.lower()}{path}"
-
-    @field_validator("model", mode="after")
-    @classmethod
-    def _filled_in(cls, value: str) -> str:
-        if "${" in value:
-            raise ValueError("the name holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
-        if not value.isprintable() or value != value.strip():
-            raise ValueError(f"found {shown(value)}; expected a name without spaces around it, line breaks and control characters")
-        return value
-
-    @field_validator("api_key_env", mode="before")
-    @classmethod
-    def _a_name(cls, value: object) -> object:
-        # Never shows the value: what stands here by mistake is the key itself.
-        if value is not None and (not isinstance(value, str) or not _VARIABLE_NAME.fullmatch(value) or _looks_like_key(value)):
-            raise ValueError(
-                "this is not the name of an environment variable, and not shown here, for it may be the key itself; "
-                "keep keys out of files: export the key as, say, PARADIGM_API_KEY and write api_key_env: PARADIGM_API_KEY"
-            )
-        return value
-
-
-def _looks_like_key(name: str) -> bool:
-    if name in os.environ:
-        return False
-    if _KEY_PREFIX.fullmatch(name):
-        return True
-    return any(len(part) >= 12 and sum(map(str.isdigit, part)) >= 3 for part in name.split("_"))
-
-
-class Experiment(_Strict):
+class Experiment(Strict):
     """A sweep: every cell of `parameters` is asked every prompt, `replicates` times.
 
     Attributes:
@@ -210,8 +49,8 @@ class Experiment(_Strict):
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
     parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
     request: Mapping[str, Any] = Field(default_factory=dict)
-    replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
-    seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_whole)] = 0
+    replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(whole)] = 0
 
     @field_validator("name")
     @classmethod
@@ -340,21 +179,6 @@ def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -
     return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
 
 
-def expand(text: str) -> str:
-    """`text` with ``${NAME}`` and ``${NAME:-default}`` filled in from the environment; raises ValueError where a name is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        name, dash, default = match[1].partition(":-")
-        if not _VARIABLE_NAME.fullmatch(name):
-            raise ValueError("a ${...} holds no variable's name; expected ${NAME} or ${NAME:-default}")
-        found = os.environ.get(name, "")
-        if found or dash:
-            return found or default
-        raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}")
-
-    return _REFERENCE.sub(value, text)
-
-
 _FIELDS: dict[str, list[str]] = {"": list(Experiment.model_fields), "endpoint": list(Endpoint.model_fields)}
 
 
@@ -471,7 +295,7 @@ def json_schema() -> dict[str, Any]:
     properties["prompts"] = {"anyOf": [path, inline]}
     properties["name"] |= {"pattern": f"^{_NAME.pattern}$", "maxLength": 100}
     endpoint = schema["$defs"]["Endpoint"]["properties"]
-    endpoint["api_key_env"] = {"type": ["string", "null"], "pattern": f"^{_VARIABLE_NAME.pattern}$", "default": None}
+    endpoint["api_key_env"] = {"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$", "default": None}
     schema["$defs"]["Prompt"]["anyOf"] = [{"required": ["messages"]}, {"required": ["user"]}]
     levels = {name: _schema_of_levels(name) for name in known.KNOWN}
     no_default = {"not": {"const": DEFAULT}}

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from evalkit.design import Cell, Design, body_of, grid
-from evalkit.experiment import PER_REPLICATE, Endpoint, Experiment
+from evalkit.endpoint import Endpoint
+from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.parameters import canonical
 from evalkit.prompts import Prompt
 

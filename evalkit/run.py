@@ -19,8 +19,9 @@ import msgspec
 from evalkit import __version__
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
+from evalkit.endpoint import LOCAL, Endpoint, expand
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
-from evalkit.experiment import LOCAL, PER_REPLICATE, Endpoint, Experiment
+from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.parameters import DEFAULT, canonical
 from evalkit.plan import Plan, Request
 from evalkit.records import FILE as RESPONSES
@@ -289,7 +290,7 @@ class _Ways(NamedTuple):
         headers, secrets = {}, []
         for name, value in endpoint.headers.items():
             try:
-                headers[name] = experiments.expand(value)
+                headers[name] = expand(value)
             except ValueError as fault:
                 raise ExperimentError(f"endpoint.headers.{name}: {fault}") from None
             if headers[name] != value:

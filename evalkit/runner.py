@@ -1,34 +1,40 @@
-"""Send what has no completion yet, a fixed number at a time, and record each outcome the moment it exists."""
+"""Send requests, record each outcome the moment it exists, and come through whatever the endpoint does meanwhile.
+
+Workers pull from one iterator, so that memory is flat however many requests there are. `Pace` says how many there are and when the next
+call may start; what failed in a way that may pass waits its turn among the others and blocks nobody. Where every call fails, the endpoint
+is taken to be down: the run pauses, asks now and then, and goes on when it is back.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
+import heapq
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from evalkit.budget import Budget, Spent
 from evalkit.errors import AuthError, EndpointError
+from evalkit.pace import Pace, backoff
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Outcome, Record
 
 if TYPE_CHECKING:
     from evalkit.client import Reply
 
-TRIES = 3
-"""Attempts at one request before it counts as failed."""
-
-_LONGEST_WAIT_S = 600.0
-_APART_S = 0.0007
-"""Between the first requests of two workers, about what a call costs: sent at one moment, they would be answered at one moment, for ever
-after, and each would wait for the cost of all."""
 _ALL_ALIKE = 8
 """Requests the endpoint may refuse, before it has answered any, until the run is given up."""
+_OUTAGE_CALLS, _OUTAGE_REQUESTS = 8, 4
+"""Calls that fail one after the other, and requests among them, until the endpoint is taken to be down."""
+_LONGEST_CHECK_S = 15.0
+INTERRUPTED = "interrupted"
+"""The reason of a run that was asked to stop."""
 
 
 class Sender(Protocol):
@@ -41,12 +47,26 @@ class Sender(Protocol):
 
 @dataclass
 class Tally:
-    """How far a run has come; `failed` counts by kind."""
+    """How far a run has come.
+
+    Attributes:
+        planned: requests to be sent.
+        failed: by kind.
+        tokens: of answers.
+        waiting: requests that failed and will be tried again.
+        at_once: calls that may be in flight.
+        paused: why nothing is sent at present; empty while it is.
+    """
 
     planned: int
     completed: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    at_once: int = 0
+    paused: str = ""
+    spent: Spent = field(default_factory=Spent)
 
     @property
     def done(self) -> int:
@@ -62,97 +82,383 @@ class Tally:
             self.failed[outcome.kind] += 1
 
 
+class Policy(NamedTuple):
+    """How far a run goes for its answers.
+
+    Attributes:
+        max_tries: calls for one request.
+        pause_s: mean wait before the second try; doubles with each further one. A server's own ``Retry-After`` is obeyed.
+        deadline_s: no further try begins so long after a request's first.
+        patience_s: how long the endpoint may be down, or refuse every call as one too many, before the run is given up.
+        budget: what may be spent.
+    """
+
+    max_tries: int = 5
+    pause_s: float = 0.5
+    deadline_s: float = 3600.0
+    patience_s: float = 600.0
+    budget: Budget = Budget()
+
+
 async def run(
     requests: Iterable[Request],
     sender: Sender,
     record: Callable[[Record], None],
     tally: Tally,
     *,
-    concurrency: int,
+    pace: Pace,
+    policy: Policy = Policy(),  # noqa: B008 (immutable)
     progress: Callable[[Tally], None] = lambda _: None,
-    pause_s: float = 0.5,
+    note: Callable[[str], None] = lambda _: None,
     together: int = 1,
     proven: bool = False,
+    stop: asyncio.Event | None = None,
 ) -> str | None:
-    """Send `requests`, `concurrency` at a time; gives the reason where it stopped before all were sent, else None.
+    """Send `requests`; gives the reason where it stopped before all were sent, else None.
 
     Args:
         record: called with each outcome as it arrives, from one task at a time.
         tally: counted up as outcomes arrive.
+        note: called where the run pauses and goes on.
         together: neighbours in `requests` that differ in their replicate alone are asked for in one call, up to so many.
         proven: the endpoint has answered before, so that no single failure can mean that it is of no use at all.
-        pause_s: mean wait before the second try; doubles with each further one. A server's own ``Retry-After`` is obeyed.
+        stop: once set, nothing more is sent, and the run ends when what is in flight has arrived.
 
     Raises:
         AuthError: the endpoint refuses the key; nothing more is sent.
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
         Exception: whatever `record` or `progress` raises, as it is; what was recorded stays.
     """
-    queue = batches(requests, together)
-    stopped: str | None = None
-    stop, answered = asyncio.Event(), asyncio.Event()
-    sending = 0
-    refusal: Failure | None = None
-
-    async def work(number: int) -> None:
-        nonlocal stopped, sending, refusal
-        await asyncio.sleep(number * _APART_S)
-        for batch in queue:
-            sending += 1
-            async for request, outcome in _outcomes(batch, sender, pause_s, stop):
-                if not proven and isinstance(outcome, Failure) and (error := _useless(outcome, tally)):
-                    raise error
-                record(_record(request, outcome, len(batch)))
-                tally.add(outcome)
-                progress(tally)
-                if isinstance(outcome, Completion):
-                    answered.set()
-                elif outcome.kind == "rejected":
-                    refusal = outcome
-                elif outcome.kind == "auth":
-                    stopped = f"the endpoint refuses the key since it has answered (HTTP {outcome.status}): {outcome.message}"
-                    stop.set()
-            sending -= 1
-            if stopped:
-                return
-            if refusal and (error := _all_refused(refusal, tally)):
-                if not sending:
-                    raise error
-                await answered.wait()  # a refusal comes faster than an answer: what is still under way decides
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number in range(concurrency):
-                group.create_task(work(number))
-    except BaseExceptionGroup as faults:
-        raise faults.exceptions[0] from None  # the first; others may have come of it
-    return stopped
+    one = _Run(batches(requests, together), sender, record, tally, pace, policy, progress, note, proven, stop)
+    return await one.whole()
 
 
-async def _outcomes(batch: Sequence[Request], sender: Sender, pause_s: float, stop: asyncio.Event) -> AsyncIterator[tuple[Request, Outcome]]:
-    """What comes of requests that differ in their replicate alone, as it comes: one call for all, and again for what it did not give."""
-    left = list(batch)
-    while left:
-        reply, tries = await _reply(left[0], len(left), sender, pause_s, stop)
-        given: Sequence[Outcome] = reply.completions[: len(left)] or [reply.outcome] * len(left)
-        for outcome in given:
-            yield left.pop(0), _after(outcome, tries)
+class _Job:
+    """Requests that are asked for in one call, and what was tried of them so far."""
+
+    __slots__ = ("batch", "before", "first", "nobodys", "together", "tries")
+
+    def __init__(self, batch: list[Request], *, nobodys: bool = False) -> None:
+        self.batch = batch
+        self.nobodys = nobodys  # sent to see whether anybody is there
+        self.together = len(batch)
+        self.tries = 0
+        self.first: float | None = None
+        self.before: Failure | None = None
 
 
-async def _reply(request: Request, choices: int, sender: Sender, pause_s: float, stop: asyncio.Event) -> tuple[Reply, int]:
-    before: Failure | None = None
-    for tries in range(1, TRIES + 1):
-        reply = await (sender.send(request) if choices == 1 else sender.send(request, choices))
-        if not reply.again or tries == TRIES or (reply.wait_s is None and _alike(before, reply.failure)):
-            break
-        before = reply.failure
-        pause = random.uniform(0.5, 1.5) * pause_s * 2 ** (tries - 1)  # noqa: S311 (jitter)
+class _Run:
+    def __init__(
+        self,
+        queue: Iterator[list[Request]],
+        sender: Sender,
+        record: Callable[[Record], None],
+        tally: Tally,
+        pace: Pace,
+        policy: Policy,
+        progress: Callable[[Tally], None],
+        note: Callable[[str], None],
+        proven: bool,
+        stop: asyncio.Event | None,
+    ) -> None:
+        self._queue, self._sender, self._record, self._tally = queue, sender, record, tally
+        self._pace, self._policy, self._progress, self._note, self._proven = pace, policy, progress, note, proven
+        self._asked_to_stop = stop or asyncio.Event()
+        self._stopped: str | None = None
+        self._changed = asyncio.Event()
+        self._waiting: list[tuple[float, int, _Job]] = []
+        self._number = self._workers = 0
+        self._exhausted = False
+        self._refusal: Failure | None = None
+        self._began = self._last_answer = time.monotonic()
+        self._streak, self._streak_of, self._streak_limit = 0, set[str](), _OUTAGE_CALLS
+        self._down_since: float | None = None
+        self._check_at = 0.0
+        self._checks = 0
+        self._checker: _Job | None = None
+        self._known_good: Request | None = None
+
+    async def whole(self) -> str | None:
+        watch = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._grow()
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None  # the first; others may have come of it
+        finally:
+            watch.cancel()
+        for _, _, job in sorted(self._waiting):  # the run has stopped: what they met last is their outcome
+            if job.before is not None:
+                self._settle(job, job.before)
+        self._tally.paused = ""
+        return self._stopped
+
+    async def _watch(self) -> None:
+        """Stop the run when it is asked to, or when its time is over, whatever its workers wait for."""
+        seconds = self._policy.budget.seconds
+        try:
+            async with asyncio.timeout(None if seconds is None else max(0.0, seconds - (time.monotonic() - self._began))):
+                await self._asked_to_stop.wait()
+                self._stop(INTERRUPTED)
+        except TimeoutError:
+            self._stop(self._over() or "the time is used up")
+
+    def _over(self) -> str | None:
+        return self._tally.spent.over(self._policy.budget, time.monotonic() - self._began)
+
+    def _grow(self) -> None:
+        """As many workers as may be at work, and as there is work for."""
+        wanted = self._pace.limit if not self._exhausted else min(self._pace.limit, len(self._waiting))
+        while self._workers < wanted:
+            self._workers += 1
+            self._group.create_task(self._work())
+        self._tally.at_once = self._pace.limit
+
+    async def _work(self) -> None:
+        try:
+            while (job := await self._next()) is not None:
+                await self._attempt(job)
+                self._changed.set()
+        finally:
+            self._workers -= 1
+
+    async def _until(self, at: float | None) -> None:
+        """Wait until then, or until something has changed."""
+        self._changed.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(max(pause, reply.wait_s or 0.0), _LONGEST_WAIT_S)):
-                await stop.wait()
-        if stop.is_set():
-            break
-    return reply, tries
+            async with asyncio.timeout(None if at is None else max(0.0, at - time.monotonic())):
+                await self._changed.wait()
+
+    def _stop(self, why: str) -> None:
+        self._stopped = self._stopped or why
+        self._changed.set()
+
+    # --- what comes next
+
+    async def _next(self) -> _Job | None:
+        """The next job, when it may start; None where this worker has nothing more to do."""
+        while True:
+            now = time.monotonic()
+            if not self._stopped and (over := self._over()):
+                self._stop(over)
+            if self._stopped or self._workers > max(1, self._pace.limit):
+                return None
+            if self._down_since is not None:
+                job, wait_until = self._check(now)
+                if job is not None:
+                    return job
+                await self._until(wait_until)
+                continue
+            ready = bool(self._waiting) and self._waiting[0][0] <= now
+            if not ready and (self._exhausted or self._refused()):
+                if self._waiting:
+                    await self._until(self._waiting[0][0])
+                elif self._tally.in_flight:
+                    await self._until(None)  # what is under way may have to be tried again
+                elif (error := self._refused()) is not None:
+                    raise error
+                else:
+                    return None
+                continue
+            at = self._pace.reserve(now)
+            if at > now:
+                await self._sleep(at)
+                if self._stopped or self._down_since is not None or self._pace.held(time.monotonic()) or self._over():
+                    continue
+            if (job := self._take()) is not None:
+                return job
+
+    async def _sleep(self, at: float) -> None:
+        """Wait for a place that was taken: till then, whatever changes, but for the end of the run."""
+        while (left := at - time.monotonic()) > 0 and not self._stopped:
+            await asyncio.sleep(min(left, 0.25))
+
+    def _take(self) -> _Job | None:
+        if self._waiting and self._waiting[0][0] <= time.monotonic():
+            job = heapq.heappop(self._waiting)[2]
+            self._tally.waiting -= 1
+            return job
+        if self._exhausted or self._refused():
+            return None
+        batch = next(self._queue, None)
+        if batch is None:
+            self._exhausted = True
+            self._changed.set()
+            return None
+        return _Job(batch)
+
+    def _put_back(self, job: _Job, at: float) -> None:
+        self._number += 1
+        heapq.heappush(self._waiting, (at, self._number, job))
+        self._tally.waiting += 1
+
+    # --- one call, and what comes of it
+
+    async def _attempt(self, job: _Job) -> None:
+        tally, count = self._tally, len(job.batch)
+        tally.in_flight += 1
+        at_once = tally.in_flight
+        tally.spent.requests += 1
+        self._pace.started()
+        started = time.monotonic()
+        job.first = started if job.first is None else job.first
+        try:
+            reply = await (self._sender.send(job.batch[0]) if count == 1 else self._sender.send(job.batch[0], count))
+        finally:
+            tally.in_flight -= 1
+        now = time.monotonic()
+        job.tries += 1
+        if reply.completions:
+            self._came(job, reply, now, started, at_once)
+        else:
+            self._failed(job, reply, now, started)
+        self._grow()
+
+    def _came(self, job: _Job, reply: Reply, now: float, started: float, at_once: int) -> None:
+        first = reply.completions[0]
+        usage = first.usage
+        tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
+        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits)
+        self._alive(now)
+        self._known_good = job.batch[0]
+        self._tally.spent.add(first)
+        if job.nobodys:
+            return
+        for completion in reply.completions[: len(job.batch)]:
+            self._settle_one(job, job.batch.pop(0), completion)
+        if job.batch:  # fewer than asked for
+            job.tries, job.first = 0, None
+            self._put_back(job, now)
+
+    def _failed(self, job: _Job, reply: Reply, now: float, started: float) -> None:
+        failure = reply.failure
+        if failure is None:
+            raise ValueError("a reply holds a completion or a failure")
+        check = job is self._checker
+        may_be_down = reply.again and failure.kind != "rate_limited"
+        if may_be_down:
+            self._pace.faulted(now)
+            self._streak += 1
+            self._streak_of.add(job.batch[0].key)
+            if check:
+                self._still_down(failure, now)
+        else:
+            self._alive(now, answered=False)
+            if reply.again:
+                self._pace.throttle(now, started, reply.wait_s)
+        if job.nobodys:
+            return
+        given_up = self._given_up(job, reply, now)
+        if given_up and not self._proven and (error := _useless(failure, job.tries, self._tally)):
+            raise error
+        if may_be_down and self._down_since is not None and not check:
+            job.tries -= 1  # what everybody meets is not held against it
+            given_up = False
+        elif may_be_down and self._is_down():
+            self._goes_down(failure, now)
+        if given_up:
+            self._settle(job, failure)
+        else:
+            job.before = failure
+            self._put_back(job, now + backoff(max(1, job.tries), self._policy.pause_s, reply.wait_s))
+        self._conclude(failure, reply, now)
+
+    def _given_up(self, job: _Job, reply: Reply, now: float) -> bool:
+        """Whether a request that failed is not to be tried again."""
+        return (
+            not reply.again
+            or job.tries >= self._policy.max_tries
+            or self._stopped is not None
+            or now - (job.first or now) >= self._policy.deadline_s
+            or (reply.wait_s is None and _alike(job.before, reply.failure))
+        )
+
+    def _conclude(self, failure: Failure, reply: Reply, now: float) -> None:
+        """What a failure says of the run as a whole."""
+        if failure.kind == "auth":
+            self._stop(f"the endpoint refuses the key since it has answered (HTTP {failure.status}): {failure.message}")
+        elif failure.kind == "rejected":
+            self._refusal = failure
+        elif failure.kind == "rate_limited":
+            patience_s = self._policy.patience_s
+            if not reply.again:
+                self._stop(f"the quota is spent: {failure.message}")
+            elif (reply.wait_s or 0) > patience_s:
+                self._stop(f"the endpoint asks to wait {reply.wait_s:.0f} s, longer than --patience: {failure.message}")
+            elif now - self._last_answer > patience_s:
+                self._stop(f"the endpoint has refused every call for {patience_s:g} s as one too many: {failure.message}")
+
+    def _settle(self, job: _Job, outcome: Outcome) -> None:
+        while job.batch:
+            self._settle_one(job, job.batch.pop(0), outcome)
+
+    def _settle_one(self, job: _Job, request: Request, outcome: Outcome) -> None:
+        counted = outcome if job.tries == 1 else msgspec.structs.replace(outcome, tries=max(1, job.tries))
+        self._record(_record(request, counted, job.together))
+        self._tally.add(counted)
+        self._progress(self._tally)
+
+    # --- refusals and outages
+
+    def _refused(self) -> EndpointError | None:
+        return None if self._refusal is None else _all_refused(self._refusal, self._tally)
+
+    def _is_down(self) -> bool:
+        return (
+            self._down_since is None
+            and (self._proven or self._tally.completed > 0)
+            and self._streak >= self._streak_limit
+            and len(self._streak_of) >= _OUTAGE_REQUESTS
+        )
+
+    def _goes_down(self, failure: Failure, now: float) -> None:
+        self._down_since, self._check_at, self._checks = now, now, 0
+        self._tally.paused = f"paused: {self._streak} calls in a row failed ({failure.kind}: {failure.message})"
+        self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
+
+    def _check(self, now: float) -> tuple[_Job | None, float | None]:
+        """While the endpoint is down: the one call that finds out whether it is back, or the time to wait for."""
+        if self._checker is not None:
+            return None, None
+        if now - (self._down_since or now) >= self._policy.patience_s:
+            self._stop(f"the endpoint has been down for {self._policy.patience_s:g} s; {self._tally.paused.removeprefix('paused: ')}")
+            return None, now
+        if now < self._check_at:
+            return None, min(self._check_at, now + 1.0)
+        # What was answered before will be again, once anybody is there; a request that waits may be one that always fails.
+        self._checker = _Job([self._known_good], nobodys=True) if self._known_good is not None else self._any()
+        if self._checker is None:
+            self._down_since = None
+        return self._checker, now
+
+    def _any(self) -> _Job | None:
+        if self._waiting:
+            self._tally.waiting -= 1
+            return heapq.heappop(self._waiting)[2]
+        return self._take()
+
+    def _still_down(self, failure: Failure, now: float) -> None:
+        self._checks += 1
+        self._check_at = now + min(_LONGEST_CHECK_S, backoff(self._checks, self._policy.pause_s))
+        self._checker = None
+        self._tally.paused = f"paused: the endpoint is down ({failure.kind}: {failure.message})"
+        self._progress(self._tally)
+
+    def _alive(self, now: float, *, answered: bool = True) -> None:
+        if answered:
+            self._last_answer = now
+        self._streak = 0
+        self._streak_of.clear()
+        if self._down_since is None:
+            return
+        down_s = now - self._down_since
+        if down_s < 1:
+            self._streak_limit *= 2  # a false alarm: some requests fail always, and the others do not
+        self._note(f"the endpoint answers again after {down_s:.0f} s")
+        self._down_since, self._checker, self._tally.paused = None, None, ""
+        self._pace.wake(now)
 
 
 def _alike(one: Failure | None, other: Failure | None) -> bool:
@@ -160,12 +466,7 @@ def _alike(one: Failure | None, other: Failure | None) -> bool:
     return one is not None and other is not None and one.status == other.status == 500 and bool(other.message) and one.message == other.message
 
 
-def _after(outcome: Outcome, tries: int) -> Outcome:
-    """`outcome` as the result of that many attempts."""
-    return outcome if tries == 1 else msgspec.structs.replace(outcome, tries=tries)
-
-
-def _useless(failure: Failure, tally: Tally) -> EndpointError | None:
+def _useless(failure: Failure, tries: int, tally: Tally) -> EndpointError | None:
     """Where nothing was ever answered, trouble that would meet every request alike: the error to end the run with, unrecorded."""
     said = f" (HTTP {failure.status})" if failure.status else ""
     match failure.kind:
@@ -174,7 +475,7 @@ def _useless(failure: Failure, tally: Tally) -> EndpointError | None:
         case "auth":
             return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
         case "connection":
-            return EndpointError(f"the endpoint cannot be reached after {failure.tries} tries: {failure.message}")
+            return EndpointError(f"the endpoint cannot be reached after {tries} tries: {failure.message}")
         case "rejected" if failure.status == 404:
             return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
     return None
@@ -196,7 +497,7 @@ def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
     """Neighbours that differ in their replicate alone, up to `most` of them; taken from `requests` as they are asked for."""
     batch: list[Request] = []
     for request in requests:
-        if batch and (len(batch) == most or (request.cell_index, request.prompt_index) != (batch[0].cell_index, batch[0].prompt_index)):
+        if batch and (len(batch) == most or not _one_call(request, batch[0])):
             yield batch
             batch = []
         batch.append(request)
@@ -207,10 +508,14 @@ def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
         yield batch
 
 
+def _one_call(request: Request, other: Request) -> bool:
+    return (request.cell_index, request.prompt_index, request.role) == (other.cell_index, other.prompt_index, other.role)
+
+
 def _record(request: Request, outcome: Outcome, together: int) -> Record:
     return Record(
         key=request.key,
-        role="sweep",
+        role=request.role,
         prompt_id=request.prompt_id,
         cell=request.cell,
         replicate=request.replicate,

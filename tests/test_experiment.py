@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from evalkit.endpoint import Endpoint, expand
 from evalkit.errors import EvalkitError, ExperimentError, PromptError
-from evalkit.experiment import Endpoint, Experiment, check, expand, json_schema, load
+from evalkit.experiment import Experiment, check, json_schema, load
 from evalkit.parameters import NO_KEY_HERE
 from evalkit.strict_yaml import parse
 
@@ -109,7 +110,7 @@ seed: 7
 def test_what_may_be_left_out_has_its_default():
     experiment = load(write(with_(parameters=None, request=None)))
     assert (experiment.parameters, experiment.request, experiment.replicates, experiment.seed) == ({}, {}, 1, 0)
-    assert (experiment.endpoint.api_key_env, experiment.endpoint.concurrency) == (None, 16)
+    assert (experiment.endpoint.api_key_env, experiment.endpoint.concurrency) == (None, None)
 
 
 def test_the_shipped_experiments_are_read_and_warn_of_nothing():

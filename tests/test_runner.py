@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,12 +18,14 @@ from endpoints import JSON, Answer, Asked, Endpoint, completion, serving
 from evalkit import runner
 from evalkit.client import Client
 from evalkit.errors import AuthError, EndpointError, RecordError
+from evalkit.pace import Pace
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Record
-from evalkit.runner import TRIES, Tally
+from evalkit.runner import Policy, Tally
 
 FINE = Answer(200, JSON, completion("fine"))
 PATIENCE_S = 30.0
+QUICK = Policy(max_tries=3, pause_s=0.001)
 
 
 def request(number: int) -> Request:
@@ -46,6 +49,7 @@ class Ran:
     tally: Tally
     records: list[Record] = field(default_factory=list)
     ended: Any = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tries(self) -> list[int]:
@@ -64,6 +68,8 @@ def ran(
     url: str | None = None,
     record: Callable[[Ran, Record], None] = lambda _, __: None,
     progress: Callable[[Tally], None] = lambda _: None,
+    policy: Policy = QUICK,
+    proven: bool = False,
 ) -> Ran:
     """Run `requests` against an endpoint that gives `answer`; `record` is called with each record after it was kept."""
     with serving(answer) as endpoint:
@@ -75,7 +81,10 @@ def ran(
 
         async def go() -> str | None:
             async with Client(url or endpoint.url, None, concurrency=concurrency, loopback=True, timeout_s=PATIENCE_S) as client:
-                work = runner.run(requests, client, keep, out.tally, concurrency=concurrency, progress=progress, pause_s=0.001)
+                pace = Pace(concurrency, now=time.monotonic())
+                work = runner.run(
+                    requests, client, keep, out.tally, pace=pace, policy=policy, progress=progress, proven=proven, note=out.notes.append
+                )
                 return await asyncio.wait_for(work, 2 * PATIENCE_S)
 
         try:
@@ -110,7 +119,6 @@ def test_each_request_is_sent_once_and_recorded_with_what_was_asked() -> None:
 @pytest.mark.parametrize("failures", [0, 1, 2, 3])
 def test_a_request_has_three_tries_and_the_record_counts_them(failures: int) -> None:
     out = ran(lambda asked: refusing(503, "down") if asked.number < failures else FINE, some(1))
-    assert TRIES == 3
     assert out.tries == [min(failures + 1, 3)] == [len(out.endpoint.seen)]
     assert out.kinds == (Counter(["server"]) if failures == 3 else Counter(["completion"]))
     assert out.ended is None
@@ -373,7 +381,7 @@ def test_a_cancelled_run_leaves_what_arrived_and_sends_nothing_more() -> None:
 
     async def go(url: str) -> None:
         async with Client(url, None, concurrency=3, loopback=True, timeout_s=PATIENCE_S) as client:
-            run = asyncio.create_task(runner.run(some(50), client, records.append, Tally(50), concurrency=3))
+            run = asyncio.create_task(runner.run(some(50), client, records.append, Tally(50), pace=Pace(3, now=time.monotonic())))
             while len(records) < 6 and not run.done():
                 await asyncio.sleep(0.001)
             run.cancel()

@@ -1,0 +1,85 @@
+"""What calls cost, and how much may be spent: requests, tokens, money, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evalkit.endpoint import Prices
+from evalkit.records import Completion
+
+_PER = 1_000_000
+
+
+class Budget(NamedTuple):
+    """What may be spent this time; None: no bound. Money in the currency of the prices, time in seconds."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class Spent:
+    """What was spent so far.
+
+    Attributes:
+        requests: calls made, each try counted.
+        tokens_in, tokens_out: as the endpoint counts them.
+        uncounted: answers whose usage the endpoint did not tell, so that tokens and cost are higher than what stands here.
+    """
+
+    prices: Prices | None = None
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    uncounted: int = 0
+
+    def add(self, completion: Completion) -> None:
+        """Count one answer; of choices that share a call, only the first is to be given."""
+        usage = completion.usage
+        if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            self.uncounted += 1
+            return
+        self.tokens_in += usage.prompt_tokens
+        self.tokens_out += usage.completion_tokens
+
+    @property
+    def tokens(self) -> int:
+        """In and out."""
+        return self.tokens_in + self.tokens_out
+
+    @property
+    def cost(self) -> float | None:
+        """Money; None where it is not known: no prices, or an answer without usage."""
+        if self.prices is None or self.uncounted:
+            return None
+        return cost_of(self.prices, self.tokens_in, self.tokens_out)
+
+    def over(self, budget: Budget, seconds: float) -> str | None:
+        """Why nothing more may be sent, or None."""
+        if budget.requests is not None and self.requests >= budget.requests:
+            return f"the {budget.requests:,} requests of --max-requests are used up"
+        if budget.seconds is not None and seconds >= budget.seconds:
+            return f"the time of --max-time, {budget.seconds:g} s, is used up"
+        if (budget.tokens is not None or budget.cost is not None) and self.uncounted:
+            return "the endpoint does not tell the tokens it used, so that --max-tokens-total and --max-cost cannot be kept"
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            return f"the {budget.tokens:,} tokens of --max-tokens-total are used up: {self.tokens:,}"
+        if budget.cost is not None and self.cost is not None and self.cost >= budget.cost:
+            return f"the {money(budget.cost, self.prices)} of --max-cost are used up: {money(self.cost, self.prices)}"
+        return None
+
+
+def cost_of(prices: Prices, tokens_in: float, tokens_out: float) -> float:
+    """Money for so many tokens."""
+    return (tokens_in * prices.input + tokens_out * prices.output) / _PER
+
+
+def money(cost: float | None, prices: Prices | None) -> str:
+    """A sum as people read it; 'unknown' where it is."""
+    if cost is None or prices is None:
+        return "unknown"
+    digits = 2 if cost >= 1 else 4
+    return f"{cost:,.{digits}f} {prices.currency}"

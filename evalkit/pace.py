@@ -1,0 +1,273 @@
+"""How many calls at once, and how fast: what an endpoint takes is found out by watching how it answers.
+
+- **Concurrency** starts low and doubles while answers come; after the first sign of too much it grows by one a round. A 429 cuts it, and so
+  does a growing queue: answers that take over twice as long as they did. Server faults (5xx) only pause its growth.
+- **Rate**: where a 429 shows a limit by time, the rate that was accepted becomes a bound, a little below it, which is then raised slowly. So
+  a limit is met at its edge and not by running into it again and again.
+- **Waits** that the endpoint asks for hold back every call, not only the one that was told. What it says of its limits in ``x-ratelimit-*``
+  is heeded before they bite.
+
+Nothing here sends or sleeps: `Pace` is told what happens, with the time, and says when the next call may start.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+MOST_AT_ONCE = 256
+"""Bound of the adaptive concurrency; a fixed one may be higher."""
+
+_FIRST = 4.0
+_CUT, _CUT_FOR_A_QUEUE = 0.7, 0.8
+_QUEUE_FACTOR, _QUEUE_S = 2.0, 0.05
+_WINDOW = 16
+_PAUSE_AFTER_FAULT_S = 5.0
+_BELOW_THE_LIMIT = 0.96
+_RATE_GROWS = 0.005
+_FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
+_HISTORY = 500
+APART_S = 0.0007
+"""Between the first calls, about what a call costs: sent at one moment, they would be answered at one moment, for ever after, and each
+would wait for the cost of all."""
+
+
+class Limits(NamedTuple):
+    """What an endpoint says is left to use, and in how many seconds it is whole again; None where it does not say."""
+
+    requests: float | None = None
+    requests_reset_s: float | None = None
+    tokens: float | None = None
+    tokens_reset_s: float | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change of pace, `at_s` seconds after the start: calls at once, calls a second where bounded, and why."""
+
+    at_s: float
+    at_once: int
+    per_s: float | None
+    why: str
+
+
+class Pace:
+    """When the next call may start.
+
+    Args:
+        at_once: calls at once, fixed; None finds it out.
+        requests_per_minute, tokens_per_minute: bounds that hold whatever the endpoint takes.
+        most: bound of what is found out.
+        now: the time at the start, in seconds of a monotonic clock, as in all methods.
+    """
+
+    def __init__(
+        self,
+        at_once: int | None = None,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        most: int = MOST_AT_ONCE,
+        now: float,
+    ) -> None:
+        self.adaptive = at_once is None
+        self._limit = float(min(_FIRST, most) if at_once is None else at_once)
+        self._most = max(1, most)
+        self._per_s = None if requests_per_minute is None else requests_per_minute / 60
+        self._tokens_per_s = None if tokens_per_minute is None else tokens_per_minute / 60
+        self._started_at = self._epoch = now
+        self._doubling = True
+        self._may_grow_at = self._cut_at = self._not_before = self._next = now
+        self._sent = self._refused = self._throttled_in_a_row = 0
+        self._tokens_of_a_call: float | None = None
+        self._learned: float | None = None
+        self._hold_s, self._held_until = _FIRST_HOLD_S, now
+        self._times: deque[float] = deque(maxlen=4 * MOST_AT_ONCE)
+        self._unjudged = 0
+        self._usual: float | None = None
+        self.throttled = 0
+        self.highest = self.limit
+        self.history: list[Change] = []
+        self._note(now, "start")
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight at once, at least 1."""
+        return max(1, int(self._limit))
+
+    def rate(self, now: float) -> float | None:
+        """Bound of the calls a second; None: there is none."""
+        learned = None if self._learned is None else self._learned * (1 + _RATE_GROWS * max(0.0, now - self._held_until))
+        bounds = [one for one in (learned, self._per_s) if one is not None]
+        if self._tokens_per_s is not None and self._tokens_of_a_call:
+            bounds.append(self._tokens_per_s / self._tokens_of_a_call)
+        return min(bounds, default=None)
+
+    def reserve(self, now: float) -> float:
+        """Take the next place: the time at which a call may start, `now` or later. `moved` tells afterwards whether it still may."""
+        at = max(now, self._next, self._not_before)
+        rate = self.rate(now)
+        apart = APART_S if now - self._started_at < 1 else 0.0
+        self._next = at + (apart if rate is None else max(apart, 1 / rate))
+        return at
+
+    def held(self, now: float) -> bool:
+        """Whether no call may start now, since the endpoint asked to wait after a place was taken."""
+        return now < self._not_before
+
+    def expect(self, tokens: float) -> None:
+        """Tell how many tokens a call may use, before any has told by its usage."""
+        self._tokens_of_a_call = self._tokens_of_a_call or tokens
+
+    def started(self) -> None:
+        """A call goes out."""
+        self._sent += 1
+
+    def answered(self, now: float, started: float, in_flight: int, took_s: float, tokens: float | None, limits: Limits | None) -> None:
+        """A call was answered.
+
+        Args:
+            started: when it was sent.
+            in_flight: calls at once while it was, itself included.
+            took_s: until its answer began, where that is known, else until it had ended.
+            tokens: it used, all in all.
+        """
+        self._throttled_in_a_row = 0
+        if tokens:
+            known = self._tokens_of_a_call
+            self._tokens_of_a_call = tokens if known is None else known + (tokens - known) / 16
+        if limits is not None:
+            self._heed(now, limits, in_flight)
+        if not self.adaptive:
+            return
+        if self._queue_grows(took_s) and started >= self._cut_at:
+            self._cut(now, _CUT_FOR_A_QUEUE, "answers take over twice as long")
+        elif in_flight >= self.limit and now >= self._may_grow_at and self._limit < self._most:
+            self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
+            self.highest = max(self.highest, self.limit)
+
+    def faulted(self, now: float) -> None:
+        """A call met a fault of the server: no growth for a while."""
+        self._may_grow_at = max(self._may_grow_at, now + _PAUSE_AFTER_FAULT_S)
+
+    def throttle(self, now: float, started: float, wait_s: float | None) -> None:
+        """A call was answered 429; `wait_s` is what the endpoint asks to wait."""
+        self.throttled += 1
+        self._refused += 1
+        if wait_s is None:
+            wait_s = random.uniform(0.5, 1.0) * min(30.0, 2.0 ** min(self._throttled_in_a_row, 6))  # noqa: S311 (jitter)
+        if started < self._cut_at:  # sent before the last cut: nothing new
+            self._not_before = max(self._not_before, now + wait_s)
+            return
+        self._throttled_in_a_row += 1
+        busy_s = now - self._epoch
+        if self._sent - self._refused >= 5 and busy_s > 0.25:
+            # What was sent and not refused: answers may take long, a refusal comes at once.
+            accepted = (self._sent - self._refused) / busy_s
+            before = self.rate(now)
+            self._learned = _BELOW_THE_LIMIT * (accepted if before is None else min(accepted, before))
+        elif self._learned is not None:
+            self._learned *= _CUT
+        if self._learned is not None:
+            self._hold_s = min(_LONGEST_HOLD_S, 2 * self._hold_s) if now - self._held_until > 0 else self._hold_s
+            self._held_until = now + wait_s + self._hold_s
+        self._not_before = max(self._not_before, now + wait_s)
+        self._cut(now, _CUT, "throttled")
+        self._sent = self._refused = 0
+        self._epoch = self._not_before
+
+    def wake(self, now: float) -> None:
+        """The endpoint is back after an outage: start low again."""
+        self._next = self._not_before = self._epoch = self._cut_at = now
+        self._sent = self._refused = 0
+        self._times.clear()
+        if self.adaptive:
+            self._limit, self._doubling = min(_FIRST, self._limit), True
+            self._note(now, "back after an outage")
+
+    def _heed(self, now: float, limits: Limits, in_flight: int) -> None:
+        """Spread what is left over the time until there is more, once it could be used up."""
+        of_a_call = self._tokens_of_a_call or 1.0
+        left = (
+            (limits.requests, limits.requests_reset_s),
+            (None if limits.tokens is None else limits.tokens / of_a_call, limits.tokens_reset_s),
+        )
+        for calls, reset_s in left:
+            if calls is None or reset_s is None or reset_s <= 0:
+                continue
+            spare = calls - in_flight
+            if spare <= 0:
+                self._not_before = max(self._not_before, now + reset_s)
+            elif spare <= self.limit:
+                self._next = max(self._next, now + reset_s / (spare + 1))
+
+    def _queue_grows(self, took_s: float) -> bool:
+        self._times.append(took_s)
+        self._unjudged += 1
+        window = max(_WINDOW, 2 * self.limit)
+        if self._unjudged < window:
+            return False
+        self._unjudged = 0
+        median = statistics.median(list(self._times)[-window:])
+        usual = self._usual = median if self._usual is None else min(median, self._usual * 1.02)
+        return self.limit > _FIRST and median > _QUEUE_FACTOR * usual + _QUEUE_S
+
+    def _cut(self, now: float, by: float, why: str) -> None:
+        self._cut_at = now
+        self._doubling = False
+        if self.adaptive:
+            self._limit = max(1.0, self._limit * by)
+        self._note(now, why)
+
+    def _note(self, now: float, why: str) -> None:
+        rate = self.rate(now)
+        if len(self.history) < _HISTORY:
+            self.history.append(Change(round(now - self._started_at, 3), self.limit, None if rate is None else round(rate, 3), why))
+
+
+def backoff(tries: int, pause_s: float, wait_s: float | None = None) -> float:
+    """Seconds before the next try, after so many: exponential with jitter, and never before the endpoint asked for it."""
+    pause: float = random.uniform(0.5, 1.5) * pause_s * 2 ** min(tries - 1, 6)  # noqa: S311 (jitter)
+    return max(pause, wait_s or 0.0)
+
+
+def limits_of(headers: Mapping[str, str]) -> Limits | None:
+    """What the ``x-ratelimit-*`` headers say; None where there are none."""
+    requests, tokens = headers.get("x-ratelimit-remaining-requests"), headers.get("x-ratelimit-remaining-tokens")
+    if requests is None and tokens is None:
+        return None
+    return Limits(
+        _count(requests),
+        _seconds(headers.get("x-ratelimit-reset-requests")),
+        _count(tokens),
+        _seconds(headers.get("x-ratelimit-reset-tokens")),
+    )
+
+
+def _count(said: str | None) -> float | None:
+    try:
+        count = float(said or "")
+    except ValueError:
+        return None
+    return count if math.isfinite(count) and count >= 0 else None
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(said: str | None) -> float | None:
+    """A duration as OpenAI writes it (``6m0s``, ``1.5s``, ``20ms``), or plain seconds."""
+    import re
+
+    if said is None:
+        return None
+    parts = re.findall(r"([0-9.]+)(ms|[smhd])", said)
+    if not parts or "".join(number + unit for number, unit in parts) != said.strip():
+        return _count(said)
+    numbers = [(_count(number), unit) for number, unit in parts]
+    return math.fsum(number * _UNITS[unit] for number, unit in numbers if number is not None)
