@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.experiment import Experiment
+    from evalkit.plan import Plan
     from evalkit.run import Pending, Run
     from evalkit.runner import Tally
 
@@ -114,9 +115,18 @@ def sweep(
     skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help="Leave out the levels that the endpoint rejects.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the old run is moved aside, not deleted.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
+    max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used, in and out.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this is spent, by endpoint.prices.")] = None,
+    max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
+    patience: Annotated[str, typer.Option("--patience", metavar="T", help="Wait so long for an endpoint that is down.")] = "10m",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
     from evalkit import run as runs
+    from evalkit.budget import Budget
 
     loaded = _load(experiment, settings)
     if dry_run:
@@ -124,7 +134,8 @@ def sweep(
         return
     console = _console()
     started = time.monotonic()
-    with _progress() as report:
+    budget = Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else _seconds("--max-time", max_time))
+    with _progress(quiet) as report:
         try:
             result = runs.sweep(
                 loaded,
@@ -134,9 +145,11 @@ def sweep(
                 skip_rejected=skip_rejected,
                 limit=limit,
                 concurrency=concurrency,
+                budget=budget,
+                patience_s=_seconds("--patience", patience),
                 confirm=lambda pending: yes or _agreed(pending, loaded),
                 progress=report,
-                note=_complain,
+                note=report.note,
             )
         except KeyboardInterrupt:
             report.stop()
@@ -355,6 +368,22 @@ def _show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) 
         print(f"a sweep will need the environment variable {key}, which is not set")
     most = planned.most_tokens()
     print(f"at most {most:,} tokens of answers" if most is not None else "tokens of answers: no upper bound (a cell sets no max_tokens)")
+    print(_cost_of(planned))
+    if planned.anchor_count:
+        print(f"besides, the reference cell is asked {planned.anchor_count} times through the run, to show a drift (anchor: {{every: 0}} for none)")
+
+
+def _cost_of(planned: Plan) -> str:
+    from evalkit.budget import cost_of, money
+
+    prices = planned.experiment.endpoint.prices
+    if prices is None:
+        return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
+    (low, high), most = planned.tokens_in(), planned.most_tokens()
+    least = money(cost_of(prices, low, len(planned)), prices)
+    if most is None:
+        return f"cost: at least {least}, no upper bound"
+    return f"cost: from {least} to {money(cost_of(prices, high, most), prices)}, by endpoint.prices and lengths of prompts in characters"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:
@@ -383,12 +412,24 @@ def _sum_up(run: Run, console: Console, seconds: float | None) -> None:
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.failures.items()))
         out.append(f"{failed:,} requests failed ({kinds}); run again to send them again" + _refused(counts.failures))
+    if run.sent is not None and run.sent.spent.requests:
+        out.append(_spent(run.sent))
     if counts.missing:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
     out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json)")
     if run.sent is not None:
         out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
+
+
+def _spent(tally: Tally) -> str:
+    from evalkit.budget import money
+
+    spent = tally.spent
+    tokens = f"{spent.tokens_in:,} tokens in, {spent.tokens_out:,} out"
+    if spent.uncounted:
+        tokens += f", and {spent.uncounted:,} answers that do not say"
+    return f"Spent: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}"
 
 
 def _refused(failures: dict[str, int]) -> str:
@@ -398,45 +439,68 @@ def _refused(failures: dict[str, int]) -> str:
 
 
 class _Report:
-    """Shows how far a sweep is: a bar on a terminal, a line every ten seconds elsewhere."""
+    """Shows how far a sweep is: a bar on a terminal, a line every ten seconds elsewhere, nothing where that is wanted."""
 
     EVERY_S = 10.0
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool) -> None:
         self._started = self._last = time.monotonic()
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
+        self._quiet = quiet
+
+    def note(self, text: str) -> None:
+        """Tell the user something; a warning also where it is quiet."""
+        if not self._quiet or text.startswith("warning"):
+            _complain(text)
 
     def __call__(self, tally: Tally) -> None:
-        if self._terminal and tally.planned:
+        if self._quiet or not tally.planned:
+            return
+        if self._terminal:
             self._draw(tally)
-        else:
-            now = time.monotonic()
-            if tally.planned and (now - self._last >= self.EVERY_S or tally.done == tally.planned):
-                self._last = now
-                rate = tally.done / max(now - self._started, 1e-9)
-                left = (tally.planned - tally.done) / rate if rate else 0.0
-                failed = f", {tally.failed.total()} failed" if tally.failed else ""
-                _complain(f"{tally.done:,} of {tally.planned:,} requests{failed}, {rate:.0f}/s, {left:.0f} s left")
+            return
+        now = time.monotonic()
+        if now - self._last >= self.EVERY_S or tally.done == tally.planned:
+            self._last = now
+            _complain(f"{tally.done:,} of {tally.planned:,} requests, {self._details(tally)}, {_time(self._left(tally))} left")
+
+    def _left(self, tally: Tally) -> float:
+        rate = tally.done / max(time.monotonic() - self._started, 1e-9)
+        return (tally.planned - tally.done) / rate if rate else 0.0
+
+    def _details(self, tally: Tally) -> str:
+        from evalkit.budget import money
+
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
+        if tally.failed:
+            parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
+        if tally.waiting:
+            parts.append(f"{tally.waiting} to be tried again")
+        if tally.spent.prices is not None:
+            parts.append(money(tally.spent.cost, tally.spent.prices))
+        return ", ".join(parts)
 
     def _draw(self, tally: Tally) -> None:
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:.0f}/s"),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.description}", markup=False),
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("asking", total=tally.planned, rate=0.0)
+            self._bar.add_task("", total=tally.planned, left="")
             self._bar.start()
-        elapsed = max(time.monotonic() - self._started, 1e-9)
-        words = f"asking, {tally.failed.total()} failed" if tally.failed else "asking"
-        self._bar.update(self._bar.tasks[0].id, completed=tally.done, description=words, rate=tally.done / elapsed)
+        from evalkit.tables import harmless
+
+        words = harmless(tally.paused) if tally.paused else self._details(tally)
+        left = f"{_time(self._left(tally))} left" if tally.done else ""
+        self._bar.update(self._bar.tasks[0].id, completed=tally.done, total=tally.planned, description=words, left=left)
 
     def stop(self) -> None:
         """Take the bar off the terminal."""
@@ -445,9 +509,33 @@ class _Report:
             self._bar = None
 
 
+def _time(seconds: float) -> str:
+    """A duration as people read it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds(option: str, text: str) -> float:
+    """A duration as it is typed: 90, 90s, 10m, 2h."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        from evalkit.errors import ExperimentError
+
+        raise ExperimentError(f"{option}: found {text!r}; expected a time like 90s, 10m or 2h")
+    return seconds
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
 @contextmanager
-def _progress() -> Iterator[_Report]:
-    report = _Report()
+def _progress(quiet: bool) -> Iterator[_Report]:
+    report = _Report(quiet)
     try:
         yield report
     finally:

@@ -28,6 +28,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_COMBINATIONS = 100_000
 
 
+class Anchor(Strict):
+    """One cell repeated through the run: after every so many requests; 0: never."""
+
+    every: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 100
+
+
 class Experiment(Strict):
     """A sweep: every cell of `parameters` is asked every prompt, `replicates` times.
 
@@ -39,6 +45,8 @@ class Experiment(Strict):
         request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
         replicates: answers for each prompt in each cell.
         seed: orders the run, and is the root of all randomness of the analysis.
+        anchor: how often the reference cell is asked again, to show a drift of the endpoint; left out: every 100 requests, not at all on the
+            embedded endpoint and in short runs.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -51,6 +59,7 @@ class Experiment(Strict):
     request: Mapping[str, Any] = Field(default_factory=dict)
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(whole)] = 0
+    anchor: Anchor | None = None
 
     @field_validator("name")
     @classmethod

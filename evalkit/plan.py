@@ -7,15 +7,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 
 from evalkit.design import Cell, Design, body_of, grid
-from evalkit.endpoint import Endpoint
+from evalkit.endpoint import LOCAL, Endpoint
 from evalkit.experiment import PER_REPLICATE, Experiment
-from evalkit.parameters import canonical
-from evalkit.prompts import Prompt
+from evalkit.parameters import DEFAULT, canonical
+
+Role = Literal["sweep", "anchor", "confirm"]
+"""What a request is for: the sweep itself; the reference repeated through it, which shows a drift; a choice looked at again."""
 
 KEY_VERSION = 1
+
+_ANCHOR_EVERY, _FEWEST_ANCHORS = 100, 3
+_MOST_KEPT = 50_000
+"""Pairs of a cell and a prompt whose hash is kept: with more of them, memory would grow with the plan."""
 
 
 class Request(NamedTuple):
@@ -40,7 +47,16 @@ class Request(NamedTuple):
     model: str
     body: Mapping[str, Any]
     messages: list[dict[str, Any]]
-    role: str = "sweep"
+    role: Role = "sweep"
+
+
+class _Pair(NamedTuple):
+    """What all replicates of a prompt in a cell have in common; `begun` is the hash of their keys up to the replicate."""
+
+    begun: Any
+    tools: str
+    model: str
+    body: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ class Plan:
         return len(self.cells) * len(self.experiment.prompts) * self.experiment.replicates
 
     def __iter__(self) -> Iterator[Request]:
-        """Every request once, in the order of sending.
+        """Every request of the sweep once, in the order of sending.
 
         Replicate by replicate, prompts in random order; the cells of one prompt's replicate stand together in random order
         (randomised complete blocks), so a server that drifts over time drifts alike in all cells. The order depends on the
@@ -72,39 +88,90 @@ class Plan:
         import numpy as np
 
         experiment = self.experiment
-        identities = [self._identity(prompt) for prompt in experiment.prompts]
-        bodies = [body_of(cell, {**experiment.endpoint.extra_body, **experiment.request}) for cell in self.cells]
+        pairs: dict[tuple[int, int], _Pair] = {}
         together = experiment.endpoint.replicates_per_call
         for first in range(0, experiment.replicates, together):
             rng = np.random.default_rng([experiment.seed, first])
             for prompt_index in rng.permutation(len(experiment.prompts)).tolist():
                 for cell_index in rng.permutation(len(self.cells)).tolist():
+                    where = (cell_index, prompt_index)
+                    pair = pairs.get(where)
+                    if pair is None:
+                        pair = self._pair(*where)
+                        if len(pairs) < _MOST_KEPT and first + together < experiment.replicates:
+                            pairs[where] = pair
                     for replicate in range(first, min(first + together, experiment.replicates)):
-                        yield self._request(cell_index, prompt_index, replicate, bodies[cell_index], *identities[prompt_index])
+                        yield self._request(pair, cell_index, prompt_index, replicate, "sweep")
 
-    def _identity(self, prompt: Prompt) -> tuple[str, dict[str, Any], list[dict[str, Any]], Any]:
-        messages = prompt.conversation()
-        return prompt.id, prompt.fields(), messages, canonical(messages)
+    def anchors(self) -> Iterator[Request]:
+        """One cell on one prompt again and again: the cell nearest to the defaults, on the first prompt."""
+        levels = [sum(level == DEFAULT or level is None for level in cell.values()) for cell in self.cells]
+        cell_index = levels.index(max(levels))
+        pair = self._pair(cell_index, 0)
+        for replicate in range(self.anchor_count):
+            yield self._request(pair, cell_index, 0, replicate, "anchor")
 
-    def _request(
-        self,
-        cell_index: int,
-        prompt_index: int,
-        replicate: int,
-        fields: Mapping[str, Any],
-        prompt_id: str,
-        own: Mapping[str, Any],
-        messages: list[Any],
-        identity: Any,
-    ) -> Request:
-        body = {**fields, **own}
-        model = body.pop("model", self.experiment.endpoint.model)
-        if body.get("seed") == PER_REPLICATE:
-            body["seed"] = self.experiment.seed + replicate
-        key = key_of(self.experiment.endpoint.base_url, model, prompt_id, identity, body, replicate, "sweep")
+    @property
+    def anchor_count(self) -> int:
+        """How many anchors stand in the sequence; too few to show a drift are none."""
+        anchor = self.experiment.anchor
+        every = anchor.every if anchor is not None else 0 if self.experiment.endpoint.base_url == LOCAL else _ANCHOR_EVERY
+        count = len(self) // every if every else 0
+        return count if count >= _FEWEST_ANCHORS or anchor is not None else 0
+
+    def sequence(self) -> Iterator[Request]:
+        """The requests of the sweep with the anchors, spread evenly among them."""
+        count = self.anchor_count
+        if not count:
+            yield from self
+            return
+        anchors, every = self.anchors(), len(self) // count
+        requests = iter(self)
+        together = self.experiment.endpoint.replicates_per_call
+        every = max(together, every // together * together)  # a call's requests stay together
+        while block := list(islice(requests, every)):
+            yield from islice(anchors, 1)
+            yield from block
+
+    @cached_property
+    def _identities(self) -> list[tuple[str, dict[str, Any], list[dict[str, Any]], Any]]:
+        out = []
+        for prompt in self.experiment.prompts:
+            messages = prompt.conversation()
+            out.append((prompt.id, prompt.fields(), messages, canonical(messages)))
+        return out
+
+    def _pair(self, cell_index: int, prompt_index: int) -> _Pair:
+        experiment = self.experiment
+        prompt_id, own, _, identity = self._identities[prompt_index]
+        fields = {**body_of(self.cells[cell_index], {**experiment.endpoint.extra_body, **experiment.request}), **own}
+        model = fields.pop("model", experiment.endpoint.model)
+        begun = _begun(experiment.endpoint.base_url, model, prompt_id, identity, fields)
         # How an answer is fetched is no part of what identifies it.
-        body = {"model": model, **as_sent(body, self.experiment.endpoint)}
-        return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, body.get("seed"), model, body, messages, "sweep")
+        return _Pair(begun, _json(canonical(fields.get("tools"))), model, {"model": model, **as_sent(fields, experiment.endpoint)})
+
+    def _request(self, pair: _Pair, cell_index: int, prompt_index: int, replicate: int, role: Role) -> Request:
+        body = pair.body
+        seed = body.get("seed")
+        if seed == PER_REPLICATE:
+            seed = self.experiment.seed + replicate
+            body = {**body, "seed": seed}
+        key = _ended(pair.begun, replicate, role, seed, pair.tools)
+        prompt_id, _, messages, _ = self._identities[prompt_index]
+        return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, seed, pair.model, body, messages, role)
+
+    def tokens_in(self) -> tuple[int, int]:
+        """Bounds of the tokens that prompts have, over all requests.
+
+        A token is taken to be one to eight bytes of UTF-8, and a message to add up to sixteen tokens.
+        """
+        low = high = 0
+        for _, own, messages, _ in self._identities:
+            size = sum(len(_json(part).encode()) for part in (*messages, own))
+            text = sum(len(str(message.get("content") or "").encode()) for message in messages)
+            low, high = low + text // 8, high + size + 16 * len(messages)
+        each = len(self.cells) * self.experiment.replicates
+        return low * each, high * each
 
     def most_tokens(self) -> int | None:
         """Upper bound of the tokens that answers can have, over all requests; None where a cell sets no bound."""
@@ -133,17 +200,27 @@ def key_of(base_url: str, model: str, prompt_id: str, messages: Any, fields: Map
         messages: the conversation as sent, canonical already (it is the same for many requests).
         fields: all else of the body, without the model; numbers count by value, and the order does not matter.
     """
-    identity = {
+    seed = fields.get("seed")
+    return _ended(_begun(base_url, model, prompt_id, messages, fields), replicate, role, seed, _json(canonical(fields.get("tools"))))
+
+
+def _begun(base_url: str, model: str, prompt_id: str, messages: Any, fields: Mapping[str, Any]) -> Any:
+    """The hash of the part that replicates have in common: the names before ``replicate`` in the alphabet."""
+    shared = {
         "base_url": base_url,
         "messages": messages,
         "model": model,
         "parameters": canonical({name: value for name, value in fields.items() if name not in ("seed", "tools")}),
         "prompt_id": prompt_id,
-        "replicate": replicate,
-        "role": role,
-        "seed": canonical(fields.get("seed")),
-        "tools": canonical(fields.get("tools")),
-        "v": KEY_VERSION,
     }
-    text = json.dumps(identity, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_json(shared)[:-1].encode())
+
+
+def _ended(begun: Any, replicate: int, role: str, seed: Any, tools: str) -> str:
+    whole = begun.copy()
+    whole.update(f',"replicate":{replicate},"role":"{role}","seed":{_json(canonical(seed))},"tools":{tools},"v":{KEY_VERSION}}}'.encode())
+    return str(whole.hexdigest()[:32])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

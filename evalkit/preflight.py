@@ -12,6 +12,7 @@ from evalkit.client import Reply
 from evalkit.design import body_of, grid
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment import PER_REPLICATE, Experiment
+from evalkit.pace import backoff
 from evalkit.parameters import DEFAULT
 from evalkit.plan import as_sent
 from evalkit.records import Failure
@@ -80,6 +81,11 @@ async def check(endpoint: Endpoint, experiment: Experiment) -> Preflight:
     return Preflight(listed=None if listed is None else True, calls=calls)
 
 
+def needed(experiment: Experiment) -> int:
+    """Calls that `check` makes, where none has to be tried again."""
+    return 1 + sum(len(extremes(levels)) for name, levels in experiment.parameters.items() if name != "model")
+
+
 def extremes(levels: Sequence[Any]) -> list[Any]:
     """The levels worth trying first: the lowest and the highest number, and every level that is none."""
     numbers = [level for level in levels if _is_number(level)]
@@ -119,7 +125,7 @@ async def _answer(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None
         reply = await endpoint.call(body, _MESSAGES)
         if not reply.again:
             break
-        await asyncio.sleep(min(max(0.3 * 2**number, reply.wait_s or 0.0), 60))
+        await asyncio.sleep(min(60.0, backoff(number + 1, 0.3, reply.wait_s)))
     failure = reply.failure
     if failure is None:
         return None

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from evalkit.errors import RecordError
+from evalkit.plan import Role
 
 VERSION = 1
 FILE = "responses.jsonl"
 
-Role = Literal["sweep", "anchor", "confirm"]
 Kind = Literal["auth", "rejected", "rate_limited", "server", "timeout", "connection", "interrupted", "malformed", "refused_by_filter"]
 
 NOT_SENT_AGAIN: frozenset[Kind] = frozenset({"rejected", "auth", "refused_by_filter"})
@@ -112,6 +112,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
+        self._unsynced = False
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as fault:
@@ -141,6 +142,20 @@ class Writer:
         """Write one record; raises `RecordError` where the disk refuses, with the file left ending in a whole line."""
         self._write(_encoder.encode(record) + b"\n")
 
+    def sync(self) -> bool:
+        """Make the disk keep what was written since the last time; tells whether there was anything. May run in a thread of its own.
+
+        Raises `RecordError` where the disk did not keep it.
+        """
+        if not self._unsynced:
+            return False
+        self._unsynced = False
+        try:
+            os.fsync(self._fd)
+        except OSError as fault:
+            raise RecordError(f"{self._path}: what was written may not be on the disk: {fault.strerror}; run again to go on") from None
+        return True
+
     def _follow(self) -> None:
         """Open the file again where an editor or a copying program has put another one under its name: what is written must not be lost."""
         here = os.fstat(self._fd)
@@ -165,6 +180,7 @@ class Writer:
     def _write(self, line: bytes) -> None:
         self._follow()
         size = os.fstat(self._fd).st_size
+        self._unsynced = True
         try:
             written = os.write(self._fd, line)
             while written < len(line):  # the disk is full, most likely; asking again tells why
@@ -177,9 +193,7 @@ class Writer:
     def close(self) -> None:
         """Make sure of what was written, and close; raises `RecordError` where the disk did not keep it."""
         try:
-            os.fsync(self._fd)
-        except OSError as fault:
-            raise RecordError(f"{self._path}: what was written may not be on the disk: {fault.strerror}; run again to go on") from None
+            self.sync()
         finally:
             os.close(self._fd)
 
@@ -197,6 +211,20 @@ def read(folder: Path) -> Iterator[Record]:
         RecordError: a line is no record, with its number; nothing is changed.
     """
     path = folder / FILE
+    for number, line in _lines(path):
+        try:
+            record = _decoder.decode(line)
+        except _NO_RECORD:
+            if not line.endswith(b"\n") and _version(line) <= VERSION:
+                return  # torn: the writer mends it, a reader must not
+            raise _no_record(path, number, line) from None
+        if record.v > VERSION:
+            raise RecordError(_newer(f"{path}: line {number}", line))
+        yield record
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -205,22 +233,17 @@ def read(folder: Path) -> Iterator[Record]:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
     with file:
         for number, line in enumerate(file, 1):
-            if line.isspace():
-                continue  # an editor's
-            try:
-                record = _decoder.decode(line)
-            except _NO_RECORD:
-                if _version(line) > VERSION:
-                    raise RecordError(_newer(f"{path}: line {number}", line)) from None
-                if not line.endswith(b"\n"):
-                    return  # torn: the writer mends it, a reader must not
-                raise RecordError(
-                    f"{path}: line {number}: not a record of evalkit; nothing was changed. "
-                    "Mend or remove that line, or start over with --fresh (which keeps the old folder)"
-                ) from None
-            if record.v > VERSION:
-                raise RecordError(_newer(f"{path}: line {number}", line))
-            yield record
+            if not line.isspace():  # an editor's
+                yield number, line
+
+
+def _no_record(path: Path, number: int, line: bytes) -> RecordError:
+    if _version(line) > VERSION:
+        return RecordError(_newer(f"{path}: line {number}", line))
+    return RecordError(
+        f"{path}: line {number}: not a record of evalkit; nothing was changed. "
+        "Mend or remove that line, or start over with --fresh (which keeps the old folder)"
+    )
 
 
 def _newer(where: str, line: bytes) -> str:
@@ -248,11 +271,65 @@ def _tail(path: Path) -> bytes:
     return tail[tail.rfind(b"\n") + 1 :]
 
 
-def settled(records: Iterator[Record]) -> dict[str, Record]:
-    """The record that counts for each key: its completion, else its last failure."""
-    out: dict[str, Record] = {}
-    for record in records:
-        known = out.get(record.key)
-        if known is None or isinstance(known.outcome, Failure):
-            out[record.key] = record
+class _Outcome(msgspec.Struct):
+    type: str
+    kind: Kind | None = None
+
+
+class _Brief(msgspec.Struct):
+    v: int
+    key: str
+    outcome: _Outcome
+
+
+_brief_decoder = msgspec.json.Decoder(_Brief)
+
+
+class Standing:
+    """Which requests have their answer, and how the others failed last; a hundred bytes a request, whatever the answers hold."""
+
+    def __init__(self) -> None:
+        self._done: set[bytes] = set()
+        self._failed: dict[bytes, Kind] = {}
+
+    def add(self, key: str, kind: Kind | None) -> None:
+        """Note an outcome: None for a completion, else the kind of the failure. A completion counts for ever, of failures the last."""
+        packed = _packed(key)
+        if kind is None:
+            self._done.add(packed)
+            self._failed.pop(packed, None)
+        elif packed not in self._done:
+            self._failed[packed] = kind
+
+    def wants(self, key: str, retry_failed: bool) -> bool:
+        """Whether a request is to be sent: it has no answer, and did not fail in a way that would come again."""
+        packed = _packed(key)
+        if packed in self._done:
+            return False
+        return retry_failed or self._failed.get(packed) not in NOT_SENT_AGAIN
+
+    def __len__(self) -> int:
+        return len(self._done) + len(self._failed)
+
+
+def _packed(key: str) -> bytes:
+    try:
+        return bytes.fromhex(key)
+    except ValueError:
+        return key.encode("utf-8", "surrogatepass")
+
+
+def standing(folder: Path) -> Standing:
+    """What stands in a results folder, read without the answers. Raises `RecordError` as `read` does."""
+    out = Standing()
+    for number, line in _lines(folder / FILE):
+        try:
+            brief = _brief_decoder.decode(line)
+        except _NO_RECORD:
+            if not line.endswith(b"\n") and _version(line) <= VERSION:
+                break
+            raise _no_record(folder / FILE, number, line) from None
+        if brief.v > VERSION:
+            raise RecordError(_newer(f"{folder / FILE}: line {number}", line))
+        out.add(brief.key, None if brief.outcome.type == "completion" else brief.outcome.kind or "malformed")
     return out

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import platform
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit import __version__
 from evalkit import experiment as experiments
-from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
-from evalkit.endpoint import LOCAL, Endpoint, expand
-from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
+from evalkit.access import Access, key_of, opened
+from evalkit.analysis import Analysis, analyse, encode, summary_csv
+from evalkit.budget import Budget, Spent
+from evalkit.drift import sentence, trends
+from evalkit.endpoint import LOCAL, Endpoint
+from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import PER_REPLICATE, Experiment
-from evalkit.parameters import DEFAULT, canonical
+from evalkit.folder import PROBE_FILE, RUN_FILE, is_run, locked, make, move_aside, now_text, read_run, replace, write_run
+from evalkit.pace import MOST_AT_ONCE, Pace
+from evalkit.parameters import DEFAULT
 from evalkit.plan import Plan, Request
-from evalkit.records import FILE as RESPONSES
-from evalkit.records import NOT_SENT_AGAIN, Completion, Kind, Writer, read
-from evalkit.runner import Tally
-from evalkit.scores import Scores, level_text, score, write_tables
+from evalkit.records import Standing, Writer, read, standing
+from evalkit.runner import INTERRUPTED, Policy, Tally
+from evalkit.scores import Scores, score, write_tables
+from evalkit.sending import looked, sent, without_rejected
 
 if TYPE_CHECKING:
-    from evalkit.client import Client
-    from evalkit.preflight import Checked, Preflight
     from evalkit.probe import Probe
 
-VERSION = 1
-RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
-PROBE_FILE = "probe.json"
 DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
-
-_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "duckdb")
 
 
 @dataclass(frozen=True)
@@ -83,6 +76,8 @@ def sweep(
     skip_rejected: bool = False,
     limit: int | None = None,
     concurrency: int | None = None,
+    budget: Budget = Budget(),  # noqa: B008 (immutable)
+    patience_s: float = 600.0,
     confirm: Callable[[Pending], bool] = lambda _: True,
     progress: Callable[[Tally], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
@@ -96,6 +91,8 @@ def sweep(
         skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
         limit: use the first so many prompts only.
         concurrency: requests in flight at once, instead of the experiment's.
+        budget: what may be spent this time; the look before the sweep and each try count.
+        patience_s: how long the endpoint may be down before the run is given up.
         confirm: asked before anything is sent; False ends without doing anything, and gives None.
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
@@ -103,61 +100,120 @@ def sweep(
     Raises:
         RecordError: the folder cannot be used, or another process uses it.
         EndpointError, AuthError: the endpoint cannot be used; what was recorded stays.
+        ExperimentError: the budget cannot be kept.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
     experiment = narrowed(experiment, limit)
     folder = folder or Path("results") / experiment.name
     plan = Plan(experiment)
+    endpoint = experiment.endpoint
     notes: list[str] = []
 
     def tell(text: str) -> None:
         notes.append(text)
         note(text)
 
+    if budget.cost is not None and endpoint.prices is None:
+        raise ExperimentError("--max-cost: costs are unknown; give endpoint.prices: {input: ..., output: ...}, a million tokens each")
     for warning in experiment.warnings():
         tell(f"warning: {warning}")
     for reason in plan.design.merged:
         tell(f"merged: {reason}")
-    key = _key(experiment.endpoint)
-    _make(folder)
-    if fresh and _is_run(folder):
-        with _locked(folder):
-            aside = _move_aside(folder)
-        tell(f"the run that stood there is kept in {aside}")
-        _make(folder)
-    with _locked(folder), Writer(folder) as writer:
-        if writer.mended:
-            tell(writer.mended)
-        states = _states(folder)
-        requests = sum(1 for _ in _unsent(plan, states, retry_failed))
-        if requests and not confirm(Pending(requests, len(plan), experiment.endpoint.base_url == LOCAL)):
+    key = key_of(endpoint)
+    make(folder)
+    started = now_text()
+    with ExitStack() as stack:
+        hold = stack.enter_context(ExitStack())
+        hold.enter_context(locked(folder))
+        fresh = fresh and is_run(folder)
+        writer = None if fresh else hold.enter_context(_writer(folder, tell))
+        there = Standing() if fresh else standing(folder)
+        requests = sum(1 for _ in _unsent(plan, there, retry_failed))
+        if requests and not confirm(Pending(requests, len(plan), endpoint.base_url == LOCAL)):
             return None
-        tally = Tally(requests)
-        _write_run(folder, experiment)
+        tally = Tally(requests, spent=Spent(endpoint.prices))
         progress(tally)
+        checked = access = None
         if requests:
-            with _endpoint(experiment.endpoint) as base_url:
-                ways = _Ways(base_url(), key, min(concurrency or experiment.endpoint.concurrency, requests))
-                checked = asyncio.run(_checked(experiment, ways))
-                rejected = checked.rejected
-                if rejected:
-                    plan = Plan(_without_rejected(experiment, rejected, skip_rejected, tell))
-                    tally = Tally(sum(1 for _ in _unsent(plan, states, retry_failed)))
-                _write_run(folder, plan.experiment, preflight=checked)
-                stopped = asyncio.run(_sent(plan, _unsent(plan, states, retry_failed), ways, writer, tally, progress))
+            base_url = stack.enter_context(opened(endpoint))
+            fixed = concurrency or endpoint.concurrency
+            access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
+            checked = asyncio.run(looked(experiment, access, tally.spent, budget))
+            if checked.rejected:
+                plan = Plan(without_rejected(experiment, checked.rejected, skip_rejected, tell))
+                tally.planned = sum(1 for _ in _unsent(plan, there, retry_failed))
+        if fresh:  # only now that the endpoint is known to be of use
+            aside = move_aside(folder)
+            hold.close()
+            make(folder)
+            hold.enter_context(locked(folder))
+            writer = hold.enter_context(_writer(folder, tell))
+            tell(f"the run that stood there is kept in {aside}")
+        write_run(folder, plan.experiment, preflight=checked)
+        if access is not None and writer is not None:
+            now = time.monotonic()
+            pace = Pace(
+                fixed and access.at_once,
+                requests_per_minute=endpoint.requests_per_minute,
+                tokens_per_minute=endpoint.tokens_per_minute,
+                most=access.at_once,
+                now=now,
+            )
+            policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
+            unsent = _unsent(plan, there, retry_failed)
+            stopped: str | None = "an error"
+            try:
+                stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=policy, progress=progress, note=tell))
+            finally:
+                write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, stopped))
+            if stopped == INTERRUPTED:
+                raise KeyboardInterrupt
             if stopped:
                 tell(f"stopped: {stopped}")
+            tell(_paced(pace))
         return _scored(folder, plan, notes, tell, tally)
+
+
+@contextmanager
+def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
+    with Writer(folder) as writer:
+        if writer.mended:
+            tell(writer.mended)
+        yield writer
+
+
+def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
+    spent = tally.spent
+    return {
+        "started": started,
+        "ended": now_text(),
+        "stopped": stopped,
+        "requests": spent.requests,
+        "completions": tally.completed,
+        "failures": dict(tally.failed),
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "answers_without_usage": spent.uncounted,
+        "cost": spent.cost,
+        "currency": None if spent.prices is None else spent.prices.currency,
+        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
+    }
+
+
+def _paced(pace: Pace) -> str:
+    throttled = {0: "never throttled", 1: "throttled once", 2: "throttled twice"}.get(pace.throttled, f"throttled {pace.throttled:,} times")
+    held = f"held {pace.limit} at once" if pace.limit == pace.highest else f"held {pace.limit} at once, {pace.highest} at the most"
+    return f"{held}; {throttled}"
 
 
 def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Pending | None:
     """What a sweep would send now, given what stands in its folder; None where nothing stands there. Raises `RecordError`."""
     folder = folder or Path("results") / experiment.name
-    if not _is_run(folder):
+    if not is_run(folder):
         return None
     plan = Plan(experiment)
-    states = _states(folder)
-    return Pending(sum(1 for _ in _unsent(plan, states, retry_failed)), len(plan), experiment.endpoint.base_url == LOCAL)
+    there = standing(folder)
+    return Pending(sum(1 for _ in _unsent(plan, there, retry_failed)), len(plan), experiment.endpoint.base_url == LOCAL)
 
 
 @dataclass(frozen=True)
@@ -202,27 +258,27 @@ def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200,
 
     if place is None and subject.name is not None:
         place = Path("results") / subject.name / PROBE_FILE
-    key = _key(subject.endpoint)
+    key = key_of(subject.endpoint)
 
-    async def go(ways: _Ways) -> Probe:
-        async with ways.client(subject.endpoint) as client:
+    async def go(access: Access) -> Probe:
+        async with access.client(subject.endpoint) as client:
             return await probes.probe(
                 client,
                 base_url=subject.endpoint.base_url,
                 model=subject.endpoint.model,
-                at=_now(),
+                at=now_text(),
                 rng=np.random.default_rng(seed),
                 most_calls=most_calls,
                 at_once=at_once,
                 swept=subject.swept,
             )
 
-    with _endpoint(subject.endpoint) as base_url:
-        result = asyncio.run(go(_Ways(base_url(), key, at_once)))
+    with opened(subject.endpoint) as base_url:
+        result = asyncio.run(go(Access(base_url(), key, at_once)))
     if place is not None:
         if place.parent.name and not place.parent.exists():
-            _make(place.parent)
-        _replace(place, msgspec.json.format(msgspec.json.encode(result), indent=1))
+            make(place.parent)
+        replace(place, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result, place
 
 
@@ -231,10 +287,6 @@ def objections(result: Probe, subject: Subject) -> list[str]:
     from evalkit import probe as probes
 
     return probes.objections(result, subject.swept)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
@@ -246,7 +298,7 @@ def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
         note(text)
 
     plan = Plan(load_experiment(folder))
-    with _locked(folder), Writer(folder) as writer:
+    with locked(folder), Writer(folder) as writer:
         if writer.mended:
             tell(writer.mended)
         return _scored(folder, plan, notes, tell, None)
@@ -261,136 +313,21 @@ def load_experiment(folder: Path) -> Experiment:
     """The experiment that a results folder was last run with. Raises `RecordError`."""
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
-    data = _read_run(folder)
+    data = read_run(folder)
     if data is None:
         raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
     return experiments.check(data["experiment"], str(folder / RUN_FILE))
 
 
-def _key(endpoint: Endpoint) -> str | None:
-    name = endpoint.api_key_env
-    if endpoint.base_url == LOCAL or name is None:
-        return None
-    key = os.environ.get(name, "").strip()
-    if not key:
-        raise AuthError(f"the environment variable {name} is not set, and endpoint.api_key_env names it for the key; run: export {name}=...")
-    return key
-
-
-class _Ways(NamedTuple):
-    """How the endpoint is reached this time; plain data, the key included, so never to be shown."""
-
-    base_url: str
-    key: str | None
-    at_once: int
-
-    def client(self, endpoint: Endpoint) -> Client:
-        from evalkit.client import Client
-
-        headers, secrets = {}, []
-        for name, value in endpoint.headers.items():
-            try:
-                headers[name] = expand(value)
-            except ValueError as fault:
-                raise ExperimentError(f"endpoint.headers.{name}: {fault}") from None
-            if headers[name] != value:
-                secrets += [headers[name], headers[name].rpartition(" ")[2]]
-        return Client(
-            self.base_url,
-            self.key,
-            concurrency=self.at_once,
-            loopback=endpoint.base_url == LOCAL,
-            timeout_s=endpoint.timeout_s,
-            headers=headers,
-            secrets=secrets,
-            verify=endpoint.verify,
-            organization=endpoint.organization,
-            project=endpoint.project,
-        )
-
-
-@contextmanager
-def _endpoint(endpoint: Endpoint) -> Iterator[Callable[[], str]]:
-    """The base URL, to be asked for when it is needed: the embedded endpoint starts meanwhile."""
-    if endpoint.base_url != LOCAL:
-        yield lambda: endpoint.base_url
-        return
-    from evalkit.embedded import Embedded
-
-    with Embedded() as child:
-        import openai  # noqa: F401  (takes as long as the child takes to start: both at once)
-
-        yield child.base_url
-
-
-async def _checked(experiment: Experiment, ways: _Ways) -> Preflight:
-    from evalkit.preflight import check
-
-    async with ways.client(experiment.endpoint) as client:
-        return await check(client, experiment)
-
-
-async def _sent(plan: Plan, requests: Iterator[Request], ways: _Ways, writer: Writer, tally: Tally, progress: Callable[[Tally], None]) -> str | None:
-    from evalkit import runner
-
-    endpoint = plan.experiment.endpoint
-    async with ways.client(endpoint) as client:
-        return await runner.run(
-            requests,
-            client,
-            writer.append,
-            tally,
-            concurrency=ways.at_once,
-            together=endpoint.replicates_per_call,
-            progress=progress,
-            proven=True,  # the look before it was answered
-        )
-
-
-def _without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Callable[[str], None]) -> Experiment:
-    from evalkit.preflight import advice, without
-
-    told = []
-    for one in rejected:
-        failure = one.failure
-        if failure is not None:
-            told.append(f"{one.parameter}={level_text(one.level)} is rejected (HTTP {failure.status}): {failure.message}{advice(failure)}")
-    if not skip:
-        raise EndpointError(
-            "the endpoint does not take every level of this experiment; nothing was sent of it.\n"
-            + "\n".join(told)
-            + "\nTake these levels out, or run with --skip-rejected to leave them out this time"
-        )
-    for line in told:
-        tell(f"left out: {line}")
-    return without(experiment, rejected)
-
-
-def _states(folder: Path) -> dict[str, Kind | None]:
-    """For each key in the file: None once it has a completion, else the kind of its last failure."""
-    states: dict[str, Kind | None] = {}
-    for record in read(folder):
-        if isinstance(record.outcome, Completion):
-            states[record.key] = None
-        elif states.get(record.key, "") is not None:
-            states[record.key] = record.outcome.kind
-    return states
-
-
-def _unsent(plan: Plan, states: dict[str, Kind | None], retry_failed: bool) -> Iterator[Request]:
-    for request in plan:
-        if request.key in states:
-            kind = states[request.key]
-            if kind is None or (kind in NOT_SENT_AGAIN and not retry_failed):
-                continue
-        yield request
+def _unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request]:
+    return (request for request in plan.sequence() if there.wants(request.key, retry_failed))
 
 
 def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], None], sent: Tally | None) -> Run:
     scores = score(plan, read(folder))
     analysis = analyse(scores)
     _write_derived(folder, scores, analysis)
-    _write_run(folder, plan.experiment, analysis.counts)
+    write_run(folder, plan.experiment, counts=analysis.counts)
     for name, pairs in scores.without_effect.items():
         tell(
             f"warning: {name} changed no answer in any of {pairs} pairs that differ in it alone: "
@@ -402,112 +339,12 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
         tell(
             f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
         )
+    anchors = plan.anchor_count
+    if anchors and (found := trends(read(folder))) is not None:
+        tell(sentence(found, anchors))
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
     return Run(folder, plan.experiment, analysis, tuple(notes), sent)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as fault:
-        raise RecordError(f"{folder}: the results folder cannot be made: {fault.strerror}; give another place with -o") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RecordError(f"{folder}: the results folder cannot be written to; give another place with -o")
-    if not _is_run(folder) and any(one.name not in (LOCK_FILE, PROBE_FILE) and one.suffix != ".tmp" for one in folder.iterdir()):
-        raise RecordError(f"{folder}: this folder holds other files and no run; give an empty or a new one with -o")
-
-
-def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (RUN_FILE, RESPONSES))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RecordError(
-            f"{folder}: another sweep is writing into this folder; wait for it to end (or give a sweep another place with -o)"
-        ) from None
-    except OSError as fault:
-        raise RecordError(f"{folder}: cannot be locked: {fault.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _move_aside(folder: Path) -> Path:
-    folder = folder.absolute()
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    for number in range(100):
-        aside = folder.with_name(f"{folder.name}.{stamp}Z" + (f"-{number}" if number else ""))
-        if not aside.exists():
-            try:
-                folder.rename(aside)
-            except OSError as fault:
-                raise RecordError(f"{folder}: cannot be moved aside: {fault.strerror}; move it yourself") from None
-            return aside
-    raise RecordError(f"{folder}: cannot be moved aside; move it yourself")
-
-
-def _read_run(folder: Path) -> dict[str, Any] | None:
-    path = folder / RUN_FILE
-    try:
-        data = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as fault:
-        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    except msgspec.MsgspecError:
-        data = None
-    if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict) or not isinstance(data.get("prompts"), dict):
-        raise RecordError(f"{path}: not a run.json of evalkit; mend it, or move it away and run again")
-    return data
-
-
-def _write_run(folder: Path, experiment: Experiment, counts: Counts | None = None, preflight: Preflight | None = None) -> None:
-    """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
-
-    `counts` are those of the last scoring, None while a sweep is under way.
-    """
-    before = _read_run(folder) or {}
-    now = _now()
-    prompts: dict[str, list[Any]] = before.get("prompts", {})
-    for prompt in experiment.prompts:
-        messages = prompt.conversation()
-        digest = hashlib.sha256(msgspec.json.encode(canonical(messages))).hexdigest()[:16]
-        versions = prompts.setdefault(prompt.id, [])
-        if all(one["hash"] != digest for one in versions):
-            versions.append({"hash": digest, "since": now, "tags": prompt.tags, "messages": messages})
-    data = {
-        "v": VERSION,
-        "name": experiment.name,
-        "digest": experiment.digest(),
-        "created": before.get("created", now),
-        "updated": now,
-        "versions": {"evalkit": __version__, "python": platform.python_version(), "system": platform.platform(), **_versions()},
-        "counts": counts,
-        "preflight": preflight or before.get("preflight"),
-        "experiment": experiment.resolved(),
-        "prompts": prompts,
-    }
-    _replace(folder / RUN_FILE, msgspec.json.format(msgspec.json.encode(data), indent=1))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
@@ -519,17 +356,5 @@ def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
     finally:
         for name in DERIVED[:2]:
             (folder / f"{name}{temporary}").unlink(missing_ok=True)
-    _replace(folder / "analysis.json", encode(analysis))
-    _replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a whole file or none of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as fault:
-        raise RecordError(f"{path}: cannot be written: {fault.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace(folder / "analysis.json", encode(analysis))
+    replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))

@@ -59,7 +59,7 @@ class Scores:
         missing: planned requests without any outcome.
         unmet: completions that lack something that was asked for, by what it is.
         without_effect: parameters whose change changed no answer, with the number of pairs of answers that show it.
-        outside: requests in the file that this plan does not ask for, or that are no part of the sweep.
+        outside: requests of a sweep in the file that this plan does not ask for.
     """
 
     plan: Plan
@@ -92,7 +92,9 @@ def score(plan: Plan, records: Iterable[Record], metrics: Sequence[Metric] = MET
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
-        if place is None or record.role != "sweep":
+        if record.role != "sweep":
+            continue
+        if place is None:
             outside.add(record.key)
             continue
         if last.get(record.key) == "":

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import RecordError
-from evalkit.records import FILE, VERSION, Completion, Failure, Record, Usage, Writer, read, settled
+from evalkit.records import FILE, VERSION, Completion, Failure, Record, Usage, Writer, read, standing
 
 COMPLETION = Completion(
     text="a\u2028é😀\n\0",
@@ -294,14 +294,38 @@ def test_a_place_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
         list(read(tmp_path))
 
 
-def test_the_record_that_counts_is_the_completion_else_the_last_failure() -> None:
+def test_what_stands_is_the_completion_else_the_last_failure(tmp_path: Path) -> None:
     timeout = Failure(kind="timeout", message="slow", tries=3)
-    rows = [record(0, FAILURE), record(0), record(1), record(1, FAILURE), record(2, FAILURE), record(2, timeout)]
-    assert {key: one.outcome for key, one in settled(iter(rows)).items()} == {
-        record(0).key: COMPLETION,
-        record(1).key: COMPLETION,
-        record(2).key: timeout,
-    }
+    refused = Failure(kind="rejected", message="no", tries=1)
+    rows = [
+        record(0, FAILURE),
+        record(0),
+        record(1),
+        record(1, refused),
+        record(2, FAILURE),
+        record(2, refused),
+        record(3, refused),
+        record(3, timeout),
+    ]
+    written(tmp_path, *rows)
+    there = standing(tmp_path)
+    assert len(there) == 4
+    assert [there.wants(record(number).key, False) for number in range(5)] == [False, False, False, True, True]
+    assert [there.wants(record(number).key, True) for number in range(5)] == [False, False, True, True, True]
+
+
+def test_what_stands_is_read_as_strictly_as_the_records(tmp_path: Path) -> None:
+    path = written(tmp_path, record(0), record(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"v": 1, "key": "to')
+    assert len(standing(tmp_path)) == 2, "a torn last line is passed over"
+    path.write_bytes(whole + b"garbage\n" + whole)
+    with pytest.raises(RecordError, match="line 3: not a record of evalkit; nothing was changed"):
+        standing(tmp_path)
+    path.write_bytes(whole.replace(b'"v":1', b'"v":2'))
+    with pytest.raises(RecordError, match="written by a newer evalkit"):
+        standing(tmp_path)
+    assert len(standing(tmp_path / "missing")) == 0
 
 
 def test_a_blank_line_is_passed_over(tmp_path: Path) -> None:
