@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -82,13 +81,14 @@ class Pace:
         self._tokens_per_s = None if tokens_per_minute is None else tokens_per_minute / 60
         self._started_at = self._epoch = now
         self._doubling = True
-        self._may_grow_at = self._cut_at = self._not_before = self._next = now
+        self._may_grow_at = self._not_before = self._next = now
+        self._cut_at = -math.inf
         self._sent = self._refused = self._throttled_in_a_row = 0
         self._tokens_of_a_call: float | None = None
         self._learned: float | None = None
         self._hold_s, self._held_until = _FIRST_HOLD_S, now
-        self._times: deque[float] = deque(maxlen=4 * MOST_AT_ONCE)
-        self._unjudged = 0
+        self._times: list[float] = []
+        self._window = _WINDOW
         self._usual: float | None = None
         self.throttled = 0
         self.highest = self.limit
@@ -145,7 +145,7 @@ class Pace:
             self._heed(now, limits, in_flight)
         if not self.adaptive:
             return
-        if self._queue_grows(took_s) and started >= self._cut_at:
+        if started >= self._cut_at and self._queue_grows(took_s):
             self._cut(now, _CUT_FOR_A_QUEUE, "answers take over twice as long")
         elif in_flight >= self.limit and now >= self._may_grow_at and self._limit < self._most:
             self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
@@ -208,13 +208,12 @@ class Pace:
 
     def _queue_grows(self, took_s: float) -> bool:
         self._times.append(took_s)
-        self._unjudged += 1
-        window = max(_WINDOW, 2 * self.limit)
-        if self._unjudged < window:
+        if len(self._times) < self._window:
             return False
-        self._unjudged = 0
-        median = statistics.median(list(self._times)[-window:])
-        usual = self._usual = median if self._usual is None else min(median, self._usual * 1.02)
+        median = statistics.median(self._times)
+        self._times.clear()
+        self._window = max(_WINDOW, self.limit)  # a round of answers; fixed now, for the limit may grow meanwhile
+        usual = self._usual = median if self._usual is None else min(median, self._usual * 1.002)
         return self.limit > _FIRST and median > _QUEUE_FACTOR * usual + _QUEUE_S
 
     def _cut(self, now: float, by: float, why: str) -> None:

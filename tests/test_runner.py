@@ -16,6 +16,7 @@ import pytest
 from endpoints import JSON, Answer, Asked, Endpoint, completion, serving
 
 from evalkit import runner
+from evalkit.budget import Budget
 from evalkit.client import Client
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.pace import Pace
@@ -320,20 +321,20 @@ def test_a_key_refused_after_the_first_answer_stops_the_run_and_keeps_what_is_un
 
 
 def test_a_run_that_stops_does_not_wait_for_those_that_wait_to_try_again() -> None:
-    waiting = threading.Event()
+    sent = threading.Event()
 
     def answer(asked: Asked) -> Answer:
         match number_of(asked):
             case 1:
-                waiting.set()
+                assert sent.wait(PATIENCE_S)
                 return refusing(429, **{"Retry-After": "600"})
             case 2:
-                assert waiting.wait(PATIENCE_S)
+                sent.set()
                 return refusing(401, "expired")._replace(delay_s=0.1)
             case _:
                 return FINE
 
-    out = ran(answer, some(6), 2)
+    out = ran(answer, some(6), 3)
     assert str(out.ended).startswith("the endpoint refuses the key since it has answered")
     assert out.kinds["auth"] == 1
     assert [one.outcome.tries for one in out.records if one.prompt_id == "p1"] == [1]
@@ -392,3 +393,117 @@ def test_a_cancelled_run_leaves_what_arrived_and_sends_nothing_more() -> None:
         asyncio.run(go(endpoint.url))
     assert sorted(one.prompt_id for one in records) == [f"p{number}" for number in range(6)]
     assert len(endpoint.seen) <= 6 + 3
+
+
+# --- outages, budgets, and being asked to stop
+
+
+def test_while_the_endpoint_is_down_the_run_waits_and_then_goes_on_with_nothing_lost() -> None:
+    down = threading.Event()
+
+    def answer(asked: Asked) -> Answer:
+        if asked.number == 20:
+            down.set()
+            threading.Timer(1.5, down.clear).start()
+        return refusing(503, "down for repairs") if down.is_set() else FINE
+
+    out = ran(answer, some(200), 8, proven=True, policy=Policy(max_tries=3, pause_s=0.05, patience_s=30))
+    assert out.ended is None
+    assert out.kinds == Counter(completion=200), "none is given up for what everybody met"
+    assert sorted(one.prompt_id for one in out.records) == sorted(f"p{number}" for number in range(200))
+    assert [note.split(":")[0] for note in out.notes] == ["paused", "the endpoint answers again after 1 s"] or len(out.notes) >= 2
+    refused = len(out.endpoint.seen) - 200
+    assert refused <= 60, "an endpoint that is down is asked now and then, not by everybody"
+
+
+def test_an_endpoint_that_stays_down_ends_the_run_when_patience_does() -> None:
+    def answer(asked: Asked) -> Answer:
+        return FINE if asked.number < 10 else refusing(502, "bad gateway")
+
+    out = ran(answer, some(50), 4, policy=Policy(max_tries=3, pause_s=0.05, patience_s=0.5))
+    assert str(out.ended).startswith("the endpoint has been down for 0.5 s; the endpoint is down (server: bad gateway)")
+    assert out.tally.completed == 10
+    assert len(out.records) < 50
+
+
+def test_requests_that_always_fail_are_no_outage() -> None:
+    out = ran(lambda asked: refusing(503, "crash") if number_of(asked) >= 20 else FINE, some(40), 4, proven=True)
+    assert out.ended is None
+    assert out.kinds == Counter(completion=20, server=20)
+    assert all(one.outcome.tries == 3 for one in out.records if isinstance(one.outcome, Failure))
+
+
+def test_a_quota_that_is_spent_stops_the_run() -> None:
+    body = json.dumps({"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}).encode()
+    out = ran(lambda asked: FINE if asked.number < 3 else Answer(429, JSON, body), some(20))
+    assert out.ended == "the quota is spent: You exceeded your quota"
+    assert len(out.endpoint.seen) == 4
+
+
+def test_a_wait_longer_than_patience_stops_the_run_and_says_so() -> None:
+    out = ran(lambda asked: FINE if asked.number < 3 else refusing(429, "tomorrow", **{"Retry-After": "7200"}), some(20), 2)
+    assert str(out.ended).startswith("the endpoint asks to wait 7200 s, longer than --patience: tomorrow")
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 30])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_never_one_call_above_the_budget_tries_included(most: int, concurrency: int) -> None:
+    policy = QUICK._replace(budget=Budget(requests=most))
+    out = ran(lambda asked: refusing(503, str(asked.number)) if asked.number % 3 == 1 else FINE, some(100), concurrency, policy=policy)
+    assert len(out.endpoint.seen) == most == out.tally.spent.requests
+    assert out.ended == f"the {most:,} requests of --max-requests are used up"
+
+
+def test_tokens_are_overspent_by_what_is_in_flight_at_the_most() -> None:
+    out = ran(lambda _: FINE, some(100), 4, policy=QUICK._replace(budget=Budget(tokens=50)))  # an answer uses five
+    assert "tokens of --max-tokens-total are used up" in str(out.ended)
+    assert 50 <= out.tally.spent.tokens <= 50 + 4 * 5
+
+
+def test_time_is_up_also_while_all_wait() -> None:
+    policy = QUICK._replace(budget=Budget(seconds=0.5))
+    began = time.monotonic()
+    out = ran(lambda asked: FINE if asked.number < 3 else refusing(429, "wait", **{"Retry-After": "60"}), some(20), 2, policy=policy)
+    assert "--max-time" in str(out.ended)
+    assert time.monotonic() - began < 10
+    assert out.tally.completed == 3
+
+
+def test_asked_to_stop_it_waits_for_what_is_in_flight_and_sends_nothing_more() -> None:
+    async def go(url: str) -> tuple[str | None, list[Record]]:
+        records: list[Record] = []
+        stop = asyncio.Event()
+        async with Client(url, None, concurrency=4, loopback=True) as client:
+
+            def record(one: Record) -> None:
+                records.append(one)
+                if len(records) == 10:
+                    stop.set()
+
+            ended = await runner.run(some(100), client, record, Tally(100), pace=Pace(4, now=time.monotonic()), stop=stop)
+        return ended, records
+
+    with serving(lambda _: FINE._replace(delay_s=0.02)) as endpoint:
+        ended, records = asyncio.run(go(endpoint.url))
+        sent = len(endpoint.seen)
+    assert ended == "interrupted"
+    assert 10 <= len(records) == sent <= 14
+
+
+def test_a_request_past_its_deadline_is_not_tried_again() -> None:
+    policy = Policy(max_tries=50, pause_s=0.05, deadline_s=0.4)
+    out = ran(lambda asked: refusing(503, str(asked.number)) if number_of(asked) else FINE, some(2), policy=policy)
+    (failed,) = (one.outcome for one in out.records if isinstance(one.outcome, Failure))
+    assert 1 < failed.tries < 10
+
+
+def test_a_request_that_waits_to_be_tried_again_keeps_nobody_from_being_sent() -> None:
+    def answer(asked: Asked) -> Answer:
+        return refusing(503, "busy", **{"Retry-After": "1"}) if number_of(asked) < 3 and asked.number < 3 else FINE
+
+    began = time.monotonic()
+    out = ran(answer, some(60), 2)
+    assert out.kinds == Counter(completion=60)
+    order = [one.prompt_id for one in out.records]
+    assert set(order[-3:]) == {"p0", "p1", "p2"}
+    assert time.monotonic() - began >= 1.0

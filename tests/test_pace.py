@@ -1,0 +1,190 @@
+"""The pace: told what happens and when, it says when the next call may start. Time is a number here, and nothing waits."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.pace import Limits, Pace, backoff, limits_of
+
+
+def answered(pace: Pace, now: float, *, started: float | None = None, in_flight: int | None = None, took_s: float = 0.1, **more: object) -> None:
+    pace.started()
+    about = {"tokens": 100.0, "limits": None, **more}
+    pace.answered(now, now - took_s if started is None else started, pace.limit if in_flight is None else in_flight, took_s, **about)
+
+
+def test_a_fixed_number_is_kept_whatever_happens() -> None:
+    pace = Pace(7, now=0.0)
+    for now in range(1, 40):
+        answered(pace, now)
+        pace.throttle(now + 0.5, now + 0.1, 0.1)
+    assert (pace.limit, pace.adaptive, pace.highest) == (7, False, 7)
+
+
+def test_it_starts_low_and_doubles_a_round_while_all_places_are_used() -> None:
+    pace = Pace(now=0.0, most=64)
+    assert pace.limit == 4
+    for expected in (8, 16, 32, 64, 64):
+        for _ in range(pace.limit):
+            answered(pace, 1.0)
+        assert pace.limit == expected
+    assert pace.highest == 64
+
+
+def test_places_that_nobody_used_are_no_reason_to_grow() -> None:
+    pace = Pace(now=0.0)
+    for _ in range(50):
+        answered(pace, 1.0, in_flight=2)
+    assert pace.limit == 4
+
+
+def test_a_429_cuts_once_for_all_that_were_under_way_and_then_it_grows_by_one_a_round() -> None:
+    pace = Pace(now=0.0)
+    while pace.limit < 32:
+        answered(pace, 1.0)
+    for _ in range(10):
+        pace.throttle(2.0, 1.5, 0.0)
+    assert pace.limit == 22
+    assert pace.throttled == 10
+    for _ in range(22):
+        answered(pace, 3.0, started=2.5)
+    assert pace.limit == 23
+    assert [change.why for change in pace.history] == ["start", "throttled"]
+
+
+def test_a_fault_of_the_server_pauses_the_growth_and_cuts_nothing() -> None:
+    pace = Pace(now=0.0)
+    pace.faulted(1.0)
+    for _ in range(20):
+        answered(pace, 2.0)
+    assert pace.limit == 4
+    answered(pace, 6.1)
+    assert pace.limit == 5
+
+
+def test_answers_that_take_ever_longer_cut_it() -> None:
+    """A server that works through a queue: what is asked at once only waits longer."""
+    pace = Pace(now=0.0)
+    now = 0.0
+    for _ in range(4000):
+        now += 0.1
+        answered(pace, now, took_s=0.1 * pace.limit)
+    assert pace.limit <= 32
+    assert "answers take over twice as long" in [change.why for change in pace.history]
+
+
+def test_answers_of_unlike_length_do_not() -> None:
+    pace = Pace(now=0.0, most=64)
+    for number in range(4000):
+        answered(pace, 0.1 * number, took_s=(0.2, 0.7)[number % 2])
+    assert pace.limit == 64
+
+
+@given(st.lists(st.floats(0.01, 5), min_size=1, max_size=30))
+def test_no_call_starts_before_the_wait_that_was_asked_for(waits: list[float]) -> None:
+    pace, now, until = Pace(now=0.0), 0.0, 0.0
+    for wait_s in waits:
+        at = pace.reserve(now)
+        assert at >= until - 1e-9
+        now = at + 0.01
+        pace.started()
+        pace.throttle(now, at, wait_s)
+        until = max(until, now + wait_s)
+        assert pace.held(until - 0.001)
+        assert not pace.held(until + 0.001)
+
+
+@given(st.integers(1, 600), st.integers(1, 64))
+def test_a_bound_on_requests_a_minute_is_never_passed(per_minute: int, at_once: int) -> None:
+    pace = Pace(at_once, requests_per_minute=per_minute, now=0.0)
+    starts = [pace.reserve(0.0) for _ in range(50)]
+    assert min(b - a for a, b in pairwise(starts)) >= 60 / per_minute - 1e-9
+
+
+def test_a_bound_on_tokens_a_minute_is_kept_by_what_answers_were_seen_to_use() -> None:
+    pace = Pace(8, tokens_per_minute=6000, now=0.0)
+    pace.expect(500)
+    assert pace.rate(0.0) == pytest.approx(100 / 500)
+    for now in range(200):
+        answered(pace, now, tokens=50)
+    assert pace.rate(200.0) == pytest.approx(100 / 50, rel=0.01)
+
+
+def test_a_limit_of_the_endpoint_is_learned_and_met_at_its_edge() -> None:
+    """A token bucket of 20 a second, answers after 100 ms, Retry-After of a second: used well, and seldom refused."""
+    pace, bucket, at, served, refused = Pace(64, now=0.0), 20.0, 0.0, [], []
+    for _ in range(4000):
+        now = pace.reserve(at)
+        bucket, at = min(20.0, bucket + (now - at) * 20), now
+        pace.started()
+        if bucket >= 1:
+            bucket -= 1
+            served.append(now)
+            pace.answered(now + 0.1, now, 2, 0.1, 100, None)
+        else:
+            refused.append(now)
+            pace.throttle(now + 0.001, now, 1.0)
+        if now > 100:
+            break
+    late = [now for now in served if now >= 10]
+    assert len(late) / 90 >= 0.9 * 20
+    assert sum(now >= 10 for now in refused) / len(late) <= 0.05
+
+
+def test_what_the_endpoint_says_is_left_is_spread_over_the_time_until_there_is_more() -> None:
+    pace = Pace(8, now=0.0)
+    answered(pace, 5.0, in_flight=3, limits=Limits(requests=100, requests_reset_s=10))
+    assert pace.reserve(5.0) == 5.0, "plenty is left"
+    answered(pace, 6.0, in_flight=3, limits=Limits(requests=7, requests_reset_s=10))
+    assert pace.reserve(6.0) == pytest.approx(6 + 10 / 5)
+    answered(pace, 20.0, in_flight=3, limits=Limits(tokens=150, tokens_reset_s=4))
+    assert pace.reserve(20.0) == pytest.approx(24.0), "what is in flight will use it up"
+
+
+def test_after_an_outage_it_starts_low_again() -> None:
+    pace = Pace(now=0.0)
+    while pace.limit < 64:
+        answered(pace, 1.0)
+    pace.throttle(2.0, 1.9, 100.0)
+    pace.wake(5.0)
+    assert pace.limit == 4
+    assert pace.reserve(5.0) == 5.0
+
+
+def test_the_history_is_bounded() -> None:
+    pace = Pace(now=0.0)
+    for now in range(2000):
+        pace.throttle(float(now), now - 0.01, 0.0)
+        pace.wake(now + 0.5)
+    assert len(pace.history) <= 500
+
+
+@given(st.integers(1, 200), st.floats(0.001, 10), st.one_of(st.none(), st.floats(0, 1000)))
+def test_the_wait_before_a_try_grows_has_jitter_and_is_never_below_what_was_asked(tries: int, pause_s: float, wait_s: float | None) -> None:
+    wait = backoff(tries, pause_s, wait_s)
+    assert wait >= (wait_s or 0)
+    assert wait >= 0.5 * pause_s * 2 ** min(tries - 1, 6)
+    if wait_s is None:
+        assert wait <= 1.5 * pause_s * 64
+
+
+@pytest.mark.parametrize(
+    ("headers", "limits"),
+    [
+        ({}, None),
+        ({"x-ratelimit-limit-requests": "60"}, None),
+        ({"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "1s"}, Limits(59, 1.0)),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, Limits(0, 360.0)),
+        ({"x-ratelimit-remaining-tokens": "149984", "x-ratelimit-reset-tokens": "20ms"}, Limits(None, None, 149984, 0.02)),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1h2m3.5s"}, Limits(3, 3723.5)),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "12"}, Limits(3, 12.0)),
+        ({"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "soon"}, Limits()),
+        ({"x-ratelimit-remaining-requests": "-1", "x-ratelimit-reset-requests": "nan"}, Limits()),
+    ],
+)
+def test_the_headers_of_limits_are_read_as_servers_write_them(headers: dict[str, str], limits: Limits | None) -> None:
+    assert limits_of(headers) == limits
