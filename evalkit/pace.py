@@ -30,6 +30,7 @@ _WINDOW = 16
 _PAUSE_AFTER_FAULT_S = 5.0
 _BELOW_THE_LIMIT = 0.96
 _RATE_GROWS = 0.005
+_SHARE_OVER, _OFTEN = 50, 0.15
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
 _HISTORY = 500
 APART_S = 0.0007
@@ -86,6 +87,7 @@ class Pace:
         self._sent = self._refused = self._throttled_in_a_row = 0
         self._tokens_of_a_call: float | None = None
         self._learned: float | None = None
+        self._share = 0.0
         self._hold_s, self._held_until = _FIRST_HOLD_S, now
         self._times: list[float] = []
         self._window = _WINDOW
@@ -138,6 +140,7 @@ class Pace:
             tokens: it used, all in all.
         """
         self._throttled_in_a_row = 0
+        self._share -= self._share / _SHARE_OVER
         if tokens:
             known = self._tokens_of_a_call
             self._tokens_of_a_call = tokens if known is None else known + (tokens - known) / 16
@@ -159,27 +162,37 @@ class Pace:
         """A call was answered 429; `wait_s` is what the endpoint asks to wait."""
         self.throttled += 1
         self._refused += 1
+        self._share += (1 - self._share) / _SHARE_OVER
         if wait_s is None:
             wait_s = random.uniform(0.5, 1.0) * min(30.0, 2.0 ** min(self._throttled_in_a_row, 6))  # noqa: S311 (jitter)
         if started < self._cut_at:  # sent before the last cut: nothing new
             self._not_before = max(self._not_before, now + wait_s)
             return
         self._throttled_in_a_row += 1
-        busy_s = now - self._epoch
-        if self._sent - self._refused >= 5 and busy_s > 0.25:
-            # What was sent and not refused: answers may take long, a refusal comes at once.
-            accepted = (self._sent - self._refused) / busy_s
-            before = self.rate(now)
-            self._learned = _BELOW_THE_LIMIT * (accepted if before is None else min(accepted, before))
-        elif self._learned is not None:
-            self._learned *= _CUT
-        if self._learned is not None:
-            self._hold_s = min(_LONGEST_HOLD_S, 2 * self._hold_s) if now - self._held_until > 0 else self._hold_s
-            self._held_until = now + wait_s + self._hold_s
+        self._learn(now, wait_s)
         self._not_before = max(self._not_before, now + wait_s)
         self._cut(now, _CUT, "throttled")
         self._sent = self._refused = 0
         self._epoch = self._not_before
+
+    def _learn(self, now: float, wait_s: float) -> None:
+        """What a 429 says of the rate that the endpoint takes."""
+        busy_s, accepted = now - self._epoch, self._sent - self._refused
+        before = self.rate(now)
+        if self._learned is not None and before is not None and before <= self._learned * 1.001:
+            # Not for going faster than what it took before: one of many reasons that are none of ours, unless it becomes a habit.
+            if self._share < _OFTEN:
+                return
+            self._learned *= _CUT
+            self._hold_s = _FIRST_HOLD_S
+        elif accepted >= 5 and busy_s > 0.25:
+            # What was sent and not refused: answers may take long, a refusal comes at once.
+            found = _BELOW_THE_LIMIT * min(accepted / busy_s, before or math.inf)
+            if self._learned is not None:
+                found = max(found, 0.9 * self._learned)
+                self._hold_s = min(_LONGEST_HOLD_S, 2 * self._hold_s)
+            self._learned = found
+        self._held_until = now + wait_s + self._hold_s
 
     def wake(self, now: float) -> None:
         """The endpoint is back after an outage: start low again."""
