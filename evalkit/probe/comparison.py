@@ -37,34 +37,40 @@ async def compared(
         return judged
     same = await _same(endpoint, {**absent, name: strong}, {**absent, name: weak})
     if same:
-        return "clamped", f"{name}={strong:g} gives the very answers of {weak:g} in {same} of {same} pairs", float(weak)
+        return "clamped", _flat(name, strong, weak, same), float(weak)
     return judged
 
 
-async def difference(endpoint: Endpoint, absent: Mapping[str, Any], present: Mapping[str, Any]) -> Judgement:
-    """Do the two requests differ in what they give?"""
+def _flat(name: str, strong: float, weak: float, same: int) -> str:
+    return f"{name} {strong:g} gave the same answers as {weak:g} in {same} of {same} comparisons: beyond {weak:g} it changes nothing"
+
+
+async def difference(endpoint: Endpoint, absent: Mapping[str, Any], present: Mapping[str, Any], between: str = "with and without it") -> Judgement:
+    """Do the two requests, which differ in what `between` names, differ in what they give?"""
     if endpoint.seeded:
         noise = endpoint.by_seed
-        how = "under the same seed"
+        how = "same question, same seed"
         first, second = await endpoint.pairs(**absent), await endpoint.pairs(**present)
     elif endpoint.repeats_greedily and "top_p" not in present and present.get("temperature") != 0:
         # At temperature 0 all but a narrowed choice shows.
         noise = endpoint.greedy
-        how = "at temperature 0"
+        how = "same question, temperature 0"
         first = await endpoint.pairs(**{**absent, "temperature": 0, "seed": None})
         second = await endpoint.pairs(**{**present, "temperature": 0, "seed": None})
     else:
-        return await _distributions(endpoint, absent, present)
+        return await _distributions(endpoint, absent, present, between)
     known = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     differ = sum(a != b for a, b in known)
     if len(known) < 4:
-        return "inconclusive", f"only {len(known)} pairs of answers came", None
+        return "inconclusive", f"too few answers came: {len(known)} comparisons", None
     if differ == 0:
-        return "ignored", f"the same answers with and without, {how}, in {len(known)} of {len(known)} pairs", None
+        return "ignored", f"no effect: the same answers {between} in {len(known)} of {len(known)} comparisons ({how})", None
     moved, of = noise or (0, 0)
     p = more_often(differ, len(known), moved, of)
-    evidence = f"other answers {how} in {differ} of {len(known)} pairs, its own noise {moved} of {of} (p = {p:.2g})"
-    return ("honoured" if p <= _LEVEL else "inconclusive"), evidence, None
+    found = f"{between}, {differ} of {len(known)} answers differ ({how})"
+    if p <= _LEVEL:
+        return "honoured", f"{found}; of plain repeats {moved} of {of} do, so this is no chance (p = {p:.2g})", None
+    return "inconclusive", f"{found}, but of plain repeats {moved} of {of} do too: it may be chance (p = {p:.2g})", None
 
 
 async def _same(endpoint: Endpoint, one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
@@ -73,7 +79,7 @@ async def _same(endpoint: Endpoint, one: Mapping[str, Any], other: Mapping[str, 
     return len(first) if all(a is not None and a == b for a, b in zip(first, second, strict=True)) else 0
 
 
-async def _distributions(endpoint: Endpoint, absent: Mapping[str, Any], present: Mapping[str, Any]) -> Judgement:
+async def _distributions(endpoint: Endpoint, absent: Mapping[str, Any], present: Mapping[str, Any], between: str) -> Judgement:
     """Two samples of answers where nothing repeats, on the same topics: a permutation test, and an equivalence test of their inner variety."""
     samples = []
     for fields in (absent, present):
@@ -86,12 +92,13 @@ async def _distributions(endpoint: Endpoint, absent: Mapping[str, Any], present:
     distances = np.array([[distance(a, b) for b in both] for a in both])
     _, p = energy(distances, len(first), endpoint.rng)
     if p <= _LEVEL:
-        return "honoured", f"answers with and without it differ (permutation test of {len(first)} against {len(second)}, p = {p:.2g})", None
+        return "honoured", f"{between}, the {len(first)} and {len(second)} answers use other words, which is no chance (p = {p:.2g})", None
     inner = [np.array([distance(a, b) for a, b in combinations(sample, 2)]) for sample in samples]
     size = min(map(len, inner))
     if tost(inner[1][:size] - inner[0][:size], -_MARGIN, _MARGIN).p <= _LEVEL / 10 and p > 0.5:
-        return "ignored", f"as varied with as without, within {_MARGIN:g} (equivalence test), no difference seen (p = {p:.2g})", None
-    return "inconclusive", f"answers do not repeat here, and {len(first)} against {len(second)} show no difference (p = {p:.2g})", None
+        return "ignored", f"{between}, answers are as varied (within {_MARGIN:g}) and use the same words (p = {p:.2g})", None
+    words = f"no answer repeats here, and {between}, the {len(first)} and {len(second)} answers may use the same words (p = {p:.2g})"
+    return "inconclusive", words, None
 
 
 async def temperature(endpoint: Endpoint, levels: Sequence[Any]) -> Judgement:
@@ -104,7 +111,7 @@ async def temperature(endpoint: Endpoint, levels: Sequence[Any]) -> Judgement:
             raise
         hottest = 1.0
     if endpoint.seeded:
-        judged = await difference(endpoint, {"temperature": 0}, {"temperature": hottest})
+        judged = await difference(endpoint, {"temperature": 0}, {"temperature": hottest}, f"at 0 and at {hottest:g}")
     else:
         judged = await _spread(endpoint, hottest)
     if judged[0] != "honoured" or hottest <= 1 or not endpoint.seeded:
@@ -113,7 +120,7 @@ async def temperature(endpoint: Endpoint, levels: Sequence[Any]) -> Judgement:
         same = await _same(endpoint, {"temperature": hottest}, {"temperature": below})
         if not same:
             break
-        judged = "clamped", f"temperature=2 gives the very answers of {below:g} in {same} of {same} pairs", below
+        judged = "clamped", _flat("temperature", hottest, below, same), below
     return judged
 
 
@@ -127,9 +134,9 @@ async def _spread(endpoint: Endpoint, hottest: float) -> Judgement:
     other = sum(text != warm[0] for text in warm[1:])
     other_cold = sum(text != still[0] for text in still[1:])
     p = more_often(other, len(warm) - 1, other_cold, len(still) - 1)
-    evidence = f"answers to one question differ in {other} of {len(warm) - 1} at {hottest:g}, in {other_cold} of {len(still) - 1} at 0 (p = {p:.2g})"
+    evidence = f"asked again, {other} of {len(warm) - 1} answers differ at {hottest:g}, {other_cold} of {len(still) - 1} at 0 (p = {p:.2g})"
     if p <= _LEVEL:
         return "honoured", evidence, None
     if other == 0:
-        return "ignored", f"all answers to one question are the same at {hottest:g} as at 0" if warm[0] == still[0] else evidence, None
-    return await _distributions(endpoint, {"temperature": 0}, {"temperature": hottest})
+        return "ignored", f"no effect: asked again, all answers are the same at {hottest:g} as at 0" if warm[0] == still[0] else evidence, None
+    return await _distributions(endpoint, {"temperature": 0}, {"temperature": hottest}, f"at 0 and at {hottest:g}")

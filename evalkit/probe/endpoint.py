@@ -54,6 +54,7 @@ class Endpoint:
         self.rng = rng
         self.unusable: set[str] = set()
         self.limit_field = "max_tokens"
+        self.sample = ""
         self.seeds = [int(seed) for seed in rng.choice(10**6, _PAIRS, replace=False)]
         self.by_seed: tuple[int, int] | None = None
         self.greedy: tuple[int, int] | None = None

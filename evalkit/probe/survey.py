@@ -40,6 +40,7 @@ async def probe(
     endpoint = Endpoint(caller, model, most_calls, at_once, rng)
     notes: list[str] = []
     first = await _first_answer(endpoint, notes)
+    endpoint.sample = first.completions[0].text
     if first.completions[0].usage is None:
         notes.append("plain answers carry no usage, so tokens cannot be counted")
     await measure_noise(endpoint)
@@ -120,7 +121,7 @@ async def _left_out(endpoint: Endpoint, verdicts: Mapping[str, Verdict]) -> list
                     equal = value
                     break
             tried = ", ".join(f"{value:g}" for value in values)
-            evidence = f"the very answers of {equal:g}" if equal is not None else f"other answers than any of {tried}"
+            evidence = f"the same answers as with {equal:g}" if equal is not None else f"other answers than with any of {tried}"
             out.append(LeftOut(parameter=name, equals=equal, evidence=evidence))
     except (OutOfCallsError, RejectedError):
         pass  # told by its absence: what was found stands
