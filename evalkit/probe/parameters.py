@@ -124,9 +124,9 @@ def _is_cut(answer: Completion) -> bool:
 
 
 def _cut_at(answers: Sequence[Completion]) -> int | None:
-    """The one length at which all `answers` are cut off."""
-    lengths = {_tokens(answer) for answer in answers}
-    return lengths.pop() if all(map(_is_cut, answers)) and len(lengths) == 1 else None
+    """The one length at which `answers` are cut off: two of them at least, and none is longer."""
+    cut = [_tokens(answer) for answer in answers if _is_cut(answer)]
+    return cut[0] if len(cut) >= 2 and set(cut) == {max(map(_tokens, answers))} else None
 
 
 def _counted(answer: Completion) -> int | None:
