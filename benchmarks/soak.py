@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -44,11 +45,9 @@ class Sample(NamedTuple):
 def sampled(pid: int) -> Sample:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     links = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
-        except FileNotFoundError:  # the one that lists the folder
-            continue
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists the folder
+            links.append(str(descriptor.readlink()))
     return Sample(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(links), sum(link.startswith("socket:") for link in links))
 
 
@@ -88,10 +87,8 @@ async def by_hand(host: str, port: int, kind: str, rng: random.Random) -> None:
             raise
     finally:
         writer.close()
-        try:
+        with suppress(OSError):  # closed from the other end first
             await writer.wait_closed()
-        except OSError:  # closed from the other end first
-            pass
 
 
 async def load(base_url: str, until: float, pids: dict[str, int], every: float, counts: Counter[str]) -> list[dict[str, Sample]]:
