@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from rich.console import Console
 
 from evalkit import run as runs
 from evalkit.experiment import check
-from evalkit.probe import KNOWN, Probe
+from evalkit.probe import KNOWN, Finding, Probe, only_model
+from evalkit.tables import of_probe
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.slow
@@ -122,8 +125,50 @@ def test_the_command_exits_1_where_an_experiment_sweeps_what_is_ignored(evalkit:
 def test_a_dry_run_sends_nothing(evalkit: Command) -> None:
     done = evalkit("probe", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--dry-run")
     assert done.returncode == 0
-    assert "at most 200 calls" in done.stdout
+    assert "at most 200 calls, usually about 165" in done.stdout
     assert "temperature, top_p" in done.stdout
+
+
+def test_the_only_model_listed_is_probed_and_how_many_calls_are_told_before(evalkit: Command, tmp_path: Path) -> None:
+    with served(tmp_path, "") as base_url:
+        done = evalkit("probe", "--base-url", base_url, "--calls", "60")
+    assert done.returncode == 0
+    assert done.stderr == f"Probing babbler at {base_url}: at most 60 calls, usually about 60.\n"
+    assert "p: how probable" in done.stdout
+    assert "inconclusive: these calls could not tell" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("listed", "only"),
+    [
+        (["babbler", "hashed-tfidf"], "babbler"),
+        (["alfred-4", "text-embedding-3-small", "bge-reranker"], "alfred-4"),
+        (["alfred-4", "alfred-5"], None),
+        (["text-embedding-3-small"], None),
+        ([], None),
+    ],
+)
+def test_a_model_is_taken_only_where_there_is_no_choice(listed: list[str], only: str | None) -> None:
+    assert only_model(listed) == only
+
+
+def test_where_no_model_can_be_told_one_is_asked_for(evalkit: Command) -> None:
+    assert "it lists none; give --model M" in evalkit("probe", "--base-url", "http://127.0.0.1:9/v1").stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_keeps_to_the_width_and_names_stay_whole(columns: int) -> None:
+    finding = Finding(parameter="max_completion_tokens", verdict="inconclusive", evidence="words " * 40 + "(p = 0.5)", calls=1)
+    long = Finding(parameter="stream_options.include_usage", verdict="honoured", evidence="short", calls=1)
+    about = {"base_url": "http://127.0.0.1/v1", "model": "m", "at": "", "calls": 2, "repeats_under_seed": "yes", "repeats_at_temperature_0": "yes"}
+    console = Console(width=columns, file=StringIO())
+    console.print(of_probe(Probe(**about, findings=[finding, long], left_out=[], notes=[])))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    for whole in ("max_completion_tokens ", "stream_options. ", "include_usage "):
+        assert any(line.startswith(whole) for line in lines)
+    evidence = next(line for line in lines if line.startswith("max_completion_tokens ")).partition("inconclusive")[2].strip()
+    assert len(evidence) >= columns // 2 - 6  # a line of it is not a word
 
 
 def test_nothing_to_probe_and_two_things_are_told(evalkit: Command) -> None:

@@ -12,7 +12,7 @@ it must show, beside the same requests without it:
 
 from __future__ import annotations
 
-from evalkit.probe.findings import KNOWN, VERSION, Finding, LeftOut, Probe, Verdict, objections
-from evalkit.probe.survey import MOST_CALLS, probe
+from evalkit.probe.findings import KNOWN, VERSION, Finding, LeftOut, Probe, Verdict, objections, only_model
+from evalkit.probe.survey import MOST_CALLS, probe, usual_calls
 
-__all__ = ["KNOWN", "MOST_CALLS", "VERSION", "Finding", "LeftOut", "Probe", "Verdict", "objections", "probe"]
+__all__ = ["KNOWN", "MOST_CALLS", "VERSION", "Finding", "LeftOut", "Probe", "Verdict", "objections", "only_model", "probe", "usual_calls"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 Verdict = Literal["honoured", "ignored", "rejected", "clamped", "inconclusive"]
 
 VERSION = 1
+
+_NO_CHAT = re.compile("embed|tf-?idf|rerank|whisper|tts|moderation", re.IGNORECASE)
 
 KNOWN = (
     "temperature",
@@ -79,3 +82,9 @@ def objections(result: Probe, swept: Mapping[str, Sequence[Any]]) -> list[str]:
             if outside or not levels:
                 out.append(f"{one.parameter} is clamped at {one.beyond:g}: {one.evidence}")
     return out
+
+
+def only_model(listed: Iterable[str]) -> str | None:
+    """The one model among those that an endpoint lists which may chat, as far as names tell; None where there is none or a choice."""
+    chatting = [name for name in listed if not _NO_CHAT.search(name)]
+    return chatting[0] if len(chatting) == 1 else None

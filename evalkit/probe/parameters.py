@@ -96,7 +96,8 @@ async def _limit(endpoint: Endpoint, name: str) -> Judgement:
         if not answers[asked]:
             return "inconclusive", "no answers came", None
     counted = all(_counted(answer) is not None for some in answers.values() for answer in some)
-    evidence = "; ".join(_of_limit(asked, some) for asked, some in answers.items()) + ("" if counted else " (words: the endpoint counts no tokens)")
+    unit = "tokens" if counted else "words (the endpoint counts no tokens)"
+    evidence = "; ".join(_of_limit(asked, some, unit) for asked, some in answers.items())
     over = [answer for answer in answers[small] if _tokens(answer) > small]
     if not over:
         # Words are fewer than tokens, so only counted tokens show that a larger limit is not given.
@@ -113,10 +114,10 @@ async def _limit(endpoint: Endpoint, name: str) -> Judgement:
     return ("ignored" if any(_tokens(answer) > small + 1 for answer in over) else "inconclusive"), evidence, None
 
 
-def _of_limit(asked: int, answers: Sequence[Completion]) -> str:
+def _of_limit(asked: int, answers: Sequence[Completion], unit: str) -> str:
     counts = [_tokens(answer) for answer in answers]
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    return f"limit {asked}: answers of {span}, {sum(map(_is_cut, answers))} of {len(answers)} cut off"
+    return f"limit {asked}: answers of {span} {unit}, {sum(map(_is_cut, answers))} of {len(answers)} cut off"
 
 
 def _is_cut(answer: Completion) -> bool:
