@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from endpoints import Answer, Asked, completion, serving
 from rich.console import Console
 
 from evalkit import run as runs
@@ -91,6 +92,44 @@ def test_what_a_left_out_parameter_equals_is_told(tmp_path: Path) -> None:
         result = probed(base_url)
     equals = {one.parameter: one.equals for one in result.left_out}
     assert equals == {"temperature": 0.2, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+
+
+def found(answer: Callable[[Asked], Answer]) -> dict[str, Finding]:
+    with serving(answer) as endpoint:
+        result, _ = runs.probe(runs.subject_of_probe(None, endpoint.url, "tiny", None))
+    return {one.parameter: one for one in result.findings}
+
+
+def test_answers_that_are_short_by_nature_say_nothing_of_limits_and_stops() -> None:
+    findings = found(lambda _: Answer(body=completion("Hello")))
+    unsure = {name: findings[name].verdict for name in ("max_tokens", "stop", "seed")}
+    assert unsure == dict.fromkeys(unsure, "inconclusive")
+    assert findings["temperature"].verdict == "ignored"
+
+
+def test_words_are_not_taken_for_tokens() -> None:
+    def answer(asked: Asked) -> Answer:
+        # A word is two tokens here, and nobody counts them.
+        limit = asked.body.get("max_tokens", asked.body.get("max_completion_tokens", 48))
+        return Answer(body=completion("word " * (limit // 2), finish_reason="length", usage=None))
+
+    finding = found(answer)["max_tokens"]
+    assert finding.verdict == "honoured"
+    assert "words (the endpoint counts no tokens)" in finding.evidence
+
+
+def test_tools_of_which_only_any_can_be_demanded_are_honoured() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+
+    def answer(asked: Asked) -> Answer:
+        if isinstance(asked.body.get("tool_choice"), dict):
+            return Answer(400, body=b'{"error": {"message": "tool_choice must be a string", "param": "tool_choice"}}')
+        return Answer(body=completion("x y", choices=[choice])) if "tools" in asked.body else Answer(body=completion("x y"))
+
+    finding = found(answer)["tools"]
+    assert finding.verdict == "honoured"
+    assert "tool_choice must be a string" in finding.evidence
 
 
 def test_streams_without_done_are_a_note(tmp_path: Path) -> None:
