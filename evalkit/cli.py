@@ -189,7 +189,7 @@ def score(run: Annotated[Path, typer.Argument(metavar="RUN", help="A results fol
 def probe(
     experiment: Annotated[Path | None, typer.Argument(metavar="EXPERIMENT", help="An experiment file; its own parameters are probed too.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="Probe this endpoint instead of an experiment's.")] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="M", help="The model, with --base-url.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="M", help="The model, with --base-url. [default: the only one listed]")] = None,
     api_key_env: Annotated[str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable that holds the key, with --base-url.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the evidence goes. [default: results/NAME/probe.json]")
@@ -205,12 +205,19 @@ def probe(
     """
     from evalkit import run as runs
     from evalkit import tables
+    from evalkit.probe import KNOWN, usual_calls
 
+    if base_url and not model and experiment is None:
+        model = "(the only one listed there)" if dry_run else runs.only_model(base_url, api_key_env)
     subject = runs.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
+    names = subject.names()
+    usual = usual_calls(len(names) - len(KNOWN), calls)
+    announced = f"{tables.harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls, usually about {usual}"
     if dry_run:
-        print(f"{tables.harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls")
-        print("parameters: " + ", ".join(subject.names()))
+        print(announced)
+        print("parameters: " + ", ".join(names))
         return
+    _complain(f"Probing {announced}.")
     console = _console()
     result, place = runs.probe(subject, output, most_calls=calls, at_once=concurrency, seed=seed)
     console.print(tables.of_probe(result))

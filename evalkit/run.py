@@ -240,9 +240,28 @@ def subject_of_probe(experiment: Experiment | None, base_url: str | None, model:
         fixed = {name: [value] for name, value in {**experiment.request, **experiment.endpoint.extra_body}.items() if value != PER_REPLICATE}
         return Subject(experiment.endpoint, swept | fixed, experiment.name)
     if not base_url or not model:
-        raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL and --model M")
+        raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL")
     data = {"name": "probe", "endpoint": {"base_url": base_url, "model": model, "api_key_env": api_key_env}, "prompts": [{"id": "a", "user": "a"}]}
     return Subject(experiments.check(data, "the command line").endpoint, {}, None)
+
+
+def only_model(base_url: str, api_key_env: str | None) -> str:
+    """The one model that an endpoint lists; asks it. Raises `ExperimentError` where it lists none or several."""
+    from evalkit.probe import only_model
+
+    subject = subject_of_probe(None, base_url, "unknown", api_key_env)
+
+    async def go(access: Access) -> frozenset[str] | None:
+        async with access.client(subject.endpoint) as client:
+            return await client.models()
+
+    with opened(subject.endpoint) as url:
+        listed = asyncio.run(go(Access(url(), key_of(subject.endpoint), 1)))
+    name = only_model(listed or ())
+    if name is None:
+        found = f"it lists {', '.join(sorted(listed)[:10])}" if listed else "it lists none"
+        raise ExperimentError(f"which model of {base_url}? {found}; give --model M")
+    return name
 
 
 def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200, at_once: int = 8, seed: int = 1) -> tuple[Probe, Path | None]:

@@ -154,8 +154,14 @@ def of_probe(result: Probe) -> RenderableType:
     table.add_column("verdict", no_wrap=True)
     table.add_column("evidence", overflow="fold", ratio=1)
     for one in result.findings:
-        table.add_row(Text(harmless(one.parameter)), Text(one.verdict, style=styles[one.verdict]), Text(harmless(one.evidence)))
-    lines = [f"Answers repeat under one seed: {result.repeats_under_seed}; at temperature 0: {result.repeats_at_temperature_0}."]
+        name = harmless(one.parameter).replace("stream_options.", "stream_options.\n")  # leaves the evidence its room
+        table.add_row(Text(name), Text(one.verdict, style=styles[one.verdict]), Text(harmless(one.evidence)))
+    lines = []
+    if any("(p = " in one.evidence for one in result.findings):
+        lines.append("p: how probable as much would be by chance alone, if the parameter did nothing; 'honoured' wants 0.02 or less.")
+    if any(one.verdict == "inconclusive" for one in result.findings):
+        lines.append("inconclusive: these calls could not tell; it may do something or nothing.")
+    lines.append(f"Answers repeat under one seed: {result.repeats_under_seed}; at temperature 0: {result.repeats_at_temperature_0}.")
     lines += [f"{one.parameter} left out: {harmless(one.evidence)}." for one in result.left_out]
     return Group(table, Text("\n".join(lines), style="dim"))
 

@@ -7,14 +7,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from endpoints import Answer, Asked, completion, serving
+from rich.console import Console
 
 from evalkit import run as runs
 from evalkit.experiment import check
-from evalkit.probe import KNOWN, Probe
+from evalkit.probe import KNOWN, Finding, Probe, only_model
+from evalkit.tables import of_probe
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.slow
@@ -90,6 +94,44 @@ def test_what_a_left_out_parameter_equals_is_told(tmp_path: Path) -> None:
     assert equals == {"temperature": 0.2, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
 
 
+def found(answer: Callable[[Asked], Answer]) -> dict[str, Finding]:
+    with serving(answer) as endpoint:
+        result, _ = runs.probe(runs.subject_of_probe(None, endpoint.url, "tiny", None))
+    return {one.parameter: one for one in result.findings}
+
+
+def test_answers_that_are_short_by_nature_say_nothing_of_limits_and_stops() -> None:
+    findings = found(lambda _: Answer(body=completion("Hello")))
+    unsure = {name: findings[name].verdict for name in ("max_tokens", "stop", "seed")}
+    assert unsure == dict.fromkeys(unsure, "inconclusive")
+    assert findings["temperature"].verdict == "ignored"
+
+
+def test_words_are_not_taken_for_tokens() -> None:
+    def answer(asked: Asked) -> Answer:
+        # A word is two tokens here, and nobody counts them.
+        limit = asked.body.get("max_tokens", asked.body.get("max_completion_tokens", 48))
+        return Answer(body=completion("word " * (limit // 2), finish_reason="length", usage=None))
+
+    finding = found(answer)["max_tokens"]
+    assert finding.verdict == "honoured"
+    assert "words (the endpoint counts no tokens)" in finding.evidence
+
+
+def test_tools_of_which_only_any_can_be_demanded_are_honoured() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+
+    def answer(asked: Asked) -> Answer:
+        if isinstance(asked.body.get("tool_choice"), dict):
+            return Answer(400, body=b'{"error": {"message": "tool_choice must be a string", "param": "tool_choice"}}')
+        return Answer(body=completion("x y", choices=[choice])) if "tools" in asked.body else Answer(body=completion("x y"))
+
+    finding = found(answer)["tools"]
+    assert finding.verdict == "honoured"
+    assert "tool_choice must be a string" in finding.evidence
+
+
 def test_streams_without_done_are_a_note(tmp_path: Path) -> None:
     with served(tmp_path, "{quirk: no_done}") as base_url:
         result = probed(base_url)
@@ -122,8 +164,50 @@ def test_the_command_exits_1_where_an_experiment_sweeps_what_is_ignored(evalkit:
 def test_a_dry_run_sends_nothing(evalkit: Command) -> None:
     done = evalkit("probe", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--dry-run")
     assert done.returncode == 0
-    assert "at most 200 calls" in done.stdout
+    assert "at most 200 calls, usually about 165" in done.stdout
     assert "temperature, top_p" in done.stdout
+
+
+def test_the_only_model_listed_is_probed_and_how_many_calls_are_told_before(evalkit: Command, tmp_path: Path) -> None:
+    with served(tmp_path, "") as base_url:
+        done = evalkit("probe", "--base-url", base_url, "--calls", "60")
+    assert done.returncode == 0
+    assert done.stderr == f"Probing babbler at {base_url}: at most 60 calls, usually about 60.\n"
+    assert "p: how probable" in done.stdout
+    assert "inconclusive: these calls could not tell" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("listed", "only"),
+    [
+        (["babbler", "hashed-tfidf"], "babbler"),
+        (["alfred-4", "text-embedding-3-small", "bge-reranker"], "alfred-4"),
+        (["alfred-4", "alfred-5"], None),
+        (["text-embedding-3-small"], None),
+        ([], None),
+    ],
+)
+def test_a_model_is_taken_only_where_there_is_no_choice(listed: list[str], only: str | None) -> None:
+    assert only_model(listed) == only
+
+
+def test_where_no_model_can_be_told_one_is_asked_for(evalkit: Command) -> None:
+    assert "it lists none; give --model M" in evalkit("probe", "--base-url", "http://127.0.0.1:9/v1").stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_keeps_to_the_width_and_names_stay_whole(columns: int) -> None:
+    finding = Finding(parameter="max_completion_tokens", verdict="inconclusive", evidence="words " * 40 + "(p = 0.5)", calls=1)
+    long = Finding(parameter="stream_options.include_usage", verdict="honoured", evidence="short", calls=1)
+    about = {"base_url": "http://127.0.0.1/v1", "model": "m", "at": "", "calls": 2, "repeats_under_seed": "yes", "repeats_at_temperature_0": "yes"}
+    console = Console(width=columns, file=StringIO())
+    console.print(of_probe(Probe(**about, findings=[finding, long], left_out=[], notes=[])))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    for whole in ("max_completion_tokens ", "stream_options. ", "include_usage "):
+        assert any(line.startswith(whole) for line in lines)
+    evidence = next(line for line in lines if line.startswith("max_completion_tokens ")).partition("inconclusive")[2].strip()
+    assert len(evidence) >= columns // 2 - 6  # a line of it is not a word
 
 
 def test_nothing_to_probe_and_two_things_are_told(evalkit: Command) -> None:

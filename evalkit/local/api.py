@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib import resources
 from typing import Any
@@ -37,10 +37,14 @@ AnyAnswer = Answer | Written | Called
 
 
 class Api:
-    """The endpoints over one model, which goes by `names` (the first is its own), and the embedding model beside it."""
+    """The endpoints over one model, which goes by `names` (the first is its own), and the embedding model beside it.
 
-    def __init__(self, model: Model, names: Sequence[str] = (MODEL_NAME,)) -> None:
+    `draw` gives so many random bits: the seed of an answer whose request names none.
+    """
+
+    def __init__(self, model: Model, names: Sequence[str] = (MODEL_NAME,), draw: Callable[[int], int] = secrets.randbits) -> None:
         self._model = model
+        self._draw = draw
         self._names = tuple(dict.fromkeys(names))
         self._remembered: OrderedDict[tuple[tuple[str, float], ...], Conditioned] = OrderedDict()
         self.fingerprint = f"fp_{_fingerprint(model)}"
@@ -70,7 +74,7 @@ class Api:
             ApiError: no value was found that a schema allows.
         """
         conditioned = self._condition(chat.queries)
-        seed = secrets.randbits(64) if chat.seed is None else chat.seed % 2**64
+        seed = self._draw(64) if chat.seed is None else chat.seed % 2**64
         functions = tools.called(chat.tools, chat.talk) if chat.tools else []
 
         def answer(index: int) -> AnyAnswer:

@@ -1,0 +1,139 @@
+"""The whole of a probe: the parameters one after the other, within the budget, and what a left-out one equals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evalkit.client import Reply
+from evalkit.errors import EndpointError
+from evalkit.probe.endpoint import Caller, Endpoint, OutOfCallsError, RejectedError, about, measure_noise
+from evalkit.probe.findings import KNOWN, Finding, LeftOut, Probe, Verdict
+from evalkit.probe.parameters import judge
+
+MOST_CALLS = 200
+_USUAL, _USUAL_OF_OTHER = 165, 22
+# What it came to in benchmarks/probe_calibration.py (111 to 172), and what one more parameter takes: two levels, each tried and compared.
+
+
+def usual_calls(others: int, most_calls: int = MOST_CALLS) -> int:
+    """About how many calls a probe makes, with so many parameters beside `KNOWN`."""
+    return min(_USUAL + others * _USUAL_OF_OTHER, most_calls)
+
+
+async def probe(
+    caller: Caller,
+    *,
+    base_url: str,
+    model: str,
+    at: str,
+    rng: np.random.Generator,
+    most_calls: int = MOST_CALLS,
+    at_once: int = 8,
+    swept: Mapping[str, Sequence[Any]] | None = None,
+    progress: Callable[[Finding], None] = lambda _: None,
+) -> Probe:
+    """Find out what the endpoint honours.
+
+    Args:
+        swept: levels that an experiment wants, by parameter; its other body parameters are probed too.
+        progress: called with each finding.
+
+    Raises:
+        EndpointError: it cannot be reached, refuses the key, or answers nothing at all.
+    """
+    endpoint = Endpoint(caller, model, most_calls, at_once, rng)
+    notes: list[str] = []
+    first = await _first_answer(endpoint, notes)
+    endpoint.sample = first.completions[0].text
+    if first.completions[0].usage is None:
+        notes.append("plain answers carry no usage, so tokens cannot be counted")
+    await measure_noise(endpoint)
+    findings: list[Finding] = []
+    swept = swept or {}
+    others = [name for name in swept if name not in KNOWN and name != "model"]
+    for name in (*KNOWN, *others):
+        before = endpoint.calls
+        try:
+            verdict, evidence, beyond = await judge(endpoint, name, swept.get(name, ()), notes)
+        except RejectedError as refusal:
+            verdict, evidence, beyond = "rejected", str(refusal), None
+            endpoint.unusable.add(name)
+        except OutOfCallsError:
+            verdict, evidence, beyond = "inconclusive", f"the {most_calls} calls were used up before it was its turn", None
+        findings.append(Finding(parameter=name, verdict=verdict, evidence=evidence, calls=endpoint.calls - before, beyond=beyond))
+        progress(findings[-1])
+    left_out = await _left_out(endpoint, {one.parameter: one.verdict for one in findings})
+    return Probe(
+        base_url=base_url,
+        model=model,
+        at=at,
+        calls=endpoint.calls,
+        repeats_under_seed=_said(endpoint.by_seed),
+        repeats_at_temperature_0=_said(endpoint.greedy),
+        findings=findings,
+        left_out=left_out,
+        notes=notes,
+    )
+
+
+def _said(noise: tuple[int, int] | None) -> str:
+    if noise is None:
+        return "not found out"
+    differ, of = noise
+    return f"yes, in {of} of {of} repetitions" if differ == 0 else f"no: {differ} of {of} repetitions differ"
+
+
+async def _first_answer(endpoint: Endpoint, notes: list[str]) -> Reply:
+    """Any answer at all; tells by which field the endpoint takes a limit."""
+    refused = ""
+    for field in ("max_tokens", "max_completion_tokens"):
+        endpoint.limit_field = field
+        try:
+            reply = await endpoint.ask(endpoint.body(), about(0))
+        except RejectedError as refusal:
+            refused = str(refusal)
+            continue
+        if reply.completions:
+            if field != "max_tokens":
+                notes.append("this model wants max_completion_tokens: set endpoint.max_tokens_field: max_completion_tokens")
+            return reply
+        failed = reply.failure
+        raise EndpointError(f"the endpoint gives no answer ({failed.kind if failed else '?'}): {failed.message if failed else ''}")
+    raise EndpointError(f"the endpoint refuses a plain request ({refused})")
+
+
+async def _left_out(endpoint: Endpoint, verdicts: Mapping[str, Verdict]) -> list[LeftOut]:
+    """Which explicit value gives the same answers as none."""
+    out: list[LeftOut] = []
+    if not endpoint.seeded:
+        return out
+    candidates = {
+        "temperature": (1.0, 0.7, 0.6, 0.8, 0.5, 0.3, 0.2, 0.0),
+        "top_p": (1.0, 0.95, 0.9, 0.8),
+        "frequency_penalty": (0.0,),
+        "presence_penalty": (0.0,),
+    }
+    try:
+        for name, values in candidates.items():
+            if verdicts.get(name) not in ("honoured", "clamped"):
+                continue
+            others = {} if name == "temperature" else {"temperature": 1.5 if name == "top_p" else 1.0}
+            absent = await _two(endpoint, others)
+            equal = None
+            for value in values:
+                if await _two(endpoint, {**others, name: value}) == absent and None not in absent:
+                    equal = value
+                    break
+            tried = ", ".join(f"{value:g}" for value in values)
+            evidence = f"the same answers as with {equal:g}" if equal is not None else f"other answers than with any of {tried}"
+            out.append(LeftOut(parameter=name, equals=equal, evidence=evidence))
+    except (OutOfCallsError, RejectedError):
+        pass  # told by its absence: what was found stands
+    return out
+
+
+async def _two(endpoint: Endpoint, fields: Mapping[str, Any]) -> list[str | None]:
+    return await endpoint.texts([(endpoint.body(**{"seed": endpoint.seeds[number], **fields}), number) for number in range(2)])
