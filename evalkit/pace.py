@@ -27,10 +27,10 @@ _FIRST = 4.0
 _CUT, _CUT_FOR_A_QUEUE = 0.7, 0.8
 _QUEUE_FACTOR, _QUEUE_S = 2.0, 0.05
 _WINDOW = 16
-_PAUSE_AFTER_FAULT_S = 5.0
+_UNSURE_AFTER_FAULT = 2
 _BELOW_THE_LIMIT = 0.96
 _RATE_GROWS = 0.005
-_SHARE_OVER, _OFTEN = 50, 0.15
+_SHARE_OVER, _OFTEN = 50, 0.4
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
 _HISTORY = 500
 APART_S = 0.0007
@@ -82,12 +82,15 @@ class Pace:
         self._tokens_per_s = None if tokens_per_minute is None else tokens_per_minute / 60
         self._started_at = self._epoch = now
         self._doubling = True
-        self._may_grow_at = self._not_before = self._next = now
+        self._not_before = self._next = now
+        self._unsure = 0
         self._cut_at = -math.inf
         self._sent = self._refused = self._throttled_in_a_row = 0
         self._tokens_of_a_call: float | None = None
         self._learned: float | None = None
         self._share = 0.0
+        self._with_it: list[bool] = []
+        self._of_epoch = (0, now)
         self._hold_s, self._held_until = _FIRST_HOLD_S, now
         self._times: list[float] = []
         self._window = _WINDOW
@@ -141,6 +144,10 @@ class Pace:
         """
         self._throttled_in_a_row = 0
         self._share -= self._share / _SHARE_OVER
+        if started < self._cut_at:
+            self._with_it.append(False)
+        elif self._of_epoch[0]:
+            self._judge(now)
         if tokens:
             known = self._tokens_of_a_call
             self._tokens_of_a_call = tokens if known is None else known + (tokens - known) / 16
@@ -150,13 +157,15 @@ class Pace:
             return
         if started >= self._cut_at and self._queue_grows(took_s):
             self._cut(now, _CUT_FOR_A_QUEUE, "answers take over twice as long")
-        elif in_flight >= self.limit and now >= self._may_grow_at and self._limit < self._most:
+        elif self._unsure:
+            self._unsure -= 1
+        elif in_flight >= self.limit and self._limit < self._most:
             self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
             self.highest = max(self.highest, self.limit)
 
-    def faulted(self, now: float) -> None:
-        """A call met a fault of the server: no growth for a while."""
-        self._may_grow_at = max(self._may_grow_at, now + _PAUSE_AFTER_FAULT_S)
+    def faulted(self) -> None:
+        """A call met a fault of the server: no growth with the next answers."""
+        self._unsure = _UNSURE_AFTER_FAULT
 
     def throttle(self, now: float, started: float, wait_s: float | None) -> None:
         """A call was answered 429; `wait_s` is what the endpoint asks to wait."""
@@ -165,34 +174,55 @@ class Pace:
         self._share += (1 - self._share) / _SHARE_OVER
         if wait_s is None:
             wait_s = random.uniform(0.5, 1.0) * min(30.0, 2.0 ** min(self._throttled_in_a_row, 6))  # noqa: S311 (jitter)
-        if started < self._cut_at:  # sent before the last cut: nothing new
+        if started < self._cut_at:  # sent before the last one came: it shows whether that one was alone
+            self._with_it.append(True)
             self._not_before = max(self._not_before, now + wait_s)
+            self._epoch = max(self._epoch, self._not_before)
             return
+        self._judge(now)
         self._throttled_in_a_row += 1
-        self._learn(now, wait_s)
+        self._with_it = []
+        self._of_epoch = (self._sent - self._refused, self._epoch)
+        if self._for_our_pace(now, wait_s):
+            self._cut(now, _CUT, "throttled")
+        self._cut_at = now
         self._not_before = max(self._not_before, now + wait_s)
-        self._cut(now, _CUT, "throttled")
         self._sent = self._refused = 0
         self._epoch = self._not_before
 
-    def _learn(self, now: float, wait_s: float) -> None:
-        """What a 429 says of the rate that the endpoint takes."""
-        busy_s, accepted = now - self._epoch, self._sent - self._refused
+    def _for_our_pace(self, now: float, wait_s: float) -> bool:
+        """Whether a 429 says that this pace is too fast; a bound that is found too high is lowered."""
         before = self.rate(now)
-        if self._learned is not None and before is not None and before <= self._learned * 1.001:
-            # Not for going faster than what it took before: one of many reasons that are none of ours, unless it becomes a habit.
-            if self._share < _OFTEN:
-                return
-            self._learned *= _CUT
-            self._hold_s = _FIRST_HOLD_S
-        elif accepted >= 5 and busy_s > 0.25:
-            # What was sent and not refused: answers may take long, a refusal comes at once.
-            found = _BELOW_THE_LIMIT * min(accepted / busy_s, before or math.inf)
-            if self._learned is not None:
-                found = max(found, 0.9 * self._learned)
-                self._hold_s = min(_LONGEST_HOLD_S, 2 * self._hold_s)
-            self._learned = found
-        self._held_until = now + wait_s + self._hold_s
+        if self._learned is None or before is None:
+            return self._share >= _OFTEN or self._throttled_in_a_row == 1
+        if before > self._learned * 1.001:  # raised to try it: so that is where the edge is
+            busy_s, accepted = now - self._epoch, self._sent - self._refused
+            found = accepted / busy_s if accepted >= 5 and busy_s > 0.25 else math.inf
+            self._learned = max(_BELOW_THE_LIMIT * min(found, before), 0.9 * self._learned)
+            self._hold_s = min(_LONGEST_HOLD_S, 2 * self._hold_s)
+            self._held_until = now + wait_s + self._hold_s
+            return True
+        # At a pace that it took before: one of many reasons that are none of ours, unless that becomes a habit.
+        if self._share < _OFTEN:
+            return False
+        self._learned *= _CUT
+        self._held_until = now + wait_s + _FIRST_HOLD_S
+        return True
+
+    def _judge(self, now: float) -> None:
+        """Was the last 429 alone? Where most of what was under way was refused with it, there is a limit by time, and this is its rate.
+
+        What was accepted from the end of one wait to the end of the next is what the limit lets through, its reserve for bursts included.
+        """
+        refused, others = sum(self._with_it), len(self._with_it)
+        accepted, epoch = self._of_epoch
+        self._of_epoch = (0, now)
+        if accepted >= 3 and refused and refused >= 0.4 * others and self._epoch > epoch:
+            found = _BELOW_THE_LIMIT * accepted / (self._epoch - epoch)
+            if self._learned is None or found < self._learned:
+                self._learned = found
+                self._held_until = now + self._hold_s
+                self._note(now, "a limit by time is found")
 
     def wake(self, now: float) -> None:
         """The endpoint is back after an outage: start low again."""

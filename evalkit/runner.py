@@ -339,7 +339,7 @@ class _Run:
         check = job is self._checker
         may_be_down = reply.again and failure.kind != "rate_limited"
         if may_be_down:
-            self._pace.faulted(now)
+            self._pace.faulted()
             self._streak += 1
             self._streak_of.add(job.batch[0].key)
             if check:
