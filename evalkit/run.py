@@ -21,12 +21,14 @@ from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
 from evalkit.experiment import LOCAL, PER_REPLICATE, Endpoint, Experiment
+from evalkit.metrics import UAX29, Metric, Tokenizer, named
+from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.parameters import DEFAULT, canonical
 from evalkit.plan import Plan, Request
 from evalkit.records import FILE as RESPONSES
 from evalkit.records import NOT_SENT_AGAIN, Completion, Kind, Writer, read
 from evalkit.runner import Tally
-from evalkit.scores import Scores, level_text, score, write_tables
+from evalkit.scores import MEASURED, PREFIXES, Scores, level_text, score, write_tables
 
 if TYPE_CHECKING:
     from evalkit.client import Client
@@ -40,7 +42,7 @@ PROBE_FILE = "probe.json"
 DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
-_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "duckdb")
+_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
 
 
 @dataclass(frozen=True)
@@ -236,8 +238,23 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
-    """Score a results folder again from its records; sends nothing. Raises `RecordError`."""
+def rescore(folder: Path, note: Callable[[str], None] = lambda _: None, *, metrics: Sequence[str] = (), tokenizer: str = "uax29") -> Run:
+    """Score a results folder again from its records; sends nothing.
+
+    Args:
+        metrics: names of what is measured, ``default`` for the default ones; all that a sweep measures where empty.
+        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+
+    Raises:
+        RecordError: the folder cannot be used.
+        ExperimentError: there is no metric or tokeniser of that name.
+        MissingExtraError: the tokeniser needs a package that is not installed.
+    """
+    try:
+        chosen = named(metrics) if metrics else MEASURED
+        cut = tokenizer_named(tokenizer)
+    except ValueError as fault:
+        raise ExperimentError(str(fault)) from None
     notes: list[str] = []
 
     def tell(text: str) -> None:
@@ -248,7 +265,7 @@ def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
     with _locked(folder), Writer(folder) as writer:
         if writer.mended:
             tell(writer.mended)
-        return _scored(folder, plan, notes, tell, None)
+        return _scored(folder, plan, notes, tell, None, chosen, cut)
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
@@ -385,8 +402,16 @@ def _unsent(plan: Plan, states: dict[str, Kind | None], retry_failed: bool) -> I
         yield request
 
 
-def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], None], sent: Tally | None) -> Run:
-    scores = score(plan, read(folder))
+def _scored(
+    folder: Path,
+    plan: Plan,
+    notes: list[str],
+    tell: Callable[[str], None],
+    sent: Tally | None,
+    metrics: Sequence[Metric] = MEASURED,
+    tokenizer: Tokenizer = UAX29,
+) -> Run:
+    scores = score(plan, read(folder), metrics, tokenizer)
     analysis = analyse(scores)
     _write_derived(folder, scores, analysis)
     _write_run(folder, plan.experiment, analysis.counts)
@@ -403,7 +428,43 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
         )
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
+    if scores.completions:
+        for line in _of_prefix(scores):
+            tell(line)
+    if scores.uncounted:
+        tell(
+            f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
+            "natural lengths are then in words"
+        )
     return Run(folder, plan.experiment, analysis, tuple(notes), sent)
+
+
+def _of_prefix(scores: Scores) -> Iterator[str]:
+    """What must be said of the prefix that metrics biased by length are compared on."""
+    confounded = [metric.name for metric in scores.metrics if metric.confounded]
+    if not confounded:
+        return
+    if scores.prefix is None:
+        yield (
+            f"too few answers have {PREFIXES[0]} tokens: {', '.join(confounded)} depend on length and are not compared; "
+            "scores.parquet has them on whole answers (value_full)"
+        )
+        return
+    if scores.prefix.left_out:
+        yield (
+            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
+            "length are compared: they are left out of those"
+        )
+    biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
+    if biased:
+        yield (
+            f"warning: in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
+            "are compared on; what is left of them is a selection"
+        )
+
+
+def _numbers(cells: Sequence[int]) -> str:
+    return ", ".join(map(str, cells[:10])) + (f" and {len(cells) - 10} more" if len(cells) > 10 else "")
 
 
 def _make(folder: Path) -> None:

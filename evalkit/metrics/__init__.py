@@ -6,7 +6,7 @@ or files; `score` takes any lists of strings. Undefined is NaN, never 0; nothing
 
 from __future__ import annotations
 
-from evalkit.metrics.catalogue import METRICS, OPTIONAL, named
+from evalkit.metrics.catalogue import METRICS, OPTIONAL, RECORDED, named
 from evalkit.metrics.engine import mean, score, values
 from evalkit.metrics.group import Group, tokenise
 from evalkit.metrics.metric import Metric
@@ -16,6 +16,7 @@ __all__ = [
     "CHARACTERS",
     "METRICS",
     "OPTIONAL",
+    "RECORDED",
     "UAX29",
     "WHITESPACE",
     "Group",

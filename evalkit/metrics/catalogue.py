@@ -133,6 +133,23 @@ OPTIONAL: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
+RECORDED: tuple[Metric, ...] = (
+    Metric(
+        "latency_s", "response", partial(length.recorded, name="latency_s"), "lower", "seconds from sending the request to the last byte",
+        content=False, high=_ANY, bias="length, and the load on the endpoint", bound="none: recorded",
+    ),
+    Metric(
+        "time_to_first_token_s", "response", partial(length.recorded, name="time_to_first_token_s"), "lower",
+        "seconds to the first visible part, of answers that stream", content=False, high=_ANY, bias="the load on the endpoint",
+        bound="none: recorded",
+    ),
+    Metric(
+        "tokens_per_s", "response", partial(length.recorded, name="tokens_per_s"), "higher", "tokens of the answer / latency",
+        content=False, high=_ANY, bias="the load on the endpoint", bound="none: recorded",
+    ),
+)  # fmt: skip
+"""What records tell beside the texts, in the same tables; a cost a request would stand here too."""
+
 
 def named(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names, default or optional ones, in that order; ``default`` stands for all of `METRICS`.
@@ -140,7 +157,7 @@ def named(names: Sequence[str]) -> tuple[Metric, ...]:
     Raises:
         ValueError: there is none of a name.
     """
-    known = {one.name: one for one in (*METRICS, *OPTIONAL)}
+    known = {one.name: one for one in (*METRICS, *OPTIONAL, *RECORDED)}
     found: dict[str, Metric] = {}
     for name in names:
         if name == "default":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -84,6 +84,7 @@ class Group:
         truncated: 1 where a text was cut off by a limit of tokens, 0 where not, NaN where unknown; shape (k,).
         completion_tokens: tokens as an endpoint counts them, NaN where it does not; shape (k,).
         limit: the texts are the first so many tokens of their sources; None where they are whole.
+        recorded: what else is known of each text, by name, like ``latency_s``; each of shape (k,).
     """
 
     sources: tuple[str, ...]
@@ -93,6 +94,7 @@ class Group:
     truncated: Floats
     completion_tokens: Floats
     limit: int | None = None
+    recorded: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -128,7 +130,8 @@ class Group:
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         ids = self.ids[np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])]
         sources = tuple(self.sources[row] for row in rows)
-        return Group(sources, self.vocabulary, ids, offsets, self.truncated[rows], self.completion_tokens[rows], limit or self.limit)
+        recorded = {name: known[rows] for name, known in self.recorded.items()}
+        return Group(sources, self.vocabulary, ids, offsets, self.truncated[rows], self.completion_tokens[rows], limit or self.limit, recorded)
 
     @cached_property
     def with_text(self) -> Group:
@@ -226,14 +229,14 @@ class Group:
         whole = self.lengths >= n
         ends = self.lengths - n + 1
         front, back = self._ranked(half), self._ranked(n - half)
-        begin_front = np.cumsum(np.maximum(self.lengths - half + 1, 0)) - np.maximum(self.lengths - half + 1, 0)
-        begin_back = np.cumsum(np.maximum(self.lengths - (n - half) + 1, 0)) - np.maximum(self.lengths - (n - half) + 1, 0)
+        fronts, backs = (np.maximum(self.lengths - size + 1, 0) for size in (half, n - half))
+        begin_front, begin_back = np.cumsum(fronts) - fronts, np.cumsum(backs) - backs
         counts = np.where(whole, ends, 0)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         left = front[np.repeat(begin_front, counts) + within]
         right = back[np.repeat(begin_back + half, counts) + within]
         if not len(left):
-            return left
+            return self.ids[:0]
         ranks: Ints = np.unique(left * (int(right.max()) + 1) + right, return_inverse=True)[1].astype(np.int64)
         return ranks
 
@@ -271,8 +274,9 @@ def tokenise(
     tokenizer: Tokenizer = UAX29,
     truncated: Sequence[float] | None = None,
     completion_tokens: Sequence[float] | None = None,
+    recorded: Mapping[str, Sequence[float]] | None = None,
 ) -> Group:
-    """Cut `texts` into a `Group`; `truncated` and `completion_tokens` as there, unknown where None."""
+    """Cut `texts` into a `Group`; `truncated`, `completion_tokens` and `recorded` as there, unknown where None."""
     vocabulary: dict[str, int] = {}
     number = vocabulary.setdefault
     known: dict[str, list[int]] = {}
@@ -292,4 +296,5 @@ def tokenise(
         np.cumsum(lengths),
         np.array(unknown if truncated is None else truncated, dtype=float),
         np.array(unknown if completion_tokens is None else completion_tokens, dtype=float),
+        recorded={name: np.array(known, dtype=float) for name, known in (recorded or {}).items()},
     )

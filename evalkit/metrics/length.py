@@ -27,6 +27,11 @@ def truncated(group: Group) -> Floats:
     return group.truncated
 
 
+def recorded(group: Group, name: str) -> Floats:
+    """What was recorded of each text under `name`; NaN where nothing was."""
+    return group.recorded.get(name, np.full(len(group), np.nan))
+
+
 def empty(group: Group) -> Floats:
     """1 where the text has no token, else 0."""
     found: Floats = (group.lengths == 0).astype(float)
