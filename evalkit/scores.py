@@ -33,7 +33,8 @@ FAR_APART = 0.05
 _ENOUGH_GROUPS = 0.9
 _ORDINARY_LINE = 16 * 2**20
 _OTHER_COLUMNS = frozenset(
-    ["cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double", "n_texts", "n_eligible", "mean", "se", "ci_low", "ci_high", "n_prompts"]
+    ["cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double", "n_texts", "n_eligible"]
+    + ["mean", "se", "ci_low", "ci_high", "n_prompts"]
 )
 """Columns that are no parameter's, in ``scores.parquet`` and ``summary.csv``."""
 
