@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from evalkit import checks
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
 from evalkit.errors import ExperimentError, PromptError
@@ -193,6 +194,8 @@ class Experiment(_Strict):
         request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
         replicates: answers for each prompt in each cell.
         seed: orders the run, and is the root of all randomness of the analysis.
+        checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.checks`).
+        scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -205,6 +208,8 @@ class Experiment(_Strict):
     request: Mapping[str, Any] = Field(default_factory=dict)
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_whole)] = 0
+    checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
 
     @field_validator("name")
     @classmethod
@@ -273,6 +278,14 @@ class Experiment(_Strict):
             raise Faults(faults)
         return {name: known.settled(name, given) for name, given in value.items()}
 
+    @field_validator("checks", mode="after")
+    @classmethod
+    def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+        if faults:
+            raise Faults(faults)
+        return value
+
     @model_validator(mode="after")
     def _each_in_one_place(self) -> Experiment:
         faults = _standing_twice(self.parameters, self.request)
@@ -319,11 +332,15 @@ class Experiment(_Strict):
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers")}
         return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
 
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = self.resolved()
+        for name in ("checks", "scorers"):
+            data.pop(name, None)
+        data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
         text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from evalkit import __version__
+from evalkit import __version__, checks
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
@@ -42,6 +42,7 @@ PROBE_FILE = "probe.json"
 DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
+_MOST_COMPLAINTS = 5
 _PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
 
 
@@ -411,7 +412,15 @@ def _scored(
     metrics: Sequence[Metric] = MEASURED,
     tokenizer: Tokenizer = UAX29,
 ) -> Run:
-    scores = score(plan, read(folder), metrics, tokenizer)
+    scorers: list[checks.Scorer] = []
+    if metrics is MEASURED:
+        own = checks.metrics(plan.experiment.checks, any(prompt.expect is not None for prompt in plan.experiment.prompts))
+        metrics, scorers = (*MEASURED, *own), [checks.scorer(one) for one in plan.experiment.scorers]
+    scores = score(plan, read(folder), metrics, tokenizer, scorers=scorers)
+    for line in scores.complaints[:_MOST_COMPLAINTS]:
+        tell(f"warning: a scorer failed, which leaves its value out: {line}")
+    if len(scores.complaints) > _MOST_COMPLAINTS:
+        tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
     analysis = analyse(scores)
     _write_derived(folder, scores, analysis)
     _write_run(folder, plan.experiment, analysis.counts)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, mean, tokenise, values
+from evalkit.checks import Scorer
+from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, length, mean, tokenise, values
 from evalkit.parameters import canonical
 from evalkit.plan import Plan
 from evalkit.records import FILE, Completion, Record
@@ -33,8 +35,10 @@ FAR_APART = 0.05
 _ENOUGH_GROUPS = 0.9
 _ORDINARY_LINE = 16 * 2**20
 _OTHER_COLUMNS = frozenset(
-    ["cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double", "n_texts", "n_eligible"]
-    + ["mean", "se", "ci_low", "ci_high", "n_prompts"]
+    (
+        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double"),
+        *("n_texts", "n_eligible", "n_prompts", "mean", "se", "ci_low", "ci_high"),
+    )
 )
 """Columns that are no parameter's, in ``scores.parquet`` and ``summary.csv``."""
 
@@ -108,6 +112,7 @@ class Scores:
         prefix: what metrics biased by length are compared on; None where too few answers have ten tokens, and they are not compared.
         lengths: of each cell's answers that are not empty, in `length_unit`.
         length_unit: ``length_tokens`` where the endpoint counts every answer's tokens, else ``length_words``.
+        complaints: what scorers could not do, a sentence for each record or group.
         uncounted: answers whose tokens the endpoint does not count one by one.
     """
 
@@ -127,13 +132,14 @@ class Scores:
     lengths: tuple[Lengths, ...] = ()
     length_unit: str = "length_tokens"
     uncounted: int = 0
+    complaints: tuple[str, ...] = ()
 
 
 class _Answer(NamedTuple):
     text: str
     truncated: bool
     completion_tokens: float
-    recorded: tuple[float, ...]
+    recorded: dict[str, float]
 
 
 class _Place(NamedTuple):
@@ -143,18 +149,26 @@ class _Place(NamedTuple):
 
 
 def score(
-    plan: Plan, records: Iterable[Record], metrics: Sequence[Metric] = MEASURED, tokenizer: Tokenizer = UAX29, prefix: int | None = None
+    plan: Plan,
+    records: Iterable[Record],
+    metrics: Sequence[Metric] = MEASURED,
+    tokenizer: Tokenizer = UAX29,
+    prefix: int | None = None,
+    scorers: Sequence[Scorer] = (),
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
     Args:
         prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
+        scorers: measured beside `metrics`, under their own names.
     """
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
     answers: dict[tuple[int, int], dict[int, _Answer]] = {}
     last: dict[str, str] = {}
     outside: set[str] = set()
     unmet: Counter[str] = Counter()
+    own: dict[str, Metric] = {}
+    complaints: list[str] = []
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
@@ -168,24 +182,34 @@ def score(
             continue
         last[record.key] = ""
         unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = _answer(record.outcome, strip)
+        answer = _answer(record.outcome, strip)
+        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        _own(scorers, record, answer, own, complaints)
     without_effect = _without_effect(plan, answers)
+    expects = [prompt.expect for prompt in plan.experiment.prompts]
     groups: dict[tuple[int, int], Group] = {}
     for where in sorted(answers):
         group = [one for _, one in sorted(answers.pop(where).items())]
-        known = {metric.name: [one.recorded[at] for one in group] for at, metric in enumerate(RECORDED)}
+        known = {name: [one.recorded.get(name, math.nan) for one in group] for name in (*(metric.name for metric in RECORDED), *own)}
         groups[where] = tokenise(
-            [one.text for one in group], tokenizer, [one.truncated for one in group], [one.completion_tokens for one in group], known
+            [one.text for one in group],
+            tokenizer,
+            [one.truncated for one in group],
+            [one.completion_tokens for one in group],
+            known,
+            expects[where[1]],
         )
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
     k = _common_k(sizes)
     common = _prefix(groups, len(plan.cells), prefix)
     lengths, unit = _lengths(groups, len(plan.cells))
     completions = sum(map(len, groups.values()))
+    metrics = (*metrics, *own.values(), *(_of_texts(one, complaints) for one in scorers if one.takes == "texts"))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
+    by_metric = _measured(metrics, plan, groups, k, common)
     return Scores(
         plan=plan,
-        by_metric=_measured(metrics, plan, groups, k, common),
+        by_metric=by_metric,
         tokenizer=tokenizer.name,
         k=k,
         groups_left_out=sum(size < k for size in sizes),
@@ -200,6 +224,7 @@ def score(
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
+        complaints=tuple(complaints),
     )
 
 
@@ -207,13 +232,45 @@ def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
     usage = completion.usage if completion.usage_shared_by == 1 else None
     tokens = usage.completion_tokens if usage else None
     speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
-    recorded = (completion.latency_s, completion.time_to_first_token_s, speed)
+    recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
     return _Answer(
         scored_text(completion, strip),
         completion.finish_reason == "length",
         math.nan if tokens is None else float(tokens),
-        tuple(math.nan if one is None else float(one) for one in recorded),
+        {name: math.nan if one is None else float(one) for name, one in recorded.items()},
     )
+
+
+def _own(scorers: Sequence[Scorer], record: Record, answer: _Answer, own: dict[str, Metric], complaints: list[str]) -> None:
+    """Add the numbers of the scorers of texts and records to `answer`, and their names to `own`; what goes wrong is told and stops nothing."""
+    for one in scorers:
+        if one.takes == "texts":
+            continue
+        try:
+            found = one.values(answer.text if one.takes == "text" else record)
+        except Exception as error:
+            complaints.append(
+                f"{one.name}: {type(error).__name__}: {error} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})"
+            )
+            continue
+        answer.recorded.update(found)
+        for name in found.keys() - own.keys():
+            of = partial(length.recorded, name=name)
+            own[name] = Metric(
+                name, "response", of, one.better, f"{one.name}, a scorer of this experiment", "own", content=False, low=-math.inf, high=math.inf
+            )
+
+
+def _of_texts(scorer: Scorer, complaints: list[str]) -> Metric:
+    def of(group: Group) -> float:
+        try:
+            return scorer.values(list(group.texts))[scorer.name]
+        except Exception as error:
+            complaints.append(f"{scorer.name}: {type(error).__name__}: {error} (a group that begins with {group.texts[0][:40]!r})")
+            return math.nan
+
+    said = f"{scorer.name}, a scorer of this experiment"
+    return Metric(scorer.name, "group", of, scorer.better, said, "own", low=-math.inf, high=math.inf, bias="k")
 
 
 def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.parameters import DEFAULT
 from evalkit.probe import Probe
 from evalkit.scores import level_text
@@ -21,6 +22,7 @@ from evalkit.scores import level_text
 SHORTLIST = ("distinct_1", "distinct_2", "rep_2", "rep_4", "exact_duplicates", "truncation_rate", "length_tokens", "length_words")
 """The metrics that a terminal shows, where a run has them; ``summary.csv`` holds all."""
 
+_BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
 _FEW_PROMPTS = 8
 _MOST_TIED = 5  # where not all cells are shown
@@ -151,7 +153,8 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
 def _chosen(analysis: Analysis) -> list[str]:
     """The metrics to show: those of the shortlist that were measured, and where there are none all."""
     measured = [metric.name for metric in analysis.metrics]
-    return [name for name in SHORTLIST if name in measured] or measured
+    own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
+    return [name for name in SHORTLIST if name in measured] + own or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:

@@ -6,6 +6,7 @@ or files; `score` takes any lists of strings. Undefined is NaN, never 0; nothing
 
 from __future__ import annotations
 
+from evalkit.metrics import length
 from evalkit.metrics.catalogue import METRICS, OPTIONAL, RECORDED, named
 from evalkit.metrics.engine import mean, score, values
 from evalkit.metrics.group import Group, tokenise
@@ -23,6 +24,7 @@ __all__ = [
     "Metric",
     "Tokenizer",
     "icu",
+    "length",
     "mean",
     "named",
     "score",

@@ -85,6 +85,7 @@ class Group:
         completion_tokens: tokens as an endpoint counts them, NaN where it does not; shape (k,).
         limit: the texts are the first so many tokens of their sources; None where they are whole.
         recorded: what else is known of each text, by name, like ``latency_s``; each of shape (k,).
+        expect: what the prompt says the answer should be or hold; None where it does not.
     """
 
     sources: tuple[str, ...]
@@ -95,6 +96,7 @@ class Group:
     completion_tokens: Floats
     limit: int | None = None
     recorded: Mapping[str, Floats] = field(default_factory=dict)
+    expect: str | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -131,7 +133,9 @@ class Group:
         ids = self.ids[np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])]
         sources = tuple(self.sources[row] for row in rows)
         recorded = {name: known[rows] for name, known in self.recorded.items()}
-        return Group(sources, self.vocabulary, ids, offsets, self.truncated[rows], self.completion_tokens[rows], limit or self.limit, recorded)
+        return Group(
+            sources, self.vocabulary, ids, offsets, self.truncated[rows], self.completion_tokens[rows], limit or self.limit, recorded, self.expect
+        )
 
     @cached_property
     def with_text(self) -> Group:
@@ -275,6 +279,7 @@ def tokenise(
     truncated: Sequence[float] | None = None,
     completion_tokens: Sequence[float] | None = None,
     recorded: Mapping[str, Sequence[float]] | None = None,
+    expect: str | None = None,
 ) -> Group:
     """Cut `texts` into a `Group`; `truncated`, `completion_tokens` and `recorded` as there, unknown where None."""
     vocabulary: dict[str, int] = {}
@@ -297,4 +302,5 @@ def tokenise(
         np.array(unknown if truncated is None else truncated, dtype=float),
         np.array(unknown if completion_tokens is None else completion_tokens, dtype=float),
         recorded={name: np.array(known, dtype=float) for name, known in (recorded or {}).items()},
+        expect=expect,
     )
