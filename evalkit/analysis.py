@@ -114,6 +114,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
+    # None: too few answers are long enough, so metrics biased by length are those of whole answers, shown and not to be tested.
     compared_on: ComparedOn | None = None
     natural_length: list[NaturalLength] = []
 
@@ -132,15 +133,17 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     by_level: list[LevelMean] = []
     for metric in metrics:
         score = scores.by_metric[metric.name]
+        # Without a common prefix they are shown on whole answers, as what they are, and not to be compared: `compared_on` is None then.
+        grid = score.value_full if metric.confounded and scores.prefix is None else score.value
         for index in range(len(plan.cells)):
-            numbers = _numbers(t_interval(score.value[index], CONFIDENCE))
+            numbers = _numbers(t_interval(grid[index], CONFIDENCE))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
         for parameter, level, here in cells_at:
             if not here:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(score.value[here], axis=0)
+                by_prompt = np.nanmean(grid[here], axis=0)
             numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     counts = Counts(

@@ -455,8 +455,8 @@ def _of_prefix(scores: Scores) -> Iterator[str]:
         return
     if scores.prefix is None:
         yield (
-            f"too few answers have {PREFIXES[0]} tokens: {', '.join(confounded)} depend on length and are not compared; "
-            "scores.parquet has them on whole answers (value_full)"
+            f"too few answers have {PREFIXES[0]} tokens: {', '.join(confounded)} depend on length, and are shown on whole "
+            "answers, not to be compared where lengths differ"
         )
         return
     if scores.prefix.left_out:
