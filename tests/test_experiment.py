@@ -701,7 +701,8 @@ def test_a_setting_changes_what_the_file_says_and_nothing_else():
         ("prompts.0.user=x", "--set prompts.0.user: 'prompts' is a list, which has nothing below it; set prompts as a whole"),
         (
             "\x1b[2J=1",
-            r"x.yaml: '\x1b[2J': unknown key; expected one of checks, endpoint, name, parameters, prompts, replicates, request, scorers, seed (given by --set)",
+            r"x.yaml: '\x1b[2J': unknown key; "
+            "expected one of checks, endpoint, name, parameters, prompts, replicates, request, scorers, seed (given by --set)",
         ),
     ],
 )
