@@ -13,8 +13,9 @@ import numpy as np
 from evalkit.design import Cell
 from evalkit.metrics import METRICS, Metric
 from evalkit.parameters import canonical
-from evalkit.scores import Scores, level_text, parameter_columns
+from evalkit.scores import Prefix, Scores, level_text, parameter_columns
 from evalkit.stats.intervals import Interval, t_interval
+from evalkit.stats.survival import kaplan_meier, log_rank
 
 VERSION = 1
 CONFIDENCE = 0.95
@@ -58,6 +59,32 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     confounded: bool
 
 
+class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The prefix that metrics biased by length are compared on; `eligible` and `biased` by cell, as in `evalkit.scores.Prefix`."""
+
+    tokens: int
+    k: int
+    eligible: list[float]
+    left_out: list[int]
+    biased: list[int]
+
+
+class NaturalLength(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a cell's answers would be if nothing cut them off, by Kaplan-Meier.
+
+    Attributes:
+        median: NaN where more than half of the answers were cut off before it.
+        p: of the log-rank test against the first cell that has answers, which takes replicates for independent; NaN for that cell itself.
+    """
+
+    cell_index: int
+    unit: str
+    n: int
+    n_truncated: int
+    median: float
+    p: float
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """What the numbers rest on."""
 
@@ -87,10 +114,14 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
+    # None: too few answers are long enough, so metrics biased by length are those of whole answers, shown and not to be tested.
+    compared_on: ComparedOn | None = None
+    natural_length: list[NaturalLength] = []
 
 
-def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
-    """Intervals over prompts for every cell and every level."""
+def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis:
+    """Intervals over prompts for every cell and every level, of all that was measured unless `metrics` says what."""
+    metrics = metrics or scores.metrics or METRICS
     plan = scores.plan
     experiment = plan.experiment
     cells_at = [
@@ -102,15 +133,17 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
     by_level: list[LevelMean] = []
     for metric in metrics:
         score = scores.by_metric[metric.name]
+        # Without a common prefix they are shown on whole answers, as what they are, and not to be compared: `compared_on` is None then.
+        grid = score.value_full if metric.confounded and scores.prefix is None else score.value
         for index in range(len(plan.cells)):
-            numbers = _numbers(t_interval(score.value[index], CONFIDENCE))
+            numbers = _numbers(t_interval(grid[index], CONFIDENCE))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
         for parameter, level, here in cells_at:
             if not here:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(score.value[here], axis=0)
+                by_prompt = np.nanmean(grid[here], axis=0)
             numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     counts = Counts(
@@ -136,7 +169,38 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
         metrics=[MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded) for one in metrics],
         by_cell=by_cell,
         by_level=by_level,
+        compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
+        natural_length=_natural_lengths(scores),
     )
+
+
+def _compared_on(prefix: Prefix) -> ComparedOn:
+    return ComparedOn(
+        tokens=prefix.tokens,
+        k=prefix.k,
+        eligible=[float(share) for share in prefix.eligible],
+        left_out=list(prefix.left_out),
+        biased=list(prefix.biased),
+    )
+
+
+def _natural_lengths(scores: Scores) -> list[NaturalLength]:
+    found: list[NaturalLength] = []
+    first = next((one for one in scores.lengths if len(one.lengths)), None)
+    for index, one in enumerate(scores.lengths):
+        if first is None or not len(one.lengths):
+            continue
+        found.append(
+            NaturalLength(
+                cell_index=index,
+                unit=scores.length_unit,
+                n=len(one.lengths),
+                n_truncated=int(one.truncated.sum()),
+                median=kaplan_meier(one.lengths, one.truncated).median,
+                p=math.nan if one is first else log_rank(first.lengths, first.truncated, one.lengths, one.truncated)[1],
+            )
+        )
+    return found
 
 
 def _has(cell: Cell, parameter: str, level: Any) -> bool:

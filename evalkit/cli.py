@@ -173,12 +173,17 @@ def plan(experiment: ExperimentFile, output: Folder = None, limit: Limit = None,
 
 
 @app.command()
-def score(run: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")]) -> None:
+def score(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")],
+    metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
+    tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
+) -> None:
     """Score a run again from its records; sends nothing."""
     from evalkit import run as runs
 
     console = _console()
-    result = runs.rescore(run, note=_complain)
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    result = runs.rescore(run, note=_complain, metrics=names, tokenizer=tokenizer)
     _show(result, console)
     _sum_up(result, console, None)
     if not result.complete:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -81,16 +80,8 @@ def _words(one: Completion) -> float | None:
     return float(sum(map(is_word, words(one.text))))
 
 
-def _repeated(one: Completion) -> float | None:
-    from evalkit.metrics.ngrams import repeated
-
-    value = repeated(words(one.text), 2)
-    return None if math.isnan(value) else value
-
-
 _NUMBERS: dict[str, Callable[[Completion], float | None]] = {
     "latency_s": lambda one: one.latency_s,
     "time_to_first_token_s": lambda one: one.time_to_first_token_s,
     "length_words": _words,
-    "rep_2": _repeated,
 }

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from evalkit import checks
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
 from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, whole
@@ -47,6 +48,8 @@ class Experiment(Strict):
         seed: orders the run, and is the root of all randomness of the analysis.
         anchor: how often the reference cell is asked again, to show a drift of the endpoint; left out: every 100 requests, not at all on the
             embedded endpoint and in short runs.
+        checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.checks`).
+        scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -60,6 +63,8 @@ class Experiment(Strict):
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(whole)] = 0
     anchor: Anchor | None = None
+    checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
 
     @field_validator("name")
     @classmethod
@@ -128,6 +133,14 @@ class Experiment(Strict):
             raise Faults(faults)
         return {name: known.settled(name, given) for name, given in value.items()}
 
+    @field_validator("checks", mode="after")
+    @classmethod
+    def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+        if faults:
+            raise Faults(faults)
+        return value
+
     @model_validator(mode="after")
     def _each_in_one_place(self) -> Experiment:
         faults = _standing_twice(self.parameters, self.request)
@@ -174,11 +187,15 @@ class Experiment(Strict):
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers")}
         return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
 
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = self.resolved()
+        for name in ("checks", "scorers"):
+            data.pop(name, None)
+        data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
         text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ HOLDER_FILE = ".holder"
 PROBE_FILE = "probe.json"
 
 _MOST_SWEEPS = 100
-_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "duckdb")
+_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
 
 
 def now_text() -> str:

@@ -131,7 +131,7 @@ class Prompt(_Strict):
     """One conversation to be answered: an `id` and its `messages`, or the short form `system` and `user`.
 
     With `vars`, each ``{{name}}`` in the texts stands for a value; without, braces are plain text. `tools`, `tool_choice` and
-    `response_format` are sent with this prompt, as the API takes them.
+    `response_format` are sent with this prompt, as the API takes them; `expect` is never sent: checks compare answers with it.
     """
 
     id: _Id
@@ -142,6 +142,7 @@ class Prompt(_Strict):
     tools: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+    expect: str | None = None
     vars: Annotated[Mapping[str, Annotated[_Text, BeforeValidator(_text), _OfAnyText]], AfterValidator(_usable_names)] | None = None
 
     @model_validator(mode="wrap")

@@ -6,13 +6,14 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from evalkit import checks
 from evalkit import experiment as experiments
 from evalkit.access import Access, key_of, opened
 from evalkit.analysis import Analysis, analyse, encode, summary_csv
@@ -22,12 +23,14 @@ from evalkit.endpoint import LOCAL, Endpoint
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.folder import PROBE_FILE, RUN_FILE, is_run, locked, make, move_aside, now_text, read_run, replace, write_run
+from evalkit.metrics import UAX29, Metric, Tokenizer, named
+from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.parameters import DEFAULT
 from evalkit.plan import Plan, Request
 from evalkit.records import Standing, Writer, read, standing
 from evalkit.runner import INTERRUPTED, Policy, Tally
-from evalkit.scores import Scores, score, write_tables
+from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
 from evalkit.sending import looked, sent, without_rejected
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
+
+_MOST_COMPLAINTS = 5
 
 
 @dataclass(frozen=True)
@@ -161,11 +166,13 @@ def sweep(
             )
             policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
             unsent = _unsent(plan, there, retry_failed)
-            stopped: str | None = "an error"
             try:
                 stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=policy, progress=progress, note=tell))
-            finally:
-                write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, stopped))
+            except BaseException as fault:
+                with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
+                    write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
+                raise
+            write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, stopped))
             if stopped == INTERRUPTED:
                 raise KeyboardInterrupt
             if stopped:
@@ -308,8 +315,23 @@ def objections(result: Probe, subject: Subject) -> list[str]:
     return probes.objections(result, subject.swept)
 
 
-def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
-    """Score a results folder again from its records; sends nothing. Raises `RecordError`."""
+def rescore(folder: Path, note: Callable[[str], None] = lambda _: None, *, metrics: Sequence[str] = (), tokenizer: str = "uax29") -> Run:
+    """Score a results folder again from its records; sends nothing.
+
+    Args:
+        metrics: names of what is measured, ``default`` for the default ones; all that a sweep measures where empty.
+        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+
+    Raises:
+        RecordError: the folder cannot be used.
+        ExperimentError: there is no metric or tokeniser of that name.
+        MissingExtraError: the tokeniser needs a package that is not installed.
+    """
+    try:
+        chosen = named(metrics) if metrics else MEASURED
+        cut = tokenizer_named(tokenizer)
+    except ValueError as fault:
+        raise ExperimentError(str(fault)) from None
     notes: list[str] = []
 
     def tell(text: str) -> None:
@@ -320,7 +342,7 @@ def rescore(folder: Path, note: Callable[[str], None] = lambda _: None) -> Run:
     with locked(folder), Writer(folder) as writer:
         if writer.mended:
             tell(writer.mended)
-        return _scored(folder, plan, notes, tell, None)
+        return _scored(folder, plan, notes, tell, None, chosen, cut)
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
@@ -342,8 +364,24 @@ def _unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request
     return (request for request in plan.sequence() if there.wants(request.key, retry_failed))
 
 
-def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], None], sent: Tally | None) -> Run:
-    scores = score(plan, read(folder))
+def _scored(
+    folder: Path,
+    plan: Plan,
+    notes: list[str],
+    tell: Callable[[str], None],
+    sent: Tally | None,
+    metrics: Sequence[Metric] = MEASURED,
+    tokenizer: Tokenizer = UAX29,
+) -> Run:
+    scorers: list[checks.Scorer] = []
+    if metrics is MEASURED:
+        own = checks.metrics(plan.experiment.checks, any(prompt.expect is not None for prompt in plan.experiment.prompts))
+        metrics, scorers = (*MEASURED, *own), [checks.scorer(one) for one in plan.experiment.scorers]
+    scores = score(plan, read(folder), metrics, tokenizer, scorers=scorers)
+    for line in scores.complaints[:_MOST_COMPLAINTS]:
+        tell(f"warning: a scorer failed, which leaves its value out: {line}")
+    if len(scores.complaints) > _MOST_COMPLAINTS:
+        tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
     analysis = analyse(scores)
     _write_derived(folder, scores, analysis)
     write_run(folder, plan.experiment, counts=analysis.counts)
@@ -363,7 +401,43 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
         tell(sentence(found, anchors))
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
+    if scores.completions:
+        for line in _of_prefix(scores):
+            tell(line)
+    if scores.uncounted:
+        tell(
+            f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
+            "natural lengths are then in words"
+        )
     return Run(folder, plan.experiment, analysis, tuple(notes), sent)
+
+
+def _of_prefix(scores: Scores) -> Iterator[str]:
+    """What must be said of the prefix that metrics biased by length are compared on."""
+    confounded = [metric.name for metric in scores.metrics if metric.confounded]
+    if not confounded:
+        return
+    if scores.prefix is None:
+        yield (
+            f"too few answers have {PREFIXES[0]} tokens: {', '.join(confounded)} depend on length, and are shown on whole "
+            "answers, not to be compared where lengths differ"
+        )
+        return
+    if scores.prefix.left_out:
+        yield (
+            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
+            "length are compared: they are left out of those"
+        )
+    biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
+    if biased:
+        yield (
+            f"warning: in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
+            "are compared on; what is left of them is a selection"
+        )
+
+
+def _numbers(cells: Sequence[int]) -> str:
+    return ", ".join(map(str, cells[:10])) + (f" and {len(cells) - 10} more" if len(cells) > 10 else "")
 
 
 def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,15 +17,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.metrics import METRICS, UAX29, Metric, Response, Tokenizer
+from evalkit.checks import Scorer
+from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, length, mean, tokenise, values
 from evalkit.parameters import canonical
 from evalkit.plan import Plan
 from evalkit.records import FILE, Completion, Record
 
+MEASURED = (*METRICS, *RECORDED)
+"""What a run is scored by where nothing else is asked for."""
+
+PREFIXES = (10, 25, 50, 100, 200, 400)
+"""Tokens that answers may be compared on."""
+ENOUGH_ANSWERS = 0.9
+ENOUGH_CELLS = 0.8
+FAR_APART = 0.05
+
 _ENOUGH_GROUPS = 0.9
 _ORDINARY_LINE = 16 * 2**20
 _OTHER_COLUMNS = frozenset(
-    ("cell_index", "prompt_id", "metric", "value", "value_full", "n_texts", "n_eligible", "mean", "se", "ci_low", "ci_high", "n_prompts")
+    (
+        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double"),
+        *("n_texts", "n_eligible", "n_prompts", "mean", "se", "ci_low", "ci_high"),
+    )
 )
 """Columns that are no parameter's, in ``scores.parquet`` and ``summary.csv``."""
 
@@ -36,16 +50,50 @@ class Score(NamedTuple):
     """One metric's values over an experiment.
 
     Attributes:
-        value: what cells are compared by, NaN where undefined; shape (cells, prompts).
+        value: what cells are compared by, NaN where undefined; shape (cells, prompts). Of a metric that longer answers alone move, it is taken on
+            the first tokens of each answer (`Prefix`).
         value_full: on the whole answers.
         n_texts: answers there are.
         n_eligible: answers that the value rests on.
+        value_half: as `value`, on half of the prefix; None where the metric is taken on whole answers.
+        value_double: on twice the prefix.
     """
 
     value: Grid
     value_full: Grid
     n_texts: NDArray[np.int64]
     n_eligible: NDArray[np.int64]
+    value_half: Grid | None = None
+    value_double: Grid | None = None
+
+
+class Prefix(NamedTuple):
+    """The beginning of the answers that metrics biased by length are compared on.
+
+    Attributes:
+        tokens: its length T.
+        eligible: the share of each cell's answers that have so many tokens, NaN for a cell without answers; shape (cells,).
+        left_out: cells that too few answers of reach it, which are then not compared.
+        k: replicates that group metrics are taken over there.
+    """
+
+    tokens: int
+    eligible: NDArray[np.float64]
+    left_out: tuple[int, ...]
+    k: int
+
+    @property
+    def biased(self) -> tuple[int, ...]:
+        """Cells whose share of eligible answers is more than five points below the highest: what is left of them is a selection."""
+        highest = np.nanmax(self.eligible)
+        return tuple(int(cell) for cell in np.flatnonzero(self.eligible < highest - FAR_APART - 1e-9))
+
+
+class Lengths(NamedTuple):
+    """How long the answers of a cell are, as sent, and which were cut off; both of shape (answers,)."""
+
+    lengths: NDArray[np.float64]
+    truncated: NDArray[np.bool]
 
 
 @dataclass(frozen=True)
@@ -60,6 +108,12 @@ class Scores:
         unmet: completions that lack something that was asked for, by what it is.
         without_effect: parameters whose change changed no answer, with the number of pairs of answers that show it.
         outside: requests of a sweep in the file that this plan does not ask for.
+        metrics: what was measured, in order.
+        prefix: what metrics biased by length are compared on; None where too few answers have ten tokens, and they are not compared.
+        lengths: of each cell's answers that are not empty, in `length_unit`.
+        length_unit: ``length_tokens`` where the endpoint counts every answer's tokens, else ``length_words``.
+        complaints: what scorers could not do, a sentence for each record or group.
+        uncounted: answers whose tokens the endpoint does not count one by one.
     """
 
     plan: Plan
@@ -73,6 +127,19 @@ class Scores:
     outside: int = 0
     unmet: Counter[str] = field(default_factory=Counter)
     without_effect: dict[str, int] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+    prefix: Prefix | None = None
+    lengths: tuple[Lengths, ...] = ()
+    length_unit: str = "length_tokens"
+    uncounted: int = 0
+    complaints: tuple[str, ...] = ()
+
+
+class _Answer(NamedTuple):
+    text: str
+    truncated: bool
+    completion_tokens: float
+    recorded: dict[str, float]
 
 
 class _Place(NamedTuple):
@@ -81,14 +148,27 @@ class _Place(NamedTuple):
     replicate: int
 
 
-def score(plan: Plan, records: Iterable[Record], metrics: Sequence[Metric] = METRICS, tokenizer: Tokenizer = UAX29) -> Scores:
-    """Score the completions that `plan` asks for; what else stands in the records is counted, not scored."""
+def score(
+    plan: Plan,
+    records: Iterable[Record],
+    metrics: Sequence[Metric] = MEASURED,
+    tokenizer: Tokenizer = UAX29,
+    prefix: int | None = None,
+    scorers: Sequence[Scorer] = (),
+) -> Scores:
+    """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
+
+    Args:
+        prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
+        scorers: measured beside `metrics`, under their own names.
+    """
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    groups: dict[tuple[int, int], dict[int, Response]] = {}
+    answers: dict[tuple[int, int], dict[int, _Answer]] = {}
     last: dict[str, str] = {}
     outside: set[str] = set()
-    cut: dict[str, list[str]] = {}
     unmet: Counter[str] = Counter()
+    own: dict[str, Metric] = {}
+    complaints: list[str] = []
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
@@ -104,31 +184,95 @@ def score(plan: Plan, records: Iterable[Record], metrics: Sequence[Metric] = MET
             continue
         last[record.key] = ""
         unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        text = scored_text(record.outcome, strip)
-        tokens = cut.get(text)
-        if tokens is None:  # at temperature 0 the same text comes many times
-            tokens = cut[text] = list(tokenizer.cut(text))
-        usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
-        groups.setdefault((place.cell, place.prompt), {})[place.replicate] = Response(
-            text, tokens, record.outcome.finish_reason, usage.completion_tokens if usage else None
+        answer = _answer(record.outcome, strip)
+        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        _own(scorers, record, answer, own, complaints)
+    without_effect = _without_effect(plan, answers)
+    expects = [prompt.expect for prompt in plan.experiment.prompts]
+    groups: dict[tuple[int, int], Group] = {}
+    for where in sorted(answers):
+        group = [one for _, one in sorted(answers.pop(where).items())]
+        known = {name: [one.recorded.get(name, math.nan) for one in group] for name in (*(metric.name for metric in RECORDED), *own)}
+        groups[where] = tokenise(
+            [one.text for one in group],
+            tokenizer,
+            [one.truncated for one in group],
+            [one.completion_tokens for one in group],
+            known,
+            expects[where[1]],
         )
-    ordered = {where: [one for _, one in sorted(group.items())] for where, group in groups.items()}
-    k = _common_k([sum(bool(one.tokens) for one in group) for group in ordered.values()])
-    scores = {metric.name: _one(metric, plan, ordered, k) for metric in metrics}
-    left_out = sum(sum(bool(one.tokens) for one in group) < k for group in ordered.values())
+    sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
+    k = _common_k(sizes)
+    common = _prefix(groups, len(plan.cells), prefix)
+    lengths, unit = _lengths(groups, len(plan.cells))
+    completions = sum(map(len, groups.values()))
+    metrics = (*metrics, *own.values(), *(_of_texts(one, complaints) for one in scorers if one.takes == "texts"))
+    uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
+    by_metric = _measured(metrics, plan, groups, k, common)
     return Scores(
         plan=plan,
-        by_metric=scores,
+        by_metric=by_metric,
         tokenizer=tokenizer.name,
         k=k,
-        groups_left_out=left_out,
-        completions=sum(map(len, ordered.values())),
+        groups_left_out=sum(size < k for size in sizes),
+        completions=completions,
         failures=Counter(kind for kind in last.values() if kind),
         missing=len(places) - len(last),
         outside=len(outside),
         unmet=unmet,
-        without_effect=_without_effect(plan, groups),
+        without_effect=without_effect,
+        metrics=tuple(metrics),
+        prefix=common,
+        lengths=lengths,
+        length_unit=unit,
+        uncounted=uncounted,
+        complaints=tuple(complaints),
     )
+
+
+def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
+    usage = completion.usage if completion.usage_shared_by == 1 else None
+    tokens = usage.completion_tokens if usage else None
+    speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
+    recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
+    return _Answer(
+        scored_text(completion, strip),
+        completion.finish_reason == "length",
+        math.nan if tokens is None else float(tokens),
+        {name: math.nan if one is None else float(one) for name, one in recorded.items()},
+    )
+
+
+def _own(scorers: Sequence[Scorer], record: Record, answer: _Answer, own: dict[str, Metric], complaints: list[str]) -> None:
+    """Add the numbers of the scorers of texts and records to `answer`, and their names to `own`; what goes wrong is told and stops nothing."""
+    for one in scorers:
+        if one.takes == "texts":
+            continue
+        try:
+            found = one.values(answer.text if one.takes == "text" else record)
+        except Exception as error:
+            complaints.append(
+                f"{one.name}: {type(error).__name__}: {error} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})"
+            )
+            continue
+        answer.recorded.update(found)
+        for name in found.keys() - own.keys():
+            of = partial(length.recorded, name=name)
+            own[name] = Metric(
+                name, "response", of, one.better, f"{one.name}, a scorer of this experiment", "own", content=False, low=-math.inf, high=math.inf
+            )
+
+
+def _of_texts(scorer: Scorer, complaints: list[str]) -> Metric:
+    def of(group: Group) -> float:
+        try:
+            return scorer.values(list(group.texts))[scorer.name]
+        except Exception as error:
+            complaints.append(f"{scorer.name}: {type(error).__name__}: {error} (a group that begins with {group.texts[0][:40]!r})")
+            return math.nan
+
+    said = f"{scorer.name}, a scorer of this experiment"
+    return Metric(scorer.name, "group", of, scorer.better, said, "own", low=-math.inf, high=math.inf, bias="k")
 
 
 def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:
@@ -159,7 +303,7 @@ _SAME_PAIRS = 12
 _NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
 
 
-def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, Response]]) -> dict[str, int]:
+def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, _Answer]]) -> dict[str, int]:
     """Parameters that seem to be ignored: the number of pairs of answers that differ in that parameter alone and are all the same text.
 
     Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.
@@ -195,24 +339,98 @@ def _common_k(sizes: Sequence[int]) -> int:
     return k if k >= 2 else 0
 
 
-def _one(metric: Metric, plan: Plan, groups: dict[tuple[int, int], list[Response]], k: int) -> Score:
+def _prefix(groups: dict[tuple[int, int], Group], cells: int, fixed: int | None) -> Prefix | None:
+    """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None."""
+    lengths: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
+    for (cell, _), group in groups.items():
+        lengths[cell].append(group.lengths)
+    joined = [np.concatenate(one) if one else np.zeros(0) for one in lengths]
+    answered = [cell for cell in range(cells) if len(joined[cell])]
+    if not answered:
+        return None
+    tried = []
+    for tokens in sorted(PREFIXES, reverse=True) if fixed is None else (fixed,):
+        eligible = np.array([np.mean(one >= tokens) if len(one) else math.nan for one in joined])
+        short = tuple(cell for cell in answered if eligible[cell] < ENOUGH_ANSWERS - 1e-9)
+        tried.append((tokens, eligible, short))
+    whole = [one for one in tried if not one[2]]
+    most = [one for one in tried if len(answered) - len(one[2]) >= ENOUGH_CELLS * len(answered)]
+    if not whole and not most:
+        return None
+    tokens, eligible, short = (whole or most)[0]
+    return Prefix(tokens, eligible, short, _k_of(groups, tokens, short))
+
+
+def _k_of(groups: dict[tuple[int, int], Group], tokens: int, left_out: Sequence[int]) -> int:
+    return _common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
+
+
+def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Lengths, ...], str]:
+    counted = not any(np.isnan(group.completion_tokens).any() for group in groups.values())
+    found: list[list[tuple[float, bool]]] = [[] for _ in range(cells)]
+    for (cell, _), group in groups.items():
+        sizes = group.completion_tokens if counted else group.words
+        found[cell] += [(float(size), bool(cut)) for size, cut, any_token in zip(sizes, group.truncated, group.lengths, strict=True) if any_token]
+    each = tuple(Lengths(np.array([size for size, _ in one]), np.array([cut for _, cut in one], dtype=bool)) for one in found)
+    return each, "length_tokens" if counted else "length_words"
+
+
+def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], k: int, prefix: Prefix | None) -> dict[str, Score]:
+    """Every metric of every group; takes the groups out of `groups`, so that what a group has computed goes with it."""
     shape = (len(plan.cells), len(plan.experiment.prompts))
-    value = np.full(shape, math.nan)
-    n_texts = np.zeros(shape, dtype=np.int64)
-    n_eligible = np.zeros(shape, dtype=np.int64)
-    for where, group in groups.items():
-        texts = [one for one in group if one.tokens] if metric.content else group
-        n_texts[where] = len(group)
-        if metric.level == "group":
-            if k and len(texts) >= k:
-                value[where] = metric.of(texts[:k])
-                n_eligible[where] = 0 if math.isnan(value[where]) else k
-        else:
-            values = [one for one in map(metric.of, texts) if not math.isnan(one)]
-            n_eligible[where] = len(values)
-            if values:
-                value[where] = math.fsum(values) / len(values)
-    return Score(value, value.copy(), n_texts, n_eligible)
+    out = {}
+    for metric in metrics:
+        grids = [np.full(shape, math.nan) for _ in range(4)]
+        half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
+        out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
+    left_out = prefix.left_out if prefix else ()
+    beginnings = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
+    ks = [_k_of(groups, tokens, left_out) for tokens in beginnings]
+    for where in sorted(groups):
+        group = groups.pop(where)
+        whole = _Parts(group, k)
+        parts = []
+        if where[0] not in left_out:
+            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+        for metric in metrics:
+            one = out[metric.name]
+            one.n_texts[where] = len(group)
+            one.value_full[where], n = whole.value(metric)
+            if not metric.confounded:
+                one.value[where], one.n_eligible[where] = one.value_full[where], n
+                continue
+            for grid, part in zip((one.value, one.value_half, one.value_double), parts, strict=False):
+                if grid is not None:
+                    grid[where], n = part.value(metric)
+                    if grid is one.value:
+                        one.n_eligible[where] = n
+    return out
+
+
+class _Parts:
+    """A group with those of its answers that group metrics are taken over."""
+
+    def __init__(self, group: Group, k: int) -> None:
+        self._group = group
+        self._k = k
+        self._first: dict[bool, Group | None] = {}
+
+    def value(self, metric: Metric) -> tuple[float, int]:
+        """The metric, NaN where undefined, and the answers that it rests on."""
+        if metric.level == "response":
+            found = values(metric, self._group)
+            return mean(found), int(np.count_nonzero(~np.isnan(found)))
+        taken = self._taken(metric.content)
+        if taken is None:
+            return math.nan, 0
+        value = float(metric.of(taken))
+        return value, 0 if math.isnan(value) else self._k
+
+    def _taken(self, content: bool) -> Group | None:
+        if content not in self._first:
+            group = self._group.with_text if content else self._group
+            self._first[content] = group.take(np.arange(self._k)) if self._k and len(group) >= self._k else None
+        return self._first[content]
 
 
 def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
@@ -246,11 +464,17 @@ def _register_scores(database: Any, scores: Scores) -> None:
         "value_full": np.concatenate([one.value_full.ravel() for one in stacked]),
         "n_texts": np.concatenate([one.n_texts.ravel() for one in stacked]),
         "n_eligible": np.concatenate([one.n_eligible.ravel() for one in stacked]),
+        "value_half": np.concatenate([_or_undefined(one.value_half, one.value) for one in stacked]),
+        "value_double": np.concatenate([_or_undefined(one.value_double, one.value) for one in stacked]),
     }
     for name, column in parameter_columns(scores.plan.experiment.parameters).items():
         levels = np.array([level_text(cell[name]) for cell in scores.plan.cells], dtype=object)
         columns[column] = np.tile(np.repeat(levels, width), len(names))
     database.register("scores", columns)
+
+
+def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
+    return np.full(like.size, math.nan) if grid is None else grid.ravel()
 
 
 def parameter_columns(parameters: Iterable[str]) -> dict[str, str]:

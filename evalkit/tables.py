@@ -14,10 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.parameters import DEFAULT
 from evalkit.probe import Probe
 from evalkit.scores import level_text
 
+SHORTLIST = ("distinct_1", "distinct_2", "rep_2", "rep_4", "exact_duplicates", "truncation_rate", "length_tokens", "length_words")
+"""The metrics that a terminal shows, where a run has them; ``summary.csv`` holds all."""
+
+_BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
 _FEW_PROMPTS = 8
 _MOST_TIED = 5  # where not all cells are shown
@@ -67,7 +72,7 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     """A row a cell, a column a metric: means over prompts, the best and the worst cell of each metric marked."""
     sign = signs(console)
     swept = [name for name, levels in analysis.parameters.items() if len(levels) > 1]
-    metrics = [metric.name for metric in analysis.metrics]
+    metrics = _chosen(analysis)
     means = {(row.cell_index, row.metric): row for row in analysis.by_cell}
     marks = {metric.name: _marks(metric, [row for row in analysis.by_cell if row.metric == metric.name]) for metric in analysis.metrics}
     marked = sorted({index for one in marks.values() for index in one})
@@ -97,6 +102,8 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     lines = ["; ".join(legend) + "."] if legend else []
     if len(order) < len(analysis.cells):
         lines.append(f"{len(analysis.cells) - len(order):,} more cells are in summary.csv.")
+    if len(metrics) < len(analysis.metrics):
+        lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
     if dropped:
         lines.append(f"Not shown for want of width: {', '.join(dropped)}.")
     return _titled(f"By cell: mean over {_count(analysis.counts.prompts, 'prompt')}", [table], lines)
@@ -108,7 +115,7 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     Metrics for which the console is too narrow follow in further tables. None where nothing is swept.
     """
     sign = signs(console)
-    metrics = [metric.name for metric in analysis.metrics]
+    metrics = _chosen(analysis)
     means = {(row.parameter, repr(row.level), row.metric): row for row in analysis.by_level}
     rows: list[tuple[list[Text], list[Text]]] = []
     starts: list[int] = []
@@ -134,10 +141,20 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
         lines = ["No intervals: they need two prompts."]
     if analysis.counts.prompts < _FEW_PROMPTS:
         lines.append(f"With {_count(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
-    confounded = [metric.name for metric in analysis.metrics if metric.confounded]
-    if confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
+    chosen = _chosen(analysis)
+    confounded = [metric.name for metric in analysis.metrics if metric.confounded and metric.name in chosen]
+    if confounded and analysis.compared_on:
+        lines.append(f"{', '.join(confounded)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
+    elif confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
         lines.append(f"{', '.join(confounded)} move with the length of an answer alone: beside max_tokens they say little.")
     return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], lines)
+
+
+def _chosen(analysis: Analysis) -> list[str]:
+    """The metrics to show: those of the shortlist that were measured, and where there are none all."""
+    measured = [metric.name for metric in analysis.metrics]
+    own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
+    return [name for name in SHORTLIST if name in measured] + own or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:

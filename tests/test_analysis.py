@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.analysis import Analysis, CellMean, LevelMean, analyse, encode, guarded, summary_csv
+from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, encode, guarded, summary_csv
 from evalkit.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan
-from evalkit.scores import Score, Scores
+from evalkit.scores import Lengths, Prefix, Score, Scores
 from evalkit.stats.intervals import t_interval
 
 NAN = math.nan
@@ -261,3 +262,28 @@ def test_without_a_swept_parameter_there_is_one_cell() -> None:
     assert analysis.by_level == []
     (row,) = rows_of(summary_csv(analysis))
     assert list(row) == ["cell_index", "metric", *NUMBERS]
+
+
+def test_what_is_compared_on_a_prefix_says_so_and_without_one_whole_answers_are_shown() -> None:
+    planned = plan({"top_k": [1, 2]}, 3)
+    metric = next(one for one in METRICS if one.confounded)
+    made = scores(planned, [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], [metric])
+    (one,) = made.by_metric.values()
+    made = replace(made, by_metric={metric.name: one._replace(value_full=one.value + 1)})
+    assert [row.mean for row in analyse(made, [metric]).by_cell] == pytest.approx([1.2, 1.5])
+    prefix = Prefix(50, np.array([1.0, 0.9]), (), 2)
+    found = analyse(replace(made, prefix=prefix), [metric])
+    assert [row.mean for row in found.by_cell] == pytest.approx([0.2, 0.5])
+    assert found.compared_on == ComparedOn(tokens=50, k=2, eligible=[1.0, 0.9], left_out=[], biased=[1])
+
+
+def test_natural_lengths_are_those_that_nothing_cuts_off() -> None:
+    planned = plan({"max_tokens": [5, 50]}, 1)
+    short = Lengths(np.array([3.0, 5, 5, 5]), np.array([False, True, True, True]))
+    long = Lengths(np.array([3.0, 7, 9, 30]), np.zeros(4, dtype=bool))
+    found = analyse(scores(planned, [[0.1], [0.2]], lengths=(short, long), length_unit="length_words"), [METRIC]).natural_length
+    assert [(row.n, row.n_truncated, row.unit) for row in found] == [(4, 3, "length_words"), (4, 0, "length_words")]
+    assert math.isnan(found[0].median)
+    assert found[1].median == 7
+    assert math.isnan(found[0].p)
+    assert found[1].p > 0.5  # the limit alone makes no difference

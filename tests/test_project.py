@@ -75,3 +75,14 @@ def test_the_changelog_knows_this_version() -> None:
 def test_the_layers_hold_every_module() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert "exhaustive = true" in text
+
+
+def test_the_page_of_metrics_is_that_of_the_code() -> None:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("metrics_page", ROOT / "docs/metrics.py")
+    assert spec is not None
+    assert spec.loader is not None
+    page = module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == page.text(), "out of date: python docs/metrics.py"

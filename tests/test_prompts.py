@@ -253,11 +253,11 @@ EMPTY = "the message is empty; expected a 'content' with text"
         ({"user": "x", "usr": "y"}, "usr: unknown key; did you mean 'user'?"),
         (
             {"user": "x", "prompt": "y"},
-            "prompt: unknown key; expected one of id, messages, response_format, system, tags, tool_choice, tools, user, vars",
+            "prompt: unknown key; expected one of expect, id, messages, response_format, system, tags, tool_choice, tools, user, vars",
         ),
         (
             {"user": "x", "\x1b[2J": "y"},
-            r"'\x1b[2J': unknown key; expected one of id, messages, response_format, system, tags, tool_choice, tools, user, vars",
+            r"'\x1b[2J': unknown key; expected one of expect, id, messages, response_format, system, tags, tool_choice, tools, user, vars",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value)[:80],

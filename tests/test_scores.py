@@ -18,7 +18,7 @@ from evalkit.experiment import Experiment, check
 from evalkit.metrics import METRICS
 from evalkit.plan import Plan, Request
 from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
-from evalkit.scores import Scores, level_text, parameter_columns, score, write_tables
+from evalkit.scores import MEASURED, Scores, level_text, parameter_columns, score, write_tables
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]
@@ -72,7 +72,9 @@ def requests(plan: Plan) -> dict[tuple[int, int, int], Request]:
 
 def same(one: Scores, other: Scores) -> bool:
     return all(
-        np.array_equal(a, b, equal_nan=True) for name in one.by_metric for a, b in zip(one.by_metric[name], other.by_metric[name], strict=True)
+        a is b is None or np.array_equal(a, b, equal_nan=True)
+        for name in one.by_metric
+        for a, b in zip(one.by_metric[name], other.by_metric[name], strict=True)
     )
 
 
@@ -165,7 +167,12 @@ def test_the_order_of_records_changes_nothing(shuffler: random.Random) -> None:
 # How many answers a group metric rests on
 
 
-def with_sizes(sizes: Sequence[int], text: Callable[[int], str] = lambda replicate: f"answer {replicate}") -> Scores:
+def long(word: str) -> str:
+    """A text long enough for every metric, also on its first ten words; no two words alike."""
+    return " ".join(f"{word}-{number}".ljust(40, "x") for number in range(60)).replace("-", "")
+
+
+def with_sizes(sizes: Sequence[int], text: Callable[[int], str] = lambda replicate: long(f"answer{replicate}")) -> Scores:
     """Scores of one cell with as many prompts as sizes, each answered so often, the lowest replicates first."""
     plan = Plan(experiment(prompts=[f"p{number}" for number in range(len(sizes))], replicates=max(2, *sizes)))
     return score(plan, records(plan, lambda request: text(request.replicate) if request.replicate < sizes[request.prompt_index] else None))
@@ -214,7 +221,7 @@ def test_of_a_larger_group_the_lowest_replicates_are_taken() -> None:
 
 def test_one_replicate_leaves_group_metrics_undefined() -> None:
     plan = Plan(experiment(replicates=1))
-    found = score(plan, records(plan, lambda _: "a b c d e"))
+    found = score(plan, records(plan, lambda _: long("w")))
     assert found.k == 0
     for metric in METRICS:
         assert np.isnan(found.by_metric[metric.name].value).all() == (metric.level == "group"), metric.name
@@ -230,8 +237,12 @@ def test_an_empty_answer_counts_for_its_length_and_not_for_its_content(blank: st
     assert found.k == 3
     for name, one in found.by_metric.items():
         assert one.n_texts[0, 0] == 4
-        assert one.n_eligible[0, 0] == (3 if name in CONTENT else 4), name
-    assert found.by_metric["rep_2"].value[0, 0] == pytest.approx(3 / 5)
+        if name in ("exact_duplicates", "loop_tail", "rep_w_16"):
+            assert name in CONTENT
+            assert one.n_eligible[0, 0] == 3, name
+        if name in ("length_words", "length_tokens", "truncation_rate", "empty_rate", "latency_s"):
+            assert one.n_eligible[0, 0] == 4, name
+    assert found.by_metric["rep_2"].value_full[0, 0] == pytest.approx(3 / 5)
     assert found.by_metric["length_words"].value[0, 0] == 18 / 4
     assert found.by_metric["exact_duplicates"].value[0, 0] == pytest.approx(2 / 3)
 
@@ -248,11 +259,10 @@ def test_empty_answers_alone_leave_content_undefined() -> None:
 def test_answers_too_short_for_a_metric_leave_its_mean() -> None:
     plan = Plan(experiment(prompts=["p"]))
     found = score(plan, records(plan, lambda request: ["a a a a a", "a"][request.replicate]))
-    assert found.by_metric["rep_4"].value[0, 0] == 0.5
-    assert found.by_metric["rep_4"].n_eligible[0, 0] == 1
+    assert found.by_metric["rep_4"].value_full[0, 0] == 0.5
     short = score(plan, records(plan, lambda _: "a"))
-    assert math.isnan(short.by_metric["rep_4"].value[0, 0])
-    assert math.isnan(short.by_metric["distinct_2"].value[0, 0])
+    assert math.isnan(short.by_metric["rep_4"].value_full[0, 0])
+    assert math.isnan(short.by_metric["distinct_2"].value_full[0, 0])
     assert short.by_metric["distinct_2"].n_eligible[0, 0] == 0
 
 
@@ -275,7 +285,7 @@ def test_values_are_means_over_the_replicates_of_a_prompt() -> None:
 
 def test_a_metric_can_be_added_as_a_value() -> None:
     plan = Plan(experiment(prompts=["p"]))
-    shouting = METRICS[2]._replace(name="shouting", of=lambda one: float(one.text.isupper()))
+    shouting = METRICS[5]._replace(name="shouting", of=lambda group: np.array([float(text.isupper()) for text in group.texts]))
     found = score(plan, records(plan, lambda request: ["YES", "no"][request.replicate]), [shouting])
     assert found.by_metric["shouting"].value.tolist() == [[0.5]]
 
@@ -306,18 +316,31 @@ def or_null(value: float) -> float | None:
 
 def test_scores_parquet_holds_a_row_for_each_cell_prompt_and_metric(tmp_path: Path) -> None:
     plan = Plan(experiment({"temperature": [0, 0.5], "top_p": ["default", 0.9]}, prompts=["p", "q'\""]))
-    found = written(tmp_path, plan, records(plan, lambda request: None if request.prompt_index else "a b a b"))
+    found = written(tmp_path, plan, records(plan, lambda request: None if request.prompt_index else long("w")))
     columns, rows = table(tmp_path / "scores.parquet")
-    assert columns == ["cell_index", "prompt_id", "metric", "value", "value_full", "n_texts", "n_eligible", "temperature", "top_p"]
-    assert len(rows) == len(plan.cells) * 2 * len(METRICS)
+    assert columns == [
+        "cell_index",
+        "prompt_id",
+        "metric",
+        "value",
+        "value_full",
+        "n_texts",
+        "n_eligible",
+        "value_half",
+        "value_double",
+        "temperature",
+        "top_p",
+    ]
+    assert len(rows) == len(plan.cells) * 2 * len(MEASURED)
     levels = [("0", None), ("0.5", "default"), ("0.5", "0.9")]
-    for cell, prompt, metric, value, value_full, n_texts, n_eligible, *level in rows:
+    for cell, prompt, metric, value, value_full, n_texts, n_eligible, _, _, *level in rows:
         where = cell, ["p", "q'\""].index(prompt)
         expected = found.by_metric[metric]
         assert (n_texts, n_eligible) == (expected.n_texts[where], expected.n_eligible[where])
         assert tuple(level) == levels[cell]
         assert (value, value_full) == (or_null(expected.value[where]), or_null(expected.value_full[where]))
-        assert (value is None) == (where[1] == 1)  # nobody answered there: neither 0 nor what an average would be spoilt by
+        if metric not in ("time_to_first_token_s", "tokens_per_s"):
+            assert (value is None) == (where[1] == 1)  # nobody answered there: neither 0 nor what an average would be spoilt by
 
 
 def test_responses_parquet_holds_a_row_for_each_record(tmp_path: Path) -> None:
@@ -387,7 +410,7 @@ def test_a_run_without_any_record_has_empty_tables(tmp_path: Path) -> None:
     plan = Plan(experiment())
     found = written(tmp_path, plan, [])
     assert table(tmp_path / "responses.parquet")[1] == []
-    assert len(table(tmp_path / "scores.parquet")[1]) == 2 * len(METRICS)
+    assert len(table(tmp_path / "scores.parquet")[1]) == 2 * len(MEASURED)
     assert found.missing == 4
 
 
@@ -395,7 +418,7 @@ def test_a_run_without_any_record_has_empty_tables(tmp_path: Path) -> None:
 def test_a_folder_of_any_name_will_do(tmp_path: Path, name: str) -> None:
     plan = Plan(experiment())
     written(tmp_path / name, plan, records(plan, lambda _: "a b"))
-    for file, rows in (("scores.parquet", 2 * len(METRICS)), ("responses.parquet", 4)):
+    for file, rows in (("scores.parquet", 2 * len(MEASURED)), ("responses.parquet", 4)):
         (tmp_path / name / file).rename(tmp_path / "it.parquet")
         assert len(table(tmp_path / "it.parquet")[1]) == rows
 
@@ -476,3 +499,73 @@ def test_a_number_is_written_to_full_precision(level: float) -> None:
     text = level_text(level)
     assert text is not None
     assert type(level)(text) == level if isinstance(level, int) else float(text) == level
+
+
+# Length does not decide: prefixes
+
+
+def numbered(size: int) -> str:
+    return " ".join(f"w{number % 37}" for number in range(size))
+
+
+def test_metrics_biased_by_length_are_compared_on_a_common_prefix() -> None:
+    plan = Plan(experiment({"max_tokens": [60, 600]}))
+    found = score(plan, records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)))
+    assert found.prefix is not None
+    assert (found.prefix.tokens, found.prefix.k, found.prefix.left_out, found.prefix.biased) == (50, 2, (), ())
+    for metric in METRICS:
+        one = found.by_metric[metric.name]
+        if metric.confounded and metric.name != "duplicate_lines":
+            assert one.value[0].tolist() == one.value[1].tolist(), metric.name
+        assert (one.value_half is None) == (not metric.confounded)
+    rep = found.by_metric["rep_2"]
+    assert rep.value_half is not None
+    assert rep.value_double is not None
+    assert rep.value[0, 0] == pytest.approx(1 - 37 / 49)
+    assert rep.value_full[1, 0] == pytest.approx(1 - 37 / 324)
+    assert rep.value_half[0, 0] == 0
+    assert np.isnan(rep.value_double).tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tokens", "left_out"),
+    [
+        ([[30] * 10], 25, ()),
+        ([[30] * 9 + [3], [400] * 10], 25, ()),  # nine tenths are enough
+        ([[30] * 8 + [3] * 2, [60] * 10, [60] * 10], None, ()),  # two thirds of the cells are not
+        ([[30] * 8 + [3] * 2, *[[60] * 10] * 4], 50, (0,)),  # four fifths are
+        ([[9] * 10], None, ()),
+        ([[5000] * 10], 400, ()),
+        ([[10] * 10], 10, ()),
+    ],
+)
+def test_the_prefix_is_the_longest_that_enough_answers_have(sizes: list[list[int]], tokens: int | None, left_out: tuple[int, ...]) -> None:
+    plan = Plan(experiment({"top_k": list(range(1, len(sizes) + 1))}, prompts=["p"], replicates=10))
+    found = score(plan, records(plan, lambda request: numbered(sizes[request.cell_index][request.replicate])))
+    assert (found.prefix and found.prefix.tokens) == tokens
+    rep = found.by_metric["rep_2"].value[:, 0]
+    if found.prefix is None:
+        assert np.isnan(rep).all()
+        assert not np.isnan(found.by_metric["rep_2"].value_full).any()
+    else:
+        assert found.prefix.left_out == left_out
+        assert np.flatnonzero(np.isnan(rep)).tolist() == list(left_out)
+        assert found.prefix.eligible.tolist() == [sum(size >= found.prefix.tokens for size in one) / 10 for one in sizes]
+
+
+def test_cells_that_lose_more_answers_than_others_are_told() -> None:
+    plan = Plan(experiment({"top_k": [1, 2]}, prompts=["p"], replicates=10))
+    found = score(plan, records(plan, lambda request: numbered(3 if request.cell_index and not request.replicate else 30)))
+    assert found.prefix is not None
+    assert found.prefix.biased == (1,)
+
+
+def test_what_records_tell_stands_in_the_same_tables() -> None:
+    plan = Plan(experiment(prompts=["p"]))
+    streamed = Completion(text="a", finish_reason="stop", usage=None, latency_s=2.0, tries=1, time_to_first_token_s=0.5, tokens_per_s=8.0)
+    shared = Completion(text="b", finish_reason="stop", usage=Usage(completion_tokens=9), latency_s=1.0, tries=1, usage_shared_by=2, tokens_per_s=4.0)
+    found = score(plan, [record(request, one) for request, one in zip(plan, (streamed, shared), strict=True)])
+    values = {name: found.by_metric[name].value[0, 0] for name in ("latency_s", "time_to_first_token_s", "tokens_per_s", "length_tokens")}
+    assert values == pytest.approx({"latency_s": 1.5, "time_to_first_token_s": 0.5, "tokens_per_s": 8.0, "length_tokens": math.nan}, nan_ok=True)
+    assert found.uncounted == 2
+    assert found.length_unit == "length_words"

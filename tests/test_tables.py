@@ -17,13 +17,13 @@ from rich.console import Console, RenderableType
 
 from evalkit.analysis import Analysis, analyse
 from evalkit.experiment import check
-from evalkit.metrics import METRICS
+from evalkit.metrics import named
 from evalkit.plan import Plan
 from evalkit.scores import Score, Scores
-from evalkit.tables import by_cell, by_level, harmless
+from evalkit.tables import SHORTLIST, by_cell, by_level, harmless
 
 NAN = math.nan
-NAMES = [metric.name for metric in METRICS]
+NAMES = list(SHORTLIST)
 WIDTHS = [40, 60, 80, 100, 120, 200]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -59,7 +59,9 @@ def analysis(parameters: dict[str, Any], values: dict[str, Sequence[float]] | No
         )
         full = np.full(shape, 2)
         by_metric[name] = Score(value, value, full, full)
-    return analyse(Scores(plan=plan, by_metric=by_metric, tokenizer="words", k=2, groups_left_out=0, completions=int(2 * np.prod(shape))))
+    return analyse(
+        Scores(plan=plan, by_metric=by_metric, tokenizer="words", k=2, groups_left_out=0, completions=int(2 * np.prod(shape)), metrics=named(NAMES))
+    )
 
 
 def rendered(what: Any, found: Analysis, width: int = 120, terminal: bool = False, encoding: str = "utf-8") -> str:

@@ -1,11 +1,14 @@
-"""Tokenisers: how a text becomes the units that the metrics count."""
+"""Tokenisers: how a text becomes the units that the metrics count. Scores made with different ones are never compared."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evalkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import regex
@@ -23,7 +26,16 @@ def words(text: str) -> list[str]:
 
     Chinese and Japanese fall into single characters, Thai into grapheme clusters: right for counting, not for words there.
     """
-    return [token for token in _boundary().split(unicodedata.normalize("NFC", text)) if token and not token.isspace()]
+    text = unicodedata.normalize("NFC", text)
+    cut = _boundary().split
+    if text.isascii() or not _flags().search(text):
+        return [token for token in cut(text) if token and not token.isspace()]
+    # Whether two regional indicators belong together depends on all before them: a long row of flags would take the square of its length.
+    ends = [0, *(row.end() for row in _flags().finditer(text)), len(text)]
+    return [token for begin, end in pairwise(ends) for token in cut(text[begin:end]) if token and not token.isspace()]
+
+
+_INDICATOR = r"[\U0001F1E6-\U0001F1FF]"
 
 
 @lru_cache(maxsize=1)
@@ -33,9 +45,63 @@ def _boundary() -> regex.Pattern[str]:
     return regex.compile(r"(?w)\b", regex.VERSION1)
 
 
+@lru_cache(maxsize=1)
+def _flags() -> regex.Pattern[str]:
+    """Thirty-two flags with another regional indicator behind them: between two whole flags there is always a boundary."""
+    import regex
+
+    return regex.compile(rf"(?:{_INDICATOR}[\p{{WB=Extend}}\p{{WB=Format}}\p{{WB=ZWJ}}]*+){{64}}(?={_INDICATOR})", regex.VERSION1)
+
+
 def is_word(token: str) -> bool:
     """Whether a token holds a letter or a digit, so that it is more than punctuation or a symbol."""
     return any(map(str.isalnum, token))
 
 
+def _dictionary_words(text: str, locale: str) -> list[str]:
+    breakers = _icu()
+    return [token for token in map(str, breakers.WordBreaker(unicodedata.normalize("NFC", text), locale)) if token and not token.isspace()]
+
+
+@lru_cache(maxsize=1)
+def _icu() -> Any:
+    try:
+        from icu4py import breakers
+    except ImportError:
+        raise MissingExtraError("cutting Chinese, Japanese or Thai into words needs icu4py; run: pip install 'evalkit[languages]'") from None
+    return breakers
+
+
+def icu(locale: str) -> Tokenizer:
+    """ICU's word breaker with its dictionaries: words also of Chinese, Japanese, Thai, Khmer and Lao; NFC, white space dropped, case kept.
+
+    Raises:
+        MissingExtraError: icu4py is not installed (the extra ``languages``).
+    """
+    _icu()
+    return Tokenizer(f"icu-words/{locale}/nfc/cased", partial(_dictionary_words, locale=locale))
+
+
+def _characters(text: str) -> list[str]:
+    return [char for char in unicodedata.normalize("NFC", text) if not char.isspace()]
+
+
 UAX29 = Tokenizer("uax29-words/nfc/cased", words)
+WHITESPACE = Tokenizer("whitespace/cased", str.split)
+CHARACTERS = Tokenizer("characters/nfc/cased", _characters)
+
+
+def tokenizer(name: str) -> Tokenizer:
+    """The tokeniser of that name: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE`` like ``icu:ja``.
+
+    Raises:
+        ValueError: there is none of that name.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    plain = {"uax29": UAX29, "whitespace": WHITESPACE, "characters": CHARACTERS}
+    if name in plain:
+        return plain[name]
+    kind, _, locale = name.partition(":")
+    if kind == "icu" and locale.replace("-", "").replace("_", "").isalnum():
+        return icu(locale)
+    raise ValueError(f"no tokeniser is called {name!r}; expected {', '.join(plain)} or icu:LOCALE, like icu:ja")

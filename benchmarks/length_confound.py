@@ -1,0 +1,63 @@
+"""One generator, cut at 60 to 960 words: what metrics say on whole answers, and on the common prefix that evalkit compares on.
+
+Draws ``docs/length-confound.svg``, and ends with status 1 where a compared value moves by more than noise.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from metrics import vocabulary
+
+from evalkit.metrics import METRICS, score
+
+LENGTHS = (60, 120, 240, 480, 960)
+PROMPTS, K, PREFIX = 24, 8, 50
+FIGURE = Path(__file__).resolve().parent.parent / "docs" / "length-confound.svg"
+
+
+def main() -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "evalkit"
+    from matplotlib import pyplot as plt
+
+    rng = np.random.default_rng(3)
+    words, share = vocabulary(rng)
+    names = [metric.name for metric in METRICS if metric.confounded and metric.name != "duplicate_lines"]
+    naive: dict[str, list[float]] = {name: [] for name in names}
+    fair: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for length in LENGTHS:
+        drawn = words[np.minimum(np.searchsorted(share, rng.random((PROMPTS, K, length))), len(words) - 1)]
+        groups = [[" ".join(text) for text in group] for group in drawn]
+        whole, cut = score(groups, names), score(groups, names, prefix=PREFIX)
+        for name in names:
+            naive[name].append(whole[name].mean())
+            fair[name].append((cut[name].mean(), cut[name].std(ddof=1) / PROMPTS**0.5))
+    print(f"{'metric':>18} " + " ".join(f"{length:>8}" for length in LENGTHS) + f"   at {PREFIX}: " + " ".join(f"{length:>8}" for length in LENGTHS))
+    good = True
+    for name in names:
+        print(f"{name:>18} " + " ".join(f"{one:>8.3f}" for one in naive[name]) + "          " + " ".join(f"{one:>8.3f}" for one, _ in fair[name]))
+        middle = np.mean([one for one, _ in fair[name]])
+        good &= all(abs(one - middle) <= 4 * se + 1e-9 for one, se in fair[name])
+    figure, axes = plt.subplots(2, (len(names) + 1) // 2, figsize=(11, 5), sharex=True)
+    for axis, name in zip(axes.flat, names, strict=False):
+        axis.plot(LENGTHS, naive[name], "o--", color="tab:red", label="whole answers")
+        axis.errorbar(LENGTHS, [one for one, _ in fair[name]], [2 * se for _, se in fair[name]], fmt="s-", color="tab:blue", label="first 50 words")
+        axis.set_title(name, fontsize=9)
+        axis.set_xscale("log")
+        axis.set_xticks(LENGTHS, [str(length) for length in LENGTHS], fontsize=7)
+        axis.minorticks_off()
+        axis.tick_params(axis="y", labelsize=7)
+    axes.flat[0].legend(fontsize=7)
+    figure.suptitle("The same generator, answers cut at 60 to 960 words", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(FIGURE, metadata={"Date": None})
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

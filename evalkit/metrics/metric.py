@@ -1,0 +1,39 @@
+"""What a metric is: a value with a function and what people must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from evalkit.metrics.group import Floats, Group
+
+
+class Metric(NamedTuple):
+    """One number about answers.
+
+    Attributes:
+        level: ``response``, a number for each answer, averaged over the replicates of a prompt; ``group``, one number for the
+            replicates of a prompt together, at least two.
+        of: the function of a `Group` of k texts: an array of shape (k,), or for level ``group`` one number; NaN where it has no meaning.
+        better: which way is better for variety and soundness; None where that depends on the purpose.
+        definition: in one line, for people.
+        source: where it comes from.
+        content: whether it is about the content, so that empty answers leave it.
+        confounded: whether longer answers alone move it, so that it is compared on prefixes of equal length.
+        low, high: the range; `high` is infinity where nothing bounds it.
+        bias: what moves it beside what it is about.
+        bound: how its time grows, and where it gives up.
+    """
+
+    name: str
+    level: Literal["response", "group"]
+    of: Callable[[Group], Floats | float]
+    better: Literal["higher", "lower"] | None
+    definition: str
+    source: str = "-"
+    content: bool = True
+    confounded: bool = False
+    low: float = 0.0
+    high: float = 1.0
+    bias: str = "-"
+    bound: str = "n log n"

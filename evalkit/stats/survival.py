@@ -1,0 +1,63 @@
+"""Lengths that a limit has cut off: a truncated answer tells only that it would have been longer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Survival(NamedTuple):
+    """The share of answers longer than each length, both of shape (n,), lengths ascending; see `kaplan_meier`."""
+
+    lengths: Floats
+    survival: Floats
+
+    @property
+    def median(self) -> float:
+        """The length that half of the answers do not exceed; NaN where more than half were cut off before it."""
+        below = np.flatnonzero(self.survival <= 0.5 + 1e-12)
+        return float(self.lengths[below[0]]) if len(below) else math.nan
+
+
+def kaplan_meier(lengths: Sequence[float] | Floats, truncated: Sequence[bool] | NDArray[np.bool]) -> Survival:
+    """How long answers would be by themselves, by Kaplan & Meier 1958, "Nonparametric Estimation from Incomplete Observations".
+
+    Args:
+        lengths: of the answers as sent, at least one; shape (n,).
+        truncated: which of them a limit has cut off; shape (n,).
+    """
+    from scipy.stats import CensoredData, ecdf
+
+    found = ecdf(_censored(CensoredData, lengths, truncated)).sf
+    return Survival(np.asarray(found.quantiles, dtype=float), np.asarray(found.probabilities, dtype=float))
+
+
+def log_rank(
+    lengths: Sequence[float] | Floats,
+    truncated: Sequence[bool] | NDArray[np.bool],
+    other_lengths: Sequence[float] | Floats,
+    other_truncated: Sequence[bool] | NDArray[np.bool],
+) -> tuple[float, float]:
+    """Log-rank statistic (normal) and two-sided p that two sets of answers are equally long; NaN where none ended by itself.
+
+    Mantel 1966, "Evaluation of Survival Data". Takes the answers for independent, which replicates of a prompt are not: p is too small where
+    prompts differ much.
+    """
+    from scipy.stats import CensoredData, logrank
+
+    if not len(lengths) or not len(other_lengths) or (np.all(truncated) and np.all(other_truncated)):
+        return math.nan, math.nan
+    with np.errstate(all="ignore"):
+        found = logrank(_censored(CensoredData, lengths, truncated), _censored(CensoredData, other_lengths, other_truncated))
+    return float(found.statistic), float(found.pvalue)
+
+
+def _censored(kind: Any, lengths: Sequence[float] | Floats, truncated: Sequence[bool] | NDArray[np.bool]) -> Any:
+    values, cut = np.asarray(lengths, dtype=float), np.asarray(truncated, dtype=bool)
+    return kind(uncensored=values[~cut], right=values[cut])

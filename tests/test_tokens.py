@@ -1,0 +1,95 @@
+"""Tokenisers: what counts as one token, in scripts with spaces and without."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.metrics import CHARACTERS, UAX29, WHITESPACE, icu, tokenizer
+from evalkit.metrics.tokens import is_word, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \t\r\n\u00a0\u3000\u2028", []),
+        ("one", ["one"]),
+        ("  one\n\ntwo ", ["one", "two"]),
+        ("Don't e-mail", ["Don't", "e", "-", "mail"]),
+        ("日本語", ["日", "本", "語"]),
+        ("カタカナ", ["カタカナ"]),
+        ("ไม่รู้", ["ไ", "ม่", "รู้"]),  # grapheme clusters: \w+ would tear the marks off
+        ("👨‍👩‍👧‍👦👍🏽🇫🇷", ["👨‍👩‍👧‍👦", "👍🏽", "🇫🇷"]),
+        ("cafe\u0301 caf\u00e9", ["caf\u00e9", "caf\u00e9"]),  # NFC: one word, written in two ways
+        ("x_1 = foo.bar(3.14)", ["x_1", "=", "foo.bar", "(", "3.14", ")"]),
+        ("a\x00b", ["a", "\x00", "b"]),
+        ("The the", ["The", "the"]),  # case is kept
+    ],
+)
+def test_words_are_those_of_uax_29(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@given(st.text(max_size=40))
+def test_cutting_loses_white_space_only(text: str) -> None:
+    found = words(text)
+    assert all(token and not token.isspace() for token in found)
+    rest = unicodedata.normalize("NFC", text)
+    for token in found:
+        before, _, rest = rest.partition(token)
+        assert not before.strip()
+    assert not rest.strip()
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("word", True),
+        ("3.5", True),
+        ("天", True),
+        ("ม่", True),
+        ("don't", True),
+        ("½", True),
+        (",", False),
+        ("--", False),
+        ("👍", False),
+        ("_", False),
+    ],
+)
+def test_a_word_holds_a_letter_or_a_digit(token: str, expected: bool) -> None:
+    assert is_word(token) is expected
+
+
+def test_the_tokeniser_names_itself() -> None:
+    assert UAX29.name == "uax29-words/nfc/cased"
+    assert UAX29.cut("a b") == ["a", "b"]
+
+
+FLAGS = "🇫🇷🇩🇪🇯🇵"
+
+
+@given(st.lists(st.sampled_from(["🇫", "🇷", "🇩🇪", "\u0301", "\u200d", "👨", "\ufe0f", " ", "a", "🇫🇷" * 40, "🇫" * 67, "🇩\u0301" * 70]), max_size=8))
+def test_long_rows_of_flags_are_cut_as_they_are_at_once(parts: list[str]) -> None:
+    text = unicodedata.normalize("NFC", "".join(parts))
+    assert words(text) == [one for one in regex.split(r"(?V1w)\b", text) if one and not one.isspace()]
+
+
+def test_other_tokenisers() -> None:
+    assert WHITESPACE.cut("Don't  stop, now") == ["Don't", "stop,", "now"]
+    assert CHARACTERS.cut("ab 天\n") == ["a", "b", "天"]
+    assert [tokenizer(name).name for name in ("uax29", "whitespace", "characters")] == [UAX29.name, WHITESPACE.name, CHARACTERS.name]
+    for name in ("words", "icu", "icu:", "icu:../x", ""):
+        with pytest.raises(ValueError, match="no tokeniser is called"):
+            tokenizer(name)
+
+
+def test_icu_finds_words_where_no_spaces_are() -> None:
+    pytest.importorskip("icu4py", reason="the extra 'languages' is not installed")
+    assert icu("ja").cut("今日は\n公園") == ["今日", "は", "公園"]
+    assert icu("en").cut("Don't 👨‍👩‍👧‍👦 stop") == ["Don't", "👨‍👩‍👧‍👦", "stop"]  # beyond the first plane, where offsets in UTF-16 go wrong
+    assert tokenizer("icu:ja").name == "icu-words/ja/nfc/cased"
