@@ -1,18 +1,22 @@
-"""From scores to what they say: a mean with its interval for each cell, and for each level of each parameter."""
+"""From scores to what they say: means with intervals, each cell against the reference, what each parameter does, and the answers in words."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
+from evalkit.answers import answers
 from evalkit.design import Cell
+from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
+from evalkit.experiment import Experiment
+from evalkit.margins import margin_of
 from evalkit.metrics import METRICS, Metric
-from evalkit.parameters import canonical
+from evalkit.parameters import DEFAULT, canonical
 from evalkit.scores import Scores, level_text, parameter_columns
 from evalkit.stats.intervals import Interval, t_interval
 
@@ -87,7 +91,26 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
+    reference: int = 0
+    answers: list[str] = []
+    differences: list[CellDifference] = []
+    verdicts: list[Verdict] = []
+    level_differences: list[LevelDifference] = []
+    simple_effects: list[SimpleEffect] = []
+    interactions: list[Interaction] = []
+    shares: list[VarianceShare] = []
+    left_over: list[LeftOver] = []
+    not_estimated: list[str] = []
+    families: dict[str, str] = {}
+    """What each kind of adjusted p is adjusted over, and how."""
 
+
+FAMILIES = {
+    "differences": "all cells against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
+    "level_differences": "all pairs of levels of one parameter, one metric: step-down largest |t| over sign flips (family-wise)",
+    "verdicts": "all parameters, one metric: Holm over each one's largest |t| (family-wise)",
+    "interactions": "all pairs of parameters, one metric: Holm over each one's largest |t| (family-wise)",
+}
 
 def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
     """Intervals over prompts for every cell and every level."""
@@ -113,6 +136,11 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
                 by_prompt = np.nanmean(score.value[here], axis=0)
             numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    reference = reference_cell(experiment, plan.cells)
+    values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
+    means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
+    margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
+    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -136,7 +164,48 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
         metrics=[MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded) for one in metrics],
         by_cell=by_cell,
         by_level=by_level,
+        reference=reference,
+        answers=answers(found, list(experiment.parameters), len(experiment.prompts)),
+        differences=against_reference(values, reference, experiment.seed),
+        verdicts=found.verdicts,
+        level_differences=found.levels,
+        simple_effects=found.simple,
+        interactions=found.interactions,
+        shares=found.shares,
+        left_over=found.left_over,
+        not_estimated=found.not_estimated,
+        families=FAMILIES,
     )
+
+
+_NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0, "min_p": 0.0, "top_k": -1.0}
+"""What servers take where a parameter is left out."""
+
+
+def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
+    """The cell that others are compared with: the first of those that ``reference:`` fits and that are nearest to all defaults."""
+    wanted = experiment.reference if isinstance(experiment.reference, Mapping) else {}
+    fitting = [index for index, cell in enumerate(cells) if all(_has(cell, name, level) for name, level in wanted.items())]
+    return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
+
+
+def from_defaults(cell: Cell, parameters: Mapping[str, Sequence[Any]]) -> float:
+    """How far a cell is from leaving everything out: the sum over parameters of the distance, in units of the span of its levels.
+
+    Of a parameter without a known default the highest level counts as nearest where it bounds the length, else the first.
+    """
+    return sum(_distance(name, cell[name], levels) for name, levels in parameters.items())
+
+
+def _distance(name: str, level: Any, levels: Sequence[Any]) -> float:
+    if level is None or level == DEFAULT or len(levels) < 2:
+        return 0.0
+    numbers = [one for one in levels if isinstance(one, int | float) and not isinstance(one, bool)]
+    neutral = _NEUTRAL.get(name, max(numbers, default=0) if name in ("max_tokens", "max_completion_tokens") else None)
+    if neutral is None or not isinstance(level, int | float) or isinstance(level, bool):
+        return float(repr(level) != repr(levels[0]) or DEFAULT in levels)
+    span = max(abs(one - neutral) for one in numbers)
+    return 0.0 if span == 0 else abs(level - neutral) / span
 
 
 def _has(cell: Cell, parameter: str, level: Any) -> bool:

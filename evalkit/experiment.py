@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from evalkit import aims
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told
+from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
 from evalkit.parameters import DEFAULT
 from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
@@ -193,6 +194,9 @@ class Experiment(_Strict):
         request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
         replicates: answers for each prompt in each cell.
         seed: orders the run, and is the root of all randomness of the analysis.
+        reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
+        margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
+        choose: how to choose among the cells.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -205,6 +209,16 @@ class Experiment(_Strict):
     request: Mapping[str, Any] = Field(default_factory=dict)
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_whole)] = 0
+    reference: Mapping[str, Any] | str | None = None
+    margins: Mapping[str, float | str] = Field(default_factory=dict)
+    choose: aims.Choose | None = None
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _sound_margins(cls, value: object) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value)):
+            raise Faults(faults)
+        return value
 
     @field_validator("name")
     @classmethod
@@ -287,6 +301,7 @@ class Experiment(_Strict):
         for index, prompt in enumerate(self.prompts):
             own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
+        faults += self._faults_of_reference()
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(
@@ -295,6 +310,18 @@ class Experiment(_Strict):
         if faults:
             raise Faults(faults)
         return self
+
+    def _faults_of_reference(self) -> list[tuple[Path, str]]:
+        if isinstance(self.reference, str):
+            return [(("reference",), f"found {shown(self.reference)}; expected levels of the swept parameters, like {{temperature: 0.7}}")]
+        faults: list[tuple[Path, str]] = []
+        for name, level in (self.reference or {}).items():
+            levels = self.parameters.get(name)
+            if levels is None:
+                faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
+            elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
+                faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
+        return faults
 
     def warnings(self) -> list[str]:
         """What is legal and probably not meant, a sentence each."""
@@ -323,10 +350,14 @@ class Experiment(_Strict):
 
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
-        data = self.resolved()
+        data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
         text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_JUDGEMENT = frozenset(("reference", "margins", "choose"))
+"""Keys that decide what is made of the answers, not which are asked for."""
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -348,7 +379,13 @@ def expand(text: str) -> str:
     return _REFERENCE.sub(value, text)
 
 
-_FIELDS: dict[str, list[str]] = {"": list(Experiment.model_fields), "endpoint": list(Endpoint.model_fields)}
+_FIELDS: dict[str, list[str]] = {
+    "": list(Experiment.model_fields),
+    "endpoint": list(Endpoint.model_fields),
+    "choose": list(aims.Choose.model_fields),
+    **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
+    **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},
+}
 
 
 def _misplaced(path: Path) -> str | None:

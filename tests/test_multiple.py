@@ -82,7 +82,7 @@ def brute_step_down(values: np.ndarray) -> list[float]:
 
 def test_step_down_max_t_by_going_through_all_flips() -> None:
     rng = np.random.default_rng(4)
-    values = rng.normal(size=(7, 4)) + [1.5, 0.4, 0, -0.8]
+    values = rng.normal([1.5, 0.4, 0, -0.8], size=(7, 4))
     found = max_t(values, rng)
     assert found.p_adjusted == pytest.approx(brute_step_down(values))
     assert found.t == pytest.approx(stats.ttest_1samp(values, 0).statistic)

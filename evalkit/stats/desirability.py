@@ -48,7 +48,7 @@ def pareto(points: Floats) -> NDArray[np.bool_]:
     A point with a NaN is beaten.
     """
     points = np.asarray(points, dtype=float)
-    known = ~np.isnan(points).any(axis=1)
+    known = np.array([not np.isnan(point).any() for point in points], dtype=np.bool_)
     out = known.copy()
     for index in np.flatnonzero(known):
         others = points[known]

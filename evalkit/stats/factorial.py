@@ -35,6 +35,8 @@ def contexts(codes: Codes, factor: int) -> Codes:
     A cell in which some factor is void stands in every row that fits it.
     """
     width = int(codes[:, factor].max(initial=-1)) + 1
+    if width < 2:
+        return np.zeros((0, width), dtype=np.int64)
     rows: dict[tuple[int, ...], list[int]] = {}
     sizes = codes.max(axis=0, initial=-1) + 1
     for index, cell in enumerate(codes):
@@ -92,13 +94,18 @@ def interactions(values: Floats, codes: Codes, first: int, second: int) -> Contr
 def _quads(codes: Codes, first: int, second: int) -> tuple[Codes, list[tuple[tuple[int, int], tuple[int, int]]]]:
     sizes = codes.max(axis=0, initial=-1) + 1
     wide, deep = int(sizes[first]), int(sizes[second])
+    if wide < 2 or deep < 2:
+        return np.zeros((0, wide, deep), dtype=np.int64), []
     tables: dict[tuple[int, ...], Codes] = {}
     for index, cell in enumerate(codes):
         for levels in product(*(range(int(size)) if at < 0 else (int(at),) for at, size in zip(cell, sizes, strict=True))):
             key = tuple(level for place, level in enumerate(levels) if place not in (first, second))
             tables.setdefault(key, np.full((wide, deep), -1))[levels[first], levels[second]] = index
     stacked = np.array(list(tables.values())).reshape(-1, wide, deep)
-    return stacked, list(product(combinations(range(wide), 2), combinations(range(deep), 2)))
+    pairs = list(product(combinations(range(wide), 2), combinations(range(deep), 2)))
+    if len(pairs) > _MOST_QUADS:
+        pairs = [((a, a + 1), (c, c + 1)) for a in range(wide - 1) for c in range(deep - 1)]
+    return stacked, pairs
 
 
 def _mean_of_rows(array: Floats) -> Floats:
@@ -200,6 +207,7 @@ class Shares(NamedTuple):
 
 
 _MOST_COLUMNS = 400
+_MOST_QUADS = 60  # 2 × 2 contrasts of a pair of factors; beyond, those of neighbouring levels
 _MOST_CELLS = 1_000  # beyond, with values missing, `higher` would cost more than it tells
 
 

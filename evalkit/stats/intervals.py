@@ -70,7 +70,7 @@ def skewness(values: NDArray[np.float64]) -> float:
     variance = float(np.mean(centred**2))
     if variance <= 0:
         return math.nan
-    return float(np.mean(centred**3)) / variance**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    return float(np.mean(centred**3) / variance**1.5) * math.sqrt(n * (n - 1)) / (n - 2)
 
 
 class Jackknife(NamedTuple):

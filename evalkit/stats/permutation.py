@@ -74,9 +74,12 @@ def signs(n: int, rng: np.random.Generator, *, two_sided: bool = True) -> tuple[
     free = n - 1 if two_sided else n
     if 0 <= free <= _EXHAUSTIVE_SIGNS:
         bits = (np.arange(2**free)[:, None] >> np.arange(free)[None, :]) & 1
-        rows = 1.0 - 2.0 * bits
-        return (np.hstack([np.ones((len(rows), 1)), rows]) if two_sided else rows), True
-    return rng.integers(0, 2, (_SAMPLED, n)).astype(float) * 2 - 1, False
+        rows = np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
+        if two_sided:
+            rows = np.asarray(np.insert(rows, 0, 1.0, axis=1), dtype=np.float64)
+        return rows, True
+    sampled: Floats = rng.integers(0, 2, (_SAMPLED, n)).astype(np.float64) * 2 - 1
+    return sampled, False
 
 
 def sign_flip(differences: Floats, rng: np.random.Generator) -> float:
