@@ -108,8 +108,7 @@ class Choose(_Strict):
     def _something(self) -> Choose:
         if self.profile is None and not self.prefer:
             raise ValueError(
-                "says nothing about what is better; name a profile (creative, precise, balanced, brief), "
-                "or write prefer: {METRIC: {goal: maximize}}"
+                "says nothing about what is better; name a profile (creative, precise, balanced, brief), or write prefer: {METRIC: {goal: maximize}}"
             )
         return self
 
@@ -152,7 +151,7 @@ def faults_of_margins(value: Mapping[Any, Any]) -> list[tuple[Path, str]]:
     for name, given in value.items():
         number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-            faults.append(((str(name),), f"found {shown(given)}; expected a number above 0 in the metric's unit, or a share of the reference like 5 %"))
+            faults.append(
+                ((str(name),), f"found {shown(given)}; expected a number above 0 in the metric's unit, or a share of the reference like 5 %")
+            )
     return faults
-
-

@@ -112,6 +112,7 @@ FAMILIES = {
     "interactions": "all pairs of parameters, one metric: Holm over each one's largest |t| (family-wise)",
 }
 
+
 def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
     """Intervals over prompts for every cell and every level."""
     plan = scores.plan
@@ -178,7 +179,15 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
     )
 
 
-_NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0, "min_p": 0.0, "top_k": -1.0}
+_NEUTRAL = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "min_p": 0.0,
+    "top_k": -1.0,
+}
 """What servers take where a parameter is left out."""
 
 

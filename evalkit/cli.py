@@ -371,6 +371,13 @@ def _show(run: Run, console: Console) -> None:
     levels = tables.by_level(run.analysis, console)
     if levels is not None:
         console.print(levels)
+    from evalkit import summary
+
+    for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
+        if part is not None:
+            console.print(part)
+    if run.choice is not None:
+        console.print(summary.choice(run.choice, run.analysis, console))
 
 
 def _sum_up(run: Run, console: Console, seconds: float | None) -> None:
@@ -385,10 +392,14 @@ def _sum_up(run: Run, console: Console, seconds: float | None) -> None:
         out.append(f"{failed:,} requests failed ({kinds}); run again to send them again" + _refused(counts.failures))
     if counts.missing:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
-    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json)")
+    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
     if run.sent is not None:
         out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
+
+
+def _chosen(run: Run) -> str:
+    return ", recommended.yaml" if run.choice is not None and run.choice.chosen is not None else ""
 
 
 def _refused(failures: dict[str, int]) -> str:

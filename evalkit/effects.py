@@ -362,9 +362,7 @@ def _slopes(levels: list[Any], contrasts: Contrasts) -> Floats:
     return np.asarray(total / (steps**2).sum(), dtype=np.float64)
 
 
-def _simple(
-    out: Effects, verdict: Verdict, swept: Mapping[str, list[Any]], names: Sequence[str], number: int, codes: Codes, values: Floats
-) -> None:
+def _simple(out: Effects, verdict: Verdict, swept: Mapping[str, list[Any]], names: Sequence[str], number: int, codes: Codes, values: Floats) -> None:
     """The largest step of a parameter with an effect, at each level of each other parameter."""
     if verdict.verdict != "effect" or verdict.by_regression:
         return
@@ -410,7 +408,8 @@ def _interactions(out: Effects, metric: str, pairs: Mapping[tuple[str, str], Flo
             found.append((pair, n, float(np.nanmin(tests.p_adjusted)) if n >= FEWEST_PROMPTS else math.nan))
     adjusted = holm([p for _, _, p in found])
     out.interactions.extend(
-        Interaction(parameters=pair, metric=metric, n_prompts=n, p=known(p), p_adjusted=known(q)) for (pair, n, p), q in zip(found, adjusted, strict=True)
+        Interaction(parameters=pair, metric=metric, n_prompts=n, p=known(p), p_adjusted=known(q))
+        for (pair, n, p), q in zip(found, adjusted, strict=True)
     )
 
 

@@ -19,6 +19,8 @@ import msgspec
 from evalkit import __version__
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
+from evalkit.choice import FILE as RECOMMENDED
+from evalkit.choice import Choice, choose, recommended_yaml
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
 from evalkit.experiment import LOCAL, PER_REPLICATE, Endpoint, Experiment
 from evalkit.parameters import DEFAULT, canonical
@@ -37,7 +39,7 @@ VERSION = 1
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
 PROBE_FILE = "probe.json"
-DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
+DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv", "choice.json", RECOMMENDED)
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
 _PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "duckdb")
@@ -66,6 +68,7 @@ class Run:
     analysis: Analysis
     notes: tuple[str, ...] = ()
     sent: Tally | None = None
+    choice: Choice | None = None
 
     @property
     def complete(self) -> bool:
@@ -388,7 +391,9 @@ def _unsent(plan: Plan, states: dict[str, Kind | None], retry_failed: bool) -> I
 def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], None], sent: Tally | None) -> Run:
     scores = score(plan, read(folder))
     analysis = analyse(scores)
+    choice = choose(scores, analysis)
     _write_derived(folder, scores, analysis)
+    _write_choice(folder, choice, plan.experiment)
     _write_run(folder, plan.experiment, analysis.counts)
     for name, pairs in scores.without_effect.items():
         tell(
@@ -403,7 +408,7 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
         )
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
-    return Run(folder, plan.experiment, analysis, tuple(notes), sent)
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
 
 
 def _make(folder: Path) -> None:
@@ -520,6 +525,17 @@ def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
             (folder / f"{name}{temporary}").unlink(missing_ok=True)
     _replace(folder / "analysis.json", encode(analysis))
     _replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))
+
+
+def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
+    """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
+    (folder / RECOMMENDED).unlink(missing_ok=True)
+    if choice is None:
+        (folder / "choice.json").unlink(missing_ok=True)
+        return
+    _replace(folder / "choice.json", msgspec.json.format(msgspec.json.encode(choice), indent=1))
+    if choice.chosen is not None:
+        _replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))
 
 
 def _replace(path: Path, content: bytes) -> None:
