@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from evalkit.answers import answers
-from evalkit.design import Cell
+from evalkit.design import Cell, from_defaults
 from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
 from evalkit.experiment import Experiment
 from evalkit.margins import margin_of
@@ -174,47 +174,19 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
         interactions=found.interactions,
         shares=found.shares,
         left_over=found.left_over,
-        not_estimated=found.not_estimated,
+        not_estimated=[*plan.design.beware, *found.not_estimated],
         families=FAMILIES,
     )
 
 
-_NEUTRAL = {
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
-    "repetition_penalty": 1.0,
-    "min_p": 0.0,
-    "top_k": -1.0,
-}
-"""What servers take where a parameter is left out."""
-
-
 def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     """The cell that others are compared with: the first of those that ``reference:`` fits and that are nearest to all defaults."""
-    wanted = experiment.reference if isinstance(experiment.reference, Mapping) else {}
-    fitting = [index for index, cell in enumerate(cells) if all(_has(cell, name, level) for name, level in wanted.items())]
+    wanted = experiment.reference or {}
+    if isinstance(wanted, str):
+        named = (experiment.cells or {})[wanted]
+        wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
+    fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
-
-
-def from_defaults(cell: Cell, parameters: Mapping[str, Sequence[Any]]) -> float:
-    """How far a cell is from leaving everything out: the sum over parameters of the distance, in units of the span of its levels.
-
-    Of a parameter without a known default the highest level counts as nearest where it bounds the length, else the first.
-    """
-    return sum(_distance(name, cell[name], levels) for name, levels in parameters.items())
-
-
-def _distance(name: str, level: Any, levels: Sequence[Any]) -> float:
-    if level is None or level == DEFAULT or len(levels) < 2:
-        return 0.0
-    numbers = [one for one in levels if isinstance(one, int | float) and not isinstance(one, bool)]
-    neutral = _NEUTRAL.get(name, max(numbers, default=0) if name in ("max_tokens", "max_completion_tokens") else None)
-    if neutral is None or not isinstance(level, int | float) or isinstance(level, bool):
-        return float(repr(level) != repr(levels[0]) or DEFAULT in levels)
-    span = max(abs(one - neutral) for one in numbers)
-    return 0.0 if span == 0 else abs(level - neutral) / span
 
 
 def _has(cell: Cell, parameter: str, level: Any) -> bool:

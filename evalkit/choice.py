@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.aims import Choose, Preference, Requirement, profile
-from evalkit.analysis import Analysis, from_defaults
-from evalkit.design import Cell, body_of
+from evalkit.analysis import Analysis
+from evalkit.design import Cell, body_of, from_defaults
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.margins import margin_of
 from evalkit.parameters import OF_OPENAI
@@ -26,7 +26,6 @@ from evalkit.stats.selection import Aim, select
 Floats = NDArray[np.float64]
 
 VERSION = 1
-FILE = "recommended.yaml"
 _MOST_COMPARED = 200  # cells whose intervals are all held against each other
 _EXTRA_ROOM = 0.25
 """How far beyond the worst cell desirability reaches 0, in the range of the cells: the worst in one aim is not out of the question."""
@@ -301,13 +300,13 @@ def _settle(found: _Found, among: str, values: Mapping[str, Floats], cells: Sequ
     """Of the tied cells the cheapest, prices within 5 % counting as one; then the nearest to the defaults; then the most desirable."""
     if among == "best" or found.best is None:
         return found.best
-    prices = _prices(found.tied, values, cells)
+    prices = _prices(found.tied, values)
     cheap = min(prices.values())
     left = [index for index in found.tied if prices[index] <= cheap * 1.05 + 1e-12]
     return min(left, key=lambda index: (from_defaults(cells[index], experiment.parameters), -(found.desirability[index] or 0.0), index))
 
 
-def _prices(tied: Sequence[int], values: Mapping[str, Floats], cells: Sequence[Cell]) -> dict[int, float]:
+def _prices(tied: Sequence[int], values: Mapping[str, Floats]) -> dict[int, float]:
     for name in ("cost", "length_tokens", "length_words"):
         if name in values:
             means = {index: t_interval(values[name][index]).mean for index in tied}

@@ -346,6 +346,8 @@ def _show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) 
         print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")
         for reason in planned.design.merged:
             print(f"  {reason}")
+    for reason in planned.design.beware:
+        print(f"beware: {reason}")
     recorded = runs.pending(experiment, output, retry_failed=retry_failed)
     if recorded is not None:
         where = harmless(str(output or Path("results") / experiment.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY_PREFIX = re.compile(r"(?:sk|pk|rk|hf|gsk|xai|tok|ghp)[_-][A-Za-z0-9_-]{16,}")
 _MOST_COMBINATIONS = 100_000
+_MOST_STEPS = 1_000
 
 
 class _Strict(BaseModel):
@@ -175,6 +177,26 @@ class Endpoint(_Strict):
         return value
 
 
+def _is_range(name: str, given: object) -> bool:
+    """Whether levels are written as ``{min, max, step}``, where the parameter does not itself take a mapping."""
+    takes_mappings = name in known.KNOWN and known.KNOWN[name].kind in ("mapping", "any")
+    return isinstance(given, Mapping) and not takes_mappings and set(given) == {"min", "max", "step"}
+
+
+def _steps(given: Mapping[str, Any]) -> list[Any]:
+    """The levels of a range, both ends included where the steps meet them; raises ValueError where it makes none."""
+    low, high, step = (given[key] for key in ("min", "max", "step"))
+    numbers = [one for one in (low, high, step) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)]
+    if len(numbers) < 3:
+        raise ValueError("min, max and step of a range must be numbers, like {min: 0, max: 1, step: 0.25}")
+    if step <= 0 or high < low:
+        raise ValueError(f"found min {low}, max {high}, step {step}; expected max of at least min, and a step above 0")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if count > _MOST_STEPS:
+        raise ValueError(f"the range has {count:,} levels; expected at most {_MOST_STEPS}: take a larger step")
+    return [known.canonical(round(low + number * step, 12)) for number in range(count)]
+
+
 def _looks_like_key(name: str) -> bool:
     if name in os.environ:
         return False
@@ -194,6 +216,9 @@ class Experiment(_Strict):
         request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
         replicates: answers for each prompt in each cell.
         seed: orders the run, and is the root of all randomness of the analysis.
+        design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
+            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
+        cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
         choose: how to choose among the cells.
@@ -209,6 +234,8 @@ class Experiment(_Strict):
     request: Mapping[str, Any] = Field(default_factory=dict)
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_whole)] = 0
+    design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
+    cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     choose: aims.Choose | None = None
@@ -246,6 +273,12 @@ class Experiment(_Strict):
             if fault := known.fault_of_name(name, "parameters"):
                 faults.append(((name,), fault))
                 continue
+            if _is_range(name, given):
+                try:
+                    given = _steps(given)
+                except ValueError as wrong:
+                    faults.append(((name,), str(wrong)))
+                    continue
             bare = not isinstance(given, list | tuple)
             many = [given] if bare else list(given)
             if not many:
@@ -261,7 +294,9 @@ class Experiment(_Strict):
                     faults.append((where, f"the level {shown(level)} stands twice; keep one"))
                 seen.add(same)
             levels[name] = tuple(known.settled(name, level) for level in many) if not faults else ()
-        combinations = prod(max(1, len(given) if isinstance(given, list | tuple) else 1) for given in value.values())
+        combinations = prod(
+            max(1, len(levels.get(name, ())) or (len(given) if isinstance(given, list | tuple) else 1)) for name, given in value.items()
+        )
         if combinations > _MOST_COMBINATIONS:
             number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
             faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
@@ -287,6 +322,38 @@ class Experiment(_Strict):
             raise Faults(faults)
         return {name: known.settled(name, given) for name, given in value.items()}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _levels_of_cells(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
+            return data
+        cells = data["cells"]
+        faults: list[tuple[Path, str]] = []
+        if data.get("design", "list") != "list":
+            faults.append((("cells",), "named cells go with design: list; take one of the two out"))
+        if not cells:
+            faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
+        levels: dict[str, list[Any]] = {}
+        for label, cell in cells.items():
+            if not isinstance(cell, Mapping):
+                faults.append((("cells", str(label)), f"found {shown(cell)}; expected a mapping of parameters to levels"))
+                continue
+            for name, level in cell.items():
+                fault = known.fault_of_name(name, "parameters") or known.fault_of_level(name, level)
+                if fault:
+                    faults.append((("cells", str(label), str(name)), fault))
+                levels.setdefault(name, [])
+        if faults:
+            raise Faults(faults)
+        for name, found in levels.items():
+            for level in (known.settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
+                if all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in found):
+                    found.append(level)
+        given = data.get("parameters")
+        if given and known.canonical({name: list(one) for name, one in dict(given).items()}) != known.canonical(levels):
+            raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
+        return {**data, "design": "list", "parameters": levels}
+
     @model_validator(mode="after")
     def _each_in_one_place(self) -> Experiment:
         faults = _standing_twice(self.parameters, self.request)
@@ -301,7 +368,7 @@ class Experiment(_Strict):
         for index, prompt in enumerate(self.prompts):
             own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
-        faults += self._faults_of_reference()
+        faults += self._faults_of_reference() + self._faults_of_design()
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(
@@ -311,7 +378,28 @@ class Experiment(_Strict):
             raise Faults(faults)
         return self
 
+    def _faults_of_design(self) -> list[tuple[Path, str]]:
+        if self.design == "list" and self.cells is None:
+            return [(("design",), "list needs named cells; add cells: {NAME: {temperature: 0.7}}")]
+        if self.design != "fractional":
+            return []
+        faults: list[tuple[Path, str]] = [
+            (("parameters", name), f"has {len(levels)} levels; design: fractional takes two of each swept parameter, its ends")
+            for name, levels in self.parameters.items()
+            if len(levels) > 2
+        ]
+        swept = sum(len(levels) == 2 for levels in self.parameters.values())
+        if swept > 8:
+            faults.append((("design",), f"fractional takes at most eight swept parameters, and there are {swept}; sweep fewer"))
+        return faults
+
     def _faults_of_reference(self) -> list[tuple[Path, str]]:
+        if isinstance(self.reference, str) and self.cells is not None:
+            return (
+                []
+                if self.reference in self.cells
+                else [(("reference",), f"found {shown(self.reference)}; {unknown('cell', self.reference, self.cells)}")]
+            )
         if isinstance(self.reference, str):
             return [(("reference",), f"found {shown(self.reference)}; expected levels of the swept parameters, like {{temperature: 0.7}}")]
         faults: list[tuple[Path, str]] = []
@@ -528,7 +616,11 @@ def json_schema() -> dict[str, Any]:
 def _schema_of_levels(name: str) -> dict[str, Any]:
     """A list of levels, or one that is no list itself."""
     level = {"anyOf": [known.json_schema(name), {"const": DEFAULT}]}
-    return {"anyOf": [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]}
+    ways: list[dict[str, Any]] = [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]
+    if name in known.KNOWN and known.KNOWN[name].kind in ("number", "integer"):
+        ends = {"min": {"type": "number"}, "max": {"type": "number"}, "step": {"type": "number", "exclusiveMinimum": 0}}
+        ways.append({"type": "object", "properties": ends, "required": list(ends), "additionalProperties": False, "description": "a range of levels"})
+    return {"anyOf": ways}
 
 
 def _drop_titles(schema: Any) -> None:

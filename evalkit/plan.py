@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from evalkit.design import Cell, Design, body_of, grid
+from evalkit.design import Cell, Design, body_of, design_of
 from evalkit.experiment import PER_REPLICATE, Endpoint, Experiment
 from evalkit.parameters import canonical
 from evalkit.prompts import Prompt
@@ -51,7 +51,7 @@ class Plan:
     @cached_property
     def design(self) -> Design:
         """The cells, in grid order."""
-        return grid(self.experiment.parameters, self.experiment.request)
+        return design_of(self.experiment)
 
     @property
     def cells(self) -> tuple[Cell, ...]:

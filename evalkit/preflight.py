@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from evalkit.client import Reply
-from evalkit.design import body_of, grid
+from evalkit.design import body_of, design_of
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.parameters import DEFAULT
@@ -70,7 +70,7 @@ async def check(endpoint: Endpoint, experiment: Experiment) -> Preflight:
     plain = await _answer(endpoint, _body(experiment, {}))
     if plain is not None:
         raise _unusable(plain)
-    cells = grid(experiment.parameters, experiment.request).cells
+    cells = design_of(experiment).cells
     tried = [(name, level) for name, levels in experiment.parameters.items() if name != "model" for level in extremes(levels)]
     # A level is tried in the first cell that has it: beside it stand the first levels of the others, on which it may depend.
     bodies = [_body(experiment, next((cell for cell in cells if _same(cell[name], level)), {name: level})) for name, level in tried]
@@ -97,7 +97,11 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
         name: tuple(level for level in levels if not any(one.parameter == name and _same(one.level, level) for one in rejected)) or (DEFAULT,)
         for name, levels in experiment.parameters.items()
     }
-    return experiment.model_copy(update={"parameters": parameters})
+    named = experiment.cells
+    if named is not None:
+        gone = {(one.parameter, repr(one.level)) for one in rejected}
+        named = {name: cell for name, cell in named.items() if not any((key, repr(level)) in gone for key, level in cell.items())}
+    return experiment.model_copy(update={"parameters": parameters, "cells": named})
 
 
 def _same(one: Any, other: Any) -> bool:

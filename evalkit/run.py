@@ -19,7 +19,6 @@ import msgspec
 from evalkit import __version__
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
-from evalkit.choice import FILE as RECOMMENDED
 from evalkit.choice import Choice, choose, recommended_yaml
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
 from evalkit.experiment import LOCAL, PER_REPLICATE, Endpoint, Experiment
@@ -39,7 +38,8 @@ VERSION = 1
 RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
 PROBE_FILE = "probe.json"
-DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv", "choice.json", RECOMMENDED)
+CHOICE, RECOMMENDED = "choice.json", "recommended.yaml"
+DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
 _PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "duckdb")
@@ -120,6 +120,8 @@ def sweep(
         tell(f"warning: {warning}")
     for reason in plan.design.merged:
         tell(f"merged: {reason}")
+    for reason in plan.design.beware:
+        tell(f"design: {reason}")
     key = _key(experiment.endpoint)
     _make(folder)
     if fresh and _is_run(folder):
@@ -531,9 +533,9 @@ def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -
     """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
     (folder / RECOMMENDED).unlink(missing_ok=True)
     if choice is None:
-        (folder / "choice.json").unlink(missing_ok=True)
+        (folder / CHOICE).unlink(missing_ok=True)
         return
-    _replace(folder / "choice.json", msgspec.json.format(msgspec.json.encode(choice), indent=1))
+    _replace(folder / CHOICE, msgspec.json.format(msgspec.json.encode(choice), indent=1))
     if choice.chosen is not None:
         _replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -105,7 +104,7 @@ def _why(found: Choice, analysis: Analysis) -> list[str]:
         out.append("      It is the reference itself.")
     share = found.resample_share or 0.0
     out.append(_sure(found, analysis, share))
-    out += [*_else(found, analysis), *_fresh(found, analysis)]
+    out += [*_else(found, analysis), *_fresh(found)]
     return out
 
 
@@ -137,7 +136,7 @@ def _else(found: Choice, analysis: Analysis) -> list[str]:
     return lines
 
 
-def _fresh(found: Choice, analysis: Analysis) -> list[str]:
+def _fresh(found: Choice) -> list[str]:
     if not found.confirmed:
         return ["      A winner's figures are optimistic: --confirm N measures it again on fresh answers."]
     lines = []
@@ -182,7 +181,7 @@ def _change(one: Change) -> str:
         text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
     else:
         text = f"{signed(one.difference)} {one.metric} [{signed(one.ci_low)}, {signed(one.ci_high)}]"
-    return text if one.clear == "changed" else f"{one.metric} unclear ({text.removesuffix(f' {one.metric}')})"
+    return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {one.metric}', '')})"
 
 
 def _plain(text: str, console: Console) -> str:

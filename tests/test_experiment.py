@@ -225,10 +225,10 @@ def test_what_is_no_file_is_told():
         (with_(seed="007"), "seed: found '007'; expected a whole number (line 6)"),
         (with_(replicate="8"), "replicate: unknown key; did you mean 'replicates'? (line 6)"),
         (with_(Name="8"), "Name: unknown key; did you mean 'name'? (line 6)"),
-        (with_(colour="8"), "colour: unknown key; expected one of endpoint, name, parameters, prompts, replicates, request, seed (line 6)"),
+        (with_(colour="8"), "colour: unknown key; expected one of cells, choose, design, endpoint, margins, name, parameters, prompts, reference, replicates, request, seed (line 6)"),
         (
             with_(**{'"\\e[2J"': "8"}),
-            r"'\x1b[2J': unknown key; expected one of endpoint, name, parameters, prompts, replicates, request, seed (line 6)",
+            r"'\x1b[2J': unknown key; expected one of cells, choose, design, endpoint, margins, name, parameters, prompts, reference, replicates, request, seed (line 6)",
         ),
         (
             with_(temperature="1"),
@@ -698,7 +698,7 @@ def test_a_setting_changes_what_the_file_says_and_nothing_else():
         ("prompts.0.user=x", "--set prompts.0.user: 'prompts' is a list, which has nothing below it; set prompts as a whole"),
         (
             "\x1b[2J=1",
-            r"x.yaml: '\x1b[2J': unknown key; expected one of endpoint, name, parameters, prompts, replicates, request, seed (given by --set)",
+            r"x.yaml: '\x1b[2J': unknown key; expected one of cells, choose, design, endpoint, margins, name, parameters, prompts, reference, replicates, request, seed (given by --set)",
         ),
     ],
 )

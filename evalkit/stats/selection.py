@@ -77,7 +77,7 @@ def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha:
         if np.isnan(found).all():
             raise ValueError("no option has a value in every aim")
         best = int(np.nanargmax(found))
-        pseudo = _pseudo_values(values, filled, present, aims, found)
+        pseudo = _pseudo_values(filled, present, aims, found)
     others = np.array([index for index in range(len(found)) if index != best], dtype=np.int64)
     tied = np.zeros(len(found), dtype=np.bool_)
     tied[best] = True
@@ -87,7 +87,7 @@ def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha:
     return Selection(found, best, _shares(filled, present, means, aims, rng), tied)
 
 
-def _pseudo_values(values: Floats, filled: Floats, present: NDArray[np.bool_], aims: Sequence[Aim], found: Floats) -> Floats:
+def _pseudo_values(filled: Floats, present: NDArray[np.bool_], aims: Sequence[Aim], found: Floats) -> Floats:
     """What each prompt contributes to each option's desirability (jackknife), shape (options, prompts); NaN where it has no value."""
     n = present.sum(axis=2, keepdims=True)
     without = (filled.sum(axis=2, keepdims=True) - filled) / np.where(n > 1, n - 1, 1)
