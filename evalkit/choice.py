@@ -16,6 +16,7 @@ from evalkit.analysis import Analysis
 from evalkit.design import Cell, body_of, from_defaults
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.margins import margin_of
+from evalkit.metrics import METRICS
 from evalkit.parameters import OF_OPENAI
 from evalkit.scores import Scores
 from evalkit.stats.desirability import clearly_beaten, pareto
@@ -373,10 +374,13 @@ def _parameters(cell: Cell, experiment: Experiment) -> dict[str, Any]:
 
 def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:
     """`choice` with the value of its best cell and the runner-up on `fresh` replicates."""
-    rows = []
+    rows, notes = [], list(choice.notes)
+    group = {metric.name for metric in METRICS if metric.level == "group"}
+    if fresh.k != scores.k:
+        notes.append(f"metrics over replicates are compared at one number of them: confirm with {scores.k} fresh replicates to see them")
     for index in dict.fromkeys(one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None):
-        for name in [*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)]:
-            if name not in fresh.by_metric:
+        for name in dict.fromkeys([*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)]):
+            if name not in fresh.by_metric or (name in group and fresh.k != scores.k):
                 continue
             one = t_interval(fresh.by_metric[name].value[index])
             if one.n >= 2:
@@ -392,7 +396,7 @@ def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:
                         replicates=round(int(fresh.by_metric[name].n_texts[index].sum()) / one.n),
                     )
                 )
-    return msgspec.structs.replace(choice, confirmed=rows)
+    return msgspec.structs.replace(choice, confirmed=rows, notes=notes)
 
 
 def recommended_yaml(choice: Choice, experiment: Experiment, digest: str) -> str:

@@ -112,6 +112,7 @@ def sweep(
     settings: Settings = [],  # noqa: B006 (typer copies it)
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Send again also what the endpoint refused.")] = False,
     skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help="Leave out the levels that the endpoint rejects.")] = False,
+    confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help="Send N fresh replicates for what was chosen and its runner-up.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the old run is moved aside, not deleted.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
 ) -> None:
@@ -134,6 +135,7 @@ def sweep(
                 skip_rejected=skip_rejected,
                 limit=limit,
                 concurrency=concurrency,
+                confirm_replicates=confirm,
                 confirm=lambda pending: yes or _agreed(pending, loaded),
                 progress=report,
                 note=_complain,
@@ -152,11 +154,30 @@ def sweep(
 
 
 @app.command()
-def plan(experiment: ExperimentFile, output: Folder = None, limit: Limit = None, settings: Settings = []) -> None:  # noqa: B006
+def plan(
+    experiment: ExperimentFile,
+    output: Folder = None,
+    limit: Limit = None,
+    settings: Settings = [],  # noqa: B006
+    power: Annotated[bool, typer.Option("--power", help="Say how small an effect the experiment can see.")] = False,
+    pilot: Annotated[
+        Path | None, typer.Option("--pilot", metavar="RUN", help="A run to take variances from, with --power. [default: results/NAME]")
+    ] = None,
+    variance: Annotated[
+        list[str], typer.Option("--variance", metavar="METRIC=BETWEEN,WITHIN", help="Variances instead of a pilot's: between prompts, within.")
+    ] = [],  # noqa: B006
+    effect: Annotated[
+        list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
+    ] = [],  # noqa: B006
+) -> None:
     """Show what a sweep would send; sends nothing."""
     from evalkit import run as runs
 
-    _show_plan(runs.narrowed(_load(experiment, settings), limit), output, False)
+    loaded = runs.narrowed(_load(experiment, settings), limit)
+    if power or pilot or variance or effect:
+        print("\n".join(runs.outlook(loaded, pilot or output, variance, effect)))
+        return
+    _show_plan(loaded, output, False)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from evalkit.design import Cell, Design, body_of, design_of
 from evalkit.experiment import PER_REPLICATE, Endpoint, Experiment
@@ -15,6 +15,8 @@ from evalkit.parameters import canonical
 from evalkit.prompts import Prompt
 
 KEY_VERSION = 1
+
+Role = Literal["sweep", "anchor", "confirm"]
 
 
 class Request(NamedTuple):
@@ -39,14 +41,24 @@ class Request(NamedTuple):
     model: str
     body: Mapping[str, Any]
     messages: list[dict[str, Any]]
-    role: str = "sweep"
+    role: Role = "sweep"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one."""
+    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one.
+
+    Attributes:
+        role: ``sweep``, or ``confirm`` for fresh replicates of what was chosen.
+        only: these cells alone; None for all.
+        first, count: the replicates; a count of None takes the experiment's.
+    """
 
     experiment: Experiment
+    role: Role = "sweep"
+    only: tuple[int, ...] | None = None
+    first: int = 0
+    count: int | None = None
 
     @cached_property
     def design(self) -> Design:
@@ -59,7 +71,8 @@ class Plan:
         return self.design.cells
 
     def __len__(self) -> int:
-        return len(self.cells) * len(self.experiment.prompts) * self.experiment.replicates
+        cells = len(self.cells) if self.only is None else len(self.only)
+        return cells * len(self.experiment.prompts) * (self.experiment.replicates if self.count is None else self.count)
 
     def __iter__(self) -> Iterator[Request]:
         """Every request once, in the order of sending.
@@ -74,11 +87,13 @@ class Plan:
         identities = [self._identity(prompt) for prompt in experiment.prompts]
         bodies = [body_of(cell, {**experiment.endpoint.extra_body, **experiment.request}) for cell in self.cells]
         together = experiment.endpoint.replicates_per_call
-        for first in range(0, experiment.replicates, together):
+        end = self.first + (experiment.replicates if self.count is None else self.count)
+        wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
+        for first in range(self.first, end, together):
             rng = np.random.default_rng([experiment.seed, first])
             for prompt_index in rng.permutation(len(experiment.prompts)).tolist():
-                for cell_index in rng.permutation(len(self.cells)).tolist():
-                    for replicate in range(first, min(first + together, experiment.replicates)):
+                for cell_index in filter(wanted.__contains__, rng.permutation(len(self.cells)).tolist()):
+                    for replicate in range(first, min(first + together, end)):
                         yield self._request(cell_index, prompt_index, replicate, bodies[cell_index], *identities[prompt_index])
 
     def _identity(self, prompt: Prompt) -> tuple[str, dict[str, Any], list[dict[str, Any]], Any]:
@@ -100,10 +115,12 @@ class Plan:
         model = body.pop("model", self.experiment.endpoint.model)
         if body.get("seed") == PER_REPLICATE:
             body["seed"] = self.experiment.seed + replicate
-        key = key_of(self.experiment.endpoint.base_url, model, prompt_id, identity, body, replicate, "sweep")
+        key = key_of(self.experiment.endpoint.base_url, model, prompt_id, identity, body, replicate, self.role)
         # How an answer is fetched is no part of what identifies it.
         body = {"model": model, **as_sent(body, self.experiment.endpoint)}
-        return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, body.get("seed"), model, body, messages, "sweep")
+        return Request(
+            key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, body.get("seed"), model, body, messages, self.role
+        )
 
     def most_tokens(self) -> int | None:
         """Upper bound of the tokens that answers can have, over all requests; None where a cell sets no bound."""

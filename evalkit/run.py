@@ -19,7 +19,7 @@ import msgspec
 from evalkit import __version__
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis, Counts, analyse, encode, summary_csv
-from evalkit.choice import Choice, choose, recommended_yaml
+from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.errors import AuthError, EndpointError, ExperimentError, RecordError
 from evalkit.experiment import LOCAL, PER_REPLICATE, Endpoint, Experiment
 from evalkit.parameters import DEFAULT, canonical
@@ -85,6 +85,7 @@ def sweep(
     skip_rejected: bool = False,
     limit: int | None = None,
     concurrency: int | None = None,
+    confirm_replicates: int = 0,
     confirm: Callable[[Pending], bool] = lambda _: True,
     progress: Callable[[Tally], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
@@ -98,6 +99,7 @@ def sweep(
         skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
         limit: use the first so many prompts only.
         concurrency: requests in flight at once, instead of the experiment's.
+        confirm_replicates: fresh replicates to send for the chosen cell, the best and the runner-up.
         confirm: asked before anything is sent; False ends without doing anything, and gives None.
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
@@ -151,7 +153,30 @@ def sweep(
                 stopped = asyncio.run(_sent(plan, _unsent(plan, states, retry_failed), ways, writer, tally, progress))
             if stopped:
                 tell(f"stopped: {stopped}")
-        return _scored(folder, plan, notes, tell, tally)
+        result = _scored(folder, plan, notes, tell, tally)
+        again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
+        if again is None:
+            return result
+        states = _states(folder)
+        requests = sum(1 for _ in _unsent(again, states, retry_failed))
+        if requests and confirm(Pending(requests, len(again), experiment.endpoint.base_url == LOCAL)):
+            with _endpoint(experiment.endpoint) as base_url:
+                ways = _Ways(base_url(), key, min(concurrency or experiment.endpoint.concurrency, requests))
+                stopped = asyncio.run(_sent(again, _unsent(again, states, retry_failed), ways, writer, Tally(requests), progress))
+            if stopped:
+                tell(f"stopped: {stopped}")
+        return _scored(folder, plan, notes, lambda _: None, tally)
+
+
+def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -> Plan | None:
+    """The requests that measure again what was chosen; None where nothing was."""
+    choice = run.choice
+    if choice is None or choice.chosen is None:
+        tell("nothing to confirm: " + ("no setting was chosen" if choice else "the experiment has no 'choose:'"))
+        return None
+    cells = tuple(sorted({one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None}))
+    # Behind the replicates of the sweep, so that a seed per replicate is a fresh one.
+    return Plan(plan.experiment, role="confirm", only=cells, first=plan.experiment.replicates, count=replicates)
 
 
 def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Pending | None:
@@ -162,6 +187,26 @@ def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed:
     plan = Plan(experiment)
     states = _states(folder)
     return Pending(sum(1 for _ in _unsent(plan, states, retry_failed)), len(plan), experiment.endpoint.base_url == LOCAL)
+
+
+def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
+    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
+
+    Raises:
+        ExperimentError: a variance or an effect makes no sense.
+        RecordError: there is no pilot, or it has fewer than two cells or prompts.
+    """
+    from evalkit import power
+
+    seen = power.given(variances, experiment.replicates)
+    if not seen:
+        folder = pilot or Path("results") / experiment.name
+        if not folder.is_dir():
+            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
+        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
+        if not seen:
+            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
+    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
 
 
 @dataclass(frozen=True)
@@ -394,6 +439,9 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
     scores = score(plan, read(folder))
     analysis = analyse(scores)
     choice = choose(scores, analysis)
+    again = _confirm_plan(folder, plan) if choice is not None else None
+    if choice is not None and again is not None:
+        choice = confirmed(choice, scores, score(again, read(folder)))
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     _write_run(folder, plan.experiment, analysis.counts)
@@ -411,6 +459,14 @@ def _scored(folder: Path, plan: Plan, notes: list[str], tell: Callable[[str], No
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
     return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
+
+
+def _confirm_plan(folder: Path, plan: Plan) -> Plan | None:
+    """The plan of the fresh replicates that the records hold; None where they hold none."""
+    replicates = {record.replicate for record in read(folder) if record.role == "confirm"}
+    if not replicates:
+        return None
+    return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
 
 
 def _make(folder: Path) -> None:

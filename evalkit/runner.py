@@ -206,7 +206,7 @@ def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
 def _record(request: Request, outcome: Outcome, together: int) -> Record:
     return Record(
         key=request.key,
-        role="sweep",
+        role=request.role,
         prompt_id=request.prompt_id,
         cell=request.cell,
         replicate=request.replicate,

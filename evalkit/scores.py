@@ -92,7 +92,9 @@ def score(plan: Plan, records: Iterable[Record], metrics: Sequence[Metric] = MET
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
-        if place is None or record.role != "sweep":
+        if record.role != plan.role and "confirm" in (record.role, plan.role):
+            continue  # fresh replicates are scored by themselves
+        if place is None or record.role != plan.role:
             outside.add(record.key)
             continue
         if last.get(record.key) == "":

@@ -65,22 +65,27 @@ def answers(analysis: Analysis, console: Console) -> RenderableType | None:
 def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableType:
     """What to use, why, how sure, and what else would do."""
     head = f"Recommendation{f' for {found.profile}' if found.profile else ''}"
-    parts: list[Text] = [Text(head, style="bold")]
+    parts: list[RenderableType] = [Text(head, style="bold")]
     if found.about:
         parts.append(Text(f"Wanted: {found.about}", style="dim"))
     if found.chosen is None:
-        parts += _nothing(found, analysis)
+        parts += [_shown(one, console) for one in _nothing(found, analysis)]
     else:
-        parts.append(Text(f"Use   {cell(analysis, found.chosen)}", style="bold green"))
-        parts += [Text(line) for line in _why(found, analysis)]
-        parts.append(Text(call_of(found.parameters), style="cyan"))
-    parts += [Text(f"Note: {one}.", style="dim") for one in found.notes]
-    return Group(*(Text(_plain(harmless_lines(part.plain, console), console), style=part.style) for part in parts), Text())
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, text in [("Use", cell(analysis, found.chosen)), *_why(found, analysis)]:
+            style = "bold green" if label == "Use" else ""
+            table.add_row(Text(label, style=style or "bold"), _shown(Text(text, style=style), console))
+        parts += [table, _shown(Text(call_of(found.parameters), style="cyan"), console)]
+    parts += [_shown(Text(f"Note: {one}.", style="dim"), console) for one in found.notes]
+    return Group(*parts, Text())
 
 
-def harmless_lines(text: str, console: Console) -> str:
-    """Each line of `text` made harmless."""
-    return "\n".join(harmless(line, console.encoding) for line in text.split("\n"))
+def _shown(text: Text, console: Console) -> Text:
+    """`text` made harmless, line by line, in signs that the console has."""
+    lines = "\n".join(harmless(line, console.encoding) for line in _plain(text.plain, console).split("\n"))
+    return Text(lines, style=text.style)
 
 
 def cell(analysis: Analysis, index: int) -> str:
@@ -89,64 +94,56 @@ def cell(analysis: Analysis, index: int) -> str:
     return ", ".join(levels) or "the only cell"
 
 
-def _why(found: Choice, analysis: Analysis) -> list[str]:
-    reference = "the reference" if found.chosen != analysis.reference else ""
+def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     out = []
     if found.constraints:
         kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
-        out.append(f"Why   {len(found.satisfying)} of {len(analysis.cells)} settings keep to {kept}.")
+        out.append(("Why", f"{len(found.satisfying)} of {len(analysis.cells)} settings keep to {kept}."))
     weights = ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in found.weights)
-    out.append(f"{'      ' if out else 'Why   '}Of these, weighed by: {weights}.")
-    if reference:
+    out.append(("" if out else "Why", f"Of these, weighed by: {weights}."))
+    if found.chosen != analysis.reference:
         changes = ", ".join(_change(one) for one in found.changes)
-        out.append(f"      Against {reference} ({cell(analysis, analysis.reference)}): {changes}.")
+        out.append(("", f"Against the reference ({cell(analysis, analysis.reference)}): {changes}."))
     else:
-        out.append("      It is the reference itself.")
-    share = found.resample_share or 0.0
-    out.append(_sure(found, analysis, share))
-    out += [*_else(found, analysis), *_fresh(found)]
-    return out
+        out.append(("", "It is the reference itself."))
+    return [*out, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found)]
 
 
-def _sure(found: Choice, analysis: Analysis, share: float) -> str:
-    tied = len(found.tied) - 1
+def _sure(found: Choice, analysis: Analysis) -> str:
+    tied, share = len(found.tied) - 1, f"the best in {found.resample_share or 0.0:.0%} of resampled prompt sets"
     if tied == 0:
-        return f"Sure  Told from every other setting (family-wise 5 %); the best in {share:.0%} of resampled prompt sets."
-    which = (
-        "the best as measured"
-        if found.chosen == found.best
-        else f"tied with the best as measured ({cell(analysis, found.best or 0)}), and cheaper or nearer the defaults"
-    )
-    few = " With under 5 prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
-    return f"Sure  It is {which}; {tied} others cannot be told from that, which is best in {share:.0%} of resampled prompt sets.{few}"
+        return f"Told from every other setting (family-wise 5 %); {share}."
+    others = f"{tied} other{'' if tied == 1 else 's'} cannot be told from it"
+    few = " With under five prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
+    if found.chosen == found.best:
+        return f"It is the best as measured, and {share}; {others}.{few}"
+    best = cell(analysis, found.best or 0)
+    return f"It cannot be told from the best as measured ({best}; {share}), and is cheaper or nearer the defaults.{few}"
 
 
-def _else(found: Choice, analysis: Analysis) -> list[str]:
+def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     others = [index for index in found.tied if index != found.chosen]
     others.sort(key=lambda index: -(found.desirability[index] or 0.0))
     if not others:
-        return ["Else  Nothing else does as well on these prompts."]
-    lines = [
-        f"{'Else  ' if not place else '      '}{cell(analysis, index)} ({found.desirability[index]:.2f})"
-        for place, index in enumerate(others[:_MOST_CELLS])
+        return [("Else", "Nothing else does as well on these prompts.")]
+    out = [
+        ("" if place else "Else", f"{cell(analysis, index)} ({found.desirability[index]:.2f})") for place, index in enumerate(others[:_MOST_CELLS])
     ]
     more = len(others) - _MOST_CELLS
-    if more > 0:
-        lines.append(f"      and {more} more that do as well (choice.json).")
-    return lines
+    return out + ([("", f"and {more} more that do as well (choice.json).")] if more > 0 else [])
 
 
-def _fresh(found: Choice) -> list[str]:
+def _fresh(found: Choice) -> list[tuple[str, str]]:
+    """What fresh answers say, a line a cell."""
     if not found.confirmed:
-        return ["      A winner's figures are optimistic: --confirm N measures it again on fresh answers."]
-    lines = []
-    for one in found.confirmed:
-        role = "winner" if one.cell_index == found.best else "chosen" if one.cell_index == found.chosen else "runner-up"
-        lines.append(
-            f"Fresh {role}, {one.replicates} new answers a prompt: {one.metric} {one.fresh:.3g} [{one.ci_low:.3g}, {one.ci_high:.3g}]"
-            f" (chosen on {one.selected_on:.3g})"
-        )
-    return lines
+        return [("", "A winner's figures are optimistic: --confirm N measures it again on fresh answers.")]
+    out: list[tuple[str, str]] = []
+    for index in dict.fromkeys(one.cell_index for one in found.confirmed):
+        rows = [one for one in found.confirmed if one.cell_index == index]
+        role = "the chosen" if index == found.chosen else "the best as measured" if index == found.best else "the runner-up"
+        figures = ", ".join(f"{one.metric} {one.fresh:.3g} [{one.ci_low:.3g}, {one.ci_high:.3g}] (was {one.selected_on:.3g})" for one in rows)
+        out.append(("" if out else "Fresh", f"{rows[0].replicates} new answers a prompt, {role}: {figures}"))
+    return out
 
 
 def _nothing(found: Choice, analysis: Analysis) -> list[Text]:
