@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.answers import answers
 from evalkit.design import Cell, from_defaults
@@ -18,7 +19,7 @@ from evalkit.margins import margin_of
 from evalkit.metrics import METRICS, Metric
 from evalkit.parameters import DEFAULT, canonical
 from evalkit.scores import Scores, level_text, parameter_columns
-from evalkit.stats.intervals import Interval, t_interval
+from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 
 VERSION = 1
 CONFIDENCE = 0.95
@@ -126,8 +127,9 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
     by_level: list[LevelMean] = []
     for metric in metrics:
         score = scores.by_metric[metric.name]
+        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
         for index in range(len(plan.cells)):
-            numbers = _numbers(t_interval(score.value[index], CONFIDENCE))
+            numbers = _numbers(_interval(score.value[index], experiment, rng))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
         for parameter, level, here in cells_at:
             if not here:
@@ -135,7 +137,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] = METRICS) -> Analysis:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
                 by_prompt = np.nanmean(score.value[here], axis=0)
-            numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
+            numbers = _numbers(_interval(by_prompt, experiment, rng))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     reference = reference_cell(experiment, plan.cells)
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
@@ -187,6 +189,10 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
         wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
     fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
+
+
+def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
+    return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
 
 
 def _has(cell: Cell, parameter: str, level: Any) -> bool:

@@ -141,7 +141,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     known = {name for name, grid in values.items() if not np.isnan(grid).all()}
     require, prefer, about, notes = _wanted(experiment.choose, known)
     cells = scores.plan.cells
-    misses, unknown = _misses(require, values, len(cells))
+    misses, unknown = _misses(require, values, analysis)
     notes += unknown
     out = {one.cell_index for one in misses}
     satisfying = [index for index in range(len(cells)) if index not in out]
@@ -190,23 +190,29 @@ def _wanted(wanted: Choose, known: set[str]) -> tuple[dict[str, Requirement], di
     return require, {name: one for name, one in prefer.items() if name in known}, about, notes
 
 
-def _misses(require: Mapping[str, Requirement], values: Mapping[str, Floats], cells: int) -> tuple[list[Miss], list[str]]:
+def _misses(require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis) -> tuple[list[Miss], list[str]]:
     out, notes = [], []
+    shown = {(row.metric, row.cell_index): (row.mean, row.ci_low, row.ci_high) for row in analysis.by_cell}  # the intervals that tables show
     for name, one in require.items():
         if name not in values:
             notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
-        for index in range(cells):
-            interval = t_interval(values[name][index]) if name in values else t_interval([])
+        for index in range(len(analysis.cells)):
+            mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
             if one.max is not None:
-                judged = interval.mean if one.by == "mean" else interval.high
+                judged = mean if one.by == "mean" else high
                 if not judged <= one.max:  # also where it is unknown
-                    out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=interval.mean, judged=judged))
+                    out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=judged))
                     continue
             if one.min is not None:
-                judged = interval.mean if one.by == "mean" else interval.low
+                judged = mean if one.by == "mean" else low
                 if not judged >= one.min:
-                    out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=interval.mean, judged=judged))
+                    out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=judged))
     return out, notes
+
+
+def _ends(values: Floats) -> tuple[float, float, float]:
+    one = t_interval(values)
+    return one.mean, one.low, one.high
 
 
 def _constraint(name: str, one: Requirement, misses: Sequence[Miss]) -> Constraint:

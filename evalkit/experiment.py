@@ -221,6 +221,7 @@ class Experiment(_Strict):
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
+        interval: of the means of cells and levels: Student's ``t``, or ``bootstrap_t`` for metrics that are skewed over prompts.
         choose: how to choose among the cells.
 
     Raises:
@@ -238,6 +239,7 @@ class Experiment(_Strict):
     cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
+    interval: Literal["t", "bootstrap_t"] = "t"
     choose: aims.Choose | None = None
 
     @field_validator("margins", mode="before")
@@ -444,7 +446,7 @@ class Experiment(_Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_JUDGEMENT = frozenset(("reference", "margins", "choose"))
+_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose"))
 """Keys that decide what is made of the answers, not which are asked for."""
 
 

@@ -42,7 +42,7 @@ SECRETS = (
     "$PARADIGM_API_KEY",
 )
 
-KEYS = "expected one of cells, choose, design, endpoint, margins, name, parameters, prompts, reference, replicates, request, seed"
+KEYS = "expected one of cells, choose, design, endpoint, interval, margins, name, parameters, prompts, reference, replicates, request, seed"
 
 
 @pytest.fixture(autouse=True)

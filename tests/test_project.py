@@ -75,3 +75,12 @@ def test_the_changelog_knows_this_version() -> None:
 def test_the_layers_hold_every_module() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert "exhaustive = true" in text
+
+
+def test_the_documents_show_the_profiles_as_they_are() -> None:
+    from evalkit.aims import PROFILES
+
+    text = (ROOT / "docs/choice.md").read_text(encoding="utf-8")
+    for name in PROFILES:
+        body = (ROOT / f"evalkit/profiles/{name}.yaml").read_text(encoding="utf-8").rstrip()
+        assert f"### {name}\n\n```yaml\n{body}\n```\n" in text, f"docs/choice.md: {name}"
