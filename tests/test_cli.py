@@ -252,7 +252,7 @@ def test_version(evalkit: Command) -> None:
 # Decisions
 
 
-def test_plan_power_foretells_from_given_variances_and_says_what_it_lacks(evalkit, tmp_path):
+def test_plan_power_foretells_from_given_variances_and_says_what_it_lacks(evalkit):
     evalkit("init", "mine")
     done = evalkit("plan", "mine/experiment.yaml", "--power", "--variance", "rep_2=0.001,0.004", "--effect", "rep_2=0.05")
     assert done.returncode == 0, done.stderr
@@ -268,7 +268,7 @@ def test_plan_power_foretells_from_given_variances_and_says_what_it_lacks(evalki
 
 def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
     evalkit("init", "mine")
-    chosen = ["--set", "choose.profile=creative", "--set", "replicates=2", "--set", "parameters={temperature: [0.5, 1], max_tokens: [20, 40]}"]
+    chosen = ["--set", "choose.profile=creative", "--set", "replicates=2", "--set", "parameters={temperature: [0.5, 1], presence_penalty: [0, 1]}"]
     done = evalkit("sweep", "mine/experiment.yaml", *chosen, "--limit", "5", "-o", "run", "--confirm", "2")
     assert done.returncode == 0, done.stderr
     for word in ("What each parameter does", "In short", "Recommendation for creative"):
