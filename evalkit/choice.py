@@ -375,7 +375,8 @@ def _parameters(cell: Cell, experiment: Experiment) -> dict[str, Any]:
     body = body_of(cell, {**experiment.endpoint.extra_body, **experiment.request})
     if body.get("seed") == PER_REPLICATE:
         del body["seed"]
-    return {"model": body.pop("model", experiment.endpoint.model), **body}
+    model = body.pop("model", experiment.endpoint.model)
+    return {"model": model} | {experiment.endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}
 
 
 def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:

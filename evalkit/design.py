@@ -40,7 +40,8 @@ def design_of(experiment: Experiment) -> Design:
         case "one_at_a_time":
             base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
             if isinstance(experiment.reference, Mapping):
-                base |= experiment.reference
+                # A level that the endpoint rejected is no base any more.
+                base |= {name: level for name, level in experiment.reference.items() if any(_alike(level, one) for one in levels[name])}
             found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not _alike(level, base[name]))]
             return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
         case "fractional":

@@ -99,8 +99,14 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
     }
     named = experiment.cells
     if named is not None:
-        gone = {(one.parameter, repr(one.level)) for one in rejected}
-        named = {name: cell for name, cell in named.items() if not any((key, repr(level)) in gone for key, level in cell.items())}
+        refused = [(one.parameter, one.level) for one in rejected]
+        named = {
+            label: cell
+            for label, cell in named.items()
+            if not any(name in cell and _same(cell[name], level) for name, level in refused if name is not None)
+        }
+        if not named:
+            raise EndpointError("the endpoint rejects a level of every named cell, so nothing is left to sweep; change 'cells'")
     return experiment.model_copy(update={"parameters": parameters, "cells": named})
 
 

@@ -174,7 +174,14 @@ def _bounds(low: float | None, high: float | None) -> str:
 def _change(one: Change) -> str:
     if one.clear == "unchanged":
         return f"{one.metric} unchanged"
-    if one.percent is not None and one.percent_low is not None and one.percent_high is not None and abs(one.percent) < 1000:
+    # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
+    if (
+        one.percent is not None
+        and one.percent_low is not None
+        and one.percent_high is not None
+        and one.percent_low >= -100
+        and one.percent_high < 1000
+    ):
         text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
     else:
         text = f"{signed(one.difference)} {one.metric} [{signed(one.ci_low)}, {signed(one.ci_high)}]"

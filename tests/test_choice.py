@@ -144,6 +144,13 @@ def test_the_recommended_parameters_are_ready_to_paste() -> None:
     compile(call, "call", "eval")
 
 
+def test_a_model_that_wants_another_field_gets_it() -> None:
+    endpoint = {**BASE["endpoint"], "max_tokens_field": "max_completion_tokens"}
+    choice, _, _ = decided({"prefer": WANTED["prefer"]}, endpoint=endpoint, request={"max_tokens": 9})
+    assert choice.parameters["max_completion_tokens"] == 9
+    assert "max_tokens" not in choice.parameters
+
+
 def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=file, width=width, legacy_windows=False)

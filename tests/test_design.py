@@ -179,3 +179,17 @@ def test_designs_that_make_no_sense_are_told(more, message):
         designed(**{"parameters": {}, **more})
     assert message in str(fault.value)
     assert len(str(fault.value).splitlines()) == 1
+
+
+def test_what_the_endpoint_rejects_leaves_named_cells_and_bases():
+    from evalkit.errors import EndpointError
+    from evalkit.preflight import Checked, without
+
+    data = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}
+    named = check({**data, "cells": {"one": {"temperature": 1}, "two": {"temperature": 2.0}}})
+    rejected = [Checked(parameter="temperature", level=2, failure=None)]
+    assert [dict(cell) for cell in design_of(without(named, rejected)).cells] == [{"temperature": 1}]
+    with pytest.raises(EndpointError, match="every named cell"):
+        without(named, [*rejected, Checked(parameter="temperature", level=1.0, failure=None)])
+    single = check({**data, "parameters": {"temperature": [0.5, 1, 2]}, "design": "one_at_a_time", "reference": {"temperature": 2}})
+    assert [dict(cell) for cell in design_of(without(single, rejected)).cells] == [{"temperature": 1}, {"temperature": 0.5}]

@@ -133,11 +133,26 @@ def test_what_the_plan_does_not_ask_for_is_counted_and_not_scored() -> None:
     assert found.by_metric["length_words"].n_texts.sum() == 1
 
 
-@pytest.mark.parametrize("role", ["anchor", "confirm"])
-def test_answers_that_are_no_part_of_the_sweep_are_not_scored(role: str) -> None:
+@pytest.mark.parametrize(("role", "outside"), [("anchor", 4), ("confirm", 0)])
+def test_answers_that_are_no_part_of_the_sweep_are_not_scored(role: str, outside: int) -> None:
     plan = Plan(experiment())
     found = score(plan, [record(request, completion("a b"), role=role) for request in plan])
-    assert (found.completions, found.missing, found.outside) == (0, 4, 4)
+    assert (found.completions, found.missing, found.outside) == (0, 4, outside)  # what confirms is scored by itself
+
+
+def test_fresh_replicates_are_scored_by_their_own_plan() -> None:
+    sweep = Plan(experiment())
+    again = Plan(experiment(), role="confirm", only=(0,), first=2, count=3)
+    requests = list(again)
+    assert len(requests) == len(again) == 3 * len(sweep.experiment.prompts)
+    assert {(request.role, request.cell_index) for request in requests} == {("confirm", 0)}
+    assert {request.replicate for request in requests} == {2, 3, 4}
+    assert not {request.key for request in requests} & {request.key for request in sweep}
+    answers = [record(request, completion("a b"), role="confirm") for request in requests]
+    others = [record(request, completion("c d")) for request in sweep]
+    found = score(again, [*others, *answers])
+    assert (found.completions, found.missing, found.outside) == (len(answers), 0, 0)
+    assert score(sweep, [*answers, *others]).completions == len(others)
 
 
 def test_the_key_alone_says_where_an_answer_belongs() -> None:
