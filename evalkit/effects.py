@@ -300,7 +300,9 @@ def _verdict(
     equivalent = math.nan if math.isnan(size) else max(_tost(contrasts.values[:, column], size) for column in usable)
     whole = len(usable) == len(levels) * (len(levels) - 1) // 2
     verdict: Literal["effect", "no effect", "inconclusive"]
-    if equivalent <= ALPHA and whole:
+    spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
+    thin = spread == 0 and n < FEWEST_PROMPTS  # alike on a handful of prompts: their variance is not 0 for that
+    if equivalent <= ALPHA and whole and not thin:
         verdict = "no effect"
     elif any(clear):
         verdict = "effect"
@@ -308,7 +310,7 @@ def _verdict(
         verdict = "inconclusive"
     chosen = [row for row, one in zip(rows, clear, strict=True) if one] if verdict == "effect" else rows
     most = max(chosen, key=lambda row: abs(row.difference))
-    spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
+    needed = FEWEST_PROMPTS if thin else _more_than(n, prompts_to_settle(spread, size))
     slope = t_interval(_slopes(levels, contrasts))
     return Verdict(
         parameter=name,
@@ -329,7 +331,7 @@ def _verdict(
         p_equivalence=known(equivalent),
         beside_zero=verdict == "no effect" and any(clear),
         n_prompts=n,
-        prompts_needed=_more_than(n, prompts_to_settle(spread, size)) if verdict == "inconclusive" else None,
+        prompts_needed=needed if verdict == "inconclusive" else None,
         share=known(share),
         by_regression=contrasts.by_regression,
     )

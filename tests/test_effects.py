@@ -151,3 +151,8 @@ def test_a_share_of_a_reference_of_0_is_no_margin() -> None:
 
 def test_differences_are_written_to_what_they_are_worth() -> None:
     assert [signed(one) for one in (0.4127, -1.5, 33.26, 12345.6)] == ["+0.413", "-1.50", "+33.3", "+12,346"]
+
+
+def test_alike_on_a_handful_of_prompts_is_not_yet_no_effect() -> None:
+    same = np.repeat(np.random.default_rng(1).random((1, 5)), 12, axis=0)
+    assert {(one.verdict, one.prompts_needed) for one in found(same).verdicts} == {("inconclusive", 6)}
