@@ -1,4 +1,4 @@
-"""From scores to what they say: a mean with its interval for each cell, and for each level of each parameter."""
+"""From scores to what they say: means with intervals, each cell against the reference, what each parameter does, and the answers in words."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from evalkit.design import Cell
+from evalkit.answers import answers
+from evalkit.design import Cell, from_defaults
+from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
+from evalkit.experiment import Experiment
+from evalkit.margins import margin_of
 from evalkit.metrics import METRICS, Metric
-from evalkit.parameters import canonical
+from evalkit.parameters import DEFAULT, canonical
 from evalkit.scores import Prefix, Scores, level_text, parameter_columns
-from evalkit.stats.intervals import Interval, t_interval
+from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 
 VERSION = 1
@@ -117,6 +122,26 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     # None: too few answers are long enough, so metrics biased by length are those of whole answers, shown and not to be tested.
     compared_on: ComparedOn | None = None
     natural_length: list[NaturalLength] = []
+    reference: int = 0
+    answers: list[str] = []
+    differences: list[CellDifference] = []
+    verdicts: list[Verdict] = []
+    level_differences: list[LevelDifference] = []
+    simple_effects: list[SimpleEffect] = []
+    interactions: list[Interaction] = []
+    shares: list[VarianceShare] = []
+    left_over: list[LeftOver] = []
+    not_estimated: list[str] = []
+    families: dict[str, str] = {}
+    """What each kind of adjusted p is adjusted over, and how."""
+
+
+FAMILIES = {
+    "differences": "all cells against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
+    "level_differences": "all pairs of levels of one parameter, one metric: step-down largest |t| over sign flips (family-wise)",
+    "verdicts": "all parameters, one metric: Holm over each one's largest |t| (family-wise)",
+    "interactions": "all pairs of parameters, one metric: Holm over each one's largest |t| (family-wise)",
+}
 
 
 def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis:
@@ -133,10 +158,11 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     by_level: list[LevelMean] = []
     for metric in metrics:
         score = scores.by_metric[metric.name]
-        # Without a common prefix they are shown on whole answers, as what they are, and not to be compared: `compared_on` is None then.
+        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
+        # Without a common prefix they are shown on whole answers, as what they are, and not compared: `compared_on` is None then.
         grid = score.value_full if metric.confounded and scores.prefix is None else score.value
         for index in range(len(plan.cells)):
-            numbers = _numbers(t_interval(grid[index], CONFIDENCE))
+            numbers = _numbers(_interval(grid[index], experiment, rng))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
         for parameter, level, here in cells_at:
             if not here:
@@ -144,8 +170,13 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
                 by_prompt = np.nanmean(grid[here], axis=0)
-            numbers = _numbers(t_interval(by_prompt, CONFIDENCE))
+            numbers = _numbers(_interval(by_prompt, experiment, rng))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    reference = reference_cell(experiment, plan.cells)
+    values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
+    means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
+    margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
+    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -171,6 +202,17 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         by_level=by_level,
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
         natural_length=_natural_lengths(scores),
+        reference=reference,
+        answers=answers(found, list(experiment.parameters), len(experiment.prompts)),
+        differences=against_reference(values, reference, experiment.seed),
+        verdicts=found.verdicts,
+        level_differences=found.levels,
+        simple_effects=found.simple,
+        interactions=found.interactions,
+        shares=found.shares,
+        left_over=found.left_over,
+        not_estimated=[*plan.design.beware, *found.not_estimated],
+        families=FAMILIES,
     )
 
 
@@ -201,6 +243,20 @@ def _natural_lengths(scores: Scores) -> list[NaturalLength]:
             )
         )
     return found
+
+
+def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
+    """The cell that others are compared with: the first of those that ``reference:`` fits and that are nearest to all defaults."""
+    wanted = experiment.reference or {}
+    if isinstance(wanted, str):
+        named = (experiment.cells or {})[wanted]
+        wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
+    fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
+    return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
+
+
+def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
+    return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
 
 
 def _has(cell: Cell, parameter: str, level: Any) -> bool:

@@ -113,6 +113,7 @@ def sweep(
     settings: Settings = [],  # noqa: B006 (typer copies it)
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Send again also what the endpoint refused.")] = False,
     skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help="Leave out the levels that the endpoint rejects.")] = False,
+    confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help="Send N fresh replicates for what was chosen and its runner-up.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the old run is moved aside, not deleted.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
@@ -147,6 +148,7 @@ def sweep(
                 concurrency=concurrency,
                 budget=budget,
                 patience_s=_seconds("--patience", patience),
+                confirm_replicates=confirm,
                 confirm=lambda pending: yes or _agreed(pending, loaded),
                 progress=report,
                 note=report.note,
@@ -165,11 +167,30 @@ def sweep(
 
 
 @app.command()
-def plan(experiment: ExperimentFile, output: Folder = None, limit: Limit = None, settings: Settings = []) -> None:  # noqa: B006
+def plan(
+    experiment: ExperimentFile,
+    output: Folder = None,
+    limit: Limit = None,
+    settings: Settings = [],  # noqa: B006
+    power: Annotated[bool, typer.Option("--power", help="Say how small an effect the experiment can see.")] = False,
+    pilot: Annotated[
+        Path | None, typer.Option("--pilot", metavar="RUN", help="A run to take variances from, with --power. [default: results/NAME]")
+    ] = None,
+    variance: Annotated[
+        list[str], typer.Option("--variance", metavar="METRIC=BETWEEN,WITHIN", help="Variances instead of a pilot's: between prompts, within.")
+    ] = [],  # noqa: B006
+    effect: Annotated[
+        list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
+    ] = [],  # noqa: B006
+) -> None:
     """Show what a sweep would send; sends nothing."""
     from evalkit import run as runs
 
-    _show_plan(runs.narrowed(_load(experiment, settings), limit), output, False)
+    loaded = runs.narrowed(_load(experiment, settings), limit)
+    if power or pilot or variance or effect:
+        print("\n".join(runs.outlook(loaded, pilot or output, variance, effect)))
+        return
+    _show_plan(loaded, output, False)
 
 
 @app.command()
@@ -371,6 +392,8 @@ def _show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) 
         print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")
         for reason in planned.design.merged:
             print(f"  {reason}")
+    for reason in planned.design.beware:
+        print(f"beware: {reason}")
     recorded = runs.pending(experiment, output, retry_failed=retry_failed)
     if recorded is not None:
         where = harmless(str(output or Path("results") / experiment.name))
@@ -412,6 +435,13 @@ def _show(run: Run, console: Console) -> None:
     levels = tables.by_level(run.analysis, console)
     if levels is not None:
         console.print(levels)
+    from evalkit import summary
+
+    for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
+        if part is not None:
+            console.print(part)
+    if run.choice is not None:
+        console.print(summary.choice(run.choice, run.analysis, console))
 
 
 def _sum_up(run: Run, console: Console, seconds: float | None) -> None:
@@ -428,7 +458,7 @@ def _sum_up(run: Run, console: Console, seconds: float | None) -> None:
         out.append(_spent(run.sent))
     if counts.missing:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
-    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json)")
+    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
     if run.sent is not None:
         out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
@@ -442,6 +472,10 @@ def _spent(tally: Tally) -> str:
     if spent.uncounted:
         tokens += f", and {spent.uncounted:,} answers that do not say"
     return f"Spent: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}"
+
+
+def _chosen(run: Run) -> str:
+    return ", recommended.yaml" if run.choice is not None and run.choice.chosen is not None else ""
 
 
 def _refused(failures: dict[str, int]) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from evalkit import checks
+from evalkit import aims, checks
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
 from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, whole
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told
+from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
 from evalkit.parameters import DEFAULT
 from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
@@ -27,12 +28,33 @@ PER_REPLICATE = "per_replicate"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_COMBINATIONS = 100_000
+_MOST_STEPS = 1_000
 
 
 class Anchor(Strict):
     """One cell repeated through the run: after every so many requests; 0: never."""
 
     every: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 100
+
+
+def _is_range(name: str, given: object) -> bool:
+    """Whether levels are written as ``{min, max, step}``, where the parameter does not itself take a mapping."""
+    takes_mappings = name in known.KNOWN and known.KNOWN[name].kind in ("mapping", "any")
+    return isinstance(given, Mapping) and not takes_mappings and set(given) == {"min", "max", "step"}
+
+
+def _steps(given: Mapping[str, Any]) -> list[Any]:
+    """The levels of a range, both ends included where the steps meet them; raises ValueError where it makes none."""
+    low, high, step = (given[key] for key in ("min", "max", "step"))
+    numbers = [one for one in (low, high, step) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)]
+    if len(numbers) < 3:
+        raise ValueError("min, max and step of a range must be numbers, like {min: 0, max: 1, step: 0.25}")
+    if step <= 0 or high < low:
+        raise ValueError(f"found min {low}, max {high}, step {step}; expected max of at least min, and a step above 0")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if count > _MOST_STEPS:
+        raise ValueError(f"the range has {count:,} levels; expected at most {_MOST_STEPS}: take a larger step")
+    return [known.canonical(round(low + number * step, 12)) for number in range(count)]
 
 
 class Experiment(Strict):
@@ -50,6 +72,13 @@ class Experiment(Strict):
             embedded endpoint and in short runs.
         checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.checks`).
         scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
+        design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
+            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
+        cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
+        reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
+        margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
+        interval: of the means of cells and levels: Student's ``t``, or ``bootstrap_t`` for metrics that are skewed over prompts.
+        choose: how to choose among the cells.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -65,6 +94,19 @@ class Experiment(Strict):
     anchor: Anchor | None = None
     checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
     scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
+    cells: Mapping[str, Mapping[str, Any]] | None = None
+    reference: Mapping[str, Any] | str | None = None
+    margins: Mapping[str, float | str] = Field(default_factory=dict)
+    interval: Literal["t", "bootstrap_t"] = "t"
+    choose: aims.Choose | None = None
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _sound_margins(cls, value: object) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value)):
+            raise Faults(faults)
+        return value
 
     @field_validator("name")
     @classmethod
@@ -92,6 +134,12 @@ class Experiment(Strict):
             if fault := known.fault_of_name(name, "parameters"):
                 faults.append(((name,), fault))
                 continue
+            if _is_range(name, given):
+                try:
+                    given = _steps(given)
+                except ValueError as wrong:
+                    faults.append(((name,), str(wrong)))
+                    continue
             bare = not isinstance(given, list | tuple)
             many = [given] if bare else list(given)
             if not many:
@@ -107,7 +155,9 @@ class Experiment(Strict):
                     faults.append((where, f"the level {shown(level)} stands twice; keep one"))
                 seen.add(same)
             levels[name] = tuple(known.settled(name, level) for level in many) if not faults else ()
-        combinations = prod(max(1, len(given) if isinstance(given, list | tuple) else 1) for given in value.values())
+        combinations = prod(
+            max(1, len(levels.get(name, ())) or (len(given) if isinstance(given, list | tuple) else 1)) for name, given in value.items()
+        )
         if combinations > _MOST_COMBINATIONS:
             number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
             faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
@@ -141,6 +191,38 @@ class Experiment(Strict):
             raise Faults(faults)
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _levels_of_cells(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
+            return data
+        cells = data["cells"]
+        faults: list[tuple[Path, str]] = []
+        if data.get("design", "list") != "list":
+            faults.append((("cells",), "named cells go with design: list; take one of the two out"))
+        if not cells:
+            faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
+        levels: dict[str, list[Any]] = {}
+        for label, cell in cells.items():
+            if not isinstance(cell, Mapping):
+                faults.append((("cells", str(label)), f"found {shown(cell)}; expected a mapping of parameters to levels"))
+                continue
+            for name, level in cell.items():
+                fault = known.fault_of_name(name, "parameters") or known.fault_of_level(name, level)
+                if fault:
+                    faults.append((("cells", str(label), str(name)), fault))
+                levels.setdefault(name, [])
+        if faults:
+            raise Faults(faults)
+        for name, found in levels.items():
+            for level in (known.settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
+                if all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in found):
+                    found.append(level)
+        given = data.get("parameters")
+        if given and known.canonical({name: list(one) for name, one in dict(given).items()}) != known.canonical(levels):
+            raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
+        return {**data, "design": "list", "parameters": levels}
+
     @model_validator(mode="after")
     def _each_in_one_place(self) -> Experiment:
         faults = _standing_twice(self.parameters, self.request)
@@ -155,6 +237,7 @@ class Experiment(Strict):
         for index, prompt in enumerate(self.prompts):
             own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
+        faults += self._faults_of_reference() + self._faults_of_design()
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(
@@ -163,6 +246,39 @@ class Experiment(Strict):
         if faults:
             raise Faults(faults)
         return self
+
+    def _faults_of_design(self) -> list[tuple[Path, str]]:
+        if self.design == "list" and self.cells is None:
+            return [(("design",), "list needs named cells; add cells: {NAME: {temperature: 0.7}}")]
+        if self.design != "fractional":
+            return []
+        faults: list[tuple[Path, str]] = [
+            (("parameters", name), f"has {len(levels)} levels; design: fractional takes two of each swept parameter, its ends")
+            for name, levels in self.parameters.items()
+            if len(levels) > 2
+        ]
+        swept = sum(len(levels) == 2 for levels in self.parameters.values())
+        if swept > 8:
+            faults.append((("design",), f"fractional takes at most eight swept parameters, and there are {swept}; sweep fewer"))
+        return faults
+
+    def _faults_of_reference(self) -> list[tuple[Path, str]]:
+        if isinstance(self.reference, str) and self.cells is not None:
+            return (
+                []
+                if self.reference in self.cells
+                else [(("reference",), f"found {shown(self.reference)}; {unknown('cell', self.reference, self.cells)}")]
+            )
+        if isinstance(self.reference, str):
+            return [(("reference",), f"found {shown(self.reference)}; expected levels of the swept parameters, like {{temperature: 0.7}}")]
+        faults: list[tuple[Path, str]] = []
+        for name, level in (self.reference or {}).items():
+            levels = self.parameters.get(name)
+            if levels is None:
+                faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
+            elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
+                faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
+        return faults
 
     def warnings(self) -> list[str]:
         """What is legal and probably not meant, a sentence each."""
@@ -192,20 +308,28 @@ class Experiment(Strict):
 
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
-        data = self.resolved()
-        for name in ("checks", "scorers"):
-            data.pop(name, None)
+        data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
         text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "anchor"))
+"""Keys that decide what is made of the answers, not which are asked for."""
+
+
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
     return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
 
 
-_FIELDS: dict[str, list[str]] = {"": list(Experiment.model_fields), "endpoint": list(Endpoint.model_fields)}
+_FIELDS: dict[str, list[str]] = {
+    "": list(Experiment.model_fields),
+    "endpoint": list(Endpoint.model_fields),
+    "choose": list(aims.Choose.model_fields),
+    **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
+    **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},
+}
 
 
 def _misplaced(path: Path) -> str | None:
@@ -348,7 +472,11 @@ def json_schema() -> dict[str, Any]:
 def _schema_of_levels(name: str) -> dict[str, Any]:
     """A list of levels, or one that is no list itself."""
     level = {"anyOf": [known.json_schema(name), {"const": DEFAULT}]}
-    return {"anyOf": [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]}
+    ways: list[dict[str, Any]] = [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]
+    if name in known.KNOWN and known.KNOWN[name].kind in ("number", "integer"):
+        ends = {"min": {"type": "number"}, "max": {"type": "number"}, "step": {"type": "number", "exclusiveMinimum": 0}}
+        ways.append({"type": "object", "properties": ends, "required": list(ends), "additionalProperties": False, "description": "a range of levels"})
+    return {"anyOf": ways}
 
 
 def _drop_titles(schema: Any) -> None:

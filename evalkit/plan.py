@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
-from evalkit.design import Cell, Design, body_of, grid
+from evalkit.design import Cell, Design, body_of, design_of
 from evalkit.endpoint import LOCAL, Endpoint
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.parameters import DEFAULT, canonical
@@ -61,14 +61,24 @@ class _Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one."""
+    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one.
+
+    Attributes:
+        role: ``sweep``, or ``confirm`` for fresh replicates of what was chosen.
+        only: these cells alone; None for all.
+        first, count: the replicates; a count of None takes the experiment's.
+    """
 
     experiment: Experiment
+    role: Role = "sweep"
+    only: tuple[int, ...] | None = None
+    first: int = 0
+    count: int | None = None
 
     @cached_property
     def design(self) -> Design:
         """The cells, in grid order."""
-        return grid(self.experiment.parameters, self.experiment.request)
+        return design_of(self.experiment)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -76,7 +86,8 @@ class Plan:
         return self.design.cells
 
     def __len__(self) -> int:
-        return len(self.cells) * len(self.experiment.prompts) * self.experiment.replicates
+        cells = len(self.cells) if self.only is None else len(self.only)
+        return cells * len(self.experiment.prompts) * (self.experiment.replicates if self.count is None else self.count)
 
     def __iter__(self) -> Iterator[Request]:
         """Every request of the sweep once, in the order of sending.
@@ -90,18 +101,20 @@ class Plan:
         experiment = self.experiment
         pairs: dict[tuple[int, int], _Pair] = {}
         together = experiment.endpoint.replicates_per_call
-        for first in range(0, experiment.replicates, together):
+        end = self.first + (experiment.replicates if self.count is None else self.count)
+        wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
+        for first in range(self.first, end, together):
             rng = np.random.default_rng([experiment.seed, first])
             for prompt_index in rng.permutation(len(experiment.prompts)).tolist():
-                for cell_index in rng.permutation(len(self.cells)).tolist():
+                for cell_index in filter(wanted.__contains__, rng.permutation(len(self.cells)).tolist()):
                     where = (cell_index, prompt_index)
                     pair = pairs.get(where)
                     if pair is None:
                         pair = self._pair(*where)
-                        if len(pairs) < _MOST_KEPT and first + together < experiment.replicates:
+                        if len(pairs) < _MOST_KEPT and first + together < end:
                             pairs[where] = pair
-                    for replicate in range(first, min(first + together, experiment.replicates)):
-                        yield self._request(pair, cell_index, prompt_index, replicate, "sweep")
+                    for replicate in range(first, min(first + together, end)):
+                        yield self._request(pair, cell_index, prompt_index, replicate, self.role)
 
     def anchors(self) -> Iterator[Request]:
         """One cell on one prompt again and again: the cell nearest to the defaults, on the first prompt."""
@@ -114,6 +127,8 @@ class Plan:
     @property
     def anchor_count(self) -> int:
         """How many anchors stand in the sequence; too few to show a drift are none."""
+        if self.role != "sweep":
+            return 0
         anchor = self.experiment.anchor
         every = anchor.every if anchor is not None else 0 if self.experiment.endpoint.base_url == LOCAL else _ANCHOR_EVERY
         count = len(self) // every if every else 0

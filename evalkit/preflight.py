@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from evalkit.client import Reply
-from evalkit.design import body_of, grid
+from evalkit.design import body_of, design_of
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.pace import backoff
@@ -71,7 +71,7 @@ async def check(endpoint: Endpoint, experiment: Experiment) -> Preflight:
     plain = await _answer(endpoint, _body(experiment, {}))
     if plain is not None:
         raise _unusable(plain)
-    cells = grid(experiment.parameters, experiment.request).cells
+    cells = design_of(experiment).cells
     tried = [(name, level) for name, levels in experiment.parameters.items() if name != "model" for level in extremes(levels)]
     # A level is tried in the first cell that has it: beside it stand the first levels of the others, on which it may depend.
     bodies = [_body(experiment, next((cell for cell in cells if _same(cell[name], level)), {name: level})) for name, level in tried]
@@ -103,7 +103,17 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
         name: tuple(level for level in levels if not any(one.parameter == name and _same(one.level, level) for one in rejected)) or (DEFAULT,)
         for name, levels in experiment.parameters.items()
     }
-    return experiment.model_copy(update={"parameters": parameters})
+    named = experiment.cells
+    if named is not None:
+        refused = [(one.parameter, one.level) for one in rejected]
+        named = {
+            label: cell
+            for label, cell in named.items()
+            if not any(name in cell and _same(cell[name], level) for name, level in refused if name is not None)
+        }
+        if not named:
+            raise EndpointError("the endpoint rejects a level of every named cell, so nothing is left to sweep; change 'cells'")
+    return experiment.model_copy(update={"parameters": parameters, "cells": named})
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -18,6 +18,7 @@ from evalkit import experiment as experiments
 from evalkit.access import Access, key_of, opened
 from evalkit.analysis import Analysis, analyse, encode, summary_csv
 from evalkit.budget import Budget, Spent
+from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.drift import sentence, trends
 from evalkit.endpoint import LOCAL, Endpoint
 from evalkit.errors import ExperimentError, RecordError
@@ -36,6 +37,7 @@ from evalkit.sending import looked, sent, without_rejected
 if TYPE_CHECKING:
     from evalkit.probe import Probe
 
+CHOICE, RECOMMENDED = "choice.json", "recommended.yaml"
 DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
@@ -65,6 +67,7 @@ class Run:
     analysis: Analysis
     notes: tuple[str, ...] = ()
     sent: Tally | None = None
+    choice: Choice | None = None
 
     @property
     def complete(self) -> bool:
@@ -83,6 +86,7 @@ def sweep(
     concurrency: int | None = None,
     budget: Budget = Budget(),  # noqa: B008 (immutable)
     patience_s: float = 600.0,
+    confirm_replicates: int = 0,
     confirm: Callable[[Pending], bool] = lambda _: True,
     progress: Callable[[Tally], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
@@ -98,6 +102,7 @@ def sweep(
         concurrency: requests in flight at once, instead of the experiment's.
         budget: what may be spent this time; the look before the sweep and each try count.
         patience_s: how long the endpoint may be down before the run is given up.
+        confirm_replicates: fresh replicates to send for the chosen cell, the best and the runner-up.
         confirm: asked before anything is sent; False ends without doing anything, and gives None.
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
@@ -124,9 +129,12 @@ def sweep(
         tell(f"warning: {warning}")
     for reason in plan.design.merged:
         tell(f"merged: {reason}")
+    for reason in plan.design.beware:
+        tell(f"design: {reason}")
     key = key_of(endpoint)
     make(folder)
     started = now_text()
+    policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
     with ExitStack() as stack:
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(folder))
@@ -156,15 +164,7 @@ def sweep(
             tell(f"the run that stood there is kept in {aside}")
         write_run(folder, plan.experiment, preflight=checked)
         if access is not None and writer is not None:
-            now = time.monotonic()
-            pace = Pace(
-                fixed and access.at_once,
-                requests_per_minute=endpoint.requests_per_minute,
-                tokens_per_minute=endpoint.tokens_per_minute,
-                most=access.at_once,
-                now=now,
-            )
-            policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
+            pace = _pace(endpoint, fixed and access.at_once, access.at_once)
             unsent = _unsent(plan, there, retry_failed)
             try:
                 stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=policy, progress=progress, note=tell))
@@ -178,7 +178,37 @@ def sweep(
             if stopped:
                 tell(f"stopped: {stopped}")
             tell(_paced(pace))
-        return _scored(folder, plan, notes, tell, tally)
+        result = _scored(folder, plan, notes, tell, tally)
+        again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
+        if again is None or writer is None:
+            return result
+        there = standing(folder)
+        requests = sum(1 for _ in _unsent(again, there, retry_failed))
+        if requests and confirm(Pending(requests, len(again), endpoint.base_url == LOCAL)):
+            base_url = stack.enter_context(opened(endpoint))
+            fixed = concurrency or endpoint.concurrency
+            access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
+            more = Tally(requests, spent=tally.spent)
+            pace = _pace(endpoint, fixed and access.at_once, access.at_once)
+            unsent = _unsent(again, there, retry_failed)
+            stopped = asyncio.run(sent(again, unsent, access, writer, more, pace=pace, policy=policy, progress=progress, note=tell))
+            write_run(folder, plan.experiment, sweep=_how_it_went(started, more, pace, stopped))
+            if stopped == INTERRUPTED:
+                raise KeyboardInterrupt
+            if stopped:
+                tell(f"stopped: {stopped}")
+        return _scored(folder, plan, notes, lambda _: None, tally)
+
+
+def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -> Plan | None:
+    """The requests that measure again what was chosen; None where nothing was."""
+    choice = run.choice
+    if choice is None or choice.chosen is None:
+        tell("nothing to confirm: " + ("no setting was chosen" if choice else "the experiment has no 'choose:'"))
+        return None
+    cells = tuple(sorted({one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None}))
+    # Behind the replicates of the sweep, so that a seed per replicate is a fresh one.
+    return Plan(plan.experiment, role="confirm", only=cells, first=plan.experiment.replicates, count=replicates)
 
 
 @contextmanager
@@ -187,6 +217,16 @@ def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
         if writer.mended:
             tell(writer.mended)
         yield writer
+
+
+def _pace(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
+    return Pace(
+        fixed,
+        requests_per_minute=endpoint.requests_per_minute,
+        tokens_per_minute=endpoint.tokens_per_minute,
+        most=most,
+        now=time.monotonic(),
+    )
 
 
 def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
@@ -221,6 +261,26 @@ def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed:
     plan = Plan(experiment)
     there = standing(folder)
     return Pending(sum(1 for _ in _unsent(plan, there, retry_failed)), len(plan), experiment.endpoint.base_url == LOCAL)
+
+
+def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
+    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
+
+    Raises:
+        ExperimentError: a variance or an effect makes no sense.
+        RecordError: there is no pilot, or it has fewer than two cells or prompts.
+    """
+    from evalkit import power
+
+    seen = power.given(variances, experiment.replicates)
+    if not seen:
+        folder = pilot or Path("results") / experiment.name
+        if not folder.is_dir():
+            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
+        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
+        if not seen:
+            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
+    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
 
 
 @dataclass(frozen=True)
@@ -383,7 +443,12 @@ def _scored(
     if len(scores.complaints) > _MOST_COMPLAINTS:
         tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
     analysis = analyse(scores)
+    choice = choose(scores, analysis)
+    again = _confirm_plan(folder, plan) if choice is not None else None
+    if choice is not None and again is not None:
+        choice = confirmed(choice, scores, score(again, read(folder)))
     _write_derived(folder, scores, analysis)
+    _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
     for name, pairs in scores.without_effect.items():
         tell(
@@ -409,7 +474,15 @@ def _scored(
             f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
             "natural lengths are then in words"
         )
-    return Run(folder, plan.experiment, analysis, tuple(notes), sent)
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
+
+
+def _confirm_plan(folder: Path, plan: Plan) -> Plan | None:
+    """The plan of the fresh replicates that the records hold; None where they hold none."""
+    replicates = {record.replicate for record in read(folder) if record.role == "confirm"}
+    if not replicates:
+        return None
+    return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
 
 
 def _of_prefix(scores: Scores) -> Iterator[str]:
@@ -451,3 +524,14 @@ def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
             (folder / f"{name}{temporary}").unlink(missing_ok=True)
     replace(folder / "analysis.json", encode(analysis))
     replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))
+
+
+def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
+    """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
+    (folder / RECOMMENDED).unlink(missing_ok=True)
+    if choice is None:
+        (folder / CHOICE).unlink(missing_ok=True)
+        return
+    replace(folder / CHOICE, msgspec.json.format(msgspec.json.encode(choice), indent=1))
+    if choice.chosen is not None:
+        replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))

@@ -172,8 +172,8 @@ def score(
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
-        if record.role != "sweep":
-            continue
+        if record.role != plan.role:
+            continue  # anchors show a drift, and fresh replicates are scored by themselves
         if place is None:
             outside.add(record.key)
             continue

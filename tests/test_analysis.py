@@ -287,3 +287,27 @@ def test_natural_lengths_are_those_that_nothing_cuts_off() -> None:
     assert found[1].median == 7
     assert math.isnan(found[0].p)
     assert found[1].p > 0.5  # the limit alone makes no difference
+
+
+# Named options
+
+
+def test_bootstrap_t_intervals_where_they_are_asked_for() -> None:
+    values = np.random.default_rng(5).lognormal(size=(2, 12)).tolist()
+    planned = plan({"temperature": [0.5, 1.0]}, 12)
+    other = Plan(planned.experiment.model_copy(update={"interval": "bootstrap_t"}))
+    student, boot = (analyse(scores(one, values), [METRIC]).by_cell[0] for one in (planned, other))
+    assert (boot.mean, boot.se) == (student.mean, student.se)
+    assert boot.ci_high - boot.mean > boot.mean - boot.ci_low  # it follows the skew
+    assert student.ci_high - student.mean == pytest.approx(student.mean - student.ci_low)
+    assert analyse(scores(other, values), [METRIC]).by_cell[0] == boot
+
+
+def test_the_reference_is_the_cell_asked_for_else_the_nearest_to_all_defaults() -> None:
+    levels = {"temperature": [0, 0.5, 1.0], "top_p": ["default", 0.9], "max_tokens": [50, 100]}
+    planned = plan(levels, 2)
+    found = analyse(scores(planned, np.full((len(planned.cells), 2), 0.5).tolist()), [METRIC])
+    assert found.cells[found.reference] == {"temperature": 1.0, "top_p": "default", "max_tokens": 100}
+    asked = Plan(planned.experiment.model_copy(update={"reference": {"temperature": 0.5, "max_tokens": 50}}))
+    found = analyse(scores(asked, np.full((len(planned.cells), 2), 0.5).tolist()), [METRIC])
+    assert found.cells[found.reference] == {"temperature": 0.5, "top_p": "default", "max_tokens": 50}

@@ -247,3 +247,37 @@ def test_version(evalkit: Command) -> None:
     from evalkit import __version__
 
     assert evalkit("--version").stdout == f"evalkit {__version__}\n"
+
+
+# Decisions
+
+
+def test_plan_power_foretells_from_given_variances_and_says_what_it_lacks(evalkit):
+    evalkit("init", "mine")
+    done = evalkit("plan", "mine/experiment.yaml", "--power", "--variance", "rep_2=0.001,0.004", "--effect", "rep_2=0.05")
+    assert done.returncode == 0, done.stderr
+    assert "rep_2" in done.stdout
+    assert "a difference of 0.05 takes prompts × replicates" in done.stdout
+    lacking = evalkit("plan", "mine/experiment.yaml", "--power")
+    assert lacking.returncode == 2
+    assert "no such run; sweep a pilot" in lacking.stderr
+    wrong = evalkit("plan", "mine/experiment.yaml", "--variance", "rep2=1,1")
+    assert wrong.returncode == 2
+    assert "did you mean 'rep_2'?" in wrong.stderr
+
+
+def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
+    evalkit("init", "mine")
+    chosen = ["--set", "choose.profile=creative", "--set", "replicates=2", "--set", "parameters={temperature: [0.5, 1], presence_penalty: [0, 1]}"]
+    done = evalkit("sweep", "mine/experiment.yaml", *chosen, "--limit", "5", "-o", "run", "--confirm", "2")
+    assert done.returncode == 0, done.stderr
+    for word in ("What each parameter does", "In short", "Recommendation for creative"):
+        assert word in done.stdout
+    found = json.loads((tmp_path / "run/choice.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "run/recommended.yaml").exists() == (found["chosen"] is not None)
+    assert bool(found["confirmed"]) == (found["chosen"] is not None)
+    power = evalkit("plan", "mine/experiment.yaml", "--pilot", "run")
+    assert power.returncode == 0, power.stderr
+    assert "distinct_2" in power.stdout
+    one_at_a_time = evalkit("plan", "mine/experiment.yaml", "--set", "design=one_at_a_time")
+    assert "beware: one parameter is changed at a time" in one_at_a_time.stdout

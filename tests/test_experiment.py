@@ -43,6 +43,11 @@ SECRETS = (
     "$PARADIGM_API_KEY",
 )
 
+KEYS = (
+    "expected one of anchor, cells, checks, choose, design, endpoint, interval, margins, name, parameters, prompts, reference, replicates, "
+    "request, scorers, seed"
+)
+
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
@@ -228,12 +233,11 @@ def test_what_is_no_file_is_told():
         (with_(Name="8"), "Name: unknown key; did you mean 'name'? (line 6)"),
         (
             with_(colour="8"),
-            "colour: unknown key; expected one of anchor, checks, endpoint, name, parameters, prompts, replicates, request, scorers, seed (line 6)",
+            f"colour: unknown key; {KEYS} (line 6)",
         ),
         (
             with_(**{'"\\e[2J"': "8"}),
-            r"'\x1b[2J': unknown key; expected one of anchor, checks, endpoint, name, parameters, prompts, replicates, request, scorers, "
-            "seed (line 6)",
+            r"'\x1b[2J': unknown key; " + f"{KEYS} (line 6)",
         ),
         (
             with_(temperature="1"),
@@ -710,8 +714,7 @@ def test_a_setting_changes_what_the_file_says_and_nothing_else():
         ("prompts.0.user=x", "--set prompts.0.user: 'prompts' is a list, which has nothing below it; set prompts as a whole"),
         (
             "\x1b[2J=1",
-            r"x.yaml: '\x1b[2J': unknown key; "
-            "expected one of anchor, checks, endpoint, name, parameters, prompts, replicates, request, scorers, seed (given by --set)",
+            r"x.yaml: '\x1b[2J': unknown key; " + f"{KEYS} (given by --set)",
         ),
     ],
 )

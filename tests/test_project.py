@@ -86,3 +86,12 @@ def test_the_page_of_metrics_is_that_of_the_code() -> None:
     page = module_from_spec(spec)
     spec.loader.exec_module(page)
     assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == page.text(), "out of date: python docs/metrics.py"
+
+
+def test_the_documents_show_the_profiles_as_they_are() -> None:
+    from evalkit.aims import PROFILES
+
+    text = (ROOT / "docs/choice.md").read_text(encoding="utf-8")
+    for name in PROFILES:
+        body = (ROOT / f"evalkit/profiles/{name}.yaml").read_text(encoding="utf-8").rstrip()
+        assert f"### {name}\n\n```yaml\n{body}\n```\n" in text, f"docs/choice.md: {name}"

@@ -142,6 +142,21 @@ def test_answers_that_are_no_part_of_the_sweep_are_not_scored(role: str) -> None
     assert (found.completions, found.missing, found.outside) == (0, 4, 0)
 
 
+def test_fresh_replicates_are_scored_by_their_own_plan() -> None:
+    sweep = Plan(experiment())
+    again = Plan(experiment(), role="confirm", only=(0,), first=2, count=3)
+    requests = list(again)
+    assert len(requests) == len(again) == 3 * len(sweep.experiment.prompts)
+    assert {(request.role, request.cell_index) for request in requests} == {("confirm", 0)}
+    assert {request.replicate for request in requests} == {2, 3, 4}
+    assert not {request.key for request in requests} & {request.key for request in sweep}
+    answers = [record(request, completion("a b"), role="confirm") for request in requests]
+    others = [record(request, completion("c d")) for request in sweep]
+    found = score(again, [*others, *answers])
+    assert (found.completions, found.missing, found.outside) == (len(answers), 0, 0)
+    assert score(sweep, [*answers, *others]).completions == len(others)
+
+
 def test_the_key_alone_says_where_an_answer_belongs() -> None:
     before = Plan(experiment({"temperature": [0.5, 1.0]}, request={"top_p": 0.9}))
     answers = records(before, lambda request: f"{request.cell['temperature']} {request.prompt_id}")

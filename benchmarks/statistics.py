@@ -1,0 +1,198 @@
+"""Are the statistics as right as they say? Simulated experiments with a known truth, against the limits beside each figure.
+
+Run: python benchmarks/statistics.py [PART ...]; parts: null, coverage, family, equivalence, selection, calibration, speed.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from itertools import product
+
+import numpy as np
+
+from evalkit.effects import against_reference, effects
+from evalkit.stats.equivalence import tost
+from evalkit.stats.intervals import bootstrap_t, t_interval
+from evalkit.stats.multiple import max_t
+from evalkit.stats.permutation import sign_flip
+from evalkit.stats.power import detectable
+from evalkit.stats.selection import Aim, select
+
+SEED = 20
+NULLS = 2_000
+PROMPTS = (8, 20, 40)
+broken = 0
+
+
+def row(what: str, figure: float, low: float | None, high: float | None, *, known: str = "") -> None:
+    """Print a figure beside its limits; one that misses them counts, except where the page says that it is known to."""
+    global broken
+    kept = (low is None or figure >= low) and (high is None or figure <= high)
+    limits = f"{'' if low is None else f'{low:.3f}'}..{'' if high is None else f'{high:.3f}'}" if low is not None or high is not None else "-"
+    print(f"{what:<72} {figure:8.4f}  {limits:<14} {'' if kept else known or 'MISSED'}", flush=True)
+    broken += not kept and not known
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...], skewed: bool) -> np.ndarray:
+    return rng.exponential(size=shape) - 1 if skewed else rng.normal(size=shape)
+
+
+def experiment(rng: np.random.Generator, cells: int, prompts: int, skewed: bool, failing: bool) -> np.ndarray:
+    """Values of one metric, shape (cells, prompts): prompts differ, cells do not."""
+    values = noise(rng, (cells, prompts), skewed) + 2 * rng.normal(size=prompts)
+    if failing:
+        values[rng.random(values.shape) < 0.1] = math.nan
+    return values
+
+
+def _small(p: float | None) -> bool:
+    """Whether a p is given and significant: with too few prompts none is."""
+    return p is not None and p <= 0.05
+
+
+def null() -> None:
+    """How often a difference is found where there is none: a cell against the reference, a two-level and a three-level parameter."""
+    grid = np.array(list(product(range(3), range(2))))
+    levels = {"a": [0, 1, 2], "b": [0, 1]}
+    cells = [{"a": int(a), "b": int(b)} for a, b in grid]
+    for prompts, skewed, failing in product(PROMPTS, (False, True), (False, True)):
+        rng = np.random.default_rng([SEED, prompts, skewed, failing])
+        wrong = np.zeros(5)
+        reps = NULLS
+        for number in range(reps):
+            values = experiment(rng, 6, prompts, skewed, failing)
+            wrong[0] += sign_flip(values[1] - values[0], rng) <= 0.05
+            found = effects({"m": values}, cells, levels, {"m": (math.nan, "")}, number)
+            one = {verdict.parameter: verdict for verdict in found.verdicts}
+            wrong[1:] += [
+                _small(one["b"].p),
+                one["b"].verdict == "effect",
+                _small(one["a"].p),
+                one["a"].verdict == "effect",
+            ]
+        name = f"null, {prompts} prompts, {'skewed' if skewed else 'normal'}, {'10 % fail' if failing else 'balanced'}: "
+        kinds = ("cell, sign-flip p", "2 levels, p", "2 levels, verdict", "3 levels, p", "3 levels, verdict")
+        for kind, share in zip(kinds, wrong / reps, strict=True):
+            # With six or seven pairs left, the largest level that an exact test has below 5 % is 3.1 or 4.7 %.
+            few = prompts == 8 and failing and kind.startswith("cell")
+            row(name + kind, share, 0.025 if few else 0.035, 0.065)
+
+
+def coverage() -> None:
+    """How often intervals hold the truth: of a cell's mean, by t and by bootstrap-t, and of a difference."""
+    for prompts, skewed in product(PROMPTS, (False, True)):
+        rng = np.random.default_rng([SEED, 1, prompts, skewed])
+        held = np.zeros(3)
+        for _ in range(NULLS):
+            a, b = noise(rng, (2, prompts), skewed)
+            intervals = (t_interval(a), bootstrap_t(a, rng, resamples=999), t_interval(a - b))
+            held += [one.low <= 0 <= one.high for one in intervals]
+        name = f"coverage, {prompts} prompts, {'exponential' if skewed else 'normal'}: "
+        known = "known: skew, few prompts" if skewed else ""
+        row(name + "t of a mean", held[0] / NULLS, 0.93, 0.97, known=known)
+        row(name + "bootstrap-t of a mean", held[1] / NULLS, 0.93, 0.97, known="")
+        row(name + "t of a paired difference", held[2] / NULLS, 0.93, 0.97)
+
+
+def family() -> None:
+    """How often any of 40 cells is called different from the reference where none is."""
+    for prompts in (8, 20, 40):
+        rng = np.random.default_rng([SEED, 2, prompts])
+        wrong = 0
+        for _ in range(NULLS):
+            values = experiment(rng, 41, prompts, False, False)
+            wrong += bool((max_t((values[1:] - values[0]).T, rng).p_adjusted <= 0.05).any())
+        row(f"family-wise error, 40 cells, {prompts} prompts", wrong / NULLS, None, 0.06)
+
+
+def equivalence() -> None:
+    """How often an effect as large as the margin is called 'no effect', and how often a true null is."""
+    cells, levels = [{"a": 0}, {"a": 1}, {"a": 2}], {"a": [0, 1, 2]}
+    for prompts in PROMPTS:
+        rng = np.random.default_rng([SEED, 3, prompts])
+        wrong = sum(tost(rng.normal(0.5, 1, prompts), -0.5, 0.5).p <= 0.05 for _ in range(NULLS)) / NULLS
+        row(f"'no effect' for an effect of the margin, {prompts} prompts, one contrast", wrong, None, 0.055)
+        called = np.zeros(2)
+        for number in range(500):
+            values = experiment(rng, 3, prompts, False, False) * 0.5
+            planted = values + np.array([0, 0.25, 0.5])[:, None]
+            for place, one in enumerate((planted, values)):
+                found = effects({"m": one}, cells, levels, {"m": (0.5, "")}, number)
+                called[place] += found.verdicts[0].verdict == "no effect"
+        row(f"'no effect' verdict for an effect of the margin, {prompts} prompts", called[0] / 500, None, 0.05)
+        row(f"'no effect' verdict for a true null (power, for information), {prompts} prompts", called[1] / 500, None, None)
+
+
+def selection() -> None:
+    """Whether a planted best cell is found, and how many are tied with it."""
+    for prompts, gap in product(PROMPTS, (1.0, 3.0)):
+        rng = np.random.default_rng([SEED, 4, prompts, int(gap)])
+        reps, cells = 200, 40
+        step = gap * detectable(prompts, math.sqrt(2))
+        picked, within, tied = 0, 0, 0.0
+        for _ in range(reps):
+            values = experiment(rng, cells, prompts, False, False)
+            values[17] += step
+            low, high = float(values.mean(axis=1).min()), float(values.mean(axis=1).max())
+            found = select(values[None], [Aim("maximize", low - 0.25 * (high - low), high)], rng)
+            picked += found.best == 17
+            within += bool(found.tied[17])
+            tied += float(found.tied.mean())
+        name = f"planted best of {cells}, {prompts} prompts, gap {gap:g} × detectable: "
+        row(name + "picked or tied", within / reps, 0.95, None)
+        row(name + "picked (for information)", picked / reps, None, None)
+        row(name + "share of cells tied", tied / reps, None, 0.25 if gap == 3 else None)
+
+
+def calibration() -> None:
+    """When the best wins x % of the resamples, is it the truly best x % of the time? A reliability table."""
+    rng = np.random.default_rng([SEED, 5])
+    bins = np.array([0, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0001])
+    said, right, count = (np.zeros(len(bins) - 1) for _ in range(3))
+    for _ in range(1500):
+        prompts, cells = int(rng.choice([10, 20, 40])), int(rng.choice([4, 8, 16]))
+        spread = float(rng.choice([0.25, 0.5, 1.0]))
+        truth = rng.normal(0, spread, cells)
+        values = experiment(rng, cells, prompts, False, False) + truth[:, None]
+        means = values.mean(axis=1)
+        found = select(values[None], [Aim("maximize", float(means.min()) - 1, float(means.max()))], rng)
+        share = found.resample_share[found.best]
+        place = int(np.searchsorted(bins, share, side="right")) - 1
+        said[place] += share
+        right[place] += truth.argmax() == found.best
+        count[place] += 1
+    for place in range(len(count)):
+        if count[place] >= 20:
+            name = f"share said {said[place] / count[place]:.2f} ({count[place]:.0f} experiments): truly best"
+            row(name, right[place] / count[place], said[place] / count[place] - 0.1, said[place] / count[place] + 0.1)
+
+
+def speed() -> None:
+    """200 cells × 50 prompts × 20 metrics."""
+    rng = np.random.default_rng([SEED, 6])
+    levels = {"a": [0, 0.25, 0.5, 0.75, 1.0], "b": [0, 1, 2, 3, 4], "c": [0, 1], "d": [0, 1], "e": [0, 1]}
+    cells = [dict(zip(levels, one, strict=True)) for one in product(*levels.values())]
+    values = {f"m{number}": experiment(rng, len(cells), 50, False, number % 4 == 3) for number in range(20)}
+    started = time.process_time()
+    effects(values, cells, levels, dict.fromkeys(values, (0.1, "")), 1)
+    between = time.process_time()
+    against_reference(values, 0, 1)
+    spent = time.process_time() - started
+    print(f"  effects {between - started:.1f} s, cells against the reference {spent - between + started:.1f} s")
+    row("analysis of 200 cells × 50 prompts × 20 metrics, CPU s", spent, None, 10)
+    row("peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 500)
+
+
+PARTS = (null, coverage, family, equivalence, selection, calibration, speed)
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or [part.__name__ for part in PARTS]
+    for part in PARTS:
+        if part.__name__ in wanted:
+            began = time.monotonic()
+            part()
+            print(f"  ({part.__name__}: {time.monotonic() - began:.0f} s)\n", flush=True)
+    sys.exit(broken > 0)

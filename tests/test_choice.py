@@ -1,0 +1,275 @@
+"""The choice by hand: constraints, Pareto set, ties to the cheapest, and the nearest miss; and what is written and shown of it."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from rich.cells import cell_len
+from rich.console import Console
+
+from evalkit import run as runs
+from evalkit import summary
+from evalkit.aims import PROFILES, metric_names, profile
+from evalkit.analysis import analyse
+from evalkit.choice import Choice, call_of, choose, recommended_yaml
+from evalkit.errors import ExperimentError
+from evalkit.experiment import check
+from evalkit.metrics import METRICS
+from evalkit.plan import Plan
+from evalkit.scores import Score, Scores
+
+NAN = math.nan
+PROMPTS = 10
+BASE: dict[str, Any] = {
+    "name": "made-up",
+    "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "m"},
+    "prompts": [{"id": f"p{number}", "user": "say"} for number in range(PROMPTS)],
+    "parameters": {"temperature": [0, 0.5, 1.0, 1.5], "top_k": ["default", 40]},
+    "request": {"stop": ["x"], "seed": "per_replicate"},
+    "replicates": 2,
+}
+# Cells: (0, void), (0.5, default), (0.5, 40), (1, default), (1, 40), (1.5, default), (1.5, 40)
+MEANS = {
+    "distinct_2": [0.1, 0.4, 0.4, 0.8, 0.8, 0.81, 0.95],
+    "length_tokens": [50, 50, 50, 80, 60, 60, 60],
+    "truncation_rate": [0, 0, 0, 0, 0, 0, 0.5],
+}
+WANTED: dict[str, Any] = {"require": {"truncation_rate": {"max": 0.1}}, "prefer": {"distinct_2": {"goal": "maximize"}}}
+
+
+def decided(choose_: dict[str, Any], means: dict[str, list[float]] = MEANS, noise: float = 0.01, **more: Any):
+    experiment = check({**BASE, "choose": choose_, **more})
+    planned = Plan(experiment)
+    rng = np.random.default_rng(1)
+    by_metric = {}
+    for metric in METRICS:
+        rows = np.array(means.get(metric.name, [0.05] * len(planned.cells)))
+        scale = noise * (100 if metric.name.startswith("length") else 1)
+        value = rows[:, None] + scale * rng.normal(size=(len(rows), PROMPTS)) * (metric.name in ("distinct_2", "length_tokens"))
+        by_metric[metric.name] = Score(value, value.copy(), np.full(value.shape, 2), np.full(value.shape, 2))
+    scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned))
+    analysis = analyse(scores)
+    choice = choose(scores, analysis)
+    assert choice is not None
+    return choice, analysis, experiment
+
+
+def test_constraints_go_first_then_the_tied_then_the_cheapest() -> None:
+    choice, _, _ = decided(WANTED)
+    assert choice.satisfying == [0, 1, 2, 3, 4, 5]
+    assert choice.constraints[0].excludes == choice.constraints[0].excludes_alone == 1
+    assert set(choice.tied) <= {3, 4, 5}
+    assert choice.best in choice.tied
+    assert choice.chosen in choice.tied
+    lengths = {index: MEANS["length_tokens"][index] for index in choice.tied}
+    assert lengths[choice.chosen] <= 1.06 * min(lengths.values())
+    assert choice.pareto == [choice.best]
+    assert choice.desirability[6] is None
+    assert 0 < choice.resample_share <= 1
+
+
+def test_ties_at_one_price_go_to_the_nearest_of_the_defaults() -> None:
+    same = {"distinct_2": [0.1, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8], "length_tokens": [50] * 7}
+    choice, _, _ = decided(WANTED, same, noise=0.0001)
+    assert len(choice.tied) >= 3
+    if 3 in choice.tied:
+        assert choice.chosen == 3  # temperature 1, top_k left out
+    best, _, _ = decided({**WANTED, "among": "best"}, same, noise=0.0001)
+    assert best.chosen == best.best
+
+
+def test_the_bad_end_of_the_interval_judges_and_the_mean_where_asked() -> None:
+    limit = {"distinct_2": {"min": 0.795}}
+    strict, _, _ = decided({**WANTED, "require": limit}, noise=0.05)
+    lenient, _, _ = decided({**WANTED, "require": {"distinct_2": {"min": 0.7, "by": "mean"}}}, noise=0.05)
+    assert set(strict.satisfying) < set(lenient.satisfying)
+    assert {3, 4, 5, 6} == set(lenient.satisfying)
+
+
+def test_where_none_satisfies_each_constraint_and_the_nearest_miss_are_told() -> None:
+    choice, analysis, _ = decided({"require": {"distinct_2": {"min": 0.97}, "truncation_rate": {"max": 0.6}}, "prefer": WANTED["prefer"]})
+    assert choice.chosen is None
+    assert choice.parameters == {}
+    assert [one.excludes for one in choice.constraints] == [7, 0]
+    assert choice.nearest == 6
+    assert [(one.metric, one.bound) for one in choice.misses] == [("distinct_2", 0.97)]
+    text = shown(choice, analysis, 80)
+    assert "No setting satisfies: all 7 miss a constraint." in text
+    assert "distinct_2 at least 0.97: excludes 7, 7 of them by it alone." in text
+    assert "Nearest: temperature=1.5, top_k=40" in text
+
+
+def test_what_is_not_measured_is_left_out_of_preferences_and_never_satisfied() -> None:
+    choice, _, _ = decided({"require": {"latency_s": {"max": 3}}, "prefer": {**WANTED["prefer"], "cost": {"goal": "minimize"}}})
+    assert choice.chosen is None
+    assert choice.nearest is None
+    assert any("latency_s is required and this run does not measure it" in one for one in choice.notes)
+    assert any("preferences left out" in one and "cost" in one for one in choice.notes)
+    only, _, _ = decided({"prefer": {"cost": {"goal": "minimize"}}})
+    assert only.chosen is None
+    assert any("nothing can be chosen" in one for one in only.notes)
+
+
+def test_a_range_within_the_margin_is_not_blown_up() -> None:
+    close = {"distinct_2": [0.5 + 0.001 * number for number in range(7)], "length_tokens": [90, 80, 70, 60, 50, 40, 30]}
+    choice, _, _ = decided({"prefer": {"distinct_2": {"goal": "minimize"}, "length_tokens": {"goal": "minimize"}}}, close, noise=0.0001)
+    (variety,) = [one for one in choice.weights if one.metric == "distinct_2"]
+    assert variety.worst - variety.best == pytest.approx(0.02)
+    assert choice.best == 6
+
+
+def test_what_it_changes_against_the_reference() -> None:
+    choice, analysis, _ = decided({"prefer": WANTED["prefer"]}, reference={"temperature": 0.5, "top_k": "default"})
+    assert (analysis.reference, choice.chosen) == (1, 6)
+    change = {one.metric: one for one in choice.changes}
+    assert change["distinct_2"].clear == "changed"
+    assert change["distinct_2"].percent == pytest.approx(100 * 0.55 / 0.4, rel=0.05)
+    assert change["distinct_2"].percent_low < change["distinct_2"].percent < change["distinct_2"].percent_high
+    assert change["length_tokens"].difference == pytest.approx(10, abs=1.5)
+
+
+def test_the_recommended_parameters_are_ready_to_paste() -> None:
+    choice, _, experiment = decided({"prefer": WANTED["prefer"]})
+    text = recommended_yaml(choice, experiment, "abc")
+    assert yaml.safe_load(text) == {"model": "m", "stop": ["x"], "temperature": 1.5, "top_k": 40}
+    call = call_of(choice.parameters)
+    assert "temperature=1.5," in call
+    assert "extra_body={'top_k': 40}," in call  # the client has no such argument
+    compile(call, "call", "eval")
+
+
+def test_a_model_that_wants_another_field_gets_it() -> None:
+    endpoint = {**BASE["endpoint"], "max_tokens_field": "max_completion_tokens"}
+    choice, _, _ = decided({"prefer": WANTED["prefer"]}, endpoint=endpoint, request={"max_tokens": 9})
+    assert choice.parameters["max_completion_tokens"] == 9
+    assert "max_tokens" not in choice.parameters
+
+
+def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, width=width, legacy_windows=False)
+    for part in (summary.verdicts(analysis, console), summary.answers(analysis, console), summary.choice(choice, analysis, console)):
+        if part is not None:
+            console.print(part)
+    file.flush()
+    return file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_terminal_says_what_to_use_why_how_sure_and_what_else_would_do(width: int, encoding: str) -> None:
+    choice, analysis, _ = decided({"profile": "creative"})
+    text = shown(choice, analysis, width, encoding)
+    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "resampled prompt sets", "client.chat.completions.create("):
+        assert word in text
+    assert f"temperature={choice.parameters['temperature']}" in text
+    assert all(cell_len(line) <= width for line in text.split("\n"))
+
+
+def test_every_profile_says_why_and_asks_for_metrics_that_exist_or_are_known_to_come() -> None:
+    coming = {"loop_rate", "vendi_ngram"}
+    for name in PROFILES:
+        found = profile(name)
+        for metric, one in {**found.require, **found.prefer}.items():
+            assert one.because
+            assert metric in {*metric_names(), *coming}
+        choice, _, _ = decided({"profile": name})
+        assert choice.about == found.about
+        assert choice.weights
+
+
+def test_what_stands_beside_a_profile_goes_before_it() -> None:
+    choice, _, _ = decided({"profile": "creative", "require": {"truncation_rate": {"max": 0.9}}, "prefer": {"distinct_2": {"goal": "minimize"}}})
+    assert {one.metric: one.max for one in choice.constraints}["truncation_rate"] == 0.9
+    assert {one.metric: one.goal for one in choice.weights}["distinct_2"] == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"choose": {"profile": "creativ"}}, "choose.profile: found 'creativ'; unknown profile; did you mean 'creative'?"),
+        ({"choose": {}}, "choose: says nothing about what is better; name a profile"),
+        ({"choose": {"prefer": {"distinct2": {"goal": "maximize"}}}}, "choose.prefer.distinct2: unknown metric; did you mean 'distinct_2'?"),
+        ({"choose": {"prefer": {"rep_2": {"goal": "max"}}}}, "choose.prefer.rep_2.goal: found 'max'; expected 'maximize', 'minimize' or 'target'"),
+        ({"choose": {"prefer": {"rep_2": {"goal": "target"}}}}, "goal: target and target: NUMBER go together"),
+        ({"choose": {"prefer": {"rep_2": {"goal": "maximize", "weight": 0}}}}, "choose.prefer.rep_2.weight: found 0; expected a number above 0"),
+        ({"choose": {"prefer": {"rep_2": {"goal": "maximize", "worst": 1, "best": 0}}}}, "do not fit goal: maximize; swap them"),
+        ({"choose": {"profile": "brief", "require": {"rep_2": {}}}}, "choose.require.rep_2: holds neither min nor max"),
+        ({"choose": {"profile": "brief", "require": {"rep_2": {"min": 1, "max": 0}}}}, "choose.require.rep_2: min 1.0 is above max 0.0; swap them"),
+        ({"choose": {"profile": "brief", "amongst": "best"}}, "choose.amongst: unknown key; did you mean 'among'?"),
+        ({"margins": {"rep_2": -1}}, "margins.rep_2: found -1; expected a number above 0"),
+        (
+            {"margins": {"rep_2": "5"}},
+            "margins.rep_2: found '5'; expected a number above 0 in the metric's unit, or a share",
+        ),
+        ({"margins": {"rep2": 1}}, "margins.rep2: unknown metric; did you mean 'rep_2'?"),
+        ({"reference": {"temprature": 1}}, "reference.temprature: unknown swept parameter; did you mean 'temperature'?"),
+        ({"reference": {"temperature": 0.7}}, "reference.temperature: found 0.7; expected one of its levels: 0, 0.5, 1.0, 1.5"),
+        ({"reference": "warm"}, "reference: found 'warm'; expected levels of the swept parameters"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_told_in_one_line(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError) as fault:
+        check({**BASE, **more})
+    assert message in str(fault.value)
+    assert len(str(fault.value).splitlines()) == 1
+
+
+def test_wishes_do_not_change_what_is_sent() -> None:
+    plain, wished = check(BASE), check({**BASE, "choose": WANTED, "margins": {"rep_2": 0.1}, "reference": {"temperature": 1}})
+    assert plain.digest() == wished.digest()
+    assert check(wished.resolved()) == wished
+
+
+def test_a_choice_is_confirmed_on_fresh_answers_only(tmp_path: Path) -> None:
+    experiment = check(
+        {
+            "name": "small",
+            "endpoint": {"base_url": "local", "model": "babbler"},
+            "prompts": [{"id": f"p{number}", "user": f"Tell me about {word}"} for number, word in enumerate(("lists", "files", "names"))],
+            "parameters": {"temperature": [0, 1.0]},
+            "request": {"max_tokens": 20, "seed": "per_replicate"},
+            "replicates": 3,
+            "choose": {"prefer": {"distinct_2": {"goal": "maximize"}}, "among": "best"},
+        }
+    )
+    result = runs.sweep(experiment, tmp_path / "run", confirm_replicates=3)
+    assert result is not None
+    assert result.choice is not None
+    assert result.choice.chosen == 1
+    assert result.complete
+    assert result.analysis.counts.outside == 0
+    lines = (tmp_path / "run/responses.jsonl").read_text(encoding="utf-8").splitlines()
+    fresh = [line for line in lines if '"role":"confirm"' in line]
+    assert len(lines) == 2 * 3 * 3 + len(fresh)
+    assert len(fresh) == 2 * 3 * 3  # the winner and the runner-up
+    assert {line.split('"replicate":')[1][0] for line in fresh} == {"3", "4", "5"}
+    (winner,) = [one for one in result.choice.confirmed if one.cell_index == 1]
+    assert (winner.metric, winner.n_prompts, winner.replicates) == ("distinct_2", 3, 3)
+    assert winner.ci_low <= winner.fresh <= winner.ci_high
+    assert winner.fresh != winner.selected_on
+    again = runs.sweep(experiment, tmp_path / "run", confirm_replicates=3)
+    assert again is not None
+    assert again.choice == result.choice
+    assert len((tmp_path / "run/responses.jsonl").read_text(encoding="utf-8").splitlines()) == len(lines)
+    assert yaml.safe_load((tmp_path / "run/recommended.yaml").read_text(encoding="utf-8")) == {
+        "model": "babbler",
+        "max_tokens": 20,
+        "temperature": 1.0,
+    }
+
+
+def test_nothing_is_confirmed_where_nothing_is_chosen(tmp_path: Path) -> None:
+    data = {**BASE, "endpoint": {"base_url": "local", "model": "babbler"}, "parameters": {}, "prompts": BASE["prompts"][:1], "replicates": 1}
+    told: list[str] = []
+    result = runs.sweep(check({**data, "request": {"max_tokens": 5}}), tmp_path / "run", confirm_replicates=2, note=told.append)
+    assert result is not None
+    assert result.choice is None
+    assert any("nothing to confirm" in one for one in told)
+    assert not (tmp_path / "run/recommended.yaml").exists()

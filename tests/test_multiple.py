@@ -1,0 +1,140 @@
+"""Families of tests: equal to statsmodels and to counting by hand, and wrong no more often than they say."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from evalkit.stats.multiple import benjamini_hochberg, holm, max_t, simultaneous
+from evalkit.stats.permutation import sign_flip, signs
+
+GOLDEN = {case["metric"]: case for case in json.loads(Path(__file__).with_name("golden_statistics.json").read_text(encoding="utf-8"))}
+NAN = math.nan
+
+
+@pytest.mark.parametrize(("name", "adjust"), [("Holm adjusted p", holm), ("Benjamini-Hochberg adjusted p", benjamini_hochberg)])
+def test_the_published_example(name: str, adjust) -> None:
+    case = GOLDEN[name]
+    found = adjust(case["inputs"])
+    assert found == pytest.approx(case["expected"]["adjusted"], abs=case["tolerance"])
+    assert (found <= 0.05).sum() == case["expected"]["n_reject"]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 3))
+def test_adjusted_p_are_those_of_statsmodels(values: list[float], missing: int) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    with_gaps = [NAN] * missing + values
+    for adjust, method in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+        found = adjust(with_gaps)
+        assert np.isnan(found[:missing]).all()
+        assert found[missing:] == pytest.approx(multipletests(values, method=method)[1], abs=1e-12)
+
+
+def test_darwins_maize() -> None:
+    case = GOLDEN["paired sign-flip permutation test"]
+    differences = np.array(case["inputs"])
+    assert sign_flip(differences, np.random.default_rng(0)) == pytest.approx(case["expected"]["p_two_sided"], abs=case["tolerance"])
+    found = max_t(differences[:, None], np.random.default_rng(0))
+    assert found.t[0] == pytest.approx(case["expected"]["t"])
+    assert found.p[0] == found.p_adjusted[0] == pytest.approx(case["expected"]["p_two_sided"], abs=case["tolerance"])
+
+
+@given(st.lists(st.integers(-20, 20).map(lambda whole: whole / 4), min_size=2, max_size=8))
+def test_the_exact_p_is_scipys(values: list[float]) -> None:
+    array = np.array(values)
+    oracle = stats.permutation_test((array,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip(array, np.random.default_rng(0)) == pytest.approx(oracle.pvalue, abs=1e-9)
+
+
+def test_with_many_prompts_the_p_is_sampled_and_near() -> None:
+    rng = np.random.default_rng(1)
+    differences = rng.normal(0.35, 1, 40)
+    assert signs(40, rng)[1] is False
+    assert sign_flip(differences, rng) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
+    assert sign_flip(np.full(40, 3.0), rng) == 1 / 10_000  # never 0
+    assert sign_flip(np.zeros(40), rng) == 1.0
+
+
+def brute_step_down(values: np.ndarray) -> list[float]:
+    """Westfall and Young by their definition: go through the contrasts from the largest |t|, maxima over those not yet done."""
+    n, m = values.shape
+    flips = [np.abs(stats.ttest_1samp(values * np.array(sign)[:, None], 0).statistic) for sign in product([1, -1], repeat=n)]
+    observed = flips[0]
+    order = sorted(range(m), key=lambda one: -observed[one])
+    out, before = [0.0] * m, 0.0
+    for place, one in enumerate(order):
+        rest = order[place:]
+        p = float(np.mean([flip[rest].max() >= observed[one] - 1e-9 for flip in flips]))
+        before = max(before, p)
+        out[one] = before
+    return out
+
+
+def test_step_down_max_t_by_going_through_all_flips() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal([1.5, 0.4, 0, -0.8], size=(7, 4))
+    found = max_t(values, rng)
+    assert found.p_adjusted == pytest.approx(brute_step_down(values))
+    assert found.t == pytest.approx(stats.ttest_1samp(values, 0).statistic)
+    assert found.p == pytest.approx([sign_flip(values[:, one], rng) for one in range(4)])
+    assert (found.p_adjusted >= found.p).all()
+
+
+def test_one_sided_tests_count_one_side() -> None:
+    values = np.array([[1.0, -1.0], [2.0, -2.0], [0.5, -0.5], [1.5, -1.5]])
+    found = max_t(values, np.random.default_rng(0), one_sided=True)
+    assert found.p.tolist() == [1 / 16, 1.0]
+    assert found.t[0] == pytest.approx(-found.t[1])
+
+
+def test_missing_values_leave_their_contrast_alone() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal(0.8, 1, size=(9, 3))
+    values[[0, 4], 1] = NAN
+    values[:, 2] = NAN
+    values[0, 2] = 1.0
+    found = max_t(values, rng)
+    assert found.t[1] == pytest.approx(stats.ttest_1samp(np.delete(values[:, 1], [0, 4]), 0).statistic)
+    assert found.p[1] == pytest.approx(sign_flip(values[:, 1], rng))
+    assert math.isnan(found.p[2])
+    assert math.isnan(found.p_adjusted[2])
+
+
+def test_no_difference_at_all_is_no_evidence() -> None:
+    found = max_t(np.zeros((8, 2)), np.random.default_rng(0))
+    assert found.p.tolist() == [1, 1]
+    assert found.t.tolist() == [0, 0]
+
+
+def test_the_family_wise_error_holds_over_40_contrasts() -> None:
+    rng = np.random.default_rng(9)
+    wrong = 0
+    for _ in range(300):
+        values = rng.normal(size=(10, 41))
+        wrong += bool((max_t(values[:, 1:] - values[:, :1], rng).p_adjusted <= 0.05).any())
+    assert wrong / 300 <= 0.08
+
+
+def test_simultaneous_intervals_of_one_contrast_are_students() -> None:
+    values = np.random.default_rng(1).normal(size=(9, 1))
+    assert simultaneous(values, np.random.default_rng(0)) == pytest.approx(stats.t.ppf(0.975, 8))
+    twice = np.hstack([values, 3 * values])
+    assert simultaneous(twice, np.random.default_rng(0), draws=100_000) == pytest.approx(stats.t.ppf(0.975, 8), rel=0.02)
+
+
+def test_simultaneous_intervals_of_all_pairs_are_near_tukeys() -> None:
+    rng = np.random.default_rng(3)
+    levels = rng.normal(size=(400, 4))
+    pairs = np.array([levels[:, one] - levels[:, other] for one in range(4) for other in range(one)]).T
+    tukey = stats.studentized_range.ppf(0.95, 4, np.inf) / math.sqrt(2)
+    assert simultaneous(pairs, rng, draws=100_000) == pytest.approx(tukey, rel=0.02)
