@@ -182,7 +182,7 @@ def kill_costs() -> bool:
     served: Counter[str] = Counter()
 
     def answer(server: Server, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        served[json.dumps([json.loads(body)["messages"], json.loads(body)["temperature"], json.loads(body).get("seed")])] += 1
+        served[json.dumps([json.loads(body)["messages"], json.loads(body).get("temperature"), json.loads(body).get("seed")])] += 1
         return fine()
 
     server = Server(answer, latency_s=0.05)

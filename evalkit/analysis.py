@@ -62,6 +62,8 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     better: Literal["higher", "lower"] | None
     definition: str
     confounded: bool
+    compared: bool = True
+    """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
 
 
 class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,8 +161,8 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     for metric in metrics:
         score = scores.by_metric[metric.name]
         rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
-        # Without a common prefix they are shown on whole answers, as what they are, and not compared: `compared_on` is None then.
-        grid = score.value_full if metric.confounded and scores.prefix is None else score.value
+        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
+        grid = score.value if scores.compared(metric) else score.value_full
         for index in range(len(plan.cells)):
             numbers = _numbers(_interval(grid[index], experiment, rng))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
@@ -197,7 +199,10 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         counts=counts,
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         cells=[dict(cell) for cell in plan.cells],
-        metrics=[MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded) for one in metrics],
+        metrics=[
+            MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded, compared=scores.compared(one))
+            for one in metrics
+        ],
         by_cell=by_cell,
         by_level=by_level,
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),

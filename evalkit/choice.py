@@ -139,7 +139,9 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
         return None
     values = {name: one.value for name, one in scores.by_metric.items()}
     known = {name for name, grid in values.items() if not np.isnan(grid).all()}
-    require, prefer, about, notes = _wanted(experiment.choose, known)
+    # A bound is on what people get, so a metric that cannot be compared fairly can still be bounded, on whole answers.
+    bounded = known | {name for name, one in scores.by_metric.items() if not np.isnan(one.value_full).all()}
+    require, prefer, about, notes = _wanted(experiment.choose, known, bounded)
     cells = scores.plan.cells
     misses, unknown = _misses(require, values, analysis)
     notes += unknown
@@ -173,16 +175,16 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     )
 
 
-def _wanted(wanted: Choose, known: set[str]) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
+def _wanted(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
     """Constraints and preferences, those of the profile behind the user's own; what the run does not measure is left out and told."""
     require, prefer, about, notes = dict(wanted.require), dict(wanted.prefer), None, []
     if wanted.profile is not None:
         base = profile(wanted.profile)
         about = base.about
-        absent = sorted({name for name in (*base.require, *base.prefer) if name not in known})
+        absent = sorted({name for name in base.require if name not in bounded} | {name for name in base.prefer if name not in known})
         if absent:
             notes.append(f"of the profile left out, for this run does not measure it: {', '.join(absent)}")
-        require = {name: one for name, one in base.require.items() if name in known} | require
+        require = {name: one for name, one in base.require.items() if name in bounded} | require
         prefer = {name: one for name, one in base.prefer.items() if name in known} | prefer
     absent = [name for name in prefer if name not in known]
     if absent:

@@ -487,15 +487,19 @@ def _confirm_plan(folder: Path, plan: Plan) -> Plan | None:
 
 def _of_prefix(scores: Scores) -> Iterator[str]:
     """What must be said of the prefix that metrics biased by length are compared on."""
-    confounded = [metric.name for metric in scores.metrics if metric.confounded]
-    if not confounded:
-        return
+    uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
     if scores.prefix is None:
-        yield (
-            f"too few answers have {PREFIXES[0]} tokens: {', '.join(confounded)} depend on length, and are shown on whole "
-            "answers, not to be compared where lengths differ"
-        )
+        if uncompared:
+            yield (
+                f"too few answers have {PREFIXES[0]} tokens: {uncompared} depend on length, and are shown on whole answers, not to be compared "
+                "where lengths differ"
+            )
         return
+    if uncompared:
+        yield (
+            f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
+            "not to be compared where lengths differ"
+        )
     if scores.prefix.left_out:
         yield (
             f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "

@@ -134,6 +134,10 @@ class Scores:
     uncounted: int = 0
     complaints: tuple[str, ...] = ()
 
+    def compared(self, metric: Metric) -> bool:
+        """Whether `value` compares cells fairly: on whole answers, or on a common prefix that is long enough for the metric."""
+        return not metric.confounded or (self.prefix is not None and self.prefix.tokens >= metric.shortest)
+
 
 class _Answer(NamedTuple):
     text: str
@@ -400,7 +404,7 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
                 one.value[where], one.n_eligible[where] = one.value_full[where], n
                 continue
             for grid, part in zip((one.value, one.value_half, one.value_double), parts, strict=False):
-                if grid is not None:
+                if grid is not None and beginnings[0] >= metric.shortest:
                     grid[where], n = part.value(metric)
                     if grid is one.value:
                         one.n_eligible[where] = n

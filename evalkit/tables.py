@@ -142,10 +142,11 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     if analysis.counts.prompts < _FEW_PROMPTS:
         lines.append(f"With {_count(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
     chosen = _chosen(analysis)
-    confounded = [metric.name for metric in analysis.metrics if metric.confounded and metric.name in chosen]
-    if confounded and analysis.compared_on:
-        lines.append(f"{', '.join(confounded)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
-    elif confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
+    on_prefix = [metric.name for metric in analysis.metrics if metric.confounded and metric.compared and metric.name in chosen]
+    confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
+    if on_prefix and analysis.compared_on:
+        lines.append(f"{', '.join(on_prefix)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
+    if confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
         lines.append(f"{', '.join(confounded)} move with the length of an answer alone: beside max_tokens they say little.")
     return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], lines)
 

@@ -278,6 +278,6 @@ def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
     assert bool(found["confirmed"]) == (found["chosen"] is not None)
     power = evalkit("plan", "mine/experiment.yaml", "--pilot", "run")
     assert power.returncode == 0, power.stderr
-    assert "distinct_2" in power.stdout
+    assert "length_tokens" in power.stdout
     one_at_a_time = evalkit("plan", "mine/experiment.yaml", "--set", "design=one_at_a_time")
     assert "beware: one parameter is changed at a time" in one_at_a_time.stdout

@@ -46,7 +46,7 @@ def test_a_pilots_variances_are_those_planted() -> None:
     assert seen.between == pytest.approx(2.0 * 100**2, rel=0.15)
     assert seen.within == pytest.approx(4.0 * 100**2, rel=0.15)
     assert seen.sd(8) == pytest.approx(math.sqrt(2.0 + 2 * 4.0 / 8) * 100, rel=0.1)
-    group = of_pilot(pilot, lambda: iter(all_records))["distinct_2"]
+    group = of_pilot(pilot, lambda: iter(all_records))["exact_duplicates"]
     assert math.isnan(group.within)
 
 

@@ -558,11 +558,15 @@ def test_the_prefix_is_the_longest_that_enough_answers_have(sizes: list[list[int
     plan = Plan(experiment({"top_k": list(range(1, len(sizes) + 1))}, prompts=["p"], replicates=10))
     found = score(plan, records(plan, lambda request: numbered(sizes[request.cell_index][request.replicate])))
     assert (found.prefix and found.prefix.tokens) == tokens
-    rep = found.by_metric["rep_2"].value[:, 0]
+    rep = found.by_metric["distinct_2"].value[:, 0]
     if found.prefix is None:
         assert np.isnan(rep).all()
-        assert not np.isnan(found.by_metric["rep_2"].value_full).any()
+        assert not np.isnan(found.by_metric["distinct_2"].value_full).any()
     else:
+        repeated = found.by_metric["rep_4"]
+        (metric,) = (one for one in METRICS if one.name == "rep_4")
+        assert found.compared(metric) == (found.prefix.tokens >= 50)
+        assert np.isnan(repeated.value).all() == (not found.compared(metric)), "ten words show no repetition"
         assert found.prefix.left_out == left_out
         assert np.flatnonzero(np.isnan(rep)).tolist() == list(left_out)
         assert found.prefix.eligible.tolist() == [sum(size >= found.prefix.tokens for size in one) / 10 for one in sizes]

@@ -37,11 +37,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "rep_2", "response", partial(repetition.rep_n, n=2), "lower", "1 - unique word pairs / word pairs, in one answer",
-        "Welleck 2020", confounded=True, bias="length",
+        "Welleck 2020", confounded=True, shortest=50, bias="length",
     ),
     Metric(
         "rep_4", "response", partial(repetition.rep_n, n=4), "lower", "1 - unique 4-grams / 4-grams, in one answer",
-        "Welleck 2020", confounded=True, bias="length",
+        "Welleck 2020", confounded=True, shortest=50, bias="length",
     ),
     Metric("rep_w_16", "response", repetition.rep_w, "lower", "share of words that occur among the 16 words before them", "Fu 2021"),
     Metric(

@@ -20,6 +20,7 @@ class Metric(NamedTuple):
         source: where it comes from.
         content: whether it is about the content, so that empty answers leave it.
         confounded: whether longer answers alone move it, so that it is compared on prefixes of equal length.
+        shortest: tokens that a prefix must have for the metric to show on it what it is about; on a shorter one it is not compared.
         low, high: the range; `high` is infinity where nothing bounds it.
         bias: what moves it beside what it is about.
         bound: how its time grows, and where it gives up.
@@ -33,6 +34,7 @@ class Metric(NamedTuple):
     source: str = "-"
     content: bool = True
     confounded: bool = False
+    shortest: int = 0
     low: float = 0.0
     high: float = 1.0
     bias: str = "-"
