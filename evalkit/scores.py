@@ -388,7 +388,7 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
         half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
         out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
     left_out = prefix.left_out if prefix else ()
-    beginnings = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
+    beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
     ks = [_k_of(groups, tokens, left_out) for tokens in beginnings]
     for where in sorted(groups):
         group = groups.pop(where)
