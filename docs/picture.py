@@ -4,15 +4,14 @@ import io
 import re
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from evalkit.analysis import Analysis
+from evalkit.analysis import decode
 from evalkit.tables import by_level
 
 folder = Path("results/quickstart")
-analysis = msgspec.json.decode((folder / "analysis.json").read_bytes(), type=Analysis, strict=False)
+analysis = decode((folder / "analysis.json").read_bytes())
 console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor", highlight=False)
 console.print("$ python -m evalkit sweep experiments/quickstart.yaml\n", style="bold")
 console.print(by_level(analysis, console))

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, encode, guarded, summary_csv
+from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, decode, encode, guarded, summary_csv
 from evalkit.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan
@@ -311,3 +311,14 @@ def test_the_reference_is_the_cell_asked_for_else_the_nearest_to_all_defaults() 
     asked = Plan(planned.experiment.model_copy(update={"reference": {"temperature": 0.5, "max_tokens": 50}}))
     found = analyse(scores(asked, np.full((len(planned.cells), 2), 0.5).tolist()), [METRIC])
     assert found.cells[found.reference] == {"temperature": 0.5, "top_p": "default", "max_tokens": 50}
+
+
+def test_what_is_written_reads_back_undefined_numbers_included() -> None:
+    planned = plan({"temperature": [0.5, 1.0]}, 4)
+    found = analyse(scores(planned, [[0.1, 0.2, 0.3, 0.5], [math.nan] * 4]), [METRIC])
+    assert any(math.isnan(row.mean) for row in found.by_cell)
+    again = decode(encode(found))
+    assert encode(again) == encode(found)
+    assert [math.isnan(row.mean) for row in again.by_cell] == [math.isnan(row.mean) for row in found.by_cell]
+    with pytest.raises(msgspec.MsgspecError):
+        decode(b'{"name": 5}')
