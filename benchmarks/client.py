@@ -20,6 +20,7 @@ from pathlib import Path
 
 from evalkit.client import Client
 from evalkit.experiment import check
+from evalkit.pace import Pace
 from evalkit.plan import Plan
 from evalkit.records import Writer, read
 from evalkit.runner import Tally, run
@@ -101,7 +102,7 @@ async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folde
     plan, tally = Plan(experiment), Tally(requests)
     with Writer(folder) as writer:
         async with Client(base_url, "key", concurrency=at_once, loopback=True) as client:
-            await run(plan, client, writer.append, tally, concurrency=at_once)
+            await run(plan, client, writer.append, tally, pace=Pace(at_once, now=time.monotonic()))
     assert tally.completed == requests
 
 

@@ -1,0 +1,147 @@
+"""The runner at scale, beside a bare loop of the official client: CPU, makespan, memory; and a million requests planned and resumed.
+
+    python benchmarks/scale.py [--rounds 5] [--million]
+
+The server is that of `client.py`: it answers 150 tokens after a fixed 100 ms. Each figure is of a process of its own; rounds are interleaved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from client import Endpoint, measured, ours, theirs
+
+MILLION = 1_000_000
+
+
+def one(way: str, base_url: str, requests: int, at_once: int, streamed: bool) -> None:
+    """Measure in this process; CPU and wall seconds and peak RSS in MB on standard output."""
+    chosen = {"ours": ours, "theirs": theirs}[way]
+    measured(chosen, base_url, at_once, at_once, streamed)  # imports are nobody's fault
+    cpu, wall, _ = measured(chosen, base_url, requests, at_once, streamed)
+    print(json.dumps([cpu, wall, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+
+
+def child(*arguments: object) -> list[float]:
+    done = subprocess.run([sys.executable, __file__, "--one", *map(str, arguments)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def keys(count: int) -> Iterator[str]:
+    """The plan of an experiment of so many requests: 100 cells on 500 prompts."""
+    from evalkit.experiment import check
+    from evalkit.plan import Plan
+
+    data = {
+        "name": "big",
+        "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "m"},
+        "prompts": [{"id": f"p{number}", "user": f"Say something about subject {number}."} for number in range(500)],
+        "parameters": {"temperature": [n / 10 for n in range(10)], "top_p": [0.5 + n / 20 for n in range(10)]},
+        "replicates": -(-count // 50_000),
+        "request": {"seed": "per_replicate"},
+        "anchor": {"every": 0},
+    }
+    return (request.key for request in Plan(check(data)))
+
+
+def million() -> None:
+    """Plan and resume a million requests, all of them present; seconds and peak RSS on standard output. The file is written by a child."""
+    from evalkit.records import standing
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        subprocess.run([sys.executable, __file__, "--write", temporary], check=True)
+        size = (folder / "responses.jsonl").stat().st_size / 1e6
+        began = time.perf_counter()
+        there = standing(folder)
+        unsent = planned = 0
+        for key in keys(MILLION):
+            planned += 1
+            unsent += there.wants(key, False)
+        took = time.perf_counter() - began
+    assert unsent < planned / 10  # at temperature 0 top_p is void, so that there are fewer cells than combinations
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([took, rss, planned, unsent, size]))
+
+
+def write(folder: Path) -> None:
+    """A record for each request of the plan, as a sweep writes them."""
+    text = "word " * 100
+    with (folder / "responses.jsonl").open("w") as file:
+        for number, key in enumerate(keys(MILLION)):
+            outcome = {"type": "completion", "text": text, "finish_reason": "stop", "usage": {"completion_tokens": 100}, "latency_s": 1.0, "tries": 1}
+            record = {"v": 1, "key": key, "role": "sweep", "prompt_id": "p", "cell": {"temperature": 0.5}, "replicate": number}
+            file.write(json.dumps({**record, "seed": 1, "model": "m", "request": {}, "at": "2026-01-01T00:00:00Z", "outcome": outcome}) + "\n")
+
+
+def report(name: str, value: float, limit: float, unit: str = "") -> bool:
+    print(f"{'PASS' if value <= limit else 'FAIL'}  {name}: {value:.3f}{unit} (limit {limit:g}{unit})", flush=True)
+    return value <= limit
+
+
+def compared(rounds: int) -> bool:
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("client.py")), "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+    good = True
+    for streamed in (False, True):
+        for at_once, requests in ((32, 320), (64, 640), (256, 1024)):
+            figures: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
+            for _ in range(rounds):
+                for way, seen in figures.items():
+                    seen.append(child(way, url, requests, at_once, int(streamed)))
+            a, b = ([statistics.median(column) for column in zip(*figures[way], strict=True)] for way in ("ours", "theirs"))
+            ideal = requests / at_once * Endpoint.latency_s + (0.045 if streamed else 0.0) * requests / at_once
+            name = f"{'streamed' if streamed else 'plain'}, {at_once} at once"
+            print(f"      {name}: {a[0] / requests * 1e3:.2f} ms CPU a request, makespan {a[1] / ideal:.2f} of ideal ({b[1] / ideal:.2f} the loop)")
+            good &= report(f"{name}, CPU beside the loop", a[0] / b[0], 1.10)
+            good &= report(f"{name}, makespan beside the loop", a[1] / b[1], 1.10)
+            good &= report(f"{name}, peak RSS beside the loop", a[2] / b[2], 1.10)
+    small, large = (child("ours", url, requests, 64, 0)[2] for requests in (1000, 16000))
+    good &= report("RSS from 1,000 to 16,000 requests", large - small, 5.0, " MB")
+    server.stdin.close()
+    server.wait()
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--million", action="store_true", help="only the million requests")
+    parser.add_argument("--one", nargs=5)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    if options.one:
+        way, url, requests, at_once, streamed = options.one
+        one(way, url, int(requests), int(at_once), streamed == "1")
+        return 0
+    if options.write:
+        write(options.write)
+        return 0
+    if options.resume:
+        million()
+        return 0
+    good = True if options.million else compared(options.rounds)
+    done = subprocess.run([sys.executable, __file__, "--resume"], capture_output=True, text=True, check=True)
+    took, rss, planned, unsent, size = json.loads(done.stdout)
+    print(f"      {planned:,.0f} requests planned, {unsent:,.0f} of them unsent, file of {size:,.0f} MB")
+    good &= report("a million planned and resumed", took, 30.0, " s")
+    good &= report("its peak RSS", rss, 300.0, " MB")
+    return int(not good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
