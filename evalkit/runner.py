@@ -240,6 +240,8 @@ class _Run:
         """The next job, when it may start; None where this worker has nothing more to do."""
         while True:
             now = time.monotonic()
+            if self._asked_to_stop.is_set():
+                self._stop(INTERRUPTED)
             if not self._stopped and (over := self._over()):
                 self._stop(over)
             if self._stopped or self._workers > max(1, self._pace.limit):
