@@ -62,7 +62,7 @@ class Spent:
         if budget.requests is not None and self.requests >= budget.requests:
             return f"the {budget.requests:,} requests of --max-requests are used up"
         if budget.seconds is not None and seconds >= budget.seconds:
-            return f"the time of --max-time, {budget.seconds:g} s, is used up"
+            return "the time of --max-time is used up"
         if (budget.tokens is not None or budget.cost is not None) and self.uncounted:
             return "the endpoint does not tell the tokens it used, so that --max-tokens-total and --max-cost cannot be kept"
         if budget.tokens is not None and self.tokens >= budget.tokens:

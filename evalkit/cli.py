@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, ExperimentError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,6 +135,8 @@ def sweep(
         return
     console = _console()
     started = time.monotonic()
+    if max_cost is not None and not 0 < max_cost < float("inf"):
+        raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
     budget = Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else _seconds("--max-time", max_time))
     with _progress(quiet) as report:
         try:
@@ -570,8 +572,6 @@ def _seconds(option: str, text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
-        from evalkit.errors import ExperimentError
-
         raise ExperimentError(f"{option}: found {text!r}; expected a time like 90s, 10m or 2h")
     return seconds
 

@@ -69,9 +69,10 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as fault:
         raise RecordError(f"{folder}: cannot be locked: {fault.strerror}") from None
     holder = folder / HOLDER_FILE
+    mine = f"process {os.getpid()} on {socket.gethostname()} since {now_text()}"
     try:
         # Beside the lock and not in it: who finds it taken may truncate it.
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now_text()}")
+        holder.write_text(mine)
         yield
     except OSError as fault:
         if fault.filename != str(holder):
@@ -79,7 +80,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise RecordError(f"{holder}: cannot be written: {fault.strerror}") from None
     finally:
         with suppress(OSError):
-            holder.unlink(missing_ok=True)
+            if holder.read_text() == mine:  # the folder may have been moved, and another made in its place
+                holder.unlink()
         lock.release()
 
 
@@ -100,6 +102,7 @@ def move_aside(folder: Path) -> Path:
         if not aside.exists():
             try:
                 folder.rename(aside)
+                (aside / HOLDER_FILE).unlink(missing_ok=True)
             except OSError as fault:
                 raise RecordError(f"{folder}: cannot be moved aside: {fault.strerror}; move it yourself") from None
             return aside

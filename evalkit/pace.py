@@ -30,6 +30,8 @@ _WINDOW = 16
 _UNSURE_AFTER_FAULT = 2
 _BELOW_THE_LIMIT = 0.96
 _RATE_GROWS = 0.005
+_SLOWEST_LEARNED = 1.0
+_LONGEST_HEED_S = 60.0
 _SHARE_OVER, _OFTEN = 50, 0.4
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
 _HISTORY = 500
@@ -84,6 +86,7 @@ class Pace:
         self._doubling = True
         self._not_before = self._next = now
         self._unsure = 0
+        self._gap_s, self._gap_until = 0.0, now
         self._cut_at = -math.inf
         self._sent = self._refused = self._throttled_in_a_row = 0
         self._tokens_of_a_call: float | None = None
@@ -95,6 +98,7 @@ class Pace:
         self._times: list[float] = []
         self._window = _WINDOW
         self._usual: float | None = None
+        self.generation = 0
         self.throttled = 0
         self.highest = self.limit
         self.history: list[Change] = []
@@ -118,6 +122,8 @@ class Pace:
         at = max(now, self._next, self._not_before)
         rate = self.rate(now)
         apart = APART_S if now - self._started_at < 1 else 0.0
+        if at < self._gap_until:
+            apart = max(apart, self._gap_s)
         self._next = at + (apart if rate is None else max(apart, 1 / rate))
         return at
 
@@ -205,7 +211,7 @@ class Pace:
         # At a pace that it took before: one of many reasons that are none of ours, unless that becomes a habit.
         if self._share < _OFTEN:
             return False
-        self._learned *= _CUT
+        self._learned = max(_CUT * self._learned, min(self._learned, _SLOWEST_LEARNED))
         self._held_until = now + wait_s + _FIRST_HOLD_S
         return True
 
@@ -225,8 +231,9 @@ class Pace:
                 self._note(now, "a limit by time is found")
 
     def wake(self, now: float) -> None:
-        """The endpoint is back after an outage: start low again."""
-        self._next = self._not_before = self._epoch = self._cut_at = now
+        """The endpoint is back after an outage: start low again, and give places anew; a wait that it asked for still holds."""
+        self.generation += 1
+        self._next = self._epoch = self._cut_at = now
         self._sent = self._refused = 0
         self._times.clear()
         if self.adaptive:
@@ -243,11 +250,13 @@ class Pace:
         for calls, reset_s in left:
             if calls is None or reset_s is None or reset_s <= 0:
                 continue
+            reset_s = min(reset_s, _LONGEST_HEED_S)  # what lies further off a refusal will tell, and patience judge
             spare = calls - in_flight
             if spare <= 0:
                 self._not_before = max(self._not_before, now + reset_s)
             elif spare <= self.limit:
-                self._next = max(self._next, now + reset_s / (spare + 1))
+                self._gap_s, self._gap_until = reset_s / (spare + 1), now + reset_s
+                self._next = max(self._next, now + self._gap_s)
 
     def _queue_grows(self, took_s: float) -> bool:
         self._times.append(took_s)

@@ -133,7 +133,7 @@ async def _answer(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None
     """The failure that would meet every such request, or None; raises where nothing can be asked at all."""
     for number in range(_TRIES):
         reply = await endpoint.call(body, _MESSAGES)
-        if not reply.again:
+        if not reply.again or number == _TRIES - 1:
             break
         await asyncio.sleep(min(60.0, backoff(number + 1, 0.3, reply.wait_s)))
     failure = reply.failure

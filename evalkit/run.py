@@ -133,7 +133,7 @@ def sweep(
         tell(f"design: {reason}")
     key = key_of(endpoint)
     make(folder)
-    started = now_text()
+    started, began = now_text(), time.monotonic()
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
     with ExitStack() as stack:
         hold = stack.enter_context(ExitStack())
@@ -157,17 +157,17 @@ def sweep(
                 tally.planned = sum(1 for _ in _unsent(plan, there, retry_failed))
         if fresh:  # only now that the endpoint is known to be of use
             aside = move_aside(folder)
+            tell(f"the run that stood there is kept in {aside}")
             hold.close()
             make(folder)
             hold.enter_context(locked(folder))
             writer = hold.enter_context(_writer(folder, tell))
-            tell(f"the run that stood there is kept in {aside}")
         write_run(folder, plan.experiment, preflight=checked)
         if access is not None and writer is not None:
-            pace = _pace(endpoint, fixed and access.at_once, access.at_once)
+            pace = _pace(plan, fixed and access.at_once, access.at_once)
             unsent = _unsent(plan, there, retry_failed)
             try:
-                stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=policy, progress=progress, note=tell))
+                stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
             except BaseException as fault:
                 with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
                     write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
@@ -189,9 +189,9 @@ def sweep(
             fixed = concurrency or endpoint.concurrency
             access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
             more = Tally(requests, spent=tally.spent)
-            pace = _pace(endpoint, fixed and access.at_once, access.at_once)
+            pace = _pace(plan, fixed and access.at_once, access.at_once)
             unsent = _unsent(again, there, retry_failed)
-            stopped = asyncio.run(sent(again, unsent, access, writer, more, pace=pace, policy=policy, progress=progress, note=tell))
+            stopped = asyncio.run(sent(again, unsent, access, writer, more, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
             write_run(folder, plan.experiment, sweep=_how_it_went(started, more, pace, stopped))
             if stopped == INTERRUPTED:
                 raise KeyboardInterrupt
@@ -219,14 +219,23 @@ def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
         yield writer
 
 
-def _pace(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
-    return Pace(
+def _pace(plan: Plan, fixed: int | None, most: int) -> Pace:
+    endpoint = plan.experiment.endpoint
+    pace = Pace(
         fixed,
         requests_per_minute=endpoint.requests_per_minute,
         tokens_per_minute=endpoint.tokens_per_minute,
         most=most,
         now=time.monotonic(),
     )
+    pace.expect(max(1.0, (plan.tokens_in()[1] + (plan.most_tokens() or 0)) / max(1, len(plan))))  # until an answer tells what one uses
+    return pace
+
+
+def _left(policy: Policy, began: float) -> Policy:
+    """The policy with the time that is left of its budget."""
+    seconds = policy.budget.seconds
+    return policy if seconds is None else policy._replace(budget=policy.budget._replace(seconds=max(0.0, seconds - (time.monotonic() - began))))
 
 
 def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:

@@ -136,13 +136,14 @@ async def run(
 class _Job:
     """Requests that are asked for in one call, and what was tried of them so far."""
 
-    __slots__ = ("batch", "before", "first", "nobodys", "together", "tries")
+    __slots__ = ("batch", "before", "first", "forgiven", "nobodys", "together", "tries")
 
     def __init__(self, batch: list[Request], *, nobodys: bool = False) -> None:
         self.batch = batch
         self.nobodys = nobodys  # sent to see whether anybody is there
         self.together = len(batch)
         self.tries = 0
+        self.forgiven = 0  # of the tries, those that met what everybody met
         self.first: float | None = None
         self.before: Failure | None = None
 
@@ -171,6 +172,7 @@ class _Run:
         self._exhausted = False
         self._refusal: Failure | None = None
         self._began = self._last_answer = time.monotonic()
+        self._refused_since: float | None = None
         self._streak, self._streak_of, self._streak_limit = 0, set[str](), _OUTAGE_CALLS
         self._down_since: float | None = None
         self._check_at = 0.0
@@ -263,11 +265,13 @@ class _Run:
                 else:
                     return None
                 continue
-            at = self._pace.reserve(now)
+            at, generation = self._pace.reserve(now), self._pace.generation
             if at > now:
                 await self._sleep(at)
                 if self._stopped or self._down_since is not None or self._pace.held(time.monotonic()) or self._over():
                     continue
+                if generation != self._pace.generation:
+                    continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
 
@@ -331,7 +335,7 @@ class _Run:
         for completion in reply.completions[: len(job.batch)]:
             self._settle_one(job, job.batch.pop(0), completion)
         if job.batch:  # fewer than asked for
-            job.tries, job.first = 0, None
+            job.tries, job.forgiven, job.first = 0, 0, None
             self._put_back(job, now)
 
     def _failed(self, job: _Job, reply: Reply, now: float, started: float) -> None:
@@ -345,35 +349,38 @@ class _Run:
             self._streak += 1
             self._streak_of.add(job.batch[0].key)
             if check:
-                self._still_down(failure, now)
+                self._still_down(failure, now, reply.wait_s)
         else:
             self._alive(now, answered=False)
             if reply.again:
                 self._pace.throttle(now, started, reply.wait_s)
         if job.nobodys:
             return
-        given_up = self._given_up(job, reply, now)
+        if failure.kind == "rate_limited" and reply.again and self._last_answer < started:
+            job.forgiven += 1  # nobody is let through: this is no fault of this request's; deadline and patience bound it
+        at = now + backoff(max(1, job.tries - job.forgiven), self._policy.pause_s, reply.wait_s)
+        given_up = self._given_up(job, reply, now, at)
         if given_up and not self._proven and (error := _useless(failure, job.tries, self._tally)):
             raise error
-        if may_be_down and self._down_since is not None and not check:
-            job.tries -= 1  # what everybody meets is not held against it
-            given_up = False
+        if may_be_down and self._down_since is not None:
+            job.forgiven += 1  # what everybody meets is not held against it
+            given_up = self._stopped is not None
         elif may_be_down and self._is_down():
-            self._goes_down(failure, now)
+            self._goes_down(failure, now, reply.wait_s)
         if given_up:
             self._settle(job, failure)
         else:
             job.before = failure
-            self._put_back(job, now + backoff(max(1, job.tries), self._policy.pause_s, reply.wait_s))
+            self._put_back(job, at)
         self._conclude(failure, reply, now)
 
-    def _given_up(self, job: _Job, reply: Reply, now: float) -> bool:
-        """Whether a request that failed is not to be tried again."""
+    def _given_up(self, job: _Job, reply: Reply, now: float, at: float) -> bool:
+        """Whether a request that failed is not to be tried again, which would be `at` that time."""
         return (
             not reply.again
-            or job.tries >= self._policy.max_tries
+            or job.tries - job.forgiven >= self._policy.max_tries
             or self._stopped is not None
-            or now - (job.first or now) >= self._policy.deadline_s
+            or at - (job.first or now) >= self._policy.deadline_s
             or (reply.wait_s is None and _alike(job.before, reply.failure))
         )
 
@@ -383,14 +390,17 @@ class _Run:
             self._stop(f"the endpoint refuses the key since it has answered (HTTP {failure.status}): {failure.message}")
         elif failure.kind == "rejected":
             self._refusal = failure
-        elif failure.kind == "rate_limited":
-            patience_s = self._policy.patience_s
-            if not reply.again:
-                self._stop(f"the quota is spent: {failure.message}")
-            elif (reply.wait_s or 0) > patience_s:
-                self._stop(f"the endpoint asks to wait {reply.wait_s:.0f} s, longer than --patience: {failure.message}")
-            elif now - self._last_answer > patience_s:
-                self._stop(f"the endpoint has refused every call for {patience_s:g} s as one too many: {failure.message}")
+        elif failure.kind == "rate_limited" and not reply.again:
+            self._stop(f"the quota is spent: {failure.message}")
+        patience_s = self._policy.patience_s
+        if reply.again and (reply.wait_s or 0) > patience_s:
+            self._stop(f"the endpoint asks to wait {reply.wait_s:.0f} s, longer than --patience: {failure.message}")
+        if failure.kind != "rate_limited":
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since > patience_s:
+            self._stop(f"the endpoint has refused every call for {patience_s:g} s as one too many: {failure.message}")
 
     def _settle(self, job: _Job, outcome: Outcome) -> None:
         while job.batch:
@@ -405,7 +415,7 @@ class _Run:
     # --- refusals and outages
 
     def _refused(self) -> EndpointError | None:
-        return None if self._refusal is None else _all_refused(self._refusal, self._tally)
+        return None if self._refusal is None else _all_refused(self._refusal, self._tally, self._proven)
 
     def _is_down(self) -> bool:
         return (
@@ -415,20 +425,21 @@ class _Run:
             and len(self._streak_of) >= _OUTAGE_REQUESTS
         )
 
-    def _goes_down(self, failure: Failure, now: float) -> None:
-        self._down_since, self._check_at, self._checks = now, now, 0
+    def _goes_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
+        self._down_since, self._check_at, self._checks = now, now + (wait_s or 0.0), 0
         self._tally.paused = f"paused: {self._streak} calls in a row failed ({failure.kind}: {failure.message})"
         self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
 
     def _check(self, now: float) -> tuple[_Job | None, float | None]:
         """While the endpoint is down: the one call that finds out whether it is back, or the time to wait for."""
-        if self._checker is not None:
-            return None, None
-        if now - (self._down_since or now) >= self._policy.patience_s:
+        over_at = (self._down_since or now) + self._policy.patience_s
+        if now >= over_at:
             self._stop(f"the endpoint has been down for {self._policy.patience_s:g} s; {self._tally.paused.removeprefix('paused: ')}")
             return None, now
-        if now < self._check_at:
-            return None, min(self._check_at, now + 1.0)
+        if self._checker is not None:
+            return None, over_at
+        if now < self._check_at or self._pace.held(now):
+            return None, min(max(self._check_at, now + 0.1), now + 1.0, over_at)
         # What was answered before will be again, once anybody is there; a request that waits may be one that always fails.
         self._checker = _Job([self._known_good], nobodys=True) if self._known_good is not None else self._any()
         if self._checker is None:
@@ -441,16 +452,16 @@ class _Run:
             return heapq.heappop(self._waiting)[2]
         return self._take()
 
-    def _still_down(self, failure: Failure, now: float) -> None:
+    def _still_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
         self._checks += 1
-        self._check_at = now + min(_LONGEST_CHECK_S, backoff(self._checks, self._policy.pause_s))
+        self._check_at = now + max(wait_s or 0.0, min(_LONGEST_CHECK_S, backoff(self._checks, self._policy.pause_s)))
         self._checker = None
         self._tally.paused = f"paused: the endpoint is down ({failure.kind}: {failure.message})"
         self._progress(self._tally)
 
     def _alive(self, now: float, *, answered: bool = True) -> None:
         if answered:
-            self._last_answer = now
+            self._last_answer, self._refused_since = now, None
         self._streak = 0
         self._streak_of.clear()
         if self._down_since is None:
@@ -483,10 +494,10 @@ def _useless(failure: Failure, tries: int, tally: Tally) -> EndpointError | None
     return None
 
 
-def _all_refused(failure: Failure, tally: Tally) -> EndpointError | None:
+def _all_refused(failure: Failure, tally: Tally, proven: bool) -> EndpointError | None:
     """Where the endpoint answered none of the first requests and refused many, the last of them with `failure`: the error to end the run with."""
     refused = tally.failed["rejected"]
-    if tally.completed or refused < min(_ALL_ALIKE, tally.planned):
+    if tally.completed or refused < (_ALL_ALIKE if proven else min(_ALL_ALIKE, tally.planned)):
         return None
     them = f"the first {refused} requests, all it was sent" if refused == tally.done else f"{refused} of {tally.done} requests and answered none"
     return EndpointError(

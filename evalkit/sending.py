@@ -36,10 +36,8 @@ class _Counted:
         return await self._client.models()
 
     async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
-        if self._spent.over(self._budget, 0.0):
-            raise ExperimentError(
-                f"--max-requests {self._budget.requests}: the look at the endpoint before a sweep takes {self._needed} calls or more; allow more"
-            )
+        if why := self._spent.over(self._budget, 0.0):
+            raise ExperimentError(f"{why}, by the look at the endpoint before the sweep ({self._needed} calls or more); allow more")
         self._spent.requests += 1
         reply = await self._client.call(body, messages)
         if reply.completions:

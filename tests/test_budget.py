@@ -50,7 +50,7 @@ def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None
         (Budget(cost=0.003), 0, None),
         (Budget(cost=0.0025), 0, "0.0025 EUR of --max-cost"),
         (Budget(seconds=10), 9.9, None),
-        (Budget(seconds=10), 10.0, "--max-time, 10 s"),
+        (Budget(seconds=10), 10.0, "--max-time is used up"),
     ],
 )
 def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: str | None) -> None:
