@@ -11,6 +11,7 @@ assert len(endpoint.seen) == 2
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -175,3 +176,11 @@ def serving(answer: Callable[[Asked], tuple[Any, ...]]) -> Iterator[Endpoint]:
             thread.join()
     if faults:
         raise faults[0]
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """The base URL of a port that refuses connections: bound and not listened to, so that nobody else is given it meanwhile."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{one.getsockname()[1]}/v1"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from endpoints import JSON, Answer, Asked, Endpoint, completion, serving
+from endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 
 from evalkit import runner
 from evalkit.budget import Budget
@@ -225,9 +225,8 @@ def test_a_key_refused_before_any_answer_ends_the_run_unrecorded(status: int) ->
 
 
 def test_an_endpoint_that_is_not_there_ends_the_run_unrecorded() -> None:
-    with serving(lambda _: FINE) as gone:
-        pass
-    out = ran(lambda _: FINE, some(50), 4, url=gone.url)
+    with nobody() as url:
+        out = ran(lambda _: FINE, some(50), 4, url=url)
     assert type(out.ended) is EndpointError
     assert str(out.ended).startswith("the endpoint cannot be reached after 3 tries: Cannot connect to host 127.0.0.1")
     assert out.records == []
