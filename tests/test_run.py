@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import ROOT, environment
-from endpoints import completion, serving
+from endpoints import completion, nobody, serving
 
 from evalkit import run as runs
 from evalkit.errors import AuthError, EndpointError, RecordError
@@ -376,9 +376,7 @@ def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path: Path) -> Non
 
 
 def test_an_endpoint_that_refuses_the_connection_ends_the_sweep_with_nothing_recorded(tmp_path: Path) -> None:
-    with serving(lambda _: (200, {}, b"")) as server:
-        gone = server.url
-    with pytest.raises(EndpointError, match="cannot be reached after 3 tries"):
+    with nobody() as gone, pytest.raises(EndpointError, match="cannot be reached after 3 tries"):
         runs.sweep(experiment(gone), tmp_path / "run")
     assert lines(tmp_path / "run") == []
 

@@ -1,6 +1,6 @@
 """Are the statistics as right as they say? Simulated experiments with a known truth, against the limits beside each figure.
 
-Run: python benchmarks/statistics.py [PART ...]; parts: null, coverage, family, equivalence, selection, calibration, speed.
+Run: python benchmarks/inference.py [PART ...]; parts: null, coverage, family, equivalence, selection, calibration, speed.
 """
 
 from __future__ import annotations
