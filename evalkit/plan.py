@@ -100,13 +100,14 @@ class Plan:
 
         experiment = self.experiment
         pairs: dict[tuple[int, int], _Pair] = {}
+        many = len(experiment.prompts) > 1 or len(self.cells) > 1
         together = experiment.endpoint.replicates_per_call
         end = self.first + (experiment.replicates if self.count is None else self.count)
         wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
         for first in range(self.first, end, together):
-            rng = np.random.default_rng([experiment.seed, first])
-            for prompt_index in rng.permutation(len(experiment.prompts)).tolist():
-                for cell_index in filter(wanted.__contains__, rng.permutation(len(self.cells)).tolist()):
+            rng = np.random.default_rng([experiment.seed, first]) if many else None
+            for prompt_index in _order(rng, len(experiment.prompts)):
+                for cell_index in filter(wanted.__contains__, _order(rng, len(self.cells))):
                     where = (cell_index, prompt_index)
                     pair = pairs.get(where)
                     if pair is None:
@@ -198,6 +199,11 @@ class Plan:
                 return None
             total += int(min(bounds))
         return total * len(self.experiment.prompts) * self.experiment.replicates
+
+
+def _order(rng: Any, count: int) -> list[int]:
+    """Numbers in random order; a single one needs no generator."""
+    return [0] if count == 1 else list(rng.permutation(count).tolist())
 
 
 def as_sent(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:

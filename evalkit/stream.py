@@ -106,12 +106,14 @@ class Answered:
         """Put `MASK` for each of the secrets wherever the answer quotes it; tells whether it did. Log probabilities, which spell it, go."""
         found = False
         texts = (self._text, self._reasoning, self._refusal, *(call["arguments"] for call in self._calls.values()))
-        for secret in secrets:
-            for parts in texts:
-                whole = "".join(parts)
+        for parts in texts:
+            whole = "".join(parts)
+            for secret in secrets if whole else ():
                 if secret in whole:
-                    parts[:] = [whole.replace(secret, MASK)]
+                    whole = whole.replace(secret, MASK)
+                    parts[:] = [whole]
                     found = True
+        for secret in secrets if self._calls else ():
             for call in self._calls.values():
                 for name in ("id", "name"):
                     if secret in (call[name] or ""):
