@@ -53,7 +53,7 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
     for name in ("temperature", "top_p"):
         assert (by_place[name, "distinct_2"].verdict, by_place[name, "distinct_2"].difference > 0) == ("effect", True)
     for name in ("frequency_penalty", "presence_penalty"):
-        assert (by_place[name, "rep_2"].verdict, by_place[name, "rep_2"].difference < 0) == ("effect", True)
+        assert (by_place[name, "rep_w_16"].verdict, by_place[name, "rep_w_16"].difference < 0) == ("effect", True)
     length, cut = by_place["max_tokens", "length_tokens"], by_place["max_tokens", "truncation_rate"]
     assert (length.verdict, length.difference > 0) == ("effect", True)
     assert (cut.verdict, cut.difference < 0) == ("effect", True)
@@ -68,13 +68,13 @@ def test_a_parameter_that_the_endpoint_ignores_has_no_effect_where_the_experimen
     by_metric = {one.metric: one for one in found.verdicts if one.parameter == "presence_penalty"}
     assert by_metric["distinct_2"].verdict == "no effect"
     assert by_metric["distinct_2"].p_equivalence <= 0.05
-    assert by_metric["rep_2"].verdict == "no effect"
+    assert by_metric["exact_duplicates"].verdict == "no effect"
     assert found.not_estimated == []
 
 
 def test_and_is_inconclusive_where_it_has_not(tmp_path: Path) -> None:
     found = analysed(tmp_path / "run", {"presence_penalty": [0, 1.5]}, 2, prompts=6, quirks=IGNORED, request={"max_tokens": 25})
-    (one,) = [one for one in found.verdicts if one.metric == "distinct_2"]
+    (one,) = [one for one in found.verdicts if one.metric == "length_chars"]
     assert one.verdict == "inconclusive"
     assert one.prompts_needed is not None
     assert one.prompts_needed > 6
