@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
-from local_support import api, in_thread
+from local_support import in_thread, real_model
 
 from evalkit import run as runs
 from evalkit.analysis import Analysis
 from evalkit.experiment import check
+from evalkit.local.api import Api
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
 from evalkit.prompts import load
@@ -24,10 +26,12 @@ PROMPTS = [prompt.plain() for prompt in load(ROOT / "experiments/prompts/quickst
 def analysed(
     folder: Path, parameters: dict[str, Any], replicates: int, prompts: int = 10, quirks: tuple[dict[str, Any], ...] = (), **more: Any
 ) -> Analysis:
-    with in_thread(app(api(), rehearsal=rehearse({"seed": 1, "faults": [], "quirks": list(quirks)}))) as server:
+    # One draw after the other, from a seed: the answers are those of an endpoint without seeds, and the same at each run.
+    seeded = Api(real_model(), draw=random.Random(1).getrandbits)  # noqa: S311
+    with in_thread(app(seeded, rehearsal=rehearse({"seed": 1, "faults": [], "quirks": list(quirks)}))) as server:
         data = {
             "name": "recovery",
-            "endpoint": {"base_url": f"http://127.0.0.1:{server.port}/v1", "model": "babbler"},
+            "endpoint": {"base_url": f"http://127.0.0.1:{server.port}/v1", "model": "babbler", "concurrency": 1},
             "prompts": PROMPTS[:prompts],
             "parameters": parameters,
             "replicates": replicates,
