@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evalkit.client import Client
 
 
-def key_of(endpoint: Endpoint) -> str | None:
+def bearer_key(endpoint: Endpoint) -> str | None:
     """The bearer key from the environment; None where the endpoint wants none. Raises `AuthError` where it is not set."""
     name = endpoint.api_key_env
     if endpoint.base_url == LOCAL or name is None:

@@ -208,7 +208,8 @@ class Client:
                     return await self._streamed(content, body, started)
                 response = await self._client.post(self._chat_url, content=content, cast_to=self._hx.Response, options=self._options)
                 reply = self._read(response.content, body, started, time.perf_counter())
-                return reply._replace(limits=limits_of(response.headers)) if _tells_limits(response) else reply
+                limits = _limits(response)
+                return reply if limits is None else reply._replace(limits=limits)
         except TimeoutError:
             return self._failed("timeout", f"no whole answer within {self._timeout_s:g} s", started, again=True)
         except self._openai.APIStatusError as fault:
@@ -264,7 +265,7 @@ class Client:
         about = (whole.usage, whole.model, whole.system_fingerprint, whole.id)
         choices = sorted(whole.choices.items())
         reply = self._completed([one for _, one in choices], about, body, started, times[-1], first, repaired=whole.repaired)
-        return reply._replace(streamed=True, done=whole.done, limits=limits_of(response.headers) if _tells_limits(response) else None)
+        return reply._replace(streamed=True, done=whole.done, limits=_limits(response))
 
     def _read(self, raw: bytes, body: Mapping[str, Any], started: float, ended: float) -> Reply:
         repaired = False
@@ -403,8 +404,10 @@ def _hidden(word: re.Match[str]) -> str:
     return MASK if any(map(str.isalpha, word[0])) and any(map(str.isdigit, word[0])) else word[0]
 
 
-def _tells_limits(response: Any) -> bool:
-    return any(name[:12].lower() == b"x-ratelimit-" for name, _ in response.headers.raw)  # reading a header by its name takes ten times as long
+def _limits(response: Any) -> Limits | None:
+    """What the endpoint says is left to use, where it says so: to read a header by its name takes ten times as long as to look for one."""
+    told = any(name[:12].lower() == b"x-ratelimit-" for name, _ in response.headers.raw)
+    return limits_of(response.headers) if told else None
 
 
 def _said(fault: Any) -> tuple[str, str | None, str | None]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from evalkit.metrics.tokens import is_word, words
 from evalkit.records import Completion, Record
+from evalkit.stats.multiple import holm
 
 FEWEST = 6
 """Anchors below which no order could be told from chance at the level used here."""
@@ -55,7 +56,7 @@ def trends(records: Iterable[Record]) -> list[Trend] | None:
         result = kendalltau([at for at, _ in values], series)
         third = max(1, len(series) // 3)
         found.append(Trend(name, median(series[:third]), median(series[-third:]), float(result.statistic), float(result.pvalue)))
-    return _adjusted(found)
+    return [one._replace(p=float(p)) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 
 def sentence(found: Sequence[Trend], count: int) -> str:
@@ -65,15 +66,6 @@ def sentence(found: Sequence[Trend], count: int) -> str:
         return f"no drift over {count} anchors"
     told = "; ".join(f"{one.name} from {one.before:.3g} to {one.after:.3g} (Kendall's tau {one.tau:.2f}, adjusted p {one.p:.2g})" for one in shown)
     return f"warning: the endpoint drifted while it was asked: {told}, over {count} anchors; cells are compared fairly, for all drifted alike"
-
-
-def _adjusted(found: list[Trend]) -> list[Trend]:
-    """Holm's step-down adjustment."""
-    out, largest = list(found), 0.0
-    for rank, index in enumerate(sorted(range(len(found)), key=lambda at: found[at].p)):
-        largest = max(largest, min(1.0, found[index].p * (len(found) - rank)))
-        out[index] = found[index]._replace(p=largest)
-    return out
 
 
 def _words(one: Completion) -> float | None:

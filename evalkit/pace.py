@@ -118,7 +118,7 @@ class Pace:
         return min(bounds, default=None)
 
     def reserve(self, now: float) -> float:
-        """Take the next place: the time at which a call may start, `now` or later. `moved` tells afterwards whether it still may."""
+        """Take the next place: the time at which a call may start, `now` or later. Afterwards `held` and `generation` tell whether it still may."""
         at = max(now, self._next, self._not_before)
         rate = self.rate(now)
         apart = APART_S if now - self._started_at < 1 else 0.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -210,17 +210,21 @@ def read(folder: Path) -> Iterator[Record]:
     Raises:
         RecordError: a line is no record, with its number; nothing is changed.
     """
-    path = folder / FILE
+    return _decoded(folder / FILE, _decoder)
+
+
+def _decoded(path: Path, decoder: msgspec.json.Decoder[_Versioned]) -> Iterator[_Versioned]:
+    """Each line as `decoder` reads it; the rules of `read` hold."""
     for number, line in _lines(path):
         try:
-            record = _decoder.decode(line)
+            one = decoder.decode(line)
         except _NO_RECORD:
             if not line.endswith(b"\n") and _version(line) <= VERSION:
                 return  # torn: the writer mends it, a reader must not
             raise _no_record(path, number, line) from None
-        if record.v > VERSION:
+        if one.v > VERSION:
             raise RecordError(_newer(f"{path}: line {number}", line))
-        yield record
+        yield one
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -282,6 +286,7 @@ class _Brief(msgspec.Struct):
     outcome: _Outcome
 
 
+_Versioned = TypeVar("_Versioned", Record, _Brief)
 _brief_decoder = msgspec.json.Decoder(_Brief)
 
 
@@ -322,14 +327,6 @@ def _packed(key: str) -> bytes:
 def standing(folder: Path) -> Standing:
     """What stands in a results folder, read without the answers. Raises `RecordError` as `read` does."""
     out = Standing()
-    for number, line in _lines(folder / FILE):
-        try:
-            brief = _brief_decoder.decode(line)
-        except _NO_RECORD:
-            if not line.endswith(b"\n") and _version(line) <= VERSION:
-                break
-            raise _no_record(folder / FILE, number, line) from None
-        if brief.v > VERSION:
-            raise RecordError(_newer(f"{folder / FILE}: line {number}", line))
+    for brief in _decoded(folder / FILE, _brief_decoder):
         out.add(brief.key, None if brief.outcome.type == "completion" else brief.outcome.kind or "malformed")
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 
 from evalkit import checks
 from evalkit import experiment as experiments
-from evalkit.access import Access, key_of, opened
+from evalkit.access import Access, bearer_key, opened
 from evalkit.analysis import Analysis, analyse, encode, summary_csv
 from evalkit.budget import Budget, Spent
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
@@ -29,7 +29,7 @@ from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.parameters import DEFAULT
 from evalkit.plan import Plan, Request
-from evalkit.records import Standing, Writer, read, standing
+from evalkit.records import Record, Standing, Writer, read, standing
 from evalkit.runner import INTERRUPTED, Policy, Tally
 from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
 from evalkit.sending import looked, sent, without_rejected
@@ -131,10 +131,29 @@ def sweep(
         tell(f"merged: {reason}")
     for reason in plan.design.beware:
         tell(f"design: {reason}")
-    key = key_of(endpoint)
+    key = bearer_key(endpoint)
+    fixed = concurrency or endpoint.concurrency
     make(folder)
     started, began = now_text(), time.monotonic()
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
+
+    def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally) -> Pace:
+        """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
+        pace = _pace(what, fixed and access.at_once, access.at_once)
+        unsent = _unsent(what, there, retry_failed)
+        try:
+            stopped = asyncio.run(sent(what, unsent, access, writer, tally, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
+        except BaseException as fault:
+            with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
+                write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
+            raise
+        write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, stopped))
+        if stopped == INTERRUPTED:
+            raise KeyboardInterrupt
+        if stopped:
+            tell(f"stopped: {stopped}")
+        return pace
+
     with ExitStack() as stack:
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(folder))
@@ -149,7 +168,6 @@ def sweep(
         checked = access = None
         if requests:
             base_url = stack.enter_context(opened(endpoint))
-            fixed = concurrency or endpoint.concurrency
             access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
             checked = asyncio.run(looked(experiment, access, tally.spent, budget))
             if checked.rejected:
@@ -164,19 +182,7 @@ def sweep(
             writer = hold.enter_context(_writer(folder, tell))
         write_run(folder, plan.experiment, preflight=checked)
         if access is not None and writer is not None:
-            pace = _pace(plan, fixed and access.at_once, access.at_once)
-            unsent = _unsent(plan, there, retry_failed)
-            try:
-                stopped = asyncio.run(sent(plan, unsent, access, writer, tally, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
-            except BaseException as fault:
-                with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
-                    write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
-                raise
-            write_run(folder, plan.experiment, sweep=_how_it_went(started, tally, pace, stopped))
-            if stopped == INTERRUPTED:
-                raise KeyboardInterrupt
-            if stopped:
-                tell(f"stopped: {stopped}")
+            pace = send(plan, there, access, writer, tally)
             tell(_paced(pace))
         result = _scored(folder, plan, notes, tell, tally)
         again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
@@ -185,18 +191,9 @@ def sweep(
         there = standing(folder)
         requests = sum(1 for _ in _unsent(again, there, retry_failed))
         if requests and confirm(Pending(requests, len(again), endpoint.base_url == LOCAL)):
-            base_url = stack.enter_context(opened(endpoint))
-            fixed = concurrency or endpoint.concurrency
-            access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
-            more = Tally(requests, spent=tally.spent)
-            pace = _pace(plan, fixed and access.at_once, access.at_once)
-            unsent = _unsent(again, there, retry_failed)
-            stopped = asyncio.run(sent(again, unsent, access, writer, more, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
-            write_run(folder, plan.experiment, sweep=_how_it_went(started, more, pace, stopped))
-            if stopped == INTERRUPTED:
-                raise KeyboardInterrupt
-            if stopped:
-                tell(f"stopped: {stopped}")
+            url = stack.enter_context(opened(endpoint))() if access is None else access.base_url
+            access = Access(url, key, min(fixed or MOST_AT_ONCE, requests))
+            send(again, there, access, writer, Tally(requests, spent=tally.spent))
         return _scored(folder, plan, notes, lambda _: None, tally)
 
 
@@ -332,7 +329,7 @@ def only_model(base_url: str, api_key_env: str | None) -> str:
             return await client.models()
 
     with opened(subject.endpoint) as url:
-        listed = asyncio.run(go(Access(url(), key_of(subject.endpoint), 1)))
+        listed = asyncio.run(go(Access(url(), bearer_key(subject.endpoint), 1)))
     name = only_model(listed or ())
     if name is None:
         found = f"it lists {', '.join(sorted(listed)[:10])}" if listed else "it lists none"
@@ -353,7 +350,7 @@ def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200,
 
     if place is None and subject.name is not None:
         place = Path("results") / subject.name / PROBE_FILE
-    key = key_of(subject.endpoint)
+    key = bearer_key(subject.endpoint)
 
     async def go(access: Access) -> Probe:
         async with access.client(subject.endpoint) as client:
@@ -446,16 +443,17 @@ def _scored(
     if metrics is MEASURED:
         own = checks.metrics(plan.experiment.checks, any(prompt.expect is not None for prompt in plan.experiment.prompts))
         metrics, scorers = (*MEASURED, *own), [checks.scorer(one) for one in plan.experiment.scorers]
-    scores = score(plan, read(folder), metrics, tokenizer, scorers=scorers)
+    beside: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
+    scores = score(plan, _of_the_sweep(read(folder), beside), metrics, tokenizer, scorers=scorers)
     for line in scores.complaints[:_MOST_COMPLAINTS]:
         tell(f"warning: a scorer failed, which leaves its value out: {line}")
     if len(scores.complaints) > _MOST_COMPLAINTS:
         tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
     analysis = analyse(scores)
     choice = choose(scores, analysis)
-    again = _confirm_plan(folder, plan) if choice is not None else None
+    again = _confirm_plan(beside, plan) if choice is not None else None
     if choice is not None and again is not None:
-        choice = confirmed(choice, scores, score(again, read(folder)))
+        choice = confirmed(choice, scores, score(again, beside))
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
@@ -471,7 +469,7 @@ def _scored(
             f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
         )
     anchors = plan.anchor_count
-    if anchors and (found := trends(read(folder))) is not None:
+    if anchors and (found := trends(beside)) is not None:
         tell(sentence(found, anchors))
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
@@ -486,9 +484,18 @@ def _scored(
     return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
 
 
-def _confirm_plan(folder: Path, plan: Plan) -> Plan | None:
+def _of_the_sweep(records: Iterable[Record], beside: list[Record]) -> Iterator[Record]:
+    """The records of the sweep; the others go into `beside`."""
+    for record in records:
+        if record.role == "sweep":
+            yield record
+        else:
+            beside.append(record)
+
+
+def _confirm_plan(beside: Sequence[Record], plan: Plan) -> Plan | None:
     """The plan of the fresh replicates that the records hold; None where they hold none."""
-    replicates = {record.replicate for record in read(folder) if record.role == "confirm"}
+    replicates = {record.replicate for record in beside if record.role == "confirm"}
     if not replicates:
         return None
     return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from endpoints import JSON, Answer, Asked, completion, serving
-from test_stream import CALLS, SHAPES, USAGE, chunk, event, stream
+from test_stream import CALLS, ROLE, SHAPES, USAGE, chunk, event, stream
 
 from evalkit.client import Client, Reply
 from evalkit.records import Completion, Failure
@@ -90,16 +90,15 @@ def test_everything_that_is_asked_for_stands_in_the_record(wire: Wire) -> None:
     assert one.tokens_per_s == pytest.approx(2 / one.latency_s, abs=0.001)
 
 
-ROLE_ALONE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 ENDED = (chunk("a"), chunk(finish="stop"))
 
 # name: (answer, kind, whether it is tried again, what its message begins with)
 FAULTS: dict[str, tuple[Answer, str, bool, str]] = {
-    "cut in the middle of the text": (streamed(ROLE_ALONE, chunk("a"), fault="cut"), "interrupted", True, "the stream broke off"),
+    "cut in the middle of the text": (streamed(ROLE, chunk("a"), fault="cut"), "interrupted", True, "the stream broke off"),
     "cut before anything came": (Answer(200, EVENTS | {"Content-Length": "100"}, fault="cut"), "interrupted", True, "the stream broke off"),
     "stalled in the middle": (streamed(chunk("a"), fault="stall"), "timeout", True, "no whole answer within 1 s"),
     "stalled before the first byte": (Answer(200, EVENTS, fault="stall"), "timeout", True, "no whole answer within 1 s"),
-    "stalled after the role": (streamed(ROLE_ALONE, fault="stall"), "timeout", True, "no whole answer within 1 s"),
+    "stalled after the role": (streamed(ROLE, fault="stall"), "timeout", True, "no whole answer within 1 s"),
     "ended without an end": (streamed(chunk("a")), "interrupted", True, "the stream ended without a finish reason"),
     "comments and nothing else": (Answer(200, EVENTS, pieces=(b": hold on\n\n",)), "malformed", True, "not a chat completion"),
     "done and nothing else": (streamed("[DONE]"), "malformed", True, "not a chat completion"),
@@ -178,7 +177,7 @@ def test_each_habit_gives_a_record_that_says_what_was_not_given(wire: Wire, name
 
 def test_the_first_token_is_timed_by_its_own_read() -> None:
     """The role comes at once and the first word later: only the word counts."""
-    parts = (event(ROLE_ALONE), *[b": wait\n\n"] * 50, event(chunk("a")), *[event(chunk("b"))] * 50, event(chunk(finish="stop")))
+    parts = (event(ROLE), *[b": wait\n\n"] * 50, event(chunk("a")), *[event(chunk("b"))] * 50, event(chunk(finish="stop")))
 
     async def call(url: str) -> Reply:
         async with Client(url, None, concurrency=1, loopback=True) as client:
