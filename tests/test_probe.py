@@ -15,7 +15,7 @@ from conftest import ROOT, environment
 from endpoints import Answer, Asked, completion, serving
 from rich.console import Console
 
-from evalkit import run as runs
+from evalkit import probing
 from evalkit.experiment import check
 from evalkit.probe import KNOWN, Finding, Probe, only_model
 from evalkit.tables import of_probe
@@ -66,7 +66,7 @@ def served(folder: Path, quirk: str) -> Iterator[str]:
 
 
 def probed(base_url: str, **more: object) -> Probe:
-    result, _ = runs.probe(runs.subject_of_probe(None, base_url, "babbler", None), **more)
+    result, _ = probing.probe(probing.subject_of_probe(None, base_url, "babbler", None), **more)
     return result
 
 
@@ -96,7 +96,7 @@ def test_what_a_left_out_parameter_equals_is_told(tmp_path: Path) -> None:
 
 def found(answer: Callable[[Asked], Answer]) -> dict[str, Finding]:
     with serving(answer) as endpoint:
-        result, _ = runs.probe(runs.subject_of_probe(None, endpoint.url, "tiny", None))
+        result, _ = probing.probe(probing.subject_of_probe(None, endpoint.url, "tiny", None))
     return {one.parameter: one for one in result.findings}
 
 
@@ -219,5 +219,5 @@ def test_own_parameters_of_an_experiment_are_probed_too() -> None:
     experiment = check(
         {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}], "parameters": {"top_k": [5, 50]}}
     )
-    subject = runs.subject_of_probe(experiment, None, None, None)
+    subject = probing.subject_of_probe(experiment, None, None, None)
     assert subject.names()[-1] == "top_k"

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, environment
 from endpoints import completion, nobody, serving
 
+from evalkit import results
 from evalkit import run as runs
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.experiment import Experiment, check
@@ -323,7 +324,7 @@ def test_limit_and_set_narrow_what_is_sent_and_scored_and_records_stay(tmp_path:
 def test_scoring_again_gives_the_same_files_and_sends_nothing(tmp_path: Path) -> None:
     runs.sweep(experiment(), tmp_path / "run")
     derived = {name: (tmp_path / "run" / name).read_bytes() for name in ("summary.csv", "analysis.json")}
-    for name in runs.DERIVED:
+    for name in results.DERIVED:
         (tmp_path / "run" / name).unlink()
     runs.rescore(tmp_path / "run")
     assert {name: (tmp_path / "run" / name).read_bytes() for name in derived} == derived

@@ -1,0 +1,57 @@
+"""The command line. The only place where errors become messages."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from typing import Any
+
+from evalkit.cli.commands import CHECK_FAILED, DONE, INTERRUPTED, USAGE, app
+from evalkit.cli.terminal import complain
+from evalkit.errors import EvalkitError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115 (for the rest of the process)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to stop
+    try:
+        status = app(standalone_mode=False)  # the exit status of a typer.Exit
+        sys.stdout.flush()
+    except EvalkitError as error:
+        complain(f"error: {error}")
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read this has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        sys.exit(DONE)
+    except OSError as error:
+        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}. What was recorded is kept")
+        sys.exit(USAGE)
+    except Exception as error:
+        if hasattr(error, "exit_code") and hasattr(error, "show"):  # click's own errors of usage
+            error.show()
+            sys.exit(error.exit_code)
+        if "--debug" in sys.argv[1:2]:
+            raise
+        complain(f"internal error: {type(error).__name__}: {error}")
+        complain("This is a fault of evalkit; 'evalkit --debug ...' shows where. What was recorded is kept.")
+        sys.exit(CHECK_FAILED)
+    sys.exit(status or DONE)
+
+
+def _as_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 (the form of a signal handler)
+    signal.raise_signal(signal.SIGINT)  # for which asyncio has an orderly way out

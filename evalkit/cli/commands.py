@@ -1,0 +1,307 @@
+"""The commands: parse, one call, print where the result is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit import __version__
+from evalkit.cli.shown import show, show_plan, sum_up
+from evalkit.cli.terminal import complain, console, progress, seconds
+from evalkit.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from evalkit.experiment import Experiment
+    from evalkit.run import Pending
+
+DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+
+_ASK_ABOVE = 200
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Sweep the sampling parameters of a chat API over a prompt set, and see which settings suit.",
+    epilog="Exit status: 0 done; 1 a check failed; 2 wrong usage or input, or the endpoint cannot be used; "
+    "3 the run is incomplete (run again to go on); 130 interrupted.",
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment file (YAML).")]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change the experiment for this time: parameters.temperature=[0,1].")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Use the first N prompts only.")]
+Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an internal error comes from.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def sweep(
+    experiment: ExperimentFile,
+    output: Folder = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing (as 'plan').")] = False,
+    concurrency: Annotated[int | None, typer.Option("-j", "--concurrency", min=1, max=1024, metavar="N", help="Requests in flight at once.")] = None,
+    limit: Limit = None,
+    settings: Settings = [],  # noqa: B006 (typer copies it)
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Send again also what the endpoint refused.")] = False,
+    skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help="Leave out the levels that the endpoint rejects.")] = False,
+    confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help="Send N fresh replicates for what was chosen and its runner-up.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the old run is moved aside, not deleted.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
+    max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used, in and out.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this is spent, by endpoint.prices.")] = None,
+    max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
+    patience: Annotated[str, typer.Option("--patience", metavar="T", help="Wait so long for an endpoint that is down.")] = "10m",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
+) -> None:
+    """Send what has no answer yet; record, score, show."""
+    from evalkit import run as runs
+    from evalkit.budget import Budget
+
+    loaded = _load(experiment, settings)
+    if dry_run:
+        show_plan(runs.narrowed(loaded, limit), output, retry_failed)
+        return
+    screen = console()
+    started = time.monotonic()
+    if max_cost is not None and not 0 < max_cost < float("inf"):
+        raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
+    budget = Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time))
+    with progress(quiet) as report:
+        try:
+            result = runs.sweep(
+                loaded,
+                output,
+                fresh=fresh,
+                retry_failed=retry_failed,
+                skip_rejected=skip_rejected,
+                limit=limit,
+                concurrency=concurrency,
+                budget=budget,
+                patience_s=seconds("--patience", patience),
+                confirm_replicates=confirm,
+                confirm=lambda pending: yes or _agreed(pending, loaded),
+                progress=report,
+                note=report.note,
+            )
+        except KeyboardInterrupt:
+            report.stop()
+            complain(f"interrupted: what arrived is kept in {output or Path('results') / loaded.name}; run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+    if result is None:
+        complain("nothing was sent")
+        raise typer.Exit(INCOMPLETE)
+    show(result, screen)
+    sum_up(result, screen, time.monotonic() - started)
+    if not result.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def plan(
+    experiment: ExperimentFile,
+    output: Folder = None,
+    limit: Limit = None,
+    settings: Settings = [],  # noqa: B006
+    power: Annotated[bool, typer.Option("--power", help="Say how small an effect the experiment can see.")] = False,
+    pilot: Annotated[
+        Path | None, typer.Option("--pilot", metavar="RUN", help="A run to take variances from, with --power. [default: results/NAME]")
+    ] = None,
+    variance: Annotated[
+        list[str], typer.Option("--variance", metavar="METRIC=BETWEEN,WITHIN", help="Variances instead of a pilot's: between prompts, within.")
+    ] = [],  # noqa: B006
+    effect: Annotated[
+        list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
+    ] = [],  # noqa: B006
+) -> None:
+    """Show what a sweep would send; sends nothing."""
+    from evalkit import run as runs
+
+    loaded = runs.narrowed(_load(experiment, settings), limit)
+    if power or pilot or variance or effect:
+        print("\n".join(runs.outlook(loaded, pilot or output, variance, effect)))
+        return
+    show_plan(loaded, output, False)
+
+
+@app.command()
+def score(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")],
+    metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
+    tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
+) -> None:
+    """Score a run again from its records; sends nothing."""
+    from evalkit import run as runs
+
+    screen = console()
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer)
+    show(result, screen)
+    sum_up(result, screen, None)
+    if not result.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def probe(
+    experiment: Annotated[Path | None, typer.Argument(metavar="EXPERIMENT", help="An experiment file; its own parameters are probed too.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="Probe this endpoint instead of an experiment's.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="M", help="The model, with --base-url. [default: the only one listed]")] = None,
+    api_key_env: Annotated[str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable that holds the key, with --base-url.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the evidence goes. [default: results/NAME/probe.json]")
+    ] = None,
+    calls: Annotated[int, typer.Option("--calls", min=20, metavar="N", help="Make at most so many calls.")] = 200,
+    concurrency: Annotated[int, typer.Option("-j", "--concurrency", min=1, max=64, metavar="N", help="Calls in flight at once.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
+) -> None:
+    """Find out which parameters an endpoint honours.
+
+    Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
+    """
+    from evalkit import probing, tables
+    from evalkit.probe import KNOWN, usual_calls
+
+    if base_url and not model and experiment is None:
+        model = "(the only one listed there)" if dry_run else probing.only_model(base_url, api_key_env)
+    subject = probing.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
+    names = subject.names()
+    usual = usual_calls(len(names) - len(KNOWN), calls)
+    announced = f"{tables.harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls, usually about {usual}"
+    if dry_run:
+        print(announced)
+        print("parameters: " + ", ".join(names))
+        return
+    complain(f"Probing {announced}.")
+    screen = console()
+    result, place = probing.probe(subject, output, most_calls=calls, at_once=concurrency, seed=seed)
+    screen.print(tables.of_probe(result))
+    for note in result.notes:
+        screen.print(f"note: {tables.harmless(note)}", markup=False)
+    if place is not None:
+        print(f"Evidence: {place}")
+    objections = probing.objections(result, subject)
+    for one in objections:
+        complain(f"this experiment should not be swept here as it is: {one}")
+    if objections:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; any but this machine's own wants a key.")] = "127.0.0.1",
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", metavar="NAME", help="Environment variable with the key that requests must bear.")
+    ] = None,
+    model_name: Annotated[list[str], typer.Option("--model-name", metavar="NAME", help="A further name that the model answers to.")] = [],  # noqa: B006
+    faults: Annotated[
+        Path | None, typer.Option("--faults", metavar="FILE", help="Rehearse trouble: a YAML file of faults with their shares, and of quirks.")
+    ] = None,
+    until_input_ends: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
+) -> None:
+    """Serve the embedded model to any OpenAI client.
+
+    It answers /chat/completions, /embeddings and /models, under /v1 and /api/v2.
+
+    With --faults, a share of the requests is limited, delayed, cut off or answered wrongly, and parameters are forgotten,
+    refused or clamped, as other servers do; GET /faults counts what was done. The same file and order of requests bring
+    the same trouble.
+    """
+    from evalkit.local import rehearsal, server
+    from evalkit.local.api import DESCRIPTION, MODEL_NAME
+
+    key = os.environ.get(api_key_env, "") if api_key_env else None
+    if key == "":
+        complain(f"error: the environment variable {api_key_env} is not set, and --api-key-env names it for the key")
+        raise typer.Exit(USAGE)
+    if key is None and not _is_loopback(host):
+        complain(f"error: --host {host} is open to others; give a key with --api-key-env NAME")
+        raise typer.Exit(USAGE)
+    try:
+        trouble = rehearsal.load(faults) if faults else None
+    except rehearsal.RehearsalError as fault:
+        complain(f"error: {fault}")
+        raise typer.Exit(USAGE) from None
+
+    def announce(base_url: str) -> None:
+        if until_input_ends:
+            print(base_url, flush=True)
+            return
+        names = ", ".join([MODEL_NAME, *model_name])
+        print(f"{DESCRIPTION}\nServing {names} at {base_url} and {base_url.removesuffix('/v1')}/api/v2. Ctrl-C ends it.", flush=True)
+        if trouble:
+            print(f"Rehearsing {faults}: GET {base_url.removesuffix('/v1')}/faults counts what was done.", flush=True)
+
+    try:
+        server.serve(host=host, port=port, key=key, names=model_name, rehearsal=trouble, announce=announce, until_input_ends=until_input_ends)
+    except OSError as fault:
+        complain(f"error: {host}:{port}: cannot listen there: {fault.strerror}; choose another --port")
+        raise typer.Exit(USAGE) from None
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path()) -> None:
+    """Write a starter experiment that runs as it is."""
+    from evalkit import starter
+
+    experiment = starter.write(folder)
+    print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for editors."""
+    import json
+
+    from evalkit.experiment import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _load(path: Path, settings: list[str]) -> Experiment:
+    from evalkit.experiment import load
+
+    return load(path, settings)
+
+
+def _agreed(pending: Pending, experiment: Experiment) -> bool:
+    if pending.local or pending.requests <= _ASK_ABOVE or not sys.stdin.isatty():
+        return True
+    from rich.markup import escape
+    from rich.prompt import Confirm
+
+    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}?", default=False)

@@ -1,0 +1,129 @@
+"""Plans and results as the command line prints them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.cli.terminal import complain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evalkit.experiment import Experiment
+    from evalkit.plan import Plan
+    from evalkit.results import Run
+    from evalkit.runner import Tally
+
+
+def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
+    """What a sweep of `experiment` into `output` would send, and what it may cost."""
+    from evalkit import run as runs
+    from evalkit.plan import Plan
+    from evalkit.tables import harmless
+
+    planned = Plan(experiment)
+    cells, prompts = len(planned.cells), len(experiment.prompts)
+    for warning in experiment.warnings():
+        complain(f"warning: {warning}")
+    print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
+    for name, levels in experiment.parameters.items():
+        print(harmless(f"  {name}: {', '.join(map(str, levels))}"))
+    print(f"{_product(cells, prompts, experiment.replicates)} = {len(planned):,} requests")
+    if planned.design.merged:
+        print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")
+        for reason in planned.design.merged:
+            print(f"  {reason}")
+    for reason in planned.design.beware:
+        print(f"beware: {reason}")
+    recorded = runs.pending(experiment, output, retry_failed=retry_failed)
+    if recorded is not None:
+        where = harmless(str(output or Path("results") / experiment.name))
+        print(f"{recorded.requests:,} of them still to send; the others stand in {where}/")
+    key = experiment.endpoint.api_key_env
+    if key and experiment.endpoint.base_url != "local" and not os.environ.get(key):
+        print(f"a sweep will need the environment variable {key}, which is not set")
+    most = planned.most_tokens()
+    print(f"at most {most:,} tokens of answers" if most is not None else "tokens of answers: no upper bound (a cell sets no max_tokens)")
+    print(_cost_of(planned))
+    if planned.anchor_count:
+        print(f"besides, the reference cell is asked {planned.anchor_count} times through the run, to show a drift (anchor: {{every: 0}} for none)")
+
+
+def _cost_of(planned: Plan) -> str:
+    from evalkit.budget import cost_of, money
+
+    prices = planned.experiment.endpoint.prices
+    if prices is None:
+        return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
+    (low, high), most = planned.tokens_in(), planned.most_tokens()
+    least = money(cost_of(prices, low, len(planned)), prices)
+    if most is None:
+        return f"cost: at least {least}, no upper bound"
+    return f"cost: from {least} to {money(cost_of(prices, high, most), prices)}, by endpoint.prices and lengths of prompts in characters"
+
+
+def _product(cells: int, prompts: int, replicates: int) -> str:
+    counted = ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate"))
+    return " × ".join(f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counted)
+
+
+def show(run: Run, console: Console) -> None:
+    """The tables, what each parameter does, and the recommendation."""
+    from evalkit import tables
+
+    if run.analysis.counts.completions == 0:
+        return
+    console.print(tables.by_cell(run.analysis, console))
+    levels = tables.by_level(run.analysis, console)
+    if levels is not None:
+        console.print(levels)
+    from evalkit import summary
+
+    for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
+        if part is not None:
+            console.print(part)
+    if run.choice is not None:
+        console.print(summary.choice(run.choice, run.analysis, console))
+
+
+def sum_up(run: Run, console: Console, seconds: float | None) -> None:
+    """What the numbers rest on, what it took, and where the results are."""
+    counts = run.analysis.counts
+    out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
+    if run.sent is not None:
+        took = f" in {seconds:.1f} s" if seconds is not None else ""
+        out[0] += f"; {run.sent.done:,} requests sent{took}" if run.sent.planned else "; 0 requests sent, all were answered before"
+    failed = sum(counts.failures.values())
+    if failed:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.failures.items()))
+        out.append(f"{failed:,} requests failed ({kinds}); run again to send them again" + _refused(counts.failures))
+    if run.sent is not None and run.sent.spent.requests:
+        out.append(_spent(run.sent))
+    if counts.missing:
+        out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
+    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
+    if run.sent is not None:
+        out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
+    console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
+
+
+def _spent(tally: Tally) -> str:
+    from evalkit.budget import money
+
+    spent = tally.spent
+    tokens = f"{spent.tokens_in:,} tokens in, {spent.tokens_out:,} out"
+    if spent.uncounted:
+        tokens += f", and {spent.uncounted:,} answers that do not say"
+    return f"Spent: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}"
+
+
+def _chosen(run: Run) -> str:
+    return ", recommended.yaml" if run.choice is not None and run.choice.chosen is not None else ""
+
+
+def _refused(failures: dict[str, int]) -> str:
+    from evalkit.records import NOT_SENT_AGAIN
+
+    return "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & failures.keys() else ""

@@ -1,0 +1,142 @@
+"""What a terminal gets beside results: messages, the console and its width, progress, and durations as they are typed and read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evalkit.runner import Tally
+
+
+def console() -> Console:
+    """Standard output as rich sees it."""
+    from rich.console import Console
+
+    # Without a terminal (a file, a CI log) nothing says how wide it is: be generous, lines wrap or scroll there.
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_columns())
+
+
+def _columns() -> int:
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) >= 40 else 120
+
+
+def complain(text: str) -> None:
+    """Say something on standard error, control characters shown and not obeyed."""
+    from evalkit.tables import harmless
+
+    with suppress(BrokenPipeError):  # a sweep goes on though nobody reads its progress
+        print("\n".join(map(harmless, text.split("\n"))), file=sys.stderr, flush=True)
+
+
+class Report:
+    """Shows how far a sweep is: a bar on a terminal, a line every ten seconds elsewhere, nothing where that is wanted."""
+
+    EVERY_S = 10.0
+
+    def __init__(self, quiet: bool) -> None:
+        self._started = self._last = time.monotonic()
+        self._bar: Any = None
+        self._terminal = sys.stderr.isatty()
+        self._quiet = quiet
+
+    def note(self, text: str) -> None:
+        """Tell the user something; a warning also where it is quiet."""
+        if not self._quiet or text.startswith("warning"):
+            complain(text)
+
+    def __call__(self, tally: Tally) -> None:
+        """Show how far it is, where it is time for that."""
+        if self._quiet or not tally.planned:
+            return
+        if self._terminal:
+            self._draw(tally)
+            return
+        now = time.monotonic()
+        if now - self._last >= self.EVERY_S or tally.done == tally.planned:
+            self._last = now
+            complain(f"{tally.done:,} of {tally.planned:,} requests, {self._details(tally)}, {duration(self._left(tally))} left")
+
+    def _left(self, tally: Tally) -> float:
+        rate = tally.done / max(time.monotonic() - self._started, 1e-9)
+        return (tally.planned - tally.done) / rate if rate else 0.0
+
+    def _details(self, tally: Tally) -> str:
+        from evalkit.budget import money
+
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
+        if tally.failed:
+            parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
+        if tally.waiting:
+            parts.append(f"{tally.waiting} to be tried again")
+        if tally.spent.prices is not None:
+            parts.append(money(tally.spent.cost, tally.spent.prices))
+        return ", ".join(parts)
+
+    def _draw(self, tally: Tally) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.description}", markup=False),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("", total=tally.planned, left="")
+            self._bar.start()
+        from evalkit.tables import harmless
+
+        words = harmless(tally.paused) if tally.paused else self._details(tally)
+        left = f"{duration(self._left(tally))} left" if tally.done else ""
+        self._bar.update(self._bar.tasks[0].id, completed=tally.done, total=tally.planned, description=words, left=left)
+
+    def stop(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def duration(seconds: float) -> str:
+    """A duration as people read it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def seconds(option: str, text: str) -> float:
+    """A duration as it is typed: 90, 90s, 10m, 2h."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ExperimentError(f"{option}: found {text!r}; expected a time like 90s, 10m or 2h")
+    return seconds
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Report]:
+    """A report that is taken off the terminal at the end."""
+    report = Report(quiet)
+    try:
+        yield report
+    finally:
+        report.stop()

@@ -1,0 +1,199 @@
+"""From the records of a results folder to all that is made of them: scores, analysis, choice, and what the user must be told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from evalkit import checks
+from evalkit import experiment as experiments
+from evalkit.analysis import Analysis, analyse, encode, summary_csv
+from evalkit.choice import Choice, choose, confirmed, recommended_yaml
+from evalkit.drift import sentence, trends
+from evalkit.errors import RecordError
+from evalkit.experiment import Experiment
+from evalkit.folder import RUN_FILE, read_run, replace, write_run
+from evalkit.metrics import UAX29, Metric, Tokenizer
+from evalkit.plan import Plan
+from evalkit.records import Record, read
+from evalkit.runner import Tally
+from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
+
+CHOICE, RECOMMENDED = "choice.json", "recommended.yaml"
+DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
+"""Files that can be made again from ``responses.jsonl`` and ``run.json``."""
+
+_MOST_COMPLAINTS = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results folder with its scores.
+
+    Attributes:
+        notes: what the user should know, a sentence each.
+        sent: how the requests of this time went; None where it was only scored.
+    """
+
+    folder: Path
+    experiment: Experiment
+    analysis: Analysis
+    notes: tuple[str, ...] = ()
+    sent: Tally | None = None
+    choice: Choice | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned request has its completion."""
+        return self.analysis.counts.completions == self.analysis.counts.planned
+
+
+def load_experiment(folder: Path) -> Experiment:
+    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
+    data = read_run(folder)
+    if data is None:
+        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
+    return experiments.check(data["experiment"], str(folder / RUN_FILE))
+
+
+def settle(
+    folder: Path,
+    plan: Plan,
+    notes: list[str],
+    tell: Callable[[str], None],
+    sent: Tally | None,
+    metrics: Sequence[Metric] = MEASURED,
+    tokenizer: Tokenizer = UAX29,
+) -> Run:
+    """Score the records of `folder` by `plan` and write all that is derived from them.
+
+    Args:
+        notes: what was told so far, kept in the result.
+        tell: called with each thing the user should know.
+        sent: how the requests of this time went.
+
+    Raises:
+        RecordError: the records cannot be read, or the results cannot be written.
+    """
+    scorers: list[checks.Scorer] = []
+    if metrics is MEASURED:
+        own = checks.metrics(plan.experiment.checks, any(prompt.expect is not None for prompt in plan.experiment.prompts))
+        metrics, scorers = (*MEASURED, *own), [checks.scorer(one) for one in plan.experiment.scorers]
+    beside: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
+    scores = score(plan, _of_the_sweep(read(folder), beside), metrics, tokenizer, scorers=scorers)
+    for line in scores.complaints[:_MOST_COMPLAINTS]:
+        tell(f"warning: a scorer failed, which leaves its value out: {line}")
+    if len(scores.complaints) > _MOST_COMPLAINTS:
+        tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
+    analysis = analyse(scores)
+    choice = choose(scores, analysis)
+    again = _confirm_plan(beside, plan) if choice is not None else None
+    if choice is not None and again is not None:
+        choice = confirmed(choice, scores, score(again, beside))
+    _write_derived(folder, scores, analysis)
+    _write_choice(folder, choice, plan.experiment)
+    write_run(folder, plan.experiment, counts=analysis.counts)
+    for name, pairs in scores.without_effect.items():
+        tell(
+            f"warning: {name} changed no answer in any of {pairs} pairs that differ in it alone: "
+            f"the endpoint seems to ignore it; 'evalkit probe' finds out"
+        )
+    for name, count in scores.unmet.items():
+        tell(f"warning: {count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
+    if scores.outside:
+        tell(
+            f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
+        )
+    anchors = plan.anchor_count
+    if anchors and (found := trends(beside)) is not None:
+        tell(sentence(found, anchors))
+    if scores.groups_left_out:
+        tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
+    if scores.completions:
+        for line in _of_prefix(scores):
+            tell(line)
+    if scores.uncounted:
+        tell(
+            f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
+            "natural lengths are then in words"
+        )
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
+
+
+def _of_the_sweep(records: Iterable[Record], beside: list[Record]) -> Iterator[Record]:
+    """The records of the sweep; the others go into `beside`."""
+    for record in records:
+        if record.role == "sweep":
+            yield record
+        else:
+            beside.append(record)
+
+
+def _confirm_plan(beside: Sequence[Record], plan: Plan) -> Plan | None:
+    """The plan of the fresh replicates that the records hold; None where they hold none."""
+    replicates = {record.replicate for record in beside if record.role == "confirm"}
+    if not replicates:
+        return None
+    return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
+
+
+def _of_prefix(scores: Scores) -> Iterator[str]:
+    """What must be said of the prefix that metrics biased by length are compared on."""
+    uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
+    if scores.prefix is None:
+        if uncompared:
+            yield (
+                f"too few answers have {PREFIXES[0]} tokens: {uncompared} depend on length, and are shown on whole answers, not to be compared "
+                "where lengths differ"
+            )
+        return
+    if uncompared:
+        yield (
+            f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
+            "not to be compared where lengths differ"
+        )
+    if scores.prefix.left_out:
+        yield (
+            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
+            "length are compared: they are left out of those"
+        )
+    biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
+    if biased:
+        yield (
+            f"warning: in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
+            "are compared on; what is left of them is a selection"
+        )
+
+
+def _numbers(cells: Sequence[int]) -> str:
+    return ", ".join(map(str, cells[:10])) + (f" and {len(cells) - 10} more" if len(cells) > 10 else "")
+
+
+def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
+    temporary = f".{os.getpid()}.tmp"
+    try:
+        write_tables(folder, scores, temporary)
+        for name in DERIVED[:2]:
+            (folder / f"{name}{temporary}").replace(folder / name)
+    finally:
+        for name in DERIVED[:2]:
+            (folder / f"{name}{temporary}").unlink(missing_ok=True)
+    replace(folder / "analysis.json", encode(analysis))
+    replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))
+
+
+def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
+    """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
+    (folder / RECOMMENDED).unlink(missing_ok=True)
+    if choice is None:
+        (folder / CHOICE).unlink(missing_ok=True)
+        return
+    replace(folder / CHOICE, msgspec.json.format(msgspec.json.encode(choice), indent=1))
+    if choice.chosen is not None:
+        replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))
