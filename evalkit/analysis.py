@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -271,32 +271,6 @@ def _has(cell: Cell, parameter: str, level: Any) -> bool:
 
 def _numbers(interval: Interval) -> dict[str, Any]:
     return {"mean": interval.mean, "se": interval.se, "ci_low": interval.low, "ci_high": interval.high, "n_prompts": interval.n}
-
-
-def encode(analysis: Analysis) -> bytes:
-    """The text of ``analysis.json``, NaN as null."""
-    return msgspec.json.format(msgspec.json.encode(analysis), indent=1)
-
-
-def decode(content: bytes) -> Analysis:
-    """What `encode` wrote, null as NaN again; raises `msgspec.MsgspecError` where it is something else."""
-    data = msgspec.json.decode(content)
-    if isinstance(data, dict):
-        for name, rows in data.items():
-            numbers = _NUMBERS.get(name, frozenset())
-            for row in rows if isinstance(rows, list) and numbers else ():
-                row.update({key: math.nan for key in numbers if row.get(key, 0) is None})
-    return msgspec.convert(data, Analysis)
-
-
-def _float_fields(kind: Any) -> frozenset[str]:
-    rows = get_args(kind)
-    struct = rows[0] if rows and isinstance(rows[0], type) and issubclass(rows[0], msgspec.Struct) else None
-    return frozenset(field.name for field in msgspec.structs.fields(struct) if field.type is float) if struct else frozenset()
-
-
-_NUMBERS = {field.name: _float_fields(field.type) for field in msgspec.structs.fields(Analysis)}
-"""For each list of the analysis the fields that are numbers, where null can only mean NaN."""
 
 
 def summary_csv(analysis: Analysis) -> str:

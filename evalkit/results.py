@@ -4,62 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from evalkit import checks
-from evalkit import experiment as experiments
-from evalkit.analysis import Analysis, analyse, encode, summary_csv
+from evalkit import artefacts, checks
+from evalkit.analysis import Analysis, analyse, summary_csv
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.drift import sentence, trends
-from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
-from evalkit.folder import RUN_FILE, read_run, replace, write_run
+from evalkit.folder import replace, write_run
+from evalkit.loaded import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, Run
 from evalkit.metrics import UAX29, Metric, Tokenizer
 from evalkit.plan import Plan
 from evalkit.records import Record, read
 from evalkit.runner import Tally
 from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
 
-CHOICE, RECOMMENDED = "choice.json", "recommended.yaml"
-DERIVED = ("responses.parquet", "scores.parquet", "analysis.json", "summary.csv")
+RECOMMENDED = "recommended.yaml"
+DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
 _MOST_COMPLAINTS = 5
-
-
-@dataclass(frozen=True)
-class Run:
-    """A results folder with its scores.
-
-    Attributes:
-        notes: what the user should know, a sentence each.
-        sent: how the requests of this time went; None where it was only scored.
-    """
-
-    folder: Path
-    experiment: Experiment
-    analysis: Analysis
-    notes: tuple[str, ...] = ()
-    sent: Tally | None = None
-    choice: Choice | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every planned request has its completion."""
-        return self.analysis.counts.completions == self.analysis.counts.planned
-
-
-def load_experiment(folder: Path) -> Experiment:
-    """The experiment that a results folder was last run with. Raises `RecordError`."""
-    if not folder.is_dir():
-        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
-    data = read_run(folder)
-    if data is None:
-        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
-    return experiments.check(data["experiment"], str(folder / RUN_FILE))
 
 
 def settle(
@@ -184,8 +148,8 @@ def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
     finally:
         for name in DERIVED[:2]:
             (folder / f"{name}{temporary}").unlink(missing_ok=True)
-    replace(folder / "analysis.json", encode(analysis))
-    replace(folder / "summary.csv", summary_csv(analysis).encode("utf-8"))
+    replace(folder / ANALYSIS, artefacts.encode(analysis))
+    replace(folder / SUMMARY, summary_csv(analysis).encode("utf-8"))
 
 
 def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
@@ -194,6 +158,6 @@ def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -
     if choice is None:
         (folder / CHOICE).unlink(missing_ok=True)
         return
-    replace(folder / CHOICE, msgspec.json.format(msgspec.json.encode(choice), indent=1))
+    replace(folder / CHOICE, artefacts.encode(choice))
     if choice.chosen is not None:
         replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))

@@ -16,12 +16,13 @@ from evalkit.endpoint import LOCAL
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import is_run, locked, make, move_aside, now_text, write_run
+from evalkit.loaded import Run, load_experiment
 from evalkit.metrics import named
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.plan import Plan, Request
 from evalkit.records import Standing, Writer, read, standing
-from evalkit.results import Run, load_experiment, settle
+from evalkit.results import settle
 from evalkit.runner import INTERRUPTED, Policy, Tally
 from evalkit.scores import MEASURED
 from evalkit.sending import looked, sent, without_rejected

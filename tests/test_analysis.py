@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, decode, encode, guarded, summary_csv
+from evalkit import artefacts
+from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, guarded, summary_csv
 from evalkit.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan
@@ -168,7 +169,7 @@ def test_analysis_json_holds_what_was_found_with_null_for_undefined() -> None:
     planned = plan({"temperature": [0, 1.0], "top_p": ["default", 0.9], "stop": [["\n\n", "é"]]}, 2)
     counts = {"failures": {"server": 2}, "missing": 1, "outside": 3, "groups_left_out": 4, "completions": 9}
     analysis = analyse(scores(planned, [[0.1, NAN], [0.25, 0.75], [NAN, NAN]], **counts), [METRIC])
-    found = json.loads(encode(analysis))
+    found = json.loads(artefacts.encode(analysis))
     assert found["v"] == 1
     assert found["digest"] == planned.experiment.digest()
     assert found["parameters"] == {"temperature": [0, 1.0], "top_p": ["default", 0.9], "stop": [["\n\n", "é"]]}
@@ -178,17 +179,17 @@ def test_analysis_json_holds_what_was_found_with_null_for_undefined() -> None:
     assert [row["mean"] for row in found["by_cell"]] == [0.1, 0.5, None]
     assert [row["se"] for row in found["by_cell"]] == [None, 0.25, None]
     assert [row["n_prompts"] for row in found["by_cell"]] == [1, 2, 0]
-    assert b"NaN" not in encode(analysis)
+    assert b"NaN" not in artefacts.encode(analysis)
 
 
 def test_analysis_json_reads_back_as_the_same_analysis() -> None:
     analysis = analysed({"temperature": [0.5, 1.0], "top_p": [0.9, "default"]}, np.random.default_rng(3).random((4, 5)).tolist())
-    assert msgspec.json.decode(encode(analysis), type=Analysis) == analysis
+    assert msgspec.json.decode(artefacts.encode(analysis), type=Analysis) == analysis
 
 
 def test_analysis_json_is_the_same_bytes_each_time() -> None:
     values = np.random.default_rng(3).random((2, 5)).tolist()
-    assert encode(analysed({"temperature": [0.5, 1.0]}, values)) == encode(analysed({"temperature": [0.5, 1.0]}, values))
+    assert artefacts.encode(analysed({"temperature": [0.5, 1.0]}, values)) == artefacts.encode(analysed({"temperature": [0.5, 1.0]}, values))
 
 
 # summary.csv
@@ -317,8 +318,8 @@ def test_what_is_written_reads_back_undefined_numbers_included() -> None:
     planned = plan({"temperature": [0.5, 1.0]}, 4)
     found = analyse(scores(planned, [[0.1, 0.2, 0.3, 0.5], [math.nan] * 4]), [METRIC])
     assert any(math.isnan(row.mean) for row in found.by_cell)
-    again = decode(encode(found))
-    assert encode(again) == encode(found)
+    again = artefacts.decode(artefacts.encode(found), Analysis)
+    assert artefacts.encode(again) == artefacts.encode(found)
     assert [math.isnan(row.mean) for row in again.by_cell] == [math.isnan(row.mean) for row in found.by_cell]
     with pytest.raises(msgspec.MsgspecError):
-        decode(b'{"name": 5}')
+        artefacts.decode(b'{"name": 5}', Analysis)

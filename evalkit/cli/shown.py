@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.experiment import Experiment
+    from evalkit.loaded import Run
     from evalkit.plan import Plan
-    from evalkit.results import Run
     from evalkit.runner import Tally
 
 

@@ -1,0 +1,188 @@
+"""A run read back: its experiment, analysis and choice, and its tables as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import artefacts
+from evalkit import experiment as experiments
+from evalkit.analysis import Analysis
+from evalkit.choice import Choice
+from evalkit.errors import RecordError
+from evalkit.experiment import Experiment
+from evalkit.folder import RUN_FILE, read_run
+from evalkit.runner import Tally
+from evalkit.scores import level_text, parameter_columns
+
+if TYPE_CHECKING:
+    import pandas
+
+ANALYSIS, CHOICE, SUMMARY = "analysis.json", "choice.json", "summary.csv"
+RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results folder with its scores.
+
+    Attributes:
+        analysis: means with intervals, verdicts, effects.
+        notes: what the user should know, a sentence each; of a run that was read back, none.
+        sent: how the requests of this time went; None where it was only scored or read.
+        choice: what ``choose:`` of the experiment came to; None where it has none.
+    """
+
+    folder: Path
+    experiment: Experiment
+    analysis: Analysis
+    notes: tuple[str, ...] = ()
+    sent: Tally | None = None
+    choice: Choice | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned request has its completion."""
+        return self.analysis.counts.completions == self.analysis.counts.planned
+
+    @cached_property
+    def _grids(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        shape = (len(self.analysis.cells), len(self.experiment.prompts))
+        places = {prompt.id: number for number, prompt in enumerate(self.experiment.prompts)}
+        table = self._read(SCORES_TABLE)
+        rows, columns = table["cell_index"].to_numpy(), table["prompt_id"].map(places).to_numpy()
+        out: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for metric, here in table.groupby("metric", sort=False).indices.items():
+            out[str(metric)] = {}
+            for name in ("value", "value_full"):
+                grid = np.full(shape, np.nan)
+                grid[rows[here], columns[here].astype(int)] = table[name].to_numpy(dtype=float)[here]
+                out[str(metric)][name] = grid
+        return out
+
+    def grid(self, metric: str) -> NDArray[np.float64]:
+        """What the means of `metric` are taken over, NaN where undefined; shape (cells, prompts).
+
+        Raises:
+            RecordError: there is no such metric in the run, or its tables cannot be read.
+        """
+        info = next((one for one in self.analysis.metrics if one.name == metric), None)
+        if info is None or metric not in self._grids:
+            raise RecordError(
+                f"{self.folder}: no metric {metric!r} was measured; expected one of {', '.join(one.name for one in self.analysis.metrics)}"
+            )
+        return self._grids[metric]["value" if info.compared else "value_full"]
+
+    def _read(self, name: str) -> pandas.DataFrame:
+        import duckdb
+
+        path = self.folder / name
+        try:
+            with duckdb.connect() as database:
+                return database.execute("SELECT * FROM read_parquet(?)", [str(path)]).df()
+        except duckdb.Error:
+            raise RecordError(f"{path}: cannot be read; make it again with: evalkit score {self.folder}") from None
+
+    def scores(self) -> pandas.DataFrame:
+        """A row a cell, prompt and metric: a column a parameter, `value` (what cells are compared by), `value_full` (whole answers), and counts."""
+        return _with_levels(self._read(SCORES_TABLE), self.analysis)
+
+    def responses(self) -> pandas.DataFrame:
+        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead."""
+        table = self._read(RESPONSES_TABLE)
+        cells = table["cell_index"]
+        for name, column in parameter_columns(self.analysis.parameters).items():
+            levels = [None if np.isnan(at) else level_text(self.analysis.cells[int(at)][name]) for at in cells.to_numpy(dtype=float, na_value=np.nan)]
+            table[column] = np.array(levels, dtype=object)
+        return _with_levels(table, self.analysis)
+
+    def failures(self) -> pandas.DataFrame:
+        """The rows of `responses` that are failures."""
+        table = self.responses()
+        return table[table["outcome"] == "failure"].reset_index(drop=True)
+
+    def summary(self) -> pandas.DataFrame:
+        """A row a cell and metric: a column a parameter, mean, standard error, 95 % interval, prompts, answers."""
+        import pandas
+
+        rows = [msgspec.structs.asdict(row) for row in self.analysis.by_cell]
+        table = pandas.DataFrame(rows)
+        columns = parameter_columns(self.analysis.parameters)
+        for place, (name, column) in enumerate(columns.items()):
+            levels = [level_text(self.analysis.cells[row["cell_index"]][name]) for row in rows]
+            table.insert(1 + place, column, np.array(levels, dtype=object))
+        return _with_levels(table, self.analysis)
+
+    def query(self, sql: str) -> pandas.DataFrame:
+        """What duckdb answers to `sql` over the tables ``responses``, ``scores`` and ``summary``.
+
+        Raises:
+            RecordError: duckdb refuses the query, with its words.
+        """
+        import duckdb
+
+        with duckdb.connect(config={"enable_external_access": "true"}) as database:
+            for name in ("responses", "scores", "summary"):
+                database.register(name, getattr(self, name)())
+            try:
+                return database.execute(sql).df()
+            except duckdb.Error as fault:
+                raise RecordError(f"query: {fault}") from None
+
+
+def _with_levels(table: pandas.DataFrame, analysis: Analysis) -> pandas.DataFrame:
+    """Parameters as numbers where all their levels are, else as ordered categories; void levels are missing."""
+    import pandas
+
+    for name, column in parameter_columns(analysis.parameters).items():
+        levels = analysis.parameters[name]
+        if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+            table[column] = pandas.to_numeric(table[column])
+        else:
+            table[column] = pandas.Categorical(table[column], categories=[level_text(level) for level in levels], ordered=True)
+    return table
+
+
+def load(folder: Path | str) -> Run:
+    """The run in `folder`, as it was last scored; reads its small files only, the tables when they are asked for.
+
+    Raises:
+        RecordError: there is no run, or it has not been scored.
+    """
+    folder = Path(folder)
+    experiment = load_experiment(folder)
+    analysis = _artefact(folder / ANALYSIS, lambda content: artefacts.decode(content, Analysis))
+    if analysis is None:
+        raise RecordError(f"{folder}: the run has not been scored; run: evalkit score {folder}")
+    choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
+    return Run(folder, experiment, analysis, choice=choice)
+
+
+def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise RecordError(f"{path}: not what this version of evalkit writes; make it again with: evalkit score {path.parent}") from None
+
+
+def load_experiment(folder: Path) -> Experiment:
+    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
+    data = read_run(folder)
+    if data is None:
+        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
+    return experiments.check(data["experiment"], str(folder / RUN_FILE))
