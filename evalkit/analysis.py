@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evalkit.answers import answers
 from evalkit.design import Cell, from_defaults
 from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
+from evalkit.escaping import guarded
 from evalkit.experiment import Experiment
 from evalkit.margins import margin_of
 from evalkit.metrics import METRICS, Metric
@@ -24,8 +25,6 @@ from evalkit.stats.survival import kaplan_meier, log_rank
 
 VERSION = 1
 CONFIDENCE = 0.95
-
-_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class CellMean(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,15 +282,6 @@ def summary_csv(analysis: Analysis) -> str:
         values = ["" if math.isnan(number) else repr(number) for number in (getattr(row, name) for name in numbers)]
         lines.append([str(row.cell_index), *levels, row.metric, *values, str(row.n_prompts), str(row.n_eligible)])
     return "".join(",".join(map(_field, line)) + "\n" for line in lines)
-
-
-def guarded(text: str) -> str:
-    """`text` so that no spreadsheet takes it for a formula; numbers stay as they are."""
-    try:
-        float(text)
-    except ValueError:
-        return "'" + text if text.startswith(_BEGIN_FORMULAS) else text
-    return text
 
 
 def _field(text: str) -> str:

@@ -11,7 +11,8 @@ from evalkit.analysis import Analysis
 from evalkit.answers import shown, signed
 from evalkit.choice import Change, Choice, Miss, call_of
 from evalkit.effects import Verdict
-from evalkit.tables import harmless, signs
+from evalkit.escaping import harmless
+from evalkit.tables import signs
 
 _MOST_CELLS = 6
 _SIGN = {"effect": "", "no effect": "= 0", "inconclusive": "?"}

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.escaping import harmless
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.parameters import DEFAULT
 from evalkit.probe import Probe
@@ -57,15 +58,6 @@ def signs(console: Console) -> Signs:
     """Signs that `console` can encode."""
     plain = not (console.encoding or "").lower().startswith("utf")
     return Signs("*", "!", "_", ".", "+-") if plain else Signs("▲", "▼", "—", "·", "±")
-
-
-def harmless(text: str, encoding: str = "utf-8") -> str:
-    """`text` with control characters, also those that turn the writing direction, shown as their code instead of obeyed.
-
-    So is what `encoding` does not hold.
-    """
-    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def by_cell(analysis: Analysis, console: Console) -> RenderableType:

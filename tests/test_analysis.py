@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit import artefacts
-from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, guarded, summary_csv
+from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, summary_csv
+from evalkit.escaping import guarded
 from evalkit.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan

@@ -16,11 +16,12 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from evalkit.analysis import Analysis, analyse
+from evalkit.escaping import harmless
 from evalkit.experiment import check
 from evalkit.metrics import named
 from evalkit.plan import Plan
 from evalkit.scores import Score, Scores
-from evalkit.tables import SHORTLIST, by_cell, by_level, harmless
+from evalkit.tables import SHORTLIST, by_cell, by_level
 
 NAN = math.nan
 NAMES = list(SHORTLIST)

@@ -14,6 +14,7 @@ from evalkit import __version__
 from evalkit.cli.shown import show, show_plan, sum_up
 from evalkit.cli.terminal import complain, console, progress, seconds
 from evalkit.errors import ExperimentError
+from evalkit.escaping import harmless
 
 if TYPE_CHECKING:
     from evalkit.experiment import Experiment
@@ -191,7 +192,7 @@ def probe(
     subject = probing.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
     names = subject.names()
     usual = usual_calls(len(names) - len(KNOWN), calls)
-    announced = f"{tables.harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls, usually about {usual}"
+    announced = f"{harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls, usually about {usual}"
     if dry_run:
         print(announced)
         print("parameters: " + ", ".join(names))
@@ -201,7 +202,7 @@ def probe(
     result, place = probing.probe(subject, output, most_calls=calls, at_once=concurrency, seed=seed)
     screen.print(tables.of_probe(result))
     for note in result.notes:
-        screen.print(f"note: {tables.harmless(note)}", markup=False)
+        screen.print(f"note: {harmless(note)}", markup=False)
     if place is not None:
         print(f"Evidence: {place}")
     objections = probing.objections(result, subject)

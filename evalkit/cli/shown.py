@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost."""
     from evalkit import run as runs
+    from evalkit.escaping import harmless
     from evalkit.plan import Plan
-    from evalkit.tables import harmless
 
     planned = Plan(experiment)
     cells, prompts = len(planned.cells), len(experiment.prompts)

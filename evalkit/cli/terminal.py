@@ -32,7 +32,7 @@ def _columns() -> int:
 
 def complain(text: str) -> None:
     """Say something on standard error, control characters shown and not obeyed."""
-    from evalkit.tables import harmless
+    from evalkit.escaping import harmless
 
     with suppress(BrokenPipeError):  # a sweep goes on though nobody reads its progress
         print("\n".join(map(harmless, text.split("\n"))), file=sys.stderr, flush=True)
@@ -97,7 +97,7 @@ class Report:
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task("", total=tally.planned, left="")
             self._bar.start()
-        from evalkit.tables import harmless
+        from evalkit.escaping import harmless
 
         words = harmless(tally.paused) if tally.paused else self._details(tally)
         left = f"{duration(self._left(tally))} left" if tally.done else ""

@@ -38,6 +38,36 @@ def kaplan_meier(lengths: Sequence[float] | Floats, truncated: Sequence[bool] | 
     return Survival(np.asarray(found.quantiles, dtype=float), np.asarray(found.probabilities, dtype=float))
 
 
+def band(
+    lengths: Floats, truncated: NDArray[np.bool], prompts: NDArray[np.int64], rng: np.random.Generator, resamples: int = 500, confidence: float = 0.95
+) -> tuple[Floats, Floats, Floats]:
+    """Pointwise percentile band of `kaplan_meier` over resampled prompts, for the answers to one prompt are no independent evidence.
+
+    Efron 1981, "Censored Data and the Bootstrap", with prompts drawn instead of answers.
+
+    Args:
+        lengths, truncated: as in `kaplan_meier`; shape (n,).
+        prompts: the number of each answer's prompt; shape (n,).
+
+    Returns:
+        ``(lengths ascending, low, high)``, each of shape (different lengths,); NaN with fewer than two prompts.
+    """
+    at = np.unique(lengths)
+    names, prompt = np.unique(prompts, return_inverse=True)
+    if len(names) < 2:
+        return at, np.full(len(at), math.nan), np.full(len(at), math.nan)
+    place = np.searchsorted(at, lengths)
+    ended, all_ = np.zeros((len(names), len(at))), np.zeros((len(names), len(at)))
+    np.add.at(ended, (prompt[~truncated], place[~truncated]), 1.0)
+    np.add.at(all_, (prompt, place), 1.0)
+    at_risk = all_[:, ::-1].cumsum(axis=1)[:, ::-1]
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples).astype(float)
+    risk = drawn @ at_risk
+    curves = np.cumprod(1.0 - np.divide(drawn @ ended, risk, out=np.zeros_like(risk), where=risk > 0), axis=1)
+    low, high = np.quantile(curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return at, low, high
+
+
 def log_rank(
     lengths: Sequence[float] | Floats,
     truncated: Sequence[bool] | NDArray[np.bool],

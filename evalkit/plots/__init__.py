@@ -1,0 +1,17 @@
+"""Figures of a run, for notebooks and reports alike. Each takes ``ax=`` and returns it; intervals are always drawn.
+
+    import evalkit as ek
+    run = ek.load("results/quickstart")
+    ek.plots.main_effects(run, "distinct_2", "temperature")
+
+Colours are those of Okabe & Ito 2008, which people see apart whatever their colour vision; `style` sets them for light or dark pages.
+"""
+
+from __future__ import annotations
+
+from evalkit.plots.effects import all_main_effects, heatmap, interaction, main_effects
+from evalkit.plots.spread import distribution, survival
+from evalkit.plots.style import save, style
+from evalkit.plots.tradeoffs import pareto
+
+__all__ = ["all_main_effects", "distribution", "heatmap", "interaction", "main_effects", "pareto", "save", "style", "survival"]

@@ -1,0 +1,166 @@
+"""What all figures have in common: colours, labels, and how they are saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evalkit.errors import ExperimentError
+from evalkit.escaping import harmless
+from evalkit.loaded import Run
+from evalkit.scores import level_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours of series, by Okabe & Ito 2008, "Color Universal Design"."""
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+FORMATS = ("png", "svg", "pdf")
+
+_WIDEST = 24
+
+
+class Colours(NamedTuple):
+    """Colours of a page's figures: text and axes, what stands back, lines of the grid, and the ground."""
+
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+
+
+LIGHT = Colours("#1a1c1f", "#6b7178", "#d9dce0", "#ffffff")
+DARK = Colours("#e8eaed", "#9aa1a9", "#3a3f45", "#16181b")
+
+
+def settings(colours: Colours) -> Any:  # a dict of the settings' own literal names
+    """What matplotlib is told for figures in these colours."""
+    return {
+        "figure.facecolor": colours.paper,
+        "figure.constrained_layout.use": True,
+        "axes.facecolor": "none",
+        "savefig.facecolor": colours.paper,
+        "axes.edgecolor": colours.muted,
+        "axes.labelcolor": colours.ink,
+        "axes.titlecolor": colours.ink,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.grid.axis": "y",
+        "grid.color": colours.grid,
+        "grid.linewidth": 0.8,
+        "text.color": colours.ink,
+        "text.parse_math": False,  # levels and names are texts, whatever signs they hold
+        "xtick.color": colours.muted,
+        "ytick.color": colours.muted,
+        "xtick.labelcolor": colours.ink,
+        "ytick.labelcolor": colours.ink,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "font.size": 10.0,
+    }
+
+
+@contextmanager
+def style(dark: bool = False) -> Iterator[None]:
+    """Figures made inside are in evalkit's style, light or dark."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(settings(DARK if dark else LIGHT)):
+        yield
+
+
+def axes(ax: Axes | None, width: float = 5.0, height: float = 3.4) -> Axes:
+    """`ax`, or the axes of a new figure of that size in inches, in evalkit's light style unless the user's own says otherwise."""
+    if ax is not None:
+        return ax
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    own = mpl.rcParams["axes.facecolor"] == "none"  # `style` is at work
+    with mpl.rc_context(None if own else settings(LIGHT)):
+        return plt.subplots(figsize=(width, height))[1]
+
+
+def ink(ax: Axes) -> str:
+    """The colour of text in these axes."""
+    from matplotlib.colors import to_hex
+
+    return to_hex(ax.title.get_color())
+
+
+def muted(ax: Axes) -> str:
+    """The colour of what stands back in these axes."""
+    from matplotlib.colors import to_hex
+
+    return to_hex(ax.spines["left"].get_edgecolor())
+
+
+def short(text: str, width: int = _WIDEST) -> str:
+    """`text` as one harmless line of at most `width` characters, its beginning and its end where it is longer."""
+    text = harmless(text)
+    return text if len(text) <= width else f"{text[: width // 2]}…{text[len(text) - (width - 1 - width // 2) :]}"
+
+
+def label_of(level: Any) -> str:
+    """A level on an axis."""
+    return "void" if level is None else short(level_text(level) or "")
+
+
+def label_metric(run: Run, metric: str) -> str:
+    """The metric on an axis: its name, its unit where it has one, and which way is better for variety and soundness."""
+    info = next(one for one in run.analysis.metrics if one.name == metric)
+    unit = {"_tokens": " (tokens)", "_words": " (words)", "_chars": " (characters)", "_s": " (seconds)"}
+    tail = next((text for end, text in unit.items() if metric.endswith(end) and metric != "tokens_per_s"), "")
+    arrow = {"higher": " ↑", "lower": " ↓", None: ""}[info.better]
+    return f"{short(metric)}{tail}{arrow}"
+
+
+def swept(run: Run) -> list[str]:
+    """The parameters with more than one level."""
+    return [name for name, levels in run.analysis.parameters.items() if len(levels) > 1]
+
+
+def known(run: Run, metrics: Sequence[str] = (), parameters: Sequence[str] = ()) -> None:
+    """Raise `ExperimentError` where the run lacks a metric or a parameter."""
+    measured = [one.name for one in run.analysis.metrics]
+    for metric in metrics:
+        if metric not in measured:
+            raise ExperimentError(f"{run.folder}: no metric {metric!r} was measured; expected one of {', '.join(measured)}")
+    for name in parameters:
+        if name not in run.analysis.parameters:
+            there = ", ".join(run.analysis.parameters) or "none"
+            raise ExperimentError(f"{run.folder}: no parameter {name!r} is swept; expected one of {there}")
+
+
+def save(ax: Axes, path: Path | str, dpi: int = 160) -> None:
+    """Write the figure of `ax` to `path`, as its ending says: png, svg or pdf.
+
+    Raises:
+        ExperimentError: the ending is none of these, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise ExperimentError(f"{path}: found the ending {path.suffix!r}; expected one of {', '.join('.' + one for one in FORMATS)}")
+    figure = ax.get_figure()
+    try:
+        with quiet():
+            figure.savefig(path, dpi=dpi)  # type: ignore[union-attr]
+    except OSError as fault:
+        raise ExperimentError(f"{path}: cannot be written: {fault.strerror}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Signs that the font lacks are drawn as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        yield

@@ -1,0 +1,120 @@
+"""What one metric costs in another: the settings between them, and those that no other beats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis import CellMean
+from evalkit.errors import ExperimentError
+from evalkit.loaded import Run
+from evalkit.plots.style import SERIES, axes, ink, known, label_metric, muted, short
+from evalkit.stats.desirability import pareto as front_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+_MOST_CROSSES = 60
+"""Cells whose intervals are all drawn; of more, those of the front and the choice alone."""
+
+
+def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Each cell by two metrics, with 95 % intervals, and the cells that no other beats in both joined by a line.
+
+    Args:
+        x, y: metrics with a better direction; where None, the two that ``choose:`` weighs most, else variety and truncation.
+
+    Raises:
+        ExperimentError: the run has no such metric, or a metric has no better direction.
+    """
+    x, y = _two(run, x, y)
+    known(run, [x, y])
+    ax = axes(ax, 6.4, 4.2)
+    by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
+    there = [(index, by[index, x], by[index, y]) for index in range(len(run.analysis.cells))]
+    there = [one for one in there if not np.isnan([one[1].mean, one[2].mean]).any()]
+    choice = run.choice
+    satisfying = set(range(len(run.analysis.cells)) if choice is None else choice.satisfying)
+    front = _front(run, x, y, [one for one in there if one[0] in satisfying])
+    special = {index for index in (*front, choice.chosen if choice else None, run.analysis.reference) if index is not None}
+    for index, one, other in there:
+        inside = index in satisfying
+        colour = SERIES[0] if inside else muted(ax)
+        if index in special or len(there) <= _MOST_CROSSES:
+            _cross(ax, one, other, colour, 0.9 if index in special else 0.35)
+        ax.plot(
+            one.mean, other.mean, "o", color=colour, markerfacecolor=colour if inside else "none", markersize=5 if index in special else 4, zorder=3
+        )
+    drawn = sorted((by[index, x].mean, by[index, y].mean) for index in front)
+    ax.plot(
+        [a for a, _ in drawn], [b for _, b in drawn], color=SERIES[0], linewidth=1.2, linestyle="--", label="no other beats these in both", zorder=2
+    )
+    if len(satisfying) < len(run.analysis.cells):
+        ax.plot([], [], "o", color=muted(ax), markerfacecolor="none", markersize=4, label="misses a constraint")
+    _mark(ax, by.get((run.analysis.reference, x)), by.get((run.analysis.reference, y)), "D", ink(ax), "the reference")
+    if choice is not None and choice.chosen is not None:
+        _mark(ax, by.get((choice.chosen, x)), by.get((choice.chosen, y)), "*", SERIES[1], "recommended")
+    ax.grid(True, axis="both")
+    ax.set_xlabel(label_metric(run, x))
+    ax.set_ylabel(label_metric(run, y))
+    ax.set_title(f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
+    return ax
+
+
+def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
+    """The metrics asked for; else the one that matters most, and of the others that matter the one most at odds with it."""
+    goals = _goals(run)
+    for given in (x, y):
+        if given is not None and given not in goals:
+            known(run, [given])
+            raise ExperimentError(f"{given}: neither higher nor lower is better, so it has no front; give another metric")
+    weighed = [one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)] if run.choice else []
+    bounded = [one.metric for one in run.choice.constraints] if run.choice else []
+    usual = [*weighed, *bounded, "distinct_2", "vendi_ngram", "truncation_rate", "loop_rate", "rep_w_16"]
+    means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
+    free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
+    varied = [name for name in free if len(np.unique(means[name][~np.isnan(means[name])])) > 1] or free
+    y = y or varied.pop(0)
+    others = [name for name in varied if name != y and name in usual] or [name for name in varied if name != y] or list(goals)
+    return x or min(others, key=lambda name: _agreement(means[name], means[y])), y
+
+
+def _agreement(one: Floats, other: Floats) -> float:
+    """How far two metrics, higher taken as better, go together over cells: their correlation; 1 where it is unknown."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    if np.count_nonzero(both) < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+        return 1.0
+    return float(np.corrcoef(one[both], other[both])[0, 1])
+
+
+def _goals(run: Run) -> dict[str, int]:
+    """1 where more of a metric is wanted, -1 where less; metrics without a direction are left out."""
+    out = {one.name: 1 if one.better == "higher" else -1 for one in run.analysis.metrics if one.better}
+    wanted = {one.metric: 1 if one.goal == "maximize" else -1 for one in run.choice.weights if one.goal != "target"} if run.choice else {}
+    return out | wanted
+
+
+def _front(run: Run, x: str, y: str, there: list[tuple[int, CellMean, CellMean]]) -> list[int]:
+    if not there:
+        return []
+    signs = np.array([_goals(run)[name] for name in (x, y)])
+    values = np.array([[one.mean, other.mean] for _, one, other in there]) * signs
+    return [index for (index, _, _), on in zip(there, front_of(values), strict=True) if on]
+
+
+def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> None:
+    if not np.isnan([x.ci_low, x.ci_high]).any():
+        ax.plot([x.ci_low, x.ci_high], [y.mean, y.mean], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
+    if not np.isnan([y.ci_low, y.ci_high]).any():
+        ax.plot([x.mean, x.mean], [y.ci_low, y.ci_high], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
+
+
+def _mark(ax: Axes, x: CellMean | None, y: CellMean | None, marker: str, colour: str, label: str) -> None:
+    if x is not None and y is not None and not np.isnan([x.mean, y.mean]).any():
+        size = 15 if marker == "*" else 8
+        ax.plot(x.mean, y.mean, marker, color=colour, markersize=size, markerfacecolor=colour if marker == "*" else "none", label=label, zorder=4)
