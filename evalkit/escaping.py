@@ -34,12 +34,38 @@ def visible(text: str) -> str:
 def markdown(text: str) -> str:
     """`text` for a line of Markdown, as GitHub and GitLab read it: a code span, where nothing is a mark, a link, a mention or HTML.
 
-    Line breaks are shown as codes, and the pipe cannot end a table's cell.
+    Line breaks are shown as codes. In a table use `markdown_cell`.
     """
     line = visible(text).replace("\n", "⟦U+000A⟧").replace("\t", " ")
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     room = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
-    return f"{ticks}{room}{line or ' '}{room}{ticks}".replace("|", "\\|")
+    return f"{ticks}{room}{line or ' '}{room}{ticks}"
+
+
+def markdown_cell(text: str) -> str:
+    """`markdown` for the cell of a table, which a pipe would end even in a code span."""
+    return markdown(text).replace("|", "\\|")
+
+
+def markdown_prose(text: str) -> str:
+    """A sentence of ours that holds names of others, for Markdown: no mark, link, mention, formula or HTML in it is obeyed."""
+    line = visible(text).replace("\n", " ")
+    line = "".join(_MARKS.get(char, char) for char in line)
+    return re.sub(r"(?i)www\.", lambda found: f"{found[0][:3]}\u2060.", line).replace("://", "&#58;//")
+
+
+_MARKS = {
+    **{char: f"\\{char}" for char in "\\`*_[]"},
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+    "|": "&#124;",
+    "$": "&#36;",
+    "~": "&#126;",
+    "@": "&#64;\u2060",
+    "#": "&#35;\u2060",
+}
+"""Signs that Markdown or what GitHub and GitLab add to it would obey; a word joiner breaks mentions and numbers of issues."""
 
 
 def guarded(text: str) -> str:

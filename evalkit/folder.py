@@ -49,6 +49,14 @@ def make(folder: Path) -> None:
         raise RecordError(f"{folder}: this folder holds other files and no run; give an empty or a new one with -o")
 
 
+def make_inside(folder: Path) -> None:
+    """Make a folder in a results folder; raises `RecordError` where it cannot be made."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise RecordError(f"{folder}: cannot be made: {fault.strerror}") from None
+
+
 def is_run(folder: Path) -> bool:
     """Whether a run stands there."""
     return any((folder / name).exists() for name in (RUN_FILE, RESPONSES))

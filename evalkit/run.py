@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,7 +16,7 @@ from evalkit.budget import Budget, Spent
 from evalkit.endpoint import LOCAL
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
-from evalkit.folder import is_run, locked, make, move_aside, now_text, write_run
+from evalkit.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
 from evalkit.loaded import Run, load_experiment
 from evalkit.metrics import named
 from evalkit.metrics import tokenizer as tokenizer_named
@@ -288,3 +289,41 @@ def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
 
 def _unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request]:
     return (request for request in plan.sequence() if there.wants(request.key, retry_failed))
+
+
+def report(run: Run, *, figures: bool = False) -> list[Path]:
+    """Write ``report.html`` and ``report.md`` into the run's folder; the paths.
+
+    Args:
+        figures: put PNG files into its ``figures`` and show them in ``report.md``.
+
+    Raises:
+        RecordError: the run's records cannot be read, or the report cannot be written.
+    """
+    from evalkit.report import html, markdown
+
+    shown = _pictures(run) if figures else {}
+    texts = {"report.html": html.page(run), "report.md": markdown.document(run, shown)}
+    for name, text in texts.items():
+        replace(run.folder / name, text.encode("utf-8", "replace"))
+    return [*(run.folder / name for name in texts), *(run.folder / path for path in shown.values())]
+
+
+def _pictures(run: Run) -> dict[str, str]:
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    from evalkit import plots
+    from evalkit.report.figures import pictures
+
+    place = run.folder / "figures"
+    make_inside(place)
+    mpl.use("agg", force=False)
+    out = {}
+    for number, (title, draw) in enumerate(pictures(run).items()):
+        name = f"{number}-{re.sub('[^A-Za-z0-9_-]', '_', title)[:60]}.png"
+        with plots.style():
+            plots.save(draw(), place / name)
+        plt.close("all")
+        out[title] = f"figures/{name}"
+    return out

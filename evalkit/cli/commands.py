@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment file (YAML).")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change the experiment for this time: parameters.temperature=[0,1].")
 ]
@@ -150,7 +151,7 @@ def plan(
 
 @app.command()
 def score(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")],
+    run: RunFolder,
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
 ) -> None:
@@ -164,6 +165,19 @@ def score(
     sum_up(result, screen, None)
     if not result.complete:
         raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    figures: Annotated[bool, typer.Option("--figures", help="Put PNG files beside report.md and show them in it.")] = False,
+) -> None:
+    """Write report.html, one file that opens anywhere, and report.md, for a merge request."""
+    from evalkit import run as runs
+    from evalkit.loaded import load
+
+    for path in runs.report(load(run), figures=figures):
+        print(harmless(str(path)))
 
 
 @app.command()

@@ -68,7 +68,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
     """
     known(run, [metric], [x, by])
     ax = axes(ax)
-    table = _two_ways(run, metric, x, by)
+    table = two_ways(run, metric, x, by)
     levels, others = run.analysis.parameters[x], run.analysis.parameters[by]
     drawn = range(len(others)) if len(others) <= _MOST_SERIES else np.unique(np.linspace(0, len(others) - 1, _MOST_SERIES).astype(int))
     for series, other in enumerate(drawn):
@@ -96,7 +96,7 @@ def heatmap(run: Run, metric: str, x: str, y: str, *, ax: Axes | None = None) ->
     known(run, [metric], [x, y])
     levels, others = run.analysis.parameters[x], run.analysis.parameters[y]
     ax = axes(ax, min(12.0, 2.2 + 0.9 * len(levels)), min(9.0, 1.6 + 0.55 * len(others)))
-    table = _two_ways(run, metric, x, y)
+    table = two_ways(run, metric, x, y)
     means = np.array([[table[column][row].mean for column in range(len(levels))] for row in range(len(others))], dtype=float)
     masked = np.ma.masked_invalid(means)
     image = ax.imshow(masked, cmap="cividis", aspect="auto", origin="lower")
@@ -126,8 +126,12 @@ def _tiles(ax: Axes, table: list[list[Interval]], means: np.ndarray[Any, np.dtyp
         ax.text(column, row, f"{_figure(one.mean)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
 
 
-def _two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
-    """For each level of `x` and each of `y` the interval over prompts of the mean over the cells with both."""
+def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
+    """For each level of `x` and each of `y` the interval over prompts of the mean over the cells with both.
+
+    Raises:
+        ExperimentError: both parameters are one.
+    """
     from evalkit.errors import ExperimentError
 
     if x == y:

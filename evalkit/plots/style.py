@@ -15,6 +15,7 @@ from evalkit.scores import level_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours of series, by Okabe & Ito 2008, "Color Universal Design"."""
@@ -141,8 +142,8 @@ def known(run: Run, metrics: Sequence[str] = (), parameters: Sequence[str] = ())
             raise ExperimentError(f"{run.folder}: no parameter {name!r} is swept; expected one of {there}")
 
 
-def save(ax: Axes, path: Path | str, dpi: int = 160) -> None:
-    """Write the figure of `ax` to `path`, as its ending says: png, svg or pdf.
+def save(drawn: Axes | Figure, path: Path | str, dpi: int = 160) -> None:
+    """Write a figure, or the one that axes are of, to `path`, as its ending says: png, svg or pdf.
 
     Raises:
         ExperimentError: the ending is none of these, or the file cannot be written.
@@ -150,7 +151,7 @@ def save(ax: Axes, path: Path | str, dpi: int = 160) -> None:
     path = Path(path)
     if path.suffix.lower().lstrip(".") not in FORMATS:
         raise ExperimentError(f"{path}: found the ending {path.suffix!r}; expected one of {', '.join('.' + one for one in FORMATS)}")
-    figure = ax.get_figure()
+    figure = drawn if hasattr(drawn, "savefig") else drawn.get_figure()
     try:
         with quiet():
             figure.savefig(path, dpi=dpi)  # type: ignore[union-attr]
