@@ -175,9 +175,6 @@ def _mark_duplicates(rows: list[dict[str, Any]]) -> None:
 
 
 def _nearest(row: dict[str, Any], earlier: Iterable[dict[str, Any]], similarity: Any) -> list[float] | None:
-    best: list[float] | None = None
-    for one in islice(earlier, 64):
-        found = similarity(row["ids"], one["ids"], score_cutoff=NEAR)
-        if found >= NEAR and (best is None or found > best[1]):
-            best = [one["r"], round(found, 2)]
-    return best
+    found = [(similarity(row["ids"], one["ids"], score_cutoff=NEAR), -one["r"]) for one in islice(earlier, 64)]
+    most, place = max(found, default=(0.0, 0))
+    return [-place, round(most, 2)] if most >= NEAR else None

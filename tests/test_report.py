@@ -1,0 +1,263 @@
+"""Reports as text: what stands in them, what cannot get out of them, what is left out and said."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import unicodedata
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile import HOSTILE
+from hypothesis import given
+from hypothesis import strategies as st
+from report_support import hostile, swept
+
+from evalkit.errors import RecordError
+from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
+from evalkit.loaded import Run, load
+from evalkit.metrics.loops import loop
+from evalkit.report import answers, html
+from evalkit.report.markdown import document
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return swept(tmp_path_factory.mktemp("run") / "reported")
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return hostile(tmp_path_factory.mktemp("run") / "hostile")
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.data = ""
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = dict(attrs).get("id") or ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "data":
+            self.data += data
+
+
+def data_of(page: str) -> dict[str, object]:
+    return json.loads(Page(page).data)
+
+
+def test_the_page_says_the_decision_first_then_effects_then_the_answers(run: Run) -> None:
+    page = html.page(run)
+    places = [page.index(f'<section id="{name}"') for name in ("decision", "effects", "pareto", "explore", "maps", "curves", "settings", "read")]
+    assert places == sorted(places)
+    assert run.choice is not None
+    assert "client.chat.completions.create(" in page
+    assert run.analysis.digest in page
+    assert "uax29-words" in page
+    data = data_of(page)
+    assert len(data["cells"]) == len(run.analysis.cells)
+    assert sum(len(group) for prompts in data["answers"].values() for group in prompts.values()) == run.analysis.counts.planned
+    for metric in data["metrics"]:
+        by = {row.cell_index: row.mean for row in run.analysis.by_cell if row.metric == metric["name"]}
+        assert metric["mean"] == [pytest.approx(by[cell], rel=1e-5) if by[cell] == by[cell] else None for cell in sorted(by)]
+
+
+def test_the_page_fetches_nothing_and_names_its_script_and_style_by_hash(run: Run) -> None:
+    page = html.page(run)
+    policy = next(said["content"] for tag, said in Page(page).tags if tag == "meta" and said.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not re.findall(r"(?:src|href)=\"(?!#)[^\"]*\"", page)
+    assert not [said for _, said in Page(page).tags if "style" in said or any(name.startswith("on") for name in said)]
+
+
+def test_maps_are_means_over_prompts_as_the_figures_have_them(run: Run) -> None:
+    data = data_of(html.page(run))
+    tile = data["maps"]["distinct_1"]["0|2"][1][2]  # temperature 1.2, max_tokens 80
+    grid = run.grid("distinct_1")
+    here = [index for index, cell in enumerate(run.analysis.cells) if cell["temperature"] == 1.2 and cell["max_tokens"] == 80]
+    assert tile[0] == pytest.approx(float(np.nanmean(np.nanmean(grid[here], axis=0))), rel=1e-5)
+
+
+def test_hostile_texts_stand_in_the_page_as_text_alone(bad: Run) -> None:
+    page = html.page(bad)
+    read = Page(page)
+    assert [tag for tag, _ in read.tags if tag == "script"] == ["script", "script"]
+    assert not [tag for tag, _ in read.tags if tag in ("iframe", "img", "form", "link", "base", "plaintext", "textarea", "template", "math")]
+    assert not [said for _, said in read.tags if any(name.startswith("on") for name in said)]
+    data = json.loads(read.data)
+    shown = {answer["text"] for prompts in data["answers"].values() for group in prompts.values() for answer in group}
+    for text in HOSTILE:
+        expected = visible(unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")))[:40]
+        if "\ud83d" not in text and expected.strip():
+            assert any(expected[:20] in one for one in shown), text[:40]
+    assert not any(char in page for char in "\x00\x1b\x9b\u202e\u2066")
+    assert not re.search("<[!/s]", read.data)
+
+
+def test_hostile_texts_do_not_break_the_markdown(bad: Run) -> None:
+    text = document(bad)
+    assert len(text.splitlines()) <= 120
+    outside = re.sub(r"(`+)(?:(?!\1).)*?\1(?!`)", "", re.sub(r"(?ms)^(`{3,})python\n.*?^\1$", "", text))
+    assert "<script" not in outside
+    assert "<img" not in outside
+    assert "javascript:" not in re.sub(r"\\\[.*?\\\]\(", "", outside) or "](javascript" not in outside.replace("\\]", "")
+    assert not any(char in text for char in "\x00\x1b\x9b\u202e\u2066")
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in tables}) == 1
+
+
+def test_the_markdown_begins_with_what_to_use_and_is_short(run: Run) -> None:
+    text = document(run, {"trade-off": "figures/0.png"})
+    assert run.choice is not None
+    assert re.match(r"## `reported`: (use `|No setting)", text)
+    assert len(text.splitlines()) <= 120
+    assert "![trade-off](figures/0.png)" in text
+    assert run.analysis.digest in text
+
+
+def test_a_run_without_choose_without_prompts_enough_or_without_answers_is_reported_too(tmp_path: Path) -> None:
+    one = swept(tmp_path / "one", choose=None, parameters=None, prompts=[{"id": "a", "user": "Hello?"}], replicates=1)
+    page = html.page(one)
+    assert "has no <code>choose:</code>" in page
+    assert "no parameter has two levels" in page
+    assert document(one).startswith("## `reported`: what its parameters do")
+    data = data_of(page)
+    assert data["parameters"] == []
+
+
+def test_failures_are_told_by_kind_with_the_endpoints_words(bad: Run) -> None:
+    page = html.page(bad)
+    assert sum(bad.analysis.counts.failures.values()) > 0
+    assert "No request of this run failed" not in page
+    assert "rejected" in page
+
+
+@pytest.mark.parametrize(("cells", "prompts", "replicates"), [(200, 50, 8), (1, 1, 1), (3, 100_000, 4), (20_000, 2, 1), (50, 20, 8), (5, 5, 5_000)])
+def test_what_a_page_shows_is_bounded_and_all_where_it_fits(cells: int, prompts: int, replicates: int) -> None:
+    chosen = answers._chosen(cells, prompts, replicates)
+    shown = cells * len(chosen.prompts) * chosen.replicates
+    assert shown <= max(answers.MOST_ANSWERS, cells)
+    assert shown * chosen.characters <= max(answers.MOST_CHARACTERS, 200 * shown)
+    if cells * prompts * replicates <= answers.MOST_ANSWERS:
+        assert len(chosen.prompts) == prompts
+        assert chosen.replicates == replicates
+
+
+@given(st.lists(st.sampled_from(["a", "b", "the", "🙂", "日", "."]), max_size=60))
+def test_marked_spans_are_of_repeated_words_and_loops_in_utf_16_units(tokens: list[str]) -> None:
+    text = " ".join(tokens)
+    words, starts = answers._tokens(text)
+    assert [text[start : start + len(word)] for word, start in zip(words, starts, strict=True)] == words
+    ids = [sorted(set(words)).index(word) for word in words]
+    units = text.encode("utf-16-le")
+    spans = answers._spans(text, words, starts, ids)
+    found = loop(ids)
+    looped = [units[2 * begin : 2 * end].decode("utf-16-le") for begin, end, kind in spans if kind == "loop"]
+    if found.tokens:
+        assert "".join("".join(looped).split()) == "".join(words[found.start + found.period :])
+    else:
+        assert not looped
+    for begin, end, kind in spans:
+        if kind == "again":
+            assert units[2 * begin : 2 * end].decode("utf-16-le").strip()
+
+
+def test_near_duplicates_name_the_earlier_answer() -> None:
+    base = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "near", "the", "river", "bank"]
+    rows = [
+        {"r": 0, "text": "x", "ids": base},
+        {"r": 1, "text": "x", "ids": base},
+        {"r": 2, "text": "y", "ids": [*base[:-1], "shore"]},
+        {"r": 3, "text": "z", "ids": ["no"]},
+    ]
+    answers._mark_duplicates(rows)
+    assert [row.get("like") for row in rows] == [None, [0, 1], [0, pytest.approx(0.92, abs=0.02)], None]
+
+
+@given(st.text())
+def test_visible_text_holds_nothing_that_turns_or_hides(text: str) -> None:
+    shown = visible(text)
+    assert not any(char in shown for char in "\x00\x1b\x7f\x9b\u202a\u202e\u2066\u2069\u200e\u200f\ufeff")
+    assert visible(shown) == shown
+    assert all(char in shown for char in text if char.isalnum())
+
+
+@given(st.text(alphabet="`|a\n\\@<"))
+def test_a_code_span_cannot_be_ended_from_inside(text: str) -> None:
+    span = markdown(text)
+    ticks = re.match("`+", span)
+    assert ticks is not None
+    inside = span[len(ticks[0]) : -len(ticks[0])]
+    assert ticks[0] not in re.findall("`+", inside)
+    assert "\n" not in span
+    assert not re.search(r"(?<!\\)\|", markdown_cell(text))
+
+
+def test_prose_obeys_no_mark() -> None:
+    said = markdown_prose("a_b *c* [x](http://y) <b> @you #1 www.x.y | $z$ `q`")
+    assert said == r"a\_b \*c\* \[x\](http&#58;//y) &lt;b&gt; &#64;⁠you &#35;⁠1 www⁠.x.y &#124; &#36;z&#36; \`q\`"
+
+
+@pytest.mark.parametrize(("text", "safe"), [("=1+1", "'=1+1"), ("-2", "-2"), ("@x", "'@x"), ("plain", "plain"), ("+1e3", "+1e3")])
+def test_a_cell_is_no_formula(text: str, safe: str) -> None:
+    assert guarded(text) == safe
+
+
+def test_a_terminal_obeys_no_control() -> None:
+    assert harmless("\x1b[31m\u202e") == "\\u001b[31m\\u202e"
+
+
+def test_the_command_writes_both_reports_and_pictures(run: Run, evalkit: Command) -> None:
+    done = evalkit("report", run.folder, "--figures")
+    assert done.returncode == 0, done.stderr
+    written = [Path(line) for line in done.stdout.splitlines()]
+    assert {path.name for path in written[:2]} == {"report.html", "report.md"}
+    assert all(path.exists() for path in written)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[2:])
+    assert len(written) > 3
+
+
+def test_a_folder_that_is_no_run_or_is_not_scored_is_said(tmp_path: Path, evalkit: Command, run: Run) -> None:
+    done = evalkit("report", tmp_path / "none")
+    assert done.returncode == 2
+    assert "no such results folder" in done.stderr
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/run.json").write_bytes((run.folder / "run.json").read_bytes())
+    with pytest.raises(RecordError, match="has not been scored; run: evalkit score"):
+        load(tmp_path / "bare")
+    (tmp_path / "bare/analysis.json").write_text('{"name": 5}')
+    with pytest.raises(RecordError, match="not what this version"):
+        load(tmp_path / "bare")
+
+
+def test_a_run_read_back_gives_its_tables(run: Run) -> None:
+    responses, scores, summary = run.responses(), run.scores(), run.summary()
+    assert len(responses) == run.analysis.counts.planned
+    assert list(responses["top_p"].cat.categories) == ["default", "0.8"]
+    assert responses["temperature"].dtype.kind == "f"
+    assert responses.loc[responses["temperature"] == 0, "top_p"].isna().all()
+    assert set(scores["metric"]) == {one.name for one in run.analysis.metrics}
+    assert len(summary) == len(run.analysis.by_cell)
+    assert run.failures().empty
+    counted = run.query("SELECT temperature, count(*) AS n FROM responses GROUP BY 1 ORDER BY 1")
+    assert counted["n"].tolist() == [48, 96, 96]
+    with pytest.raises(RecordError, match="query: "):
+        run.query("SELECT nothing FROM nowhere")
+    with pytest.raises(RecordError, match="no metric 'nonsense' was measured; expected one of length_tokens"):
+        run.grid("nonsense")
