@@ -14,7 +14,7 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment import Experiment
 from evalkit.faults import unknown
 from evalkit.margins import margin_of
-from evalkit.metrics import METRICS
+from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan
 from evalkit.records import Record
 from evalkit.scores import score
@@ -63,17 +63,17 @@ class Outlook(NamedTuple):
     fixed: bool
 
 
-def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) -> dict[str, Variances]:
+def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]], metrics: Sequence[Metric] = METRICS) -> dict[str, Variances]:
     """Variances of each metric in a pilot run that has two cells and two prompts at least; metrics it does not determine are left out.
 
     σ² is seen between the first half of the replicates and the second, which differ by nothing else.
     """
     plan = Plan(experiment)
     half = experiment.replicates // 2
-    scores = score(plan, records())
-    halves = [score(plan, (one for one in records() if (one.replicate < half) == first)) for first in (True, False)] if half else []
+    scores = score(plan, records(), metrics)
+    halves = [score(plan, (one for one in records() if (one.replicate < half) == first), metrics) for first in (True, False)] if half else []
     out = {}
-    for metric in METRICS:
+    for metric in metrics:
         values = scores.by_metric[metric.name].value
         pooled = _residual_variance(values)
         if math.isnan(pooled):
@@ -93,8 +93,9 @@ def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) ->
 
 
 def _residual_variance(values: Floats) -> float:
-    """Variance about the means of cells and prompts, over complete prompts; NaN below two of either."""
-    whole = values[:, ~np.isnan(values).any(axis=0)]
+    """Variance about the means of cells and prompts, over cells with any value and prompts complete in them; NaN below two of either."""
+    there = values[~np.isnan(values).all(axis=1)]
+    whole = there[:, ~np.isnan(there).any(axis=0)]
     cells, prompts = whole.shape
     if cells < 2 or prompts < 2:
         return math.nan

@@ -10,8 +10,24 @@ Colours are those of Okabe & Ito 2008, which people see apart whatever their col
 from __future__ import annotations
 
 from evalkit.plots.effects import all_main_effects, heatmap, interaction, main_effects
+from evalkit.plots.planning import replicates
 from evalkit.plots.spread import distribution, survival
 from evalkit.plots.style import save, style
-from evalkit.plots.tradeoffs import pareto
+from evalkit.plots.time import drift, latency
+from evalkit.plots.tradeoffs import parallel, pareto
 
-__all__ = ["all_main_effects", "distribution", "heatmap", "interaction", "main_effects", "pareto", "save", "style", "survival"]
+__all__ = [
+    "all_main_effects",
+    "distribution",
+    "drift",
+    "heatmap",
+    "interaction",
+    "latency",
+    "main_effects",
+    "parallel",
+    "pareto",
+    "replicates",
+    "save",
+    "style",
+    "survival",
+]

@@ -125,6 +125,18 @@ def label_metric(run: Run, metric: str) -> str:
     return f"{short(metric)}{tail}{arrow}"
 
 
+def legend(ax: Axes, title: str = "", *, outside: bool = False, below: float | None = None, columns: int = 1) -> None:
+    """The legend of these axes where anything is named in them: inside, right of them, or so far below."""
+    if not ax.get_legend_handles_labels()[0]:
+        return
+    place: dict[str, Any] = {}
+    if outside:
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    if below is not None:
+        place = {"loc": "upper left", "bbox_to_anchor": (0.0, -below)}
+    ax.legend(title=short(title) if title else None, fontsize="small", title_fontsize="small", frameon=False, ncols=columns, **place)
+
+
 def swept(run: Run) -> list[str]:
     """The parameters with more than one level."""
     return [name for name, levels in run.analysis.parameters.items() if len(levels) > 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from evalkit.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
-from evalkit.plots.style import SERIES, axes, ink, known, label_metric, muted, short
+from evalkit.plots.effects import alike
+from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, muted, short, swept
 from evalkit.stats.desirability import pareto as front_of
 
 if TYPE_CHECKING:
@@ -118,3 +120,72 @@ def _mark(ax: Axes, x: CellMean | None, y: CellMean | None, marker: str, colour:
     if x is not None and y is not None and not np.isnan([x.mean, y.mean]).any():
         size = 15 if marker == "*" else 8
         ax.plot(x.mean, y.mean, marker, color=colour, markersize=size, markerfacecolor=colour if marker == "*" else "none", label=label, zorder=4)
+
+
+def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -> Axes:
+    """A line a setting over parallel axes: the swept parameters, then metrics with their 95 % intervals for the recommended setting.
+
+    Args:
+        metrics: those to show; where none, what the choice rests on, else distinct_2, truncation_rate and length_words.
+
+    Raises:
+        ExperimentError: the run has no such metric.
+    """
+    known(run, metrics)
+    measured = [one.name for one in run.analysis.metrics]
+    rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
+    usual = rests_on or ["distinct_2", "truncation_rate", "length_words"]
+    columns = [*swept(run), *(metrics or [name for name in dict.fromkeys(usual) if name in measured] or measured[:3])]
+    ax = axes(ax, max(4.0, 1.35 * len(columns)), 3.8)
+    lines = np.full((len(run.analysis.cells), len(columns)), np.nan)
+    best = run.choice.chosen if run.choice is not None and run.choice.chosen is not None else run.analysis.reference
+    for place, name in enumerate(columns):
+        if name in run.analysis.parameters:
+            _levels_on(ax, run, name, place, lines)
+        else:
+            _means_on(ax, run, name, place, lines, best)
+    tied = set(run.choice.tied) if run.choice else set()
+    for index, line in enumerate(lines):
+        if index != best:
+            colour, width = (SERIES[2], 1.1) if index in tied else (muted(ax), 0.7)
+            ax.plot(line, color=colour, linewidth=width, alpha=0.8 if index in tied else 0.35)
+    recommended = run.choice is not None and run.choice.chosen is not None
+    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label="recommended" if recommended else "the reference")
+    if tied - {best}:
+        ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
+    for place in range(len(columns)):
+        ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
+    ax.set_xticks(range(len(columns)), [short(name, 18) for name in columns], rotation=20, ha="right")
+    ax.set_xlim(-0.3, len(columns) - 0.4)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.grid(False)
+    ax.set_title("A line a setting; each axis from its lowest to its highest", fontsize="small")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.28), ncols=2)
+    return ax
+
+
+def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None:
+    levels = run.analysis.parameters[name]
+    span = max(1, len(levels) - 1)
+    for index, cell in enumerate(run.analysis.cells):
+        found = [at for at, level in enumerate(levels) if alike(cell[name], level)]
+        lines[index, place] = found[0] / span if found else np.nan
+    for at in np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 8)).astype(int)):
+        ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax))
+
+
+def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: int) -> None:
+    rows = [row for row in run.analysis.by_cell if row.metric == name]
+    means = np.array([row.mean for row in rows])
+    if np.isnan(means).all():
+        return
+    low, high = float(np.nanmin(means)), float(np.nanmax(means))
+    span = (high - low) or 1.0
+    lines[:, place] = (means - low) / span
+    for at, value in ((0.0, low), (1.0, high)):
+        ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax))
+    one = rows[best]
+    if not np.isnan([one.ci_low, one.ci_high]).any():
+        ends = [max(-0.1, (one.ci_low - low) / span), min(1.1, (one.ci_high - low) / span)]
+        ax.plot([place, place], ends, color=SERIES[1], linewidth=4, alpha=0.5, solid_capstyle="butt")
