@@ -10,7 +10,7 @@ import numpy as np
 
 from evalkit.loaded import Run
 from evalkit.parameters import canonical
-from evalkit.plots.style import MARKERS, SERIES, axes, known, label_metric, label_of, muted, short, swept
+from evalkit.plots.style import MARKERS, SERIES, axes, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.stats.intervals import Interval, t_interval
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
     show_levels(ax, [label_of(level) for level in levels])
     left = len(others) - len(drawn)
     title = short(by) + (f" ({left} more levels)" if left > 0 else "")
-    ax.legend(title=title, fontsize="small", title_fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend(ax, title, outside=True)
     ax.set_xlabel(short(x, 40))
     ax.set_ylabel(label_metric(run, metric))
     ax.set_title(f"{short(metric, 40)} by {short(x)} and {short(by)}")

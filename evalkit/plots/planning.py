@@ -8,7 +8,7 @@ import numpy as np
 
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
-from evalkit.plots.style import SERIES, axes, ink, known, short
+from evalkit.plots.style import SERIES, axes, ink, known, legend, short
 from evalkit.power import of_pilot
 from evalkit.records import read
 from evalkit.scores import MEASURED
@@ -55,5 +55,5 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"smallest difference seen in {short(metric)}")
     ax.set_title("Is it enough? Detectable difference of two settings, 80 % power", fontsize="small")
-    ax.legend(fontsize="small")
+    legend(ax)
     return ax

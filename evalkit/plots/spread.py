@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.loaded import Run
 from evalkit.metrics.tokens import is_word, words
 from evalkit.plots.effects import alike, show_levels
-from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, short, swept
+from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, legend, short, swept
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.survival import band, kaplan_meier
 
@@ -97,9 +97,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     left = len(levels) - len(drawn)
     if not len(lengths):
         ax.text(0.5, 0.5, "no answers with a known length", ha="center", transform=ax.transAxes, color=ink(ax))
-    elif ax.get_legend_handles_labels()[0]:
-        title = (short(parameter) if parameter else "") + (f" ({left} more levels)" if left > 0 else "")
-        ax.legend(title=title, fontsize="small", title_fontsize="small")
+    legend(ax, (short(parameter) if parameter else "") + (f" ({left} more levels)" if left > 0 else ""))
     ax.set_ylim(0, 1.02)
     ax.set_xlim(left=0)
     ax.set_xlabel(f"length ({unit})")

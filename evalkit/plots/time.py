@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.loaded import Run
-from evalkit.plots.style import MARKERS, SERIES, axes, ink, known, label_of, muted, short, swept
+from evalkit.plots.style import MARKERS, SERIES, axes, ink, known, label_of, legend, muted, short, swept
 from evalkit.scores import level_text, parameter_columns
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def latency(run: Run, parameter: str | None = None, *, ax: Axes | None = None) -
     ax.set_ylabel("latency (seconds)")
     ax.set_title("Latency by length: medians and quartiles of answers", fontsize="small")
     ax.set_ylim(bottom=0)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(
-            title=short(parameter) if parameter else None, fontsize="small", title_fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5)
-        )
+    legend(ax, parameter or "", outside=True)
     return ax
 
 
@@ -110,8 +107,7 @@ def drift(run: Run, number: str = "latency_s", *, ax: Axes | None = None) -> Axe
     unit = {"latency_s": " (seconds)", "completion_tokens": " (tokens)", "prompt_tokens": " (tokens)"}.get(number, "")
     ax.set_ylabel(f"{short(number, 40)}{unit}")
     ax.set_title("Over the run’s time: medians and quartiles of all settings, mixed", fontsize="small")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize="small")
+    legend(ax)
     return ax
 
 

@@ -12,7 +12,7 @@ from evalkit.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
 from evalkit.plots.effects import alike
-from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, muted, short, swept
+from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.stats.desirability import pareto as front_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     ax.set_xlabel(label_metric(run, x))
     ax.set_ylabel(label_metric(run, y))
     ax.set_title(f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
-    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
+    legend(ax, below=0.16, columns=2)
     return ax
 
 
@@ -161,7 +161,7 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
     ax.spines["left"].set_visible(False)
     ax.grid(False)
     ax.set_title("A line a setting; each axis from its lowest to its highest", fontsize="small")
-    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.28), ncols=2)
+    legend(ax, below=0.28, columns=2)
     return ax
 
 
