@@ -6,10 +6,14 @@ Run: python benchmarks/inference.py [PART ...]; parts: null, coverage, family, e
 from __future__ import annotations
 
 import math
+import os
 import resource
 import sys
 import time
 from itertools import product
+
+# Matrices this small cost more by threads that wait for each other than by one that works.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 

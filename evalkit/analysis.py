@@ -11,9 +11,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit import __version__
 from evalkit.answers import answers
 from evalkit.design import Cell, from_defaults
-from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
+from evalkit.effects import (
+    CellDifference,
+    Interaction,
+    LeftOver,
+    LevelDifference,
+    PrefixControl,
+    SimpleEffect,
+    VarianceShare,
+    Verdict,
+    against_reference,
+    controls,
+    effects,
+)
 from evalkit.escaping import guarded
 from evalkit.experiment import Experiment
 from evalkit.margins import margin_of
@@ -135,6 +148,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     not_estimated: list[str] = []
     families: dict[str, str] = {}
     """What each kind of adjusted p is adjusted over, and how."""
+    controls: list[PrefixControl] = []
+    signature: str = ""
+    """How the numbers were made, in one line: version, experiment, model, counts, methods, seed."""
 
 
 FAMILIES = {
@@ -178,6 +194,8 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
+    on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
+    controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -207,7 +225,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
         natural_length=_natural_lengths(scores),
         reference=reference,
-        answers=answers(found, list(experiment.parameters), len(experiment.prompts)),
+        answers=answers(found, list(experiment.parameters), len(experiment.prompts), controlled),
         differences=against_reference(values, reference, experiment.seed),
         verdicts=found.verdicts,
         level_differences=found.levels,
@@ -217,6 +235,17 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         left_over=found.left_over,
         not_estimated=[*plan.design.beware, *found.not_estimated],
         families=FAMILIES,
+        controls=controlled,
+        signature=_signature(experiment, counts),
+    )
+
+
+def _signature(experiment: Experiment, counts: Counts) -> str:
+    interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
+    return (
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {counts.completions:,} answers, "
+        f"{counts.cells:,} cells × {counts.prompts:,} prompts × {counts.replicates:,} replicates (k = {counts.k}); {interval} intervals over "
+        f"prompts, sign-flip p by the largest |t|, equivalence by two one-sided t tests; seed {experiment.seed}"
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,52 +18,90 @@ from evalkit.escaping import harmless
 from evalkit.tables import signs
 
 _MOST_CELLS = 6
-_SIGN = {"effect": "", "no effect": "= 0", "inconclusive": "?"}
+_WIDE = 13  # columns of the console for a column of verdicts
 
 
 def verdicts(analysis: Analysis, console: Console) -> RenderableType | None:
-    """A row a metric, a column a parameter: the largest difference between two levels, ``= 0`` for no effect, ``?`` for inconclusive."""
+    """A row a metric, a column a parameter: the largest difference between two levels, ``= 0`` for no effect, ``?`` for inconclusive.
+
+    Beside them the margin, and the smallest difference that the run would find.
+    """
     if not analysis.verdicts:
         return None
     parameters = [name for name in analysis.parameters if any(one.parameter == name for one in analysis.verdicts)]
     by_place = {(one.parameter, one.metric): one for one in analysis.verdicts}
-    fit = max(1, (console.width - 18) // 13)
+    measured = [metric.name for metric in analysis.metrics if any((name, metric.name) in by_place for name in parameters)]
+    columns = [(name.replace("_", "\n", 1), [_verdict(by_place.get((name, metric))) for metric in measured]) for name in parameters]
+    of_metric = {metric: [one for one in analysis.verdicts if one.metric == metric] for metric in measured}
+    columns.append(("margin", [_figure([one.margin for one in of_metric[metric]]) for metric in measured]))
+    columns.append(("would\nfind", [_figure([one.detectable for one in of_metric[metric]]) for metric in measured]))
+    fit = max(1, (console.width - 22) // _WIDE)
     parts: list[RenderableType] = [Text("What each parameter does: largest difference between two of its levels", style="bold")]
-    for start in range(0, len(parameters), fit):
-        some = parameters[start : start + fit]
+    for start in range(0, len(columns), fit):
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         table.add_column("metric", no_wrap=True)
-        for name in some:
-            heading = harmless(name, console.encoding).replace("_", "\n", 1)
-            table.add_column(Text(heading), justify="right", vertical="bottom", overflow="fold", max_width=12)
-        for metric in analysis.metrics:
-            table.add_row(metric.name, *(_verdict(by_place.get((name, metric.name))) for name in some))
-        parts.append(table)
-    lines = ["= 0: no effect beyond the margin, shown by test; ?: inconclusive; (brackets): not sure once all parameters are counted."]
-    margins = {one.metric: one.margin for one in analysis.verdicts if one.margin is not None}
-    sizes = sorted({f"{size:.3g}" for size in margins.values()})
-    lines.append(
-        "Margins: " + (f"{sizes[0]} on every metric." if len(sizes) == 1 else ", ".join(f"{name} {size:.3g}" for name, size in margins.items()) + ".")
-    )
-    lines += [f"Not estimated: {harmless(one, console.encoding)}." for one in analysis.not_estimated]
-    return Group(*parts, *(Text(_plain(line, console), style="dim") for line in lines), Text())
+        for heading, _ in columns[start : start + fit]:
+            text = "\n".join(harmless(line, console.encoding) for line in heading.split("\n"))
+            table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE - 1)
+        for place, metric in enumerate(measured):
+            table.add_row(metric, *(cells[place] for _, cells in columns[start : start + fit]))
+        parts += [table, Text()] if start + fit < len(columns) else [table]
+    lines = [*_legend(analysis), *(f"Not estimated: {one}." for one in analysis.not_estimated), f"Made by {analysis.signature}."]
+    return Group(*parts, *(_shown(Text(line, style="dim"), console) for line in lines), Text())
+
+
+def _legend(analysis: Analysis) -> list[str]:
+    """What the signs in the table of verdicts mean, those that occur."""
+    kinds = {one.verdict for one in analysis.verdicts}
+    lines = []
+    if "no effect" in kinds:
+        lines.append("= 0: no effect beyond the margin, shown by an equivalence test.")
+    if any(one.beside_zero for one in analysis.verdicts):
+        lines.append("~ 0: there is a difference, shown beside, and the same test shows it to be within the margin: too small to matter.")
+    if "inconclusive" in kinds:
+        lines.append("?: inconclusive: neither an effect nor its absence is shown.")
+    if any(one.verdict == "effect" and not one.sure for one in analysis.verdicts):
+        lines.append("(brackets): an effect by its interval alone, not sure once all parameters are counted, or on too few prompts.")
+    lines.append("margin: a smaller difference does not matter (margins: in the experiment sets it).")
+    lines.append("would find: the smallest difference that such a run finds in 80 % of cases, for the parameter seen best..the one seen least well;")
+    lines.append("where it is above the margin, an effect that matters can be missed: add prompts.")
+    unseen = [metric.name for metric in analysis.metrics if not any(one.metric == metric.name for one in analysis.verdicts)]
+    if unseen:
+        lines.append(f"Not compared, for want of values or of answers long enough: {', '.join(unseen)}.")
+    return lines
 
 
 def _verdict(one: Verdict | None) -> Text:
     if one is None:
         return Text("-")
-    if one.verdict != "effect":
-        return Text(_SIGN[one.verdict], style="dim")
-    sure = one.p_adjusted is None or one.p_adjusted <= 0.05
-    return Text(signed(one.difference) if sure else f"({signed(one.difference)})", style="bold" if sure and (one.share or 0) >= 0.1 else "")
+    figure = signed(one.difference)
+    if one.verdict == "inconclusive":
+        return Text("?", style="dim")
+    if one.verdict == "no effect":
+        return Text(f"~ 0 {figure}" if one.beside_zero else "= 0", style="dim")
+    return Text(figure if one.sure else f"({figure})", style="bold" if one.sure and (one.share or 0) >= 0.1 else "")
+
+
+def _figure(values: Sequence[float | None]) -> Text:
+    """The smallest and the largest of several figures that are known."""
+    known = [value for value in values if value is not None]
+    ends = list(dict.fromkeys(f"{value:.2g}" if value < 10 else f"{value:,.0f}" for value in (min(known), max(known)))) if known else ["-"]
+    return Text("..".join(ends), style="dim")
 
 
 def answers(analysis: Analysis, console: Console) -> RenderableType | None:
     """The answers in words, a paragraph a parameter."""
     if not analysis.answers:
         return None
-    lines = [Text("In short", style="bold"), *(Text(_plain(f"- {harmless(one, console.encoding)}", console)) for one in analysis.answers)]
-    return Group(*lines, Text())
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in analysis.answers:
+        first, *rest = one.split("; ")
+        table.add_row("-", _shown(Text(first + ";" * bool(rest)), console))
+        for place, part in enumerate(rest, 1):
+            table.add_row("", Padding(_shown(Text(part + ";" * (place < len(rest))), console), (0, 0, 0, 2)))
+    return Group(Text("In short", style="bold"), table, Text())
 
 
 def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableType:
@@ -80,6 +121,7 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
             table.add_row(Text(label, style=style or "bold"), _shown(Text(text, style=style), console))
         parts += [table, _shown(Text(call_of(found.parameters), style="cyan"), console)]
     parts += [_shown(Text(f"Note: {one}.", style="dim"), console) for one in found.notes]
+    parts += [_shown(Text(line, style="dim"), console) for line in _glossary(found, analysis)]
     return Group(*parts, Text())
 
 
@@ -99,9 +141,12 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     out = []
     if found.constraints:
         kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
-        out.append(("Why", f"{len(found.satisfying)} of {len(analysis.cells)} settings keep to {kept}."))
+        out.append(("Why", f"{len(found.satisfying)} of {_counted(len(analysis.cells), 'setting')} keep to {kept}."))
     weights = ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in found.weights)
-    out.append(("" if out else "Why", f"Of these, weighed by: {weights}."))
+    out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
+    unbeaten = len(found.pareto)
+    if unbeaten < len(found.satisfying):
+        out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
     if found.chosen != analysis.reference:
         changes = ", ".join(_change(one) for one in found.changes)
         out.append(("", f"Against the reference ({cell(analysis, analysis.reference)}): {changes}."))
@@ -111,15 +156,21 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _sure(found: Choice, analysis: Analysis) -> str:
-    tied, share = len(found.tied) - 1, f"the best in {found.resample_share or 0.0:.0%} of resampled prompt sets"
-    if tied == 0:
-        return f"Told from every other setting (family-wise 5 %); {share}."
-    others = f"{tied} other{'' if tied == 1 else 's'} cannot be told from it"
+    others, share = len(found.tied) - 1, f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts"
+    if len(found.satisfying) == 1:
+        return "No other setting keeps to the bounds, so there was nothing to compare it with."
+    if others == 0:
+        return f"Yes: better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
     few = " With under five prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
     if found.chosen == found.best:
-        return f"It is the best as measured, and {share}; {others}.{few}"
-    best = cell(analysis, found.best or 0)
-    return f"It cannot be told from the best as measured ({best}; {share}), and is cheaper or nearer the defaults.{few}"
+        others_are = f"{_counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
+        return f"Of the group, not of the one: it is the best as measured and {share}, but {others_are}.{few}"
+    return (
+        f"Of the group, not of the one: {len(found.tied)} settings, this among them, cannot be told from the best as measured (tests at 5 % over "
+        f"all)."
+        f"{few} Of these it is the cheapest or, at a like price, the nearest to the defaults. The best as measured, "
+        f"{cell(analysis, found.best or 0)}, {share}."
+    )
 
 
 def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
@@ -127,11 +178,28 @@ def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     others.sort(key=lambda index: -(found.desirability[index] or 0.0))
     if not others:
         return [("Else", "Nothing else does as well on these prompts.")]
-    out = [
-        ("" if place else "Else", f"{cell(analysis, index)} ({found.desirability[index]:.2f})") for place, index in enumerate(others[:_MOST_CELLS])
-    ]
+    own = found.desirability[found.chosen] if found.chosen is not None else None
+    head = f"Any that is tied would do; desirability of 1 in brackets, that of the one to use is {own or 0.0:.2f}:"
+    out = [("Else", head), *(("", f"{cell(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
-    return out + ([("", f"and {more} more that do as well (choice.json).")] if more > 0 else [])
+    return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _glossary(found: Choice, analysis: Analysis) -> list[str]:
+    """What the metrics are that the recommendation speaks of."""
+    if found.chosen is None:
+        return []
+    spoken = {one.metric for one in found.constraints} | {one.metric for one in found.weights} | {one.metric for one in found.changes}
+    lines = []
+    if found.changes:
+        lines.append("reference: the setting that the experiment names, else the nearest to all defaults")
+    if any(one.clear == "unchanged" for one in found.changes):
+        lines.append("unchanged: shown by test to differ by less than the margin; [brackets]: 95 % interval over prompts")
+    return lines + [f"{metric.name}: {metric.definition}" for metric in analysis.metrics if metric.name in spoken]
 
 
 def _fresh(found: Choice) -> list[tuple[str, str]]:

@@ -166,7 +166,7 @@ def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") ->
 def test_the_terminal_says_what_to_use_why_how_sure_and_what_else_would_do(width: int, encoding: str) -> None:
     choice, analysis, _ = decided({"profile": "creative"})
     text = shown(choice, analysis, width, encoding)
-    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "resampled prompt sets", "client.chat.completions.create("):
+    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "2,000", "client.chat.completions.create("):
         assert word in text
     assert f"temperature={choice.parameters['temperature']}" in text
     assert all(cell_len(line) <= width for line in text.split("\n"))

@@ -50,7 +50,7 @@ def test_planted_effects_get_their_verdicts(fail: float) -> None:
     assert shares["temperature",] > 0.2
     assert shares["presence_penalty",] < 0.02
     said = answers(result, list(LEVELS), 12)
-    assert any("temperature explains" in one and "top_p 0.9 undoes it" in one for one in said)
+    assert any("temperature: explains" in one and "top_p 0.9 undoes it" in one for one in said)
     assert any(one.startswith("presence_penalty does nothing here") for one in said)
 
 

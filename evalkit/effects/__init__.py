@@ -1,10 +1,12 @@
 """What each parameter does to each metric: contrasts paired by prompt, shares of the variance, and a verdict.
 
-``results`` has the kinds of result, ``verdicts`` decides on one parameter and one metric, ``estimation`` goes through them all.
+``results`` has the kinds of result, ``verdicts`` decides on one parameter and one metric, ``estimation`` goes through them all, and
+``control`` looks whether a limit on length does what no limit can.
 """
 
 from __future__ import annotations
 
+from evalkit.effects.control import LIMITS, controls
 from evalkit.effects.estimation import against_reference, codes_of, effects
 from evalkit.effects.results import (
     ALPHA,
@@ -14,6 +16,7 @@ from evalkit.effects.results import (
     Interaction,
     LeftOver,
     LevelDifference,
+    PrefixControl,
     SimpleEffect,
     VarianceShare,
     Verdict,
@@ -22,15 +25,18 @@ from evalkit.effects.results import (
 __all__ = [
     "ALPHA",
     "FEWEST_PROMPTS",
+    "LIMITS",
     "CellDifference",
     "Effects",
     "Interaction",
     "LeftOver",
     "LevelDifference",
+    "PrefixControl",
     "SimpleEffect",
     "VarianceShare",
     "Verdict",
     "against_reference",
     "codes_of",
+    "controls",
     "effects",
 ]

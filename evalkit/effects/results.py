@@ -76,6 +76,24 @@ class VarianceShare(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
+class PrefixControl(msgspec.Struct, frozen=True, kw_only=True):
+    """A control that costs nothing: on a common prefix, a limit on length must show no effect, for it only cuts off what comes after.
+
+    Attributes:
+        parameter: the limit.
+        tokens: length of the prefix.
+        passed: metrics on which it shows none (TOST).
+        failed: metrics that it moves, Holm over all of the control at 5 %: something beside the limit differs.
+        open: the others.
+    """
+
+    parameter: str
+    tokens: int
+    passed: list[str]
+    failed: list[str]
+    open: list[str]
+
+
 class LeftOver(msgspec.Struct, frozen=True, kw_only=True):
     """Share that parameters and pairs leave over, and the part of it that cells explain beyond pairs."""
 
@@ -96,6 +114,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         p_adjusted: over the parameters of this metric (Holm).
         p_equivalence: the largest TOST p over all pairs.
         prompts_needed: after which the question is settled with 80 % power; None where it is settled, or no number would do.
+        detectable: the smallest difference that so many prompts find with 80 % power, at the variance and for as many pairs of levels as
+            there are here; where it is above the margin, that margin is hardly within reach. None where the variance is unknown or 0.
         share: of the variance within prompts (type II); None where it cannot be told.
     """
 
@@ -118,8 +138,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     beside_zero: bool
     n_prompts: int
     prompts_needed: int | None
+    detectable: float | None
     share: float | None
     by_regression: bool
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is an effect also when all parameters of the metric are counted; never below six prompts, which give no p."""
+        return self.verdict == "effect" and self.p_adjusted is not None and self.p_adjusted <= ALPHA
 
 
 @dataclass(frozen=True)

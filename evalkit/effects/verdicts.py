@@ -14,11 +14,13 @@ from evalkit.stats.equivalence import tost
 from evalkit.stats.factorial import Contrasts
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t, simultaneous
-from evalkit.stats.power import prompts_to_settle
+from evalkit.stats.power import POWER, prompts_to_settle
 
 Floats = NDArray[np.float64]
 
 _DRAWS = 4_000
+_ROUNDING = 1e-9
+"""Differences below this share of the margin are what arithmetic leaves of 0."""
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -33,20 +35,18 @@ def verdict_of(
     usable = [column for column in range(len(contrasts.pairs)) if t_interval(contrasts.values[:, column]).n >= 2]
     if not usable:
         return None, []
-    values = contrasts.values[:, usable]
+    size, source = margin
+    values = np.where(np.abs(contrasts.values) <= _ROUNDING * size, 0.0, contrasts.values)[:, usable]
     rng = generator(seed, metric, name)
     wide = simultaneous(values, rng, draws=_DRAWS)
     p = max_t(values, rng).p_adjusted
-    rows = [
-        _difference(name, levels, metric, contrasts.pairs[column], contrasts.values[:, column], wide, p[place]) for place, column in enumerate(usable)
-    ]
-    clear = [row for row in rows if row.ci_low > 0 or row.ci_high < 0]
+    rows = [_difference(name, levels, metric, contrasts.pairs[column], values[:, place], wide, p[place]) for place, column in enumerate(usable)]
+    clear = [row for row in rows if (row.ci_low > 0 or row.ci_high < 0) and not _alike(row)]
     n = min(row.n_prompts for row in rows)
-    size, source = margin
-    equivalent = math.nan if math.isnan(size) else max(_tost(contrasts.values[:, column], size) for column in usable)
+    equivalent = math.nan if math.isnan(size) else max(_tost(column, size) for column in values.T)
     whole = len(usable) == len(levels) * (len(levels) - 1) // 2
     spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
-    thin = spread == 0 and n < FEWEST_PROMPTS  # alike on a handful of prompts: their variance is not 0 for that
+    thin = all(map(_alike, rows))
     verdict: Literal["effect", "no effect", "inconclusive"]
     verdict = "no effect" if equivalent <= ALPHA and whole and not thin else "effect" if clear else "inconclusive"
     most = max(clear if verdict == "effect" else rows, key=lambda row: abs(row.difference))
@@ -72,6 +72,7 @@ def verdict_of(
         beside_zero=verdict == "no effect" and bool(clear),
         n_prompts=n,
         prompts_needed=needed if verdict == "inconclusive" else None,
+        detectable=_detectable(n, spread, wide),
         share=known(share),
         by_regression=contrasts.by_regression,
     )
@@ -94,6 +95,19 @@ def _difference(name: str, levels: list[Any], metric: str, pair: tuple[int, int]
         n_prompts=one.n,
         p=known(p) if one.n >= FEWEST_PROMPTS else None,
     )
+
+
+def _alike(row: LevelDifference) -> bool:
+    """Whether a handful of prompts all differ by the same: their variance is not 0 for that, and no interval is a point."""
+    return row.n_prompts < FEWEST_PROMPTS and row.se <= 1e-12 * abs(row.difference)
+
+
+def _detectable(n: int, spread: float, wide: float) -> float | None:
+    """The difference for which an interval of `wide` standard errors is clear of 0 with 80 % power, by the quantiles of t."""
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(n - 1, 1 - ALPHA / 2)) if math.isnan(wide) else wide
+    return (reach + float(stdtrit(n - 1, POWER))) * spread / math.sqrt(n) if spread > 0 else None
 
 
 def _tost(values: Floats, margin: float) -> float:
