@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import __version__
-from evalkit.answers import answers
+from evalkit.answers import answers, of_cells
 from evalkit.design import Cell, from_defaults
 from evalkit.effects import (
     CellDifference,
@@ -196,6 +196,10 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
     on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
     controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
+    differences = against_reference(values, reference, experiment.seed)
+    said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
+    if not found.verdicts:
+        said = of_cells(differences, plan.cells, reference)
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -225,8 +229,8 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
         natural_length=_natural_lengths(scores),
         reference=reference,
-        answers=answers(found, list(experiment.parameters), len(experiment.prompts), controlled),
-        differences=against_reference(values, reference, experiment.seed),
+        answers=said,
+        differences=differences,
         verdicts=found.verdicts,
         level_differences=found.levels,
         simple_effects=found.simple,
@@ -242,11 +246,18 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
 
 def _signature(experiment: Experiment, counts: Counts) -> str:
     interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
-    return (
-        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {counts.completions:,} answers, "
-        f"{counts.cells:,} cells × {counts.prompts:,} prompts × {counts.replicates:,} replicates (k = {counts.k}); {interval} intervals over "
-        f"prompts, sign-flip p by the largest |t|, equivalence by two one-sided t tests; seed {experiment.seed}"
+    size = " × ".join(
+        _counted(number, noun) for number, noun in ((counts.cells, "cell"), (counts.prompts, "prompt"), (counts.replicates, "replicate"))
     )
+    return (
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, {_counted(counts.completions, 'answer')} "
+        f"(k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, equivalence by two one-sided t tests; "
+        f"seed {experiment.seed}"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _compared_on(prefix: Prefix) -> ComparedOn:

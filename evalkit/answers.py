@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.effects import ALPHA, FEWEST_PROMPTS, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.effects import ALPHA, FEWEST_PROMPTS, CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
 
 _MOST_NAMED = 4
 _UNDONE = 0.34
@@ -23,11 +24,38 @@ def answers(effects: Effects, parameters: Sequence[str], prompts: int, controls:
     return out
 
 
+def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str, Any]], reference: int) -> list[str]:
+    """One sentence for each cell, where the design tells no parameter's effect from another's: what it changes against the reference."""
+    out = []
+    for index in dict.fromkeys(one.cell_index for one in differences):
+        here = [one for one in differences if one.cell_index == index]
+        sure = [one for one in here if one.p_adjusted is not None and one.p_adjusted <= ALPHA]
+        sure.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
+        figures = _listed([f"{one.metric} {signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}]" for one in sure])
+        out.append(f"{in_words(cells[index])}: {figures or 'no difference that is sure'}.")
+    if out:
+        out.insert(0, f"Against the reference ({in_words(cells[reference])}), all settings of a metric counted together:")
+    return out
+
+
+def in_words(cell: Mapping[str, Any]) -> str:
+    """A cell in a sentence, what is void left out."""
+    return ", ".join(f"{name}={shown(level)}" for name, level in cell.items() if level is not None) or "the only cell"
+
+
 def _too_few(verdicts: Sequence[Verdict], prompts: int) -> str | None:
     if prompts < FEWEST_PROMPTS:
         return (
             f"With {_count(prompts, 'prompt')} no rearrangement of signs reaches p < .05, so no p is given and no effect is called sure: "
             f"use {FEWEST_PROMPTS} at least."
+        )
+    count = len({one.parameter for one in verdicts})
+    smallest = count * 2.0 ** (1 - prompts)
+    if smallest > ALPHA:
+        enough = math.ceil(1 + math.log2(count / ALPHA))
+        return (
+            f"With {_count(prompts, 'prompt')} the smallest p there is, counting {_count(count, 'parameter')}, is {smallest:.2g}, so no effect is "
+            f"called sure: use {enough} prompts at least."
         )
     thin = list(dict.fromkeys(one.metric for one in verdicts if one.n_prompts < FEWEST_PROMPTS))
     if not thin:
@@ -42,7 +70,7 @@ def _of_control(one: PrefixControl) -> str:
     if one.failed:
         return (
             f"Warning: {one.parameter} moves {_listed(one.failed)} on {where}, where a limit that only cuts answers off cannot act. Something else "
-            f"differs with it (a hidden reasoning budget, say), or the answers that have {words} are a selection: do not compare settings across "
+            f"differs with it (a hidden reasoning budget, say), or the answers that reach {words} are a selection: do not compare settings across "
             f"{one.parameter} before you know."
         )
     if one.open:
@@ -73,7 +101,7 @@ def _of_parameter(effects: Effects, name: str) -> str:
         text = f"{share} {first.metric}: {_change(first)}"
         parts += [text + (f"; also {_figures(rest)}" if rest else ""), *_conditions(effects, first)]
     if weak:
-        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "not sure once all parameters are counted"
+        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "by the interval alone"
         parts.append(f"perhaps moves {_names(weak)} ({why})")
     if nothing:
         parts.append(f"no effect on {_names(nothing)}")

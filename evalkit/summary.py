@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis
-from evalkit.answers import shown, signed
-from evalkit.choice import Change, Choice, Miss, call_of
+from evalkit.answers import in_words, signed
+from evalkit.choice import Change, Choice, Miss, Weight, call_of
 from evalkit.effects import Verdict
 from evalkit.escaping import harmless
 from evalkit.tables import signs
@@ -27,7 +27,8 @@ def verdicts(analysis: Analysis, console: Console) -> RenderableType | None:
     Beside them the margin, and the smallest difference that the run would find.
     """
     if not analysis.verdicts:
-        return None
+        lines = [f"Mind: {one}." for one in analysis.not_estimated]
+        return Group(*(_shown(Text(line, style="dim"), console) for line in lines), Text()) if lines else None
     parameters = [name for name in analysis.parameters if any(one.parameter == name for one in analysis.verdicts)]
     by_place = {(one.parameter, one.metric): one for one in analysis.verdicts}
     measured = [metric.name for metric in analysis.metrics if any((name, metric.name) in by_place for name in parameters)]
@@ -42,11 +43,11 @@ def verdicts(analysis: Analysis, console: Console) -> RenderableType | None:
         table.add_column("metric", no_wrap=True)
         for heading, _ in columns[start : start + fit]:
             text = "\n".join(harmless(line, console.encoding) for line in heading.split("\n"))
-            table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE - 1)
+            table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE + 2)
         for place, metric in enumerate(measured):
             table.add_row(metric, *(cells[place] for _, cells in columns[start : start + fit]))
         parts += [table, Text()] if start + fit < len(columns) else [table]
-    lines = [*_legend(analysis), *(f"Not estimated: {one}." for one in analysis.not_estimated), f"Made by {analysis.signature}."]
+    lines = [*_legend(analysis), *(f"Mind: {one}." for one in analysis.not_estimated), f"Made by {analysis.signature}."]
     return Group(*parts, *(_shown(Text(line, style="dim"), console) for line in lines), Text())
 
 
@@ -133,8 +134,7 @@ def _shown(text: Text, console: Console) -> Text:
 
 def cell(analysis: Analysis, index: int) -> str:
     """A cell in words: what is swept, void parameters left out."""
-    levels = [f"{name}={shown(level)}" for name, level in analysis.cells[index].items() if level is not None and len(analysis.parameters[name]) > 1]
-    return ", ".join(levels) or "the only cell"
+    return in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
 
 
 def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
@@ -142,10 +142,10 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     if found.constraints:
         kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
         out.append(("Why", f"{len(found.satisfying)} of {_counted(len(analysis.cells), 'setting')} keep to {kept}."))
-    weights = ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in found.weights)
+    weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
     out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
     unbeaten = len(found.pareto)
-    if unbeaten < len(found.satisfying):
+    if len(found.weights) > 1 and unbeaten < len(found.satisfying):
         out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
     if found.chosen != analysis.reference:
         changes = ", ".join(_change(one) for one in found.changes)
@@ -153,6 +153,10 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     else:
         out.append(("", "It is the reference itself."))
     return [*out, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found)]
+
+
+def _goal(one: Weight) -> str:
+    return f"bring {one.metric} near {one.target:g}" if one.target is not None else f"{one.goal} {one.metric}"
 
 
 def _sure(found: Choice, analysis: Analysis) -> str:
@@ -218,14 +222,16 @@ def _fresh(found: Choice) -> list[tuple[str, str]]:
 def _nothing(found: Choice, analysis: Analysis) -> list[Text]:
     if found.satisfying:
         return [Text("No recommendation.", style="red")]
-    out = [Text(f"No setting satisfies: all {len(analysis.cells)} miss a constraint.", style="bold red")]
+    every = "the only one misses" if len(analysis.cells) == 1 else f"all {len(analysis.cells)} miss"
+    out = [Text(f"No setting satisfies: {every} a constraint.", style="bold red")]
     for one in found.constraints:
-        alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone else ""
+        alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone and len(found.constraints) > 1 else ""
         out.append(Text(f"  {one.metric} {_bounds(one.min, one.max)}{' on the mean' if one.by == 'mean' else ''}: excludes {one.excludes}{alone}."))
     if found.nearest is not None:
         out.append(Text(f"Nearest: {cell(analysis, found.nearest)}"))
         out += [Text(f"  {_miss(one)}") for one in found.misses]
-        out.append(Text("Loosen that bound, judge it by: mean, or sweep levels beyond this one."))
+        by_interval = {one.metric for one in found.constraints if one.by == "interval"}.issuperset(one.metric for one in found.misses)
+        out.append(Text(f"Loosen that bound, {'judge it by: mean, ' if by_interval else ''}or sweep levels beyond this one."))
     return out
 
 

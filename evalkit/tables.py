@@ -130,8 +130,8 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
         metrics = rest
     lines = [f"{sign.give_or_take} half of the 95 % interval over prompts."]
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
-        lines = ["No intervals: they need two prompts."]
-    if analysis.counts.prompts < _FEW_PROMPTS:
+        lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
+    elif analysis.counts.prompts < _FEW_PROMPTS:
         lines.append(f"With {_count(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
     chosen = _chosen(analysis)
     on_prefix = [metric.name for metric in analysis.metrics if metric.confounded and metric.compared and metric.name in chosen]

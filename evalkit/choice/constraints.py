@@ -37,9 +37,11 @@ def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[
 
 def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis) -> tuple[list[Miss], list[str]]:
     """Every bound that a cell misses, the first of each constraint; and notes on what is required and not measured."""
-    out, notes = [], []
+    out: list[Miss] = []
+    notes: list[str] = []
     shown = {(row.metric, row.cell_index): (row.mean, row.ci_low, row.ci_high) for row in analysis.by_cell}  # the intervals that tables show
     for name, one in require.items():
+        before = len(out)
         if name not in values:
             notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
         for index in range(len(analysis.cells)):
@@ -53,6 +55,14 @@ def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], 
                 judged = mean if one.by == "mean" else low
                 if not judged >= one.min:
                     out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=judged))
+        unseen = sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in out[before:])
+        if unseen:
+            cells = f"{unseen} cell{'' if unseen == 1 else 's'}"
+            notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
+        undefined = sum(math.isnan(miss.mean) for miss in out[before:]) if name in values else 0
+        if undefined:
+            cells = "1 cell, which" if undefined == 1 else f"{undefined} cells, each of which"
+            notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
     return out, notes
 
 

@@ -71,7 +71,15 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
         pareto=front,
         perhaps=_perhaps(satisfying, stacked, aims) if len(satisfying) <= _MOST_COMPARED else front,
         weights=[
-            Weight(metric=name, goal=aim.goal, say=aim.weight / say, worst=aim.worst, best=aim.best, because=prefer[name].because)
+            Weight(
+                metric=name,
+                goal=aim.goal,
+                say=aim.weight / say,
+                worst=aim.worst,
+                best=aim.best,
+                because=prefer[name].because,
+                target=prefer[name].target,
+            )
             for name, aim in zip(prefer, aims, strict=True)
         ],
     )

@@ -18,6 +18,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
     worst: float
     best: float
     because: str | None
+    target: float | None = None
 
 
 class Constraint(msgspec.Struct, frozen=True, kw_only=True):

@@ -191,7 +191,7 @@ def _say_what_is_missing(
         elif len(used) < len(swept[name]):
             lost = ", ".join(str(level) for place, level in enumerate(swept[name]) if place not in used)
             out.not_estimated.append(f"{name} at {lost}: no cell there can be compared with one at another level")
-        if found[name].by_regression:
+        if found[name].by_regression and found[name].pairs:
             out.not_estimated.append(f"{name}: no two cells differ in it alone; its effect is estimated by least squares beside the others'")
         if (codes[:, number] < 0).any():
             there = sum(cell[name] is None for cell in cells)

@@ -72,7 +72,7 @@ def verdict_of(
         beside_zero=verdict == "no effect" and bool(clear),
         n_prompts=n,
         prompts_needed=needed if verdict == "inconclusive" else None,
-        detectable=_detectable(n, spread, wide),
+        detectable=None if spread <= _ROUNDING * (0.0 if math.isnan(size) else size) else _detectable(n, spread, wide),
         share=known(share),
         by_regression=contrasts.by_regression,
     )
@@ -102,12 +102,12 @@ def _alike(row: LevelDifference) -> bool:
     return row.n_prompts < FEWEST_PROMPTS and row.se <= 1e-12 * abs(row.difference)
 
 
-def _detectable(n: int, spread: float, wide: float) -> float | None:
+def _detectable(n: int, spread: float, wide: float) -> float:
     """The difference for which an interval of `wide` standard errors is clear of 0 with 80 % power, by the quantiles of t."""
     from scipy.special import stdtrit
 
     reach = float(stdtrit(n - 1, 1 - ALPHA / 2)) if math.isnan(wide) else wide
-    return (reach + float(stdtrit(n - 1, POWER))) * spread / math.sqrt(n) if spread > 0 else None
+    return (reach + float(stdtrit(n - 1, POWER))) * spread / math.sqrt(n)
 
 
 def _tost(values: Floats, margin: float) -> float:
