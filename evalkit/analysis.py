@@ -246,13 +246,11 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
 
 def _signature(experiment: Experiment, counts: Counts) -> str:
     interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
-    size = " × ".join(
-        _counted(number, noun) for number, noun in ((counts.cells, "cell"), (counts.prompts, "prompt"), (counts.replicates, "replicate"))
-    )
+    size = f"{_counted(counts.cells, 'cell')} × {_counted(counts.prompts, 'prompt')} × {_counted(counts.replicates, 'replicate')}"
     return (
-        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, {_counted(counts.completions, 'answer')} "
-        f"(k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, equivalence by two one-sided t tests; "
-        f"seed {experiment.seed}"
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
+        f"{_counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
+        f"equivalence by two one-sided t tests; seed {experiment.seed}"
     )
 
 

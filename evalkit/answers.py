@@ -75,8 +75,8 @@ def _of_control(one: PrefixControl) -> str:
         )
     if one.open:
         return (
-            f"Control: {one.parameter} cannot change {where}; that it does not is shown on {len(one.passed)} of {_count(total, 'metric')}, "
-            f"and open on {_listed(one.open)}."
+            f"Control: {one.parameter} cannot change {where}. That it does not is shown on {len(one.passed)} of {_count(total, 'metric')}, "
+            f"and is open on {_listed(one.open)}."
         )
     return f"Control passed: {one.parameter} cannot change {where}, and shows no effect there on {_all(total)}."
 

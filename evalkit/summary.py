@@ -141,14 +141,15 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     out = []
     if found.constraints:
         kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
-        out.append(("Why", f"{len(found.satisfying)} of {_counted(len(analysis.cells), 'setting')} keep to {kept}."))
+        many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
+        out.append(("Why", f"{many} {_counted(len(analysis.cells), 'setting')} keep to {kept}."))
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
     out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
     unbeaten = len(found.pareto)
     if len(found.weights) > 1 and unbeaten < len(found.satisfying):
         out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
     if found.chosen != analysis.reference:
-        changes = ", ".join(_change(one) for one in found.changes)
+        changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
         out.append(("", f"Against the reference ({cell(analysis, analysis.reference)}): {changes}."))
     else:
         out.append(("", "It is the reference itself."))
@@ -209,7 +210,7 @@ def _glossary(found: Choice, analysis: Analysis) -> list[str]:
 def _fresh(found: Choice) -> list[tuple[str, str]]:
     """What fresh answers say, a line a cell."""
     if not found.confirmed:
-        return [("", "A winner's figures are optimistic: --confirm N measures it again on fresh answers.")]
+        return [("Next", "A winner's figures are optimistic: --confirm N measures it again on fresh answers.")]
     out: list[tuple[str, str]] = []
     for index in dict.fromkeys(one.cell_index for one in found.confirmed):
         rows = [one for one in found.confirmed if one.cell_index == index]

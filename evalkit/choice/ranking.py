@@ -54,6 +54,8 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
     aims = [_aim(name, prefer[name], means[place], values[name], experiment) for place, name in enumerate(prefer)]
     found = select(stacked, aims, np.random.default_rng([experiment.seed, 77]))
     known = ~np.isnan(found.desirability)
+    lacking = int((~known).sum())
+    notes = [f"{lacking} of the {len(satisfying)} settings that satisfy lack a value in a preferred metric and are not ranked"] if lacking else []
     of_cell = {index: float(found.desirability[place]) for place, index in enumerate(satisfying) if known[place]}
     order = np.argsort(np.where(known, -found.desirability, 1), kind="stable")
     others = [satisfying[place] for place in order if place != found.best and known[place]]
@@ -82,6 +84,7 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
             )
             for name, aim in zip(prefer, aims, strict=True)
         ],
+        notes=notes,
     )
 
 
@@ -125,7 +128,7 @@ def settle(found: Ranking, among: str, values: Mapping[str, Floats], cells: Sequ
         return found.best
     prices = _prices(found.tied, values)
     cheap = min(prices.values())
-    left = [index for index in found.tied if prices[index] <= cheap * 1.05 + 1e-12]
+    left = [index for index in found.tied if prices[index] <= cheap + 0.05 * abs(cheap) + 1e-12]
     return min(left, key=lambda index: (from_defaults(cells[index], experiment.parameters), -(found.desirability[index] or 0.0), index))
 
 
