@@ -111,8 +111,12 @@ def _of_parameter(effects: Effects, name: str) -> str:
         needed = sorted(one.prompts_needed for one in unknown if one.prompts_needed is not None)
         # None where a metric's margin is unknown or out of any reach.
         span = "" if not needed else f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
-        parts.append(f"inconclusive on {_names(unknown)}" + (f" ({span} prompts would tell)" if span else ""))
+        parts.append(f"inconclusive on {_names(unknown)}" + (f" ({span} prompts would tell, not {_present(unknown)})" if span else ""))
     return f"{name}: {'; '.join(parts)}."
+
+
+def _present(verdicts: Sequence[Verdict]) -> str:
+    return f"the {max(one.n_prompts for one in verdicts)} there are"
 
 
 def _change(one: Verdict) -> str:

@@ -63,7 +63,7 @@ def _legend(analysis: Analysis) -> list[str]:
         lines.append("?: inconclusive: neither an effect nor its absence is shown.")
     if any(one.verdict == "effect" and not one.sure for one in analysis.verdicts):
         lines.append("(brackets): an effect by its interval alone, not sure once all parameters are counted, or on too few prompts.")
-    lines.append("margin: a smaller difference does not matter (margins: in the experiment sets it).")
+    lines.append("metric: docs/metrics.md says what each is. margin: a smaller difference does not matter (margins: in the experiment sets it).")
     lines.append("would find: the smallest difference that such a run finds in 80 % of cases, for the parameter seen best..the one seen least well;")
     lines.append("where it is above the margin, an effect that matters can be missed: add prompts.")
     unseen = [metric.name for metric in analysis.metrics if not any(one.metric == metric.name for one in analysis.verdicts)]
@@ -184,7 +184,7 @@ def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     if not others:
         return [("Else", "Nothing else does as well on these prompts.")]
     own = found.desirability[found.chosen] if found.chosen is not None else None
-    head = f"Any that is tied would do; desirability of 1 in brackets, that of the one to use is {own or 0.0:.2f}:"
+    head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
     out = [("Else", head), *(("", f"{cell(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
     return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
@@ -199,7 +199,9 @@ def _glossary(found: Choice, analysis: Analysis) -> list[str]:
     if found.chosen is None:
         return []
     spoken = {one.metric for one in found.constraints} | {one.metric for one in found.weights} | {one.metric for one in found.changes}
-    lines = []
+    lines = ["Words used here"]
+    if len(found.tied) > 1:
+        lines.append("cheapest: by cost, else by tokens; within 5 % counts as alike")
     if found.changes:
         lines.append("reference: the setting that the experiment names, else the nearest to all defaults")
     if any(one.clear == "unchanged" for one in found.changes):
@@ -210,7 +212,7 @@ def _glossary(found: Choice, analysis: Analysis) -> list[str]:
 def _fresh(found: Choice) -> list[tuple[str, str]]:
     """What fresh answers say, a line a cell."""
     if not found.confirmed:
-        return [("Next", "A winner's figures are optimistic: --confirm N measures it again on fresh answers.")]
+        return [("Next", "A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm 8 measures it again on fresh answers.")]
     out: list[tuple[str, str]] = []
     for index in dict.fromkeys(one.cell_index for one in found.confirmed):
         rows = [one for one in found.confirmed if one.cell_index == index]

@@ -213,7 +213,7 @@ def test_the_words_for_how_sure_a_choice_is() -> None:
     assert "No other setting keeps to the bounds, so there was nothing to compare it with." in alone
     tied = said([0.1, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
     assert "Sure Of the group, not of the one: " in tied
-    assert "Else Any that is tied would do" in tied
+    assert "Else Any of these would do, as far as these prompts tell" in tied
     near = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9], prefer={"distinct_2": {"goal": "target", "target": 0.4}})
     assert "ranked by how well they bring distinct_2 near 0.4 (100%)" in near
     assert "distinct_2: unique word pairs / word pairs, replicates pooled" in near
