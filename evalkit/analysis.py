@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import __version__
-from evalkit.answers import answers, of_cells
+from evalkit.answers import answers, counted, of_cells
 from evalkit.design import Cell, from_defaults
 from evalkit.effects import (
     CellDifference,
@@ -246,16 +246,12 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
 
 def _signature(experiment: Experiment, counts: Counts) -> str:
     interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
-    size = f"{_counted(counts.cells, 'cell')} × {_counted(counts.prompts, 'prompt')} × {_counted(counts.replicates, 'replicate')}"
+    size = f"{counted(counts.cells, 'cell')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
     return (
         f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
-        f"{_counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
+        f"{counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
         f"equivalence by two one-sided t tests; seed {experiment.seed}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _compared_on(prefix: Prefix) -> ComparedOn:

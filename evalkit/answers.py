@@ -46,7 +46,7 @@ def in_words(cell: Mapping[str, Any]) -> str:
 def _too_few(verdicts: Sequence[Verdict], prompts: int) -> str | None:
     if prompts < FEWEST_PROMPTS:
         return (
-            f"With {_count(prompts, 'prompt')} no rearrangement of signs reaches p < .05, so no p is given and no effect is called sure: "
+            f"With {counted(prompts, 'prompt')} no rearrangement of signs reaches p < .05, so no p is given and no effect is called sure: "
             f"use {FEWEST_PROMPTS} at least."
         )
     count = len({one.parameter for one in verdicts})
@@ -54,7 +54,7 @@ def _too_few(verdicts: Sequence[Verdict], prompts: int) -> str | None:
     if smallest > ALPHA:
         enough = math.ceil(1 + math.log2(count / ALPHA))
         return (
-            f"With {_count(prompts, 'prompt')} the smallest p there is, counting {_count(count, 'parameter')}, is {smallest:.2g}, so no effect is "
+            f"With {counted(prompts, 'prompt')} the smallest p there is, counting {counted(count, 'parameter')}, is {smallest:.2g}, so no effect is "
             f"called sure: use {enough} prompts at least."
         )
     thin = list(dict.fromkeys(one.metric for one in verdicts if one.n_prompts < FEWEST_PROMPTS))
@@ -64,7 +64,7 @@ def _too_few(verdicts: Sequence[Verdict], prompts: int) -> str | None:
 
 
 def _of_control(one: PrefixControl) -> str:
-    words = f"the first {_count(one.tokens, 'word')}"
+    words = f"the first {counted(one.tokens, 'word')}"
     where = f"{words} of each answer"
     total = len(one.passed) + len(one.failed) + len(one.open)
     if one.failed:
@@ -75,7 +75,7 @@ def _of_control(one: PrefixControl) -> str:
         )
     if one.open:
         return (
-            f"Control: {one.parameter} cannot change {where}. That it does not is shown on {len(one.passed)} of {_count(total, 'metric')}, "
+            f"Control: {one.parameter} cannot change {where}. That it does not is shown on {len(one.passed)} of {counted(total, 'metric')}, "
             f"and is open on {_listed(one.open)}."
         )
     return f"Control passed: {one.parameter} cannot change {where}, and shows no effect there on {_all(total)}."
@@ -93,7 +93,7 @@ def _of_parameter(effects: Effects, name: str) -> str:
     unknown = [one for one in verdicts if one.verdict == "inconclusive"]
     if len(nothing) == len(verdicts):
         tiny = f"; differences there are, within it: {_figures(beside)}" if (beside := [one for one in nothing if one.beside_zero]) else ""
-        return f"{name} does nothing here: no effect beyond the margin on any of {_count(len(nothing), 'metric')} (±{_margins(nothing)}){tiny}."
+        return f"{name} does nothing here: no effect beyond the margin on any of {counted(len(nothing), 'metric')} (±{_margins(nothing)}){tiny}."
     parts = []
     if certain:
         first, *rest = certain
@@ -168,8 +168,9 @@ def _margins(verdicts: Sequence[Verdict]) -> str:
     return f"{sizes[0]:.3g}" if len(sizes) == 1 else f"{sizes[0]:.3g} to {sizes[-1]:.3g}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it is not one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def signed(value: float) -> str:

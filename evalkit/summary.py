@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis
-from evalkit.answers import in_words, signed
+from evalkit.answers import counted, in_words, signed
 from evalkit.choice import Change, Choice, Miss, Weight, call_of
 from evalkit.effects import Verdict
 from evalkit.escaping import harmless
@@ -142,7 +142,7 @@ def _why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     if found.constraints:
         kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
         many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
-        out.append(("Why", f"{many} {_counted(len(analysis.cells), 'setting')} keep to {kept}."))
+        out.append(("Why", f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}."))
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
     out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
     unbeaten = len(found.pareto)
@@ -168,7 +168,7 @@ def _sure(found: Choice, analysis: Analysis) -> str:
         return f"Yes: better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
     few = " With under five prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
     if found.chosen == found.best:
-        others_are = f"{_counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
+        others_are = f"{counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
         return f"Of the group, not of the one: it is the best as measured and {share}, but {others_are}.{few}"
     return (
         f"Of the group, not of the one: {len(found.tied)} settings, this among them, cannot be told from the best as measured (tests at 5 % over "
@@ -188,10 +188,6 @@ def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     out = [("Else", head), *(("", f"{cell(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
     return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _glossary(found: Choice, analysis: Analysis) -> list[str]:
