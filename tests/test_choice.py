@@ -331,3 +331,32 @@ def test_nothing_is_confirmed_where_nothing_is_chosen(tmp_path: Path) -> None:
     assert result.choice is None
     assert any("nothing to confirm" in one for one in told)
     assert not (tmp_path / "run/recommended.yaml").exists()
+
+
+def test_an_experiments_own_checks_and_scorers_can_be_bounded_and_preferred(tmp_path: Path) -> None:
+    own = {"checks": [{"contains": "e"}, {"contains": "zzz"}], "scorers": ["statistics:mean"]}
+    wanted = {
+        "require": {"contains": {"min": 0.5, "by": "mean"}, "contains:2": {"max": 0.5, "by": "mean"}},
+        "prefer": {"mean.x": {"goal": "maximize"}},
+    }
+    assert set(check({**BASE, **own, "choose": wanted, "margins": {"contains": 0.1}}).choose.require) == {"contains", "contains:2"}
+    with pytest.raises(ExperimentError, match=r"choose\.require\.contain: unknown metric; did you mean 'contains'"):
+        check({**BASE, **own, "choose": {**wanted, "require": {"contain": {"min": 1}}}})
+    with pytest.raises(ExperimentError, match=r"margins\.is_json: unknown metric"):
+        check({**BASE, **own, "margins": {"is_json": 0.1}})
+    data = {
+        "name": "own",
+        "endpoint": {"base_url": "local", "model": "babbler"},
+        "prompts": BASE["prompts"][:3],
+        "parameters": {"temperature": [0, 1.0]},
+        "request": {"max_tokens": 20, "seed": "per_replicate"},
+        "replicates": 2,
+        "checks": own["checks"],
+        "choose": {"require": wanted["require"], "prefer": {"contains": {"goal": "maximize"}}},
+    }
+    result = runs.sweep(check(data), tmp_path / "run")
+    assert result is not None
+    assert result.choice is not None
+    assert result.choice.chosen is not None
+    assert [one.metric for one in result.choice.constraints] == ["contains", "contains:2"]
+    assert [one.metric for one in result.choice.weights] == ["contains"]
