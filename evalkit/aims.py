@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evalkit.faults import Faults, Path, shown, unknown
+from evalkit.faults import Path, shown, unknown
 from evalkit.strict_yaml import parse
 
 MEASURED = ("latency_s", "time_to_first_token_s", "tokens_per_s", "cost")
@@ -97,13 +97,6 @@ class Choose(_Strict):
             raise ValueError(f"found {shown(value)}; {unknown('profile', value, PROFILES)}")
         return value
 
-    @field_validator("require", "prefer", mode="before")
-    @classmethod
-    def _known_metrics(cls, value: object) -> object:
-        if isinstance(value, Mapping) and (faults := faults_of_metrics(value)):
-            raise Faults(faults)
-        return value
-
     @model_validator(mode="after")
     def _something(self) -> Choose:
         if self.profile is None and not self.prefer:
@@ -137,17 +130,38 @@ def metric_names() -> list[str]:
     return [*(metric.name for metric in METRICS), *(name for name in MEASURED if all(metric.name != name for metric in METRICS))]
 
 
-def faults_of_metrics(value: Mapping[Any, Any]) -> list[tuple[Path, str]]:
-    """A fault for each key of `value` that is no metric."""
+class Own(NamedTuple):
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, and scorers by their `functions`.
+
+    What a function gives by name is not known before it has run, so every ``function.name`` is taken.
+    """
+
+    checks: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+
+    def has(self, name: str) -> bool:
+        """Whether a metric may be one of them."""
+        return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions
+
+
+def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each key of `value` that is no metric, neither evalkit's nor the experiment's `own`."""
     known = metric_names()
-    return [((str(name),), unknown("metric", str(name), known)) for name in value if name not in known]
+    there = [*known, *own.checks, *own.functions]
+    return [((str(name),), unknown("metric", str(name), there)) for name in value if name not in known and not own.has(str(name))]
 
 
-def faults_of_margins(value: Mapping[Any, Any]) -> list[tuple[Path, str]]:
+def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each metric under ``choose:`` that there is not."""
+    parts = {section: value.get(section) for section in ("require", "prefer")}
+    return [((section, *path), fault) for section, part in parts.items() if isinstance(part, Mapping) for path, fault in faults_of_metrics(part, own)]
+
+
+def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
     """What is wrong with ``margins:``."""
     from evalkit.margins import PERCENT
 
-    faults = faults_of_metrics(value)
+    faults = faults_of_metrics(value, own)
     for name, given in value.items():
         number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:

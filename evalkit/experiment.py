@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from evalkit import aims, checks
 from evalkit import parameters as known
@@ -103,8 +103,15 @@ class Experiment(Strict):
 
     @field_validator("margins", mode="before")
     @classmethod
-    def _sound_margins(cls, value: object) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value)):
+    def _sound_margins(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value, _own_metrics(info.data))):
+            raise Faults(faults)
+        return value
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _known_aims(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_choose(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
@@ -317,6 +324,15 @@ class Experiment(Strict):
 
 _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "anchor"))
 """Keys that decide what is made of the answers, not which are asked for."""
+
+
+def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
+    """The metrics of an experiment's checks and scorers, as far as `data` could be read."""
+    kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
+    if any(prompt.expect is not None for prompt in data.get("prompts", ())):
+        kinds.add("contains")
+    calls = {str(one if isinstance(one, str) else one.get("call", "")) for one in data.get("scorers", ())}
+    return aims.Own(frozenset(kinds), frozenset(call.rpartition(":")[2] for call in calls))
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
