@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py [--rounds 5] [--million]
 
-The server is that of `client.py`: it answers 150 tokens after a fixed 100 ms. Each figure is of a process of its own; rounds are interleaved.
+The server is that of `client.py`: it answers 150 tokens after a fixed 100 ms. Each figure is of a process of its own, which imports nothing that
+it does not use; rounds are interleaved, and the ratios are of medians.
 """
 
 from __future__ import annotations
@@ -20,21 +21,43 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from client import Endpoint, measured, ours, theirs
+from client import Endpoint, measured, theirs
 
 MILLION = 1_000_000
 
 
+async def whole(base_url: str, requests: int, at_once: int, streamed: bool, folder: Path) -> None:
+    """Plan, send and record as a sweep does: signals heeded, the disk kept up."""
+    from evalkit.access import Access
+    from evalkit.experiment import check
+    from evalkit.pace import Pace
+    from evalkit.plan import Plan
+    from evalkit.records import Standing, Writer
+    from evalkit.runner import Policy, Tally
+    from evalkit.sending import sent
+
+    endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
+    prompts = [{"id": f"p{number}", "user": "Say it."} for number in range(4)]
+    plan = Plan(check({"name": "b", "endpoint": endpoint, "prompts": prompts, "replicates": -(-requests // 4), "anchor": {"every": 0}}))
+    there, tally = Standing(), Tally(len(plan))
+    unsent = (request for request in plan.sequence() if there.wants(request.key, False))
+    with Writer(folder) as writer:
+        about = {"pace": Pace(at_once, now=time.monotonic()), "policy": Policy(), "progress": lambda _: None, "note": print}
+        stopped = await sent(plan, unsent, Access(base_url, "key", at_once), writer, tally, **about)
+    assert stopped is None
+    assert tally.completed == len(plan) >= requests
+
+
 def one(way: str, base_url: str, requests: int, at_once: int, streamed: bool) -> None:
     """Measure in this process; CPU and wall seconds and peak RSS in MB on standard output."""
-    chosen = {"ours": ours, "theirs": theirs}[way]
+    chosen = {"ours": whole, "theirs": theirs}[way]
     measured(chosen, base_url, at_once, at_once, streamed)  # imports are nobody's fault
     cpu, wall, _ = measured(chosen, base_url, requests, at_once, streamed)
     print(json.dumps([cpu, wall, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
 def child(*arguments: object) -> list[float]:
-    done = subprocess.run([sys.executable, __file__, "--one", *map(str, arguments)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, __file__, "--one", *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -105,7 +128,10 @@ def compared(rounds: int) -> bool:
             a, b = ([statistics.median(column) for column in zip(*figures[way], strict=True)] for way in ("ours", "theirs"))
             ideal = requests / at_once * Endpoint.latency_s + (0.045 if streamed else 0.0) * requests / at_once
             name = f"{'streamed' if streamed else 'plain'}, {at_once} at once"
-            print(f"      {name}: {a[0] / requests * 1e3:.2f} ms CPU a request, makespan {a[1] / ideal:.2f} of ideal ({b[1] / ideal:.2f} the loop)")
+            print(
+                f"      {name}: {a[0] / requests * 1e3:.2f} ms CPU a request ({b[0] / requests * 1e3:.2f} the loop), "
+                f"makespan {a[1] / ideal:.2f} of ideal ({b[1] / ideal:.2f}), {a[2]:.0f} MB ({b[2]:.0f})"
+            )
             good &= report(f"{name}, CPU beside the loop", a[0] / b[0], 1.10)
             good &= report(f"{name}, makespan beside the loop", a[1] / b[1], 1.10)
             good &= report(f"{name}, peak RSS beside the loop", a[2] / b[2], 1.10)
