@@ -11,7 +11,7 @@ _ALL_ALIKE = 8
 _OUTAGE_CALLS, _OUTAGE_REQUESTS = 8, 4
 """Calls that fail one after the other, and requests among them, until the endpoint is taken to be down."""
 _FALSE_ALARM_S = 1.0
-_LONGEST_CHECK_S = 15.0
+_LONGEST_CHECK_S = 5.0
 
 
 class Health:
@@ -27,6 +27,7 @@ class Health:
         proven: whether it has ever answered.
         down_since: when it was found to be down; None while it is up.
         check_at: when to look whether it is back.
+        checks: looks that found it still down.
         last_answer: when it last answered; the start where it never did.
     """
 
@@ -35,21 +36,21 @@ class Health:
         self._patience_s, self._pause_s = patience_s, pause_s
         self.down_since: float | None = None
         self.check_at = self.last_answer = now
-        self._checks = 0
+        self.checks = 0
         self._streak, self._streak_of, self._streak_limit = 0, set[str](), _OUTAGE_CALLS
         self._refused_since: float | None = None
         self._refusal: Failure | None = None
 
-    def answered(self, now: float) -> float | None:
-        """A call was answered. Gives the seconds that the endpoint was down, None where it was not."""
+    def answered(self, now: float, started: float) -> float | None:
+        """A call that began at `started` was answered; as `alive`."""
         self.last_answer, self._refused_since, self.proven = now, None, True
-        return self.alive(now)
+        return self.alive(now, started)
 
-    def alive(self, now: float) -> float | None:
-        """Somebody was there, were it to refuse. Gives the seconds that the endpoint was down, None where it was not."""
+    def alive(self, now: float, started: float) -> float | None:
+        """Somebody was there, were it to refuse. Where the endpoint is back by that: the seconds that it was down, else None."""
         self._streak = 0
         self._streak_of.clear()
-        if self.down_since is None:
+        if self.down_since is None or started < self.down_since:  # what was under way then tells nothing of now
             return None
         down_s, self.down_since = now - self.down_since, None
         if down_s < _FALSE_ALARM_S:
@@ -63,13 +64,13 @@ class Health:
         enough = self._streak >= self._streak_limit and len(self._streak_of) >= _OUTAGE_REQUESTS
         if self.down_since is not None or not self.proven or not enough:
             return None
-        self.down_since, self.check_at, self._checks = now, now + (wait_s or 0.0), 0
+        self.down_since, self.check_at, self.checks = now, now + (wait_s or 0.0), 0
         return self._streak
 
     def still_down(self, now: float, wait_s: float | None) -> None:
         """The look whether it is back has failed."""
-        self._checks += 1
-        self.check_at = now + max(wait_s or 0.0, min(_LONGEST_CHECK_S, backoff(self._checks, self._pause_s)))
+        self.checks += 1
+        self.check_at = now + max(wait_s or 0.0, min(_LONGEST_CHECK_S, backoff(self.checks, self._pause_s)))
 
     @property
     def given_up_at(self) -> float:

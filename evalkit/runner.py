@@ -29,6 +29,7 @@ from evalkit.records import Completion, Failure, Outcome, Record
 if TYPE_CHECKING:
     from evalkit.client import Reply
 
+_CHECKS_BY_NEW = 4
 INTERRUPTED = "interrupted"
 """The reason of a run that was asked to stop."""
 
@@ -224,14 +225,12 @@ class _Run:
                 await self._until(wait_until)
                 continue
             if not self._jobs.ready(now) and (self._jobs.exhausted or self._refused()):
-                if self._jobs.waiting:
-                    await self._until(self._jobs.next_at)
-                elif self._tally.in_flight:
-                    await self._until(None)  # what is under way may have to be tried again
-                elif (error := self._refused()) is not None:
-                    raise error
-                else:
+                waiting, in_flight = self._jobs.waiting, self._tally.in_flight
+                if self._workers - in_flight > waiting:  # more hands than work; what is under way comes back to the one that sent it
+                    if not (waiting or in_flight) and (error := self._refused()) is not None:
+                        raise error
                     return None
+                await self._until(self._jobs.next_at or now)
                 continue
             at, generation = self._pace.reserve(now), self._pace.generation
             if at > now:
@@ -256,11 +255,11 @@ class _Run:
             self._changed.set()
         return job
 
-    async def _until(self, at: float | None) -> None:
+    async def _until(self, at: float) -> None:
         """Wait until then, or until something has changed."""
         self._changed.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if at is None else max(0.0, at - time.monotonic())):
+            async with asyncio.timeout(max(0.0, at - time.monotonic())):
                 await self._changed.wait()
 
     async def _sleep(self, at: float) -> None:
@@ -300,7 +299,7 @@ class _Run:
         tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
         self._pace.answered(now, started, at_once, took_s, tokens, reply.limits)
-        self._back(self._health.answered(now), now)
+        self._back(self._health.answered(now, started), now)
         self._known_good = job.batch[0]
         self._tally.spent.add(first)
         if job.nobodys:
@@ -324,7 +323,7 @@ class _Run:
             if job is self._checker:
                 self._still_down(failure, now, reply.wait_s)
         else:
-            self._back(health.alive(now), now)
+            self._back(health.alive(now, started), now)
             if reply.again:
                 self._pace.throttle(now, started, reply.wait_s)
         if job.nobodys:
@@ -376,7 +375,7 @@ class _Run:
 
     # --- while the endpoint is down
 
-    def _check(self, now: float) -> tuple[Job | None, float | None]:
+    def _check(self, now: float) -> tuple[Job | None, float]:
         """The one call that finds out whether the endpoint is back, or the time to wait for."""
         over_at, check_at = self._health.given_up_at, self._health.check_at
         if now >= over_at:
@@ -386,12 +385,22 @@ class _Run:
             return None, over_at
         if now < check_at or self._pace.held(now):
             return None, min(max(check_at, now + 0.1), now + 1.0, over_at)
-        # What was answered before will be again, once anybody is there; a request that waits may be one that always fails.
-        self._checker = Job([self._known_good], nobodys=True) if self._known_good is not None else self._jobs.again() or self._jobs.new()
+        self._checker = self._check_job()
         self._tally.waiting = self._jobs.waiting
         if self._checker is None:
             self._health.down_since = None
         return self._checker, now
+
+    def _check_job(self) -> Job | None:
+        """What to ask an endpoint that is down.
+
+        At first what it has answered before, which tells a false alarm from requests that always fail; then mostly something new, whose answer
+        is not paid for in vain.
+        """
+        known = None if self._known_good is None else Job([self._known_good], nobodys=True)
+        if known is not None and self._health.checks % _CHECKS_BY_NEW == 0:
+            return known
+        return self._jobs.new() or known or self._jobs.again()
 
     def _still_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
         self._health.still_down(now, wait_s)
