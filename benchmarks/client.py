@@ -95,7 +95,8 @@ async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folde
     from evalkit.pace import Pace
     from evalkit.plan import Plan
     from evalkit.records import Writer
-    from evalkit.runner import Tally, run
+    from evalkit.runner import run
+    from evalkit.tally import Tally
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     experiment = check({"name": "b", "endpoint": endpoint, "prompts": [{"id": "a", "user": "Say it."}], "replicates": requests})

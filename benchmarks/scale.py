@@ -33,8 +33,9 @@ async def whole(base_url: str, requests: int, at_once: int, streamed: bool, fold
     from evalkit.pace import Pace
     from evalkit.plan import Plan
     from evalkit.records import Standing, Writer
-    from evalkit.runner import Policy, Tally
+    from evalkit.runner import Policy
     from evalkit.sending import sent
+    from evalkit.tally import Tally
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     prompts = [{"id": f"p{number}", "user": "Say it."} for number in range(4)]

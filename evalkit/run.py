@@ -24,9 +24,10 @@ from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.plan import Plan, Request
 from evalkit.records import Standing, Writer, read, standing
 from evalkit.results import settle
-from evalkit.runner import INTERRUPTED, Policy, Tally
+from evalkit.runner import INTERRUPTED, Policy
 from evalkit.scores import MEASURED
 from evalkit.sending import looked, sent, without_rejected
+from evalkit.tally import Tally
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from evalkit.budget import Budget, Spent
+from evalkit.budget import Budget
 from evalkit.errors import EndpointError
 from evalkit.health import Health
 from evalkit.jobs import Job, Jobs
 from evalkit.pace import Pace, backoff
 from evalkit.plan import Request
-from evalkit.records import Completion, Failure, Outcome, Record
+from evalkit.records import Failure, Outcome, Record, record_of
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     from evalkit.client import Reply
@@ -40,43 +38,6 @@ class Sender(Protocol):
     async def send(self, request: Request, choices: int = 1) -> Reply:
         """One attempt, for so many choices; never raises for what endpoint or network do."""
         ...
-
-
-@dataclass
-class Tally:
-    """How far a run has come.
-
-    Attributes:
-        planned: requests to be sent.
-        failed: by kind.
-        tokens: of answers.
-        waiting: requests that failed and will be tried again.
-        at_once: calls that may be in flight.
-        paused: why nothing is sent at present; empty while it is.
-    """
-
-    planned: int
-    completed: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    in_flight: int = 0
-    waiting: int = 0
-    at_once: int = 0
-    paused: str = ""
-    spent: Spent = field(default_factory=Spent)
-
-    @property
-    def done(self) -> int:
-        """Outcomes recorded."""
-        return self.completed + self.failed.total()
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        if isinstance(outcome, Completion):
-            self.completed += 1
-            self.tokens += (outcome.usage.completion_tokens or 0) if outcome.usage else 0
-        else:
-            self.failed[outcome.kind] += 1
 
 
 class Policy(NamedTuple):
@@ -364,7 +325,7 @@ class _Run:
 
     def _settle_one(self, job: Job, request: Request, outcome: Outcome) -> None:
         counted = outcome if job.tries == 1 else msgspec.structs.replace(outcome, tries=max(1, job.tries))
-        self._record(_record(request, counted, job.together))
+        self._record(record_of(request, counted, job.together))
         self._tally.add(counted)
         self._progress(self._tally)
 
@@ -420,18 +381,3 @@ class _Run:
 def _alike(one: Failure | None, other: Failure | None) -> bool:
     """A plain 500 twice in the same words: some servers answer so to a request that they cannot take, and will for ever."""
     return one is not None and other is not None and one.status == other.status == 500 and bool(other.message) and one.message == other.message
-
-
-def _record(request: Request, outcome: Outcome, together: int) -> Record:
-    return Record(
-        key=request.key,
-        role=request.role,
-        prompt_id=request.prompt_id,
-        cell=request.cell,
-        replicate=request.replicate,
-        seed=request.seed,
-        model=request.model,
-        request=request.body if together == 1 else {**request.body, "n": together},
-        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        outcome=outcome,
-    )

@@ -16,8 +16,9 @@ from evalkit.experiment import Experiment
 from evalkit.pace import Pace
 from evalkit.plan import Plan, Request
 from evalkit.records import Writer
-from evalkit.runner import INTERRUPTED, Policy, Tally, run
+from evalkit.runner import INTERRUPTED, Policy, run
 from evalkit.scores import level_text
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     from evalkit.client import Client, Reply

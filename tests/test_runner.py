@@ -23,7 +23,8 @@ from evalkit.jobs import Jobs
 from evalkit.pace import Pace
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Record
-from evalkit.runner import Policy, Tally
+from evalkit.runner import Policy
+from evalkit.tally import Tally
 
 FINE = Answer(200, JSON, completion("fine"))
 PATIENCE_S = 30.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evalkit.experiment import Experiment
     from evalkit.loaded import Run
     from evalkit.plan import Plan
-    from evalkit.runner import Tally
+    from evalkit.tally import Tally
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:

@@ -14,7 +14,7 @@ from evalkit.errors import ExperimentError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.runner import Tally
+    from evalkit.tally import Tally
 
 
 def console() -> Console:
