@@ -131,6 +131,14 @@ class Pace:
         """Whether no call may start now, since the endpoint asked to wait after a place was taken."""
         return now < self._not_before
 
+    def hold(self, until: float) -> None:
+        """No call is to start before then."""
+        self._not_before = self._epoch = max(self._not_before, until)
+
+    def wait_s(self, now: float) -> float:
+        """For how long no call may start, since the endpoint has asked for it."""
+        return max(0.0, self._not_before - now)
+
     def expect(self, tokens: float) -> None:
         """Tell how many tokens a call may use, before any has told by its usage."""
         self._tokens_of_a_call = self._tokens_of_a_call or tokens

@@ -114,6 +114,7 @@ class _Run:
         self._changed = asyncio.Event()
         self._workers = 0
         self._began = time.monotonic()
+        tally.held_until = self._began + pace.wait_s(self._began)
         self._health = Health(proven=proven, patience_s=policy.patience_s, pause_s=policy.pause_s, now=self._began)
         self._checker: Job | None = None
         self._known_good: Request | None = None
@@ -260,6 +261,8 @@ class _Run:
         tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
         self._pace.answered(now, started, at_once, took_s, tokens, reply.limits)
+        if reply.limits is not None:
+            self._tally.held_until = now + self._pace.wait_s(now)
         self._back(self._health.answered(now, started), now)
         self._known_good = job.batch[0]
         self._tally.spent.add(first)
@@ -272,7 +275,7 @@ class _Run:
             self._put_back(job, now)
 
     def _failed(self, job: Job, reply: Reply, now: float, started: float) -> None:
-        failure, health = reply.failure, self._health
+        failure, health, tally = reply.failure, self._health, self._tally
         if failure is None:
             raise ValueError("a reply holds a completion or a failure")
         was_down = health.down_since is not None
@@ -287,6 +290,7 @@ class _Run:
             self._back(health.alive(now, started), now)
             if reply.again:
                 self._pace.throttle(now, started, reply.wait_s)
+                tally.held_until = now + self._pace.wait_s(now)
         if job.nobodys:
             return
         if failure.kind == "rate_limited" and reply.again and health.last_answer < started:
@@ -299,8 +303,8 @@ class _Run:
             job.forgiven += 1  # what everybody meets is not held against it
             given_up = self._stopped is not None
         elif fell is not None:
-            self._tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
-            self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
+            tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
+            self._note(f"{tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
         if given_up:
             self._settle(job, failure)
         else:

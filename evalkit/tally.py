@@ -20,6 +20,7 @@ class Tally:
         waiting: requests that failed and will be tried again.
         at_once: calls that may be in flight.
         paused: why nothing is sent at present; empty while it is.
+        held_until: when calls may start again, as the endpoint asks; in seconds of the monotonic clock, as in `held_s`.
     """
 
     planned: int
@@ -30,12 +31,17 @@ class Tally:
     waiting: int = 0
     at_once: int = 0
     paused: str = ""
+    held_until: float = 0.0
     spent: Spent = field(default_factory=Spent)
 
     @property
     def done(self) -> int:
         """Outcomes recorded."""
         return self.completed + self.failed.total()
+
+    def held_s(self, now: float) -> float:
+        """For how long no call starts, since the endpoint asks to wait."""
+        return max(0.0, self.held_until - now)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
