@@ -144,9 +144,11 @@ async def sent(
                 stop=stop,
             )
         )
-        beside = [asyncio.ensure_future(_keep(writer)), asyncio.ensure_future(_show(progress, tally))]
-        for one in beside:  # they end by a fault alone
-            one.add_done_callback(lambda _: stop.set())
+        keeper, shower = asyncio.ensure_future(_keep(writer)), asyncio.ensure_future(_show(progress, tally))
+        # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
+        keeper.add_done_callback(lambda _: stop.set())
+        shower.add_done_callback(lambda _: work.cancel())
+        beside = (keeper, shower)
 
         def interrupted() -> None:
             if stop.is_set():
