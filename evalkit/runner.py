@@ -240,8 +240,8 @@ class _Run:
         tally.in_flight += 1
         at_once = tally.in_flight
         tally.spent.requests += 1
-        self._pace.started()
         started = time.monotonic()
+        number = self._pace.started(started)
         job.first = started if job.first is None else job.first
         try:
             reply = await (self._sender.send(job.batch[0]) if count == 1 else self._sender.send(job.batch[0], count))
@@ -250,17 +250,17 @@ class _Run:
         now = time.monotonic()
         job.tries += 1
         if reply.completions:
-            self._came(job, reply, now, started, at_once)
+            self._came(job, reply, now, started, at_once, max(tally.in_flight, self._pace.since(number)))
         else:
             self._failed(job, reply, now, started)
         self._grow()
 
-    def _came(self, job: Job, reply: Reply, now: float, started: float, at_once: int) -> None:
+    def _came(self, job: Job, reply: Reply, now: float, started: float, at_once: int, uncounted: int) -> None:
         first = reply.completions[0]
         usage = first.usage
         tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
-        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits)
+        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits, uncounted)
         if reply.limits is not None:
             self._tally.held_until = now + self._pace.wait_s(now)
         self._back(self._health.answered(now, started), now)

@@ -16,8 +16,9 @@ import pytest
 from endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 
 from evalkit import runner
-from evalkit.budget import Budget
+from evalkit.budget import Budget, Spent
 from evalkit.client import Client
+from evalkit.endpoint import Prices
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.jobs import Jobs
 from evalkit.pace import Pace
@@ -74,10 +75,11 @@ def ran(
     policy: Policy = QUICK,
     proven: bool = False,
     note: Callable[[str], object] = lambda _: None,
+    spent: Spent | None = None,
 ) -> Ran:
     """Run `requests` against an endpoint that gives `answer`; `record` is called with each record after it was kept."""
     with serving(answer) as endpoint:
-        out = Ran(endpoint, Tally(len(requests) if isinstance(requests, list) else 1000))
+        out = Ran(endpoint, Tally(len(requests) if isinstance(requests, list) else 1000, spent=spent or Spent()))
 
         def keep(one: Record) -> None:
             out.records.append(one)
@@ -508,6 +510,15 @@ def test_tokens_are_overspent_by_what_is_in_flight_at_the_most() -> None:
     out = ran(lambda _: FINE, some(100), 4, policy=QUICK._replace(budget=Budget(tokens=50)))  # an answer uses five
     assert "tokens of --max-tokens-total are used up" in str(out.ended)
     assert 50 <= out.tally.spent.tokens <= 50 + 4 * 5
+
+
+def test_money_is_overspent_by_what_is_in_flight_at_the_most() -> None:
+    prices = Prices(input=1e6, output=1e6, currency="EUR")  # a token costs one, an answer five
+    out = ran(lambda _: FINE, some(100), 4, policy=QUICK._replace(budget=Budget(cost=50.0)), spent=Spent(prices))
+    assert "50.00 EUR of --max-cost are used up" in str(out.ended)
+    assert out.tally.spent.cost is not None
+    assert 50 <= out.tally.spent.cost <= 50 + 4 * 5
+    assert len(out.endpoint.seen) * 5 == out.tally.spent.cost
 
 
 def test_time_is_up_also_while_all_wait() -> None:
