@@ -255,7 +255,7 @@ def faults() -> bool:
         path = experiment(folder, server.url, 25, 20, request={"seed": "per_replicate"})
         keys |= keys_of(path)
         began = time.monotonic()
-        done = subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, text=True, timeout=900, check=False)
         took = time.monotonic() - began
         found = outcomes(folder)
         kinds = Counter(kind for _, kind in found)

@@ -95,6 +95,7 @@ class Pace:
         self._learned: float | None = None
         self._share = 0.0
         self._with_it: list[bool] = []
+        self._suspected = False
         self._of_epoch = (0, now)
         self._hold_s, self._held_until = _FIRST_HOLD_S, now
         self._times: list[float] = []
@@ -244,7 +245,10 @@ class Pace:
         refused, others = sum(self._with_it), len(self._with_it)
         accepted, epoch = self._of_epoch
         self._of_epoch = (0, now)
-        if accepted >= 3 and refused and refused >= 0.4 * others and self._epoch > epoch:
+        alike = refused > 0 and refused >= 0.4 * others
+        sure = alike and (refused > 1 or self._suspected)  # one beside another is chance, where many are refused for other reasons
+        self._suspected = alike
+        if accepted >= 3 and sure and self._epoch > epoch:
             found = _BELOW_THE_LIMIT * accepted / (self._epoch - epoch)
             if self._learned is None or found < self._learned:
                 self._learned = found

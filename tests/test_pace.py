@@ -154,6 +154,27 @@ def test_refusals_at_random_do_not_make_it_crawl() -> None:
     assert served / 120 > 30
 
 
+def test_two_refused_together_by_chance_are_no_limit_by_time() -> None:
+    """Three at once, one in thirteen refused whatever the pace: seldom is a limit found, and none that makes it crawl."""
+    rng = random.Random(2)  # noqa: S311
+    pace, now, served = Pace(3, now=0.0), 0.0, 0
+    while now < 120:
+        starts = [max(pace.reserve(now), now)]
+        starts += [pace.reserve(starts[0]), pace.reserve(starts[0])]
+        refusals = [rng.random() < 0.075 for _ in starts]
+        for start in starts:
+            pace.started(start)
+        for start, refused in zip(starts, refusals, strict=True):
+            now = max(now, start + 0.02)
+            if refused:
+                pace.throttle(now, start, 0.2)
+            else:
+                served += 1
+                pace.answered(now, start, 3, 0.02, 100, None)
+    assert sum(change.why == "a limit by time is found" for change in pace.history) <= 3
+    assert served / 120 > 30
+
+
 def test_what_the_endpoint_says_is_left_is_spread_over_the_time_until_there_is_more() -> None:
     pace = Pace(8, now=0.0)
     answered(pace, 5.0, uncounted=3, limits=Limits(requests=100, requests_reset_s=10))
