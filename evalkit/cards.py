@@ -68,10 +68,9 @@ def columns(title: str, prompt: str, beside: Mapping[str, Sequence[Answer]]) -> 
 
 def _answer(one: Answer) -> str:
     said = " · ".join(f"<b>{text(words)}</b>" if warning else text(words) for words, warning in one.said)
-    return (
-        f"<div style='{_BOX}'><div style='{_MUTED}'>{said}</div>"
-        f"<div style='white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext' dir='auto'>{_marked(one.read.text, one.read.spans)}</div></div>"
-    )
+    shown = _marked(one.read.text, one.read.spans)
+    look = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext"
+    return f"<div style='{_BOX}'><div style='{_MUTED}'>{said}</div><div style='{look}' dir='auto'>{shown}</div></div>"
 
 
 def _marked(whole: str, spans: Sequence[Span]) -> str:

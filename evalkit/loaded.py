@@ -19,8 +19,8 @@ from evalkit.choice import Choice
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import RUN_FILE, read_run
-from evalkit.runner import Tally
 from evalkit.scores import level_text, parameter_columns
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     import pandas

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from evalkit.errors import RecordError
-from evalkit.plan import Role
+from evalkit.plan import Request, Role
 
 VERSION = 1
 FILE = "responses.jsonl"
@@ -96,6 +97,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     request: Mapping[str, Any]
     at: str
     outcome: Outcome
+
+
+def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
+    """The record of an outcome that has just come; `together` requests were asked for in one call."""
+    return Record(
+        key=request.key,
+        role=request.role,
+        prompt_id=request.prompt_id,
+        cell=request.cell,
+        replicate=request.replicate,
+        seed=request.seed,
+        model=request.model,
+        request=request.body if together == 1 else {**request.body, "n": together},
+        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        outcome=outcome,
+    )
 
 
 _encoder = msgspec.json.Encoder()

@@ -16,8 +16,8 @@ from evalkit.loaded import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMM
 from evalkit.metrics import UAX29, Metric, Tokenizer
 from evalkit.plan import Plan
 from evalkit.records import Record, read
-from evalkit.runner import Tally
 from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
+from evalkit.tally import Tally
 
 RECOMMENDED = "recommended.yaml"
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
