@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,6 +152,36 @@ class _Place(NamedTuple):
     replicate: int
 
 
+@dataclass
+class Gathered:
+    """The answers of a run cut into tokens, by cell and prompt, with what was counted on the way: what `scored` takes its values from.
+
+    Attributes:
+        groups: (cell, prompt) → its answers; `scored` empties it, so that what a group has computed goes with it.
+        own: what the scorers of texts and records gave, as metrics.
+    """
+
+    plan: Plan
+    tokenizer: str
+    scorers: tuple[Scorer, ...]
+    groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    own: dict[str, Metric] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    outside: int = 0
+    unmet: Counter[str] = field(default_factory=Counter)
+    without_effect: dict[str, int] = field(default_factory=dict)
+
+
+class Basis(NamedTuple):
+    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
+
+    k: int
+    prefix: Prefix | None
+    ks: tuple[int, ...] = ()
+
+
 def score(
     plan: Plan,
     records: Iterable[Record],
@@ -163,9 +193,15 @@ def score(
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
     Args:
-        prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
+        prefix: compare on the first so many tokens; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
     """
+    gathered = gather(plan, records, tokenizer, scorers)
+    return scored(gathered, basis([gathered], prefix)[0], metrics)
+
+
+def gather(plan: Plan, records: Iterable[Record], tokenizer: Tokenizer = UAX29, scorers: Sequence[Scorer] = ()) -> Gathered:
+    """The completions that `plan` asks for, cut into tokens; the arguments are those of `score`."""
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
     answers: dict[tuple[int, int], dict[int, _Answer]] = {}
     last: dict[str, str] = {}
@@ -205,28 +241,67 @@ def score(
             known,
             expects[where[1]],
         )
-    sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
-    k = _common_k(sizes)
-    common = _prefix(groups, len(plan.cells), prefix)
-    lengths, unit = _lengths(groups, len(plan.cells))
-    completions = sum(map(len, groups.values()))
-    metrics = (*metrics, *own.values(), *(_of_texts(one, complaints) for one in scorers if one.takes == "texts"))
-    uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
-    by_metric = _measured(metrics, plan, groups, k, common)
-    return Scores(
+    return Gathered(
         plan=plan,
-        by_metric=by_metric,
         tokenizer=tokenizer.name,
-        k=k,
-        groups_left_out=sum(size < k for size in sizes),
-        completions=completions,
+        scorers=tuple(scorers),
+        groups=groups,
+        own=own,
+        complaints=complaints,
         failures=Counter(kind for kind in last.values() if kind),
         missing=len(places) - len(last),
         outside=len(outside),
         unmet=unmet,
         without_effect=without_effect,
+    )
+
+
+def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
+    """What all `runs` can be compared on together, as seen from each: one k and one length of the prefix, the cells of each counted by itself.
+
+    Args:
+        fixed: the length of the prefix; chosen from `PREFIXES` where None.
+    """
+    starts = [0, *accumulate(len(run.plan.cells) for run in runs)]
+    joined = {(start + cell, prompt): group for start, run in zip(starts, runs, strict=False) for (cell, prompt), group in run.groups.items()}
+    k = _common_k([int(np.count_nonzero(group.lengths)) for group in joined.values()])
+    prefix = _prefix(joined, starts[-1], fixed)
+    if prefix is None:
+        return [Basis(k, None) for _ in runs]
+    ks = tuple(_k_of(joined, tokens, prefix.left_out) for tokens in _beginnings(prefix))
+    return [
+        Basis(
+            k,
+            prefix._replace(eligible=prefix.eligible[first:end], left_out=tuple(cell - first for cell in prefix.left_out if first <= cell < end)),
+            ks,
+        )
+        for first, end in pairwise(starts)
+    ]
+
+
+def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED) -> Scores:
+    """Every metric of a run, on the basis that `basis` found."""
+    groups, complaints = gathered.groups, gathered.complaints
+    sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
+    lengths, unit = _lengths(groups, len(gathered.plan.cells))
+    completions = sum(map(len, groups.values()))
+    metrics = (*metrics, *gathered.own.values(), *(_of_texts(one, complaints) for one in gathered.scorers if one.takes == "texts"))
+    uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
+    by_metric = _measured(metrics, gathered.plan, groups, on)
+    return Scores(
+        plan=gathered.plan,
+        by_metric=by_metric,
+        tokenizer=gathered.tokenizer,
+        k=on.k,
+        groups_left_out=sum(size < on.k for size in sizes),
+        completions=completions,
+        failures=gathered.failures,
+        missing=gathered.missing,
+        outside=gathered.outside,
+        unmet=gathered.unmet,
+        without_effect=gathered.without_effect,
         metrics=tuple(metrics),
-        prefix=common,
+        prefix=on.prefix,
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
@@ -365,6 +440,11 @@ def _prefix(groups: dict[tuple[int, int], Group], cells: int, fixed: int | None)
     return Prefix(tokens, eligible, short, _k_of(groups, tokens, short))
 
 
+def _beginnings(prefix: Prefix) -> tuple[int, int, int]:
+    """The prefix, and its half and its double beside it."""
+    return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
+
+
 def _k_of(groups: dict[tuple[int, int], Group], tokens: int, left_out: Sequence[int]) -> int:
     return _common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
 
@@ -379,7 +459,7 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
     return each, "length_tokens" if counted else "length_words"
 
 
-def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], k: int, prefix: Prefix | None) -> dict[str, Score]:
+def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], on: Basis) -> dict[str, Score]:
     """Every metric of every group; takes the groups out of `groups`, so that what a group has computed goes with it."""
     shape = (len(plan.cells), len(plan.experiment.prompts))
     out = {}
@@ -387,15 +467,14 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
         grids = [np.full(shape, math.nan) for _ in range(4)]
         half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
         out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
-    left_out = prefix.left_out if prefix else ()
-    beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
-    ks = [_k_of(groups, tokens, left_out) for tokens in beginnings]
+    left_out = on.prefix.left_out if on.prefix else ()
+    beginnings: tuple[int, ...] = _beginnings(on.prefix) if on.prefix else ()
     for where in sorted(groups):
         group = groups.pop(where)
-        whole = _Parts(group, k)
+        whole = _Parts(group, on.k)
         parts = []
         if where[0] not in left_out:
-            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, on.ks, strict=True)]
         for metric in metrics:
             one = out[metric.name]
             one.n_texts[where] = len(group)
