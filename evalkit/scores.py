@@ -139,7 +139,9 @@ class Scores:
         return not metric.confounded or (self.prefix is not None and self.prefix.tokens >= metric.shortest)
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
+    """A completion as it is scored; `recorded` holds what is known of it beside the text, by name, NaN where it is not."""
+
     text: str
     truncated: bool
     completion_tokens: float
@@ -154,19 +156,22 @@ class _Place(NamedTuple):
 
 @dataclass
 class Gathered:
-    """The answers of a run cut into tokens, by cell and prompt, with what was counted on the way: what `scored` takes its values from.
+    """The answers of a run by cell and prompt, with what was counted on the way: what `scored` takes its values from.
 
     Attributes:
-        groups: (cell, prompt) → its answers; `scored` empties it, so that what a group has computed goes with it.
+        answers: (cell, prompt) → replicate → answer; `cut` empties it.
+        groups: (cell, prompt) → its answers, cut into tokens; `scored` empties it, so that what a group has computed goes with it.
         own: what the scorers of texts and records gave, as metrics.
     """
 
     plan: Plan
-    tokenizer: str
     scorers: tuple[Scorer, ...]
+    answers: dict[tuple[int, int], dict[int, Answer]] = field(default_factory=dict)
     groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    tokenizer: str = ""
     own: dict[str, Metric] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    completions: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     missing: int = 0
     outside: int = 0
@@ -196,19 +201,16 @@ def score(
         prefix: compare on the first so many tokens; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
     """
-    gathered = gather(plan, records, tokenizer, scorers)
+    gathered = cut(gather(plan, records, scorers), tokenizer)
     return scored(gathered, basis([gathered], prefix)[0], metrics)
 
 
-def gather(plan: Plan, records: Iterable[Record], tokenizer: Tokenizer = UAX29, scorers: Sequence[Scorer] = ()) -> Gathered:
-    """The completions that `plan` asks for, cut into tokens; the arguments are those of `score`."""
+def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()) -> Gathered:
+    """The completions that `plan` asks for; what else stands in the records is counted."""
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    answers: dict[tuple[int, int], dict[int, _Answer]] = {}
+    found = Gathered(plan, tuple(scorers))
     last: dict[str, str] = {}
     outside: set[str] = set()
-    unmet: Counter[str] = Counter()
-    own: dict[str, Metric] = {}
-    complaints: list[str] = []
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
@@ -223,37 +225,34 @@ def gather(plan: Plan, records: Iterable[Record], tokenizer: Tokenizer = UAX29, 
             last[record.key] = record.outcome.kind
             continue
         last[record.key] = ""
-        unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
         answer = _answer(record.outcome, strip)
-        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
-        _own(scorers, record, answer, own, complaints)
-    without_effect = _without_effect(plan, answers)
-    expects = [prompt.expect for prompt in plan.experiment.prompts]
-    groups: dict[tuple[int, int], Group] = {}
-    for where in sorted(answers):
-        group = [one for _, one in sorted(answers.pop(where).items())]
-        known = {name: [one.recorded.get(name, math.nan) for one in group] for name in (*(metric.name for metric in RECORDED), *own)}
-        groups[where] = tokenise(
+        found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        _own(scorers, record, answer, found.own, found.complaints)
+    found.failures = Counter(kind for kind in last.values() if kind)
+    found.missing = len(places) - len(last)
+    found.completions = len(last) - found.failures.total()
+    found.outside = len(outside)
+    found.without_effect = _without_effect(plan, found.answers)
+    return found
+
+
+def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
+    """The same, with the answers cut into tokens."""
+    expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
+    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    gathered.tokenizer = tokenizer.name
+    for where in sorted(gathered.answers):
+        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
+        gathered.groups[where] = tokenise(
             [one.text for one in group],
             tokenizer,
             [one.truncated for one in group],
             [one.completion_tokens for one in group],
-            known,
+            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
             expects[where[1]],
         )
-    return Gathered(
-        plan=plan,
-        tokenizer=tokenizer.name,
-        scorers=tuple(scorers),
-        groups=groups,
-        own=own,
-        complaints=complaints,
-        failures=Counter(kind for kind in last.values() if kind),
-        missing=len(places) - len(last),
-        outside=len(outside),
-        unmet=unmet,
-        without_effect=without_effect,
-    )
+    return gathered
 
 
 def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
@@ -279,22 +278,25 @@ def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
     ]
 
 
-def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED) -> Scores:
-    """Every metric of a run, on the basis that `basis` found."""
+def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, *, beside: bool = True) -> Scores:
+    """Every metric of a run, on the basis that `basis` found.
+
+    Args:
+        beside: take also what stands beside a value and is never compared: whole answers, half of the prefix and twice the prefix.
+    """
     groups, complaints = gathered.groups, gathered.complaints
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
     lengths, unit = _lengths(groups, len(gathered.plan.cells))
-    completions = sum(map(len, groups.values()))
     metrics = (*metrics, *gathered.own.values(), *(_of_texts(one, complaints) for one in gathered.scorers if one.takes == "texts"))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
-    by_metric = _measured(metrics, gathered.plan, groups, on)
+    by_metric = _measured(metrics, gathered.plan, groups, on, beside)
     return Scores(
         plan=gathered.plan,
         by_metric=by_metric,
         tokenizer=gathered.tokenizer,
         k=on.k,
         groups_left_out=sum(size < on.k for size in sizes),
-        completions=completions,
+        completions=gathered.completions,
         failures=gathered.failures,
         missing=gathered.missing,
         outside=gathered.outside,
@@ -309,12 +311,12 @@ def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED) 
     )
 
 
-def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
+def _answer(completion: Completion, strip: Sequence[str]) -> Answer:
     usage = completion.usage if completion.usage_shared_by == 1 else None
     tokens = usage.completion_tokens if usage else None
     speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
     recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
-    return _Answer(
+    return Answer(
         scored_text(completion, strip),
         completion.finish_reason == "length",
         math.nan if tokens is None else float(tokens),
@@ -322,7 +324,7 @@ def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
     )
 
 
-def _own(scorers: Sequence[Scorer], record: Record, answer: _Answer, own: dict[str, Metric], complaints: list[str]) -> None:
+def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, own: dict[str, Metric], complaints: list[str]) -> None:
     """Add the numbers of the scorers of texts and records to `answer`, and their names to `own`; what goes wrong is told and stops nothing."""
     for one in scorers:
         if one.takes == "texts":
@@ -382,7 +384,7 @@ _SAME_PAIRS = 12
 _NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
 
 
-def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, _Answer]]) -> dict[str, int]:
+def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, Answer]]) -> dict[str, int]:
     """Parameters that seem to be ignored: the number of pairs of answers that differ in that parameter alone and are all the same text.
 
     Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.
@@ -459,7 +461,7 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
     return each, "length_tokens" if counted else "length_words"
 
 
-def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], on: Basis) -> dict[str, Score]:
+def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], on: Basis, beside: bool) -> dict[str, Score]:
     """Every metric of every group; takes the groups out of `groups`, so that what a group has computed goes with it."""
     shape = (len(plan.cells), len(plan.experiment.prompts))
     out = {}
@@ -468,17 +470,18 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
         half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
         out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
     left_out = on.prefix.left_out if on.prefix else ()
-    beginnings: tuple[int, ...] = _beginnings(on.prefix) if on.prefix else ()
+    beginnings: tuple[int, ...] = _beginnings(on.prefix)[: 3 if beside else 1] if on.prefix else ()
     for where in sorted(groups):
         group = groups.pop(where)
         whole = _Parts(group, on.k)
         parts = []
         if where[0] not in left_out:
-            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, on.ks, strict=True)]
+            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, on.ks, strict=False)]
         for metric in metrics:
             one = out[metric.name]
             one.n_texts[where] = len(group)
-            one.value_full[where], n = whole.value(metric)
+            if beside or not metric.confounded:
+                one.value_full[where], n = whole.value(metric)
             if not metric.confounded:
                 one.value[where], one.n_eligible[where] = one.value_full[where], n
                 continue
