@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -217,24 +217,34 @@ def _notes(found: Sequence[Compared], sides: Sequence[Side]) -> list[str]:
     return out
 
 
-def objections(found: Comparison) -> list[str]:
-    """Why the gate of `found` fails, a sentence each; none where it is passed."""
-    out = []
-    for one in found.metrics:
-        told = f"{one.metric} is {one.verdict}" if one.verdict in ("worse", "inconclusive") else f"{one.metric} differs"
-        if (one.verdict in ("worse", "inconclusive") and one.gated and one.verdict in found.fail_on) or (
-            one.verdict == "differs" and "differs" in found.fail_on
-        ):
-            out.append(f"{told}: {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}], margin {one.margin:.3g}")
+def failing(one: Compared, fail_on: Collection[str]) -> bool:
+    """Whether a gate that fails on `fail_on` fails on this metric: where it judges it, or for ``differs`` where it has no direction."""
+    return one.verdict in fail_on and (one.gated or one.verdict == "differs")
+
+
+def objections_of_answers(found: Comparison) -> list[str]:
+    """Why the gate fails on answers that are not there, a sentence each."""
     before, after = found.baseline, found.candidate
+    out = []
     if "failures" in found.fail_on:
-        for kind, count in sorted(after.failures.items()):
+        for kind, count in after.failures.items():
             earlier = before.failures.get(kind, 0)
             if count * before.requests > earlier * after.requests:
                 out.append(f"more failures of kind {kind}: {count:,} of {after.requests:,} requests, {earlier:,} of {before.requests:,} before")
     if "incomplete" in found.fail_on and after.answered < after.requests:
         out.append(f"the candidate is incomplete: {after.answered:,} of {after.requests:,} requests have an answer")
     return out
+
+
+def objections(found: Comparison) -> list[str]:
+    """Why the gate of `found` fails, a sentence each; none where it is passed."""
+    said = {"worse": "is worse", "differs": "differs", "inconclusive": "is inconclusive"}
+    out = [
+        f"{one.metric} {said[one.verdict]}: {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}], margin {one.margin:.3g}"
+        for one in found.metrics
+        if failing(one, found.fail_on)
+    ]
+    return out + objections_of_answers(found)
 
 
 def headline(found: Comparison) -> str:

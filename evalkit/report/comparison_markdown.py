@@ -1,0 +1,66 @@
+"""A comparison in Markdown, for a merge request or a job's summary: its first line is the one to act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.compare import Comparison, headline
+from evalkit.report.comparison_text import (
+    METHOD,
+    ON_TIME,
+    basis,
+    figure,
+    interval,
+    not_compared,
+    ordered,
+    p_text,
+    sides,
+    signature,
+    signed,
+    verdict_text,
+    where,
+)
+from evalkit.report.markdown_text import code, sentence
+from evalkit.verdicts import Compared
+
+MARK = "<!-- evalkit compare -->"
+"""Stands at the end, so that a comment can be found again and replaced."""
+
+_BOLD = ("worse", "better")
+
+
+def text(found: Comparison) -> str:
+    """The whole page; GitHub and GitLab show it alike."""
+    word, _, rest = headline(found).partition(": ")
+    out = [f"**{word}**: {sentence(rest)}", "", sentence(basis(found)), "", *_table(ordered(found.gated))]
+    for one, cells in where(found):
+        listed = "; ".join(f"{code(cell.cell)} {signed(cell.difference)} {interval(cell)}" for cell in cells)
+        out += ["", f"{code(one.metric)} got worse most in: {listed}"]
+    notes = [*found.notes, *found.left_out, *not_compared(found)]
+    if notes:
+        out += ["", *(f"- {sentence(note)}" for note in notes)]
+    out += [
+        "",
+        "| | baseline | candidate |",
+        "|---|---|---|",
+        *(f"| {code(what)} | {code(one)} | {code(other)} |" for what, one, other in sides(found)),
+    ]
+    shown = [one for one in found.metrics if not one.gated]
+    if shown:
+        out += ["", "<details><summary>Shown, not judged</summary>", "", *_table(ordered(shown)), "", ON_TIME, "", "</details>"]
+    out += ["", "<details><summary>Method</summary>", "", METHOD, "", sentence(signature(found)), "", "</details>", "", MARK]
+    return "\n".join(out) + "\n"
+
+
+def _table(rows: Sequence[Compared]) -> list[str]:
+    if not rows:
+        return ["No metric is judged."]
+    out = ["| metric | better | baseline | candidate | difference | 95 % interval | p | margin | could show | verdict |"]
+    out.append("|---|---|--:|--:|--:|---|--:|--:|--:|---|")
+    for one in rows:
+        verdict = f"**{verdict_text(one)}**" if one.verdict in _BOLD else verdict_text(one)
+        reason = f": {sentence(one.reason)}" if one.reason else ""
+        needed = f" ({one.prompts_to_settle:,} prompts would settle it)" if one.prompts_to_settle else ""
+        numbers = [figure(one.baseline), figure(one.candidate), signed(one.difference), interval(one), p_text(one.p_adjusted), figure(one.margin)]
+        out.append(f"| {code(one.metric)} | {one.better or '-'} | {' | '.join(numbers)} | {figure(one.reachable)} | {verdict}{reason}{needed} |")
+    return out
