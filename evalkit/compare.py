@@ -260,8 +260,3 @@ def headline(found: Comparison) -> str:
     worse = [one.metric for one in found.gated if one.verdict == "worse"]
     told = f"{', '.join(worse)} worse, which this gate lets pass" if worse else "nothing is shown to be worse beyond its margin"
     return f"PASSED: {told} ({of}: {rest})"
-
-
-def encode(found: Comparison) -> bytes:
-    """The comparison as JSON, NaN as null."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"

@@ -16,9 +16,9 @@ from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
 from evalkit.faults import shown
 from evalkit.folder import read_run
+from evalkit.loaded import load_experiment
 from evalkit.parameters import DEFAULT, canonical
 from evalkit.plan import Plan
-from evalkit.results import load_experiment
 from evalkit.scores import level_text
 
 _MOST_NAMED = 5
@@ -204,12 +204,8 @@ def cell_text(plan: Plan, index: int) -> str:
     for name, levels in (plan.experiment.cells or {}).items():
         if all(level is None or _has(level, levels.get(parameter, DEFAULT)) for parameter, level in cell.items()):
             return name
-    return levels_text(cell) or "the only cell"
-
-
-def levels_text(cell: Cell) -> str:
-    """The levels of a cell, void ones left out."""
-    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if level is not None)
+    swept = {name for name, levels in plan.experiment.parameters.items() if len(levels) > 1} or set(cell)
+    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if name in swept and level is not None) or "the only cell"
 
 
 def _left_out(

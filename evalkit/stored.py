@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import __version__
-from evalkit.analysis import Analysis, decode
+from evalkit import __version__, artefacts
+from evalkit.analysis import Analysis
 from evalkit.errors import RecordError
 from evalkit.folder import read_run
+from evalkit.loaded import ANALYSIS, SCORES_TABLE
 from evalkit.plan import Plan
 from evalkit.scores import Gathered, quoted
 
@@ -46,7 +47,7 @@ def tokenizer_of(folder: Path) -> str | None:
 
 def _analysis(folder: Path) -> Analysis | None:
     try:
-        return decode((folder / "analysis.json").read_bytes())
+        return artefacts.decode((folder / ANALYSIS).read_bytes(), Analysis)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # they can be made again, so that nothing rests on them
 
@@ -90,7 +91,7 @@ def _values(folder: Path, plan: Plan, names: set[str]) -> dict[str, Grid] | None
     """Each metric's values, and ``n_texts``; None where the table cannot be read or is of other cells and prompts."""
     import duckdb
 
-    path = folder / "scores.parquet"
+    path = folder / SCORES_TABLE
     if not path.is_file():
         return None
     prompts = {prompt.id: index for index, prompt in enumerate(plan.experiment.prompts)}

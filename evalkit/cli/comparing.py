@@ -43,8 +43,8 @@ def compare(
 
     Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
     """
+    from evalkit import artefacts, gate
     from evalkit import compare as comparisons
-    from evalkit import gate
     from evalkit.folder import replace
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
@@ -63,7 +63,7 @@ def compare(
 
         replace(markdown, comparison_markdown.text(found).encode())
     if json is not None:
-        replace(json, comparisons.encode(found))
+        replace(json, artefacts.encode(found) + b"\n")
     if junit is not None:
         from evalkit.report import junit as junit_report
 
@@ -74,7 +74,7 @@ def compare(
         replace(html, comparison_html.text(found).encode())
     screen = console()
     if quiet:
-        from evalkit.tables import harmless
+        from evalkit.escaping import harmless
 
         print(harmless(comparisons.headline(found)))
     else:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from evalkit.compare import Comparison, headline
+from evalkit.escaping import visible
 from evalkit.report.comparison_text import (
     METHOD,
     ON_TIME,
@@ -24,7 +25,6 @@ from evalkit.report.comparison_text import (
     verdict_text,
     where,
 )
-from evalkit.tables import harmless
 from evalkit.verdicts import Compared
 
 _STYLE = """
@@ -47,7 +47,8 @@ svg { width: 10rem; height: 1.1rem; } .band { fill: var(--band); } .zero { strok
 code { font-family: ui-monospace, monospace; overflow-wrap: anywhere; unicode-bidi: isolate; }
 @media print { body { max-width: none; } }
 """
-_POLICY = f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; base-uri 'none'; form-action 'none'"
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 _SPAN = 4.0  # margins to each side of 0
 
 
@@ -74,13 +75,13 @@ def text(found: Comparison) -> str:
     title = _text(f"{found.candidate.name}: candidate against baseline")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n'
-        f"<h1>{title}</h1>\n" + "\n".join(filter(None, parts)) + "\n</main>\n</body>\n</html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
+        f"</head>\n<body>\n<main>\n<h1>{title}</h1>\n" + "\n".join(filter(None, parts)) + "\n</main>\n</body>\n</html>\n"
     )
 
 
 def _text(said: str) -> str:
-    return escape(harmless(said))
+    return escape(visible(said))
 
 
 def _of_sides(found: Comparison) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.compare import Comparison, headline
+from evalkit.escaping import markdown as code
+from evalkit.escaping import markdown_sentence as sentence
 from evalkit.report.comparison_text import (
     METHOD,
     ON_TIME,
@@ -20,7 +22,6 @@ from evalkit.report.comparison_text import (
     verdict_text,
     where,
 )
-from evalkit.report.markdown_text import code, sentence
 from evalkit.verdicts import Compared
 
 MARK = "<!-- evalkit compare -->"

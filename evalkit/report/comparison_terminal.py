@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.compare import Comparison, headline
+from evalkit.escaping import harmless
 from evalkit.report.comparison_text import basis, figure, interval, not_compared, ordered, p_text, sides, signed, verdict_text, where
-from evalkit.tables import harmless
 
 _WIDE = 110
 _STYLE = {"worse": "bold red", "better": "green", "differs": "yellow"}

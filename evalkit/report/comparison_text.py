@@ -26,15 +26,13 @@ def ordered(rows: Sequence[Compared]) -> list[Compared]:
 
 
 def figure(value: float) -> str:
-    """A number to three or four digits; ``-`` where it is undefined."""
+    """A number as tables show it; ``-`` where it is undefined."""
+    size = abs(value)
     if math.isnan(value):
         return "-"
-    size = abs(value)
-    return f"{value:,.0f}" if size >= 10_000 else f"{value:.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 100 else _small(value, size)
-
-
-def _small(value: float, size: float) -> str:
-    return f"{value:.2f}" if size >= 10 else f"{value:.3f}" if size >= 0.0995 or value == 0 else f"{value:.3g}" if size < 0.001 else f"{value:.4f}"
+    if 0 < size < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:,.{0 if size >= 1_000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
 
 
 def signed(value: float) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from evalkit.compare import Comparison, failing, objections_of_answers
+from evalkit.escaping import harmless
 from evalkit.report.comparison_text import ON_TIME, figure, interval, p_text, signature, signed
-from evalkit.tables import harmless
 from evalkit.verdicts import Compared
 
 _CLASS = "evalkit.compare"
