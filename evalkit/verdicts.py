@@ -37,9 +37,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         better: which way is better; None where that depends on the purpose, and the verdict is ``differs`` instead of better or worse.
         gated: whether the gate judges it.
-        p: that the differences are symmetric about 0 (exact sign flips, two-sided), None below six prompts.
-        p_adjusted: over all metrics that are gated, that none got worse (or better, where it did); or over all others, that none differs
-            (step-down largest t); None below six prompts.
+        p: that the differences are symmetric about 0 (exact sign flips, two-sided); `p_adjusted` over all metrics that are gated, or over all that
+            are not (step-down largest |t|); None below six prompts.
         margin: the difference that is too small to matter, in the metric's unit; NaN where it cannot be told.
         p_equivalent: that the difference is as large as the margin (two one-sided t tests).
         reachable: the smallest margin that these data show equivalence within.
@@ -82,27 +81,16 @@ def judged(
     """
     wanted = directions(judge)
     found = [_contrast(metric, baseline[metric.name], candidate[metric.name], judge, given, wanted) for metric in metrics]
+    # Holm's over the exact p of each could not come down to 0.05 where there are few prompts: with twenty metrics, below ten.
     adjusted: dict[str, float] = {}
     for gated in (True, False):
         family = [one for one in found if one.gated is gated]
         if family:
             rng = np.random.default_rng([judge.seed, zlib.crc32(b"compare"), gated])
-            adjusted |= dict(zip((one.metric.name for one in family), _adjusted(family, rng, gated), strict=True))
+            p = max_t(np.array([one.by_prompt for one in family]).T, rng).p_adjusted
+            adjusted |= dict(zip((one.metric.name for one in family), p.tolist(), strict=True))
     rng = np.random.default_rng([judge.seed, zlib.crc32(b"alone")])
     return [_verdict(one, sign_flip(one.by_prompt, rng), adjusted[one.metric.name]) for one in found]
-
-
-def _adjusted(family: Sequence[_Contrasted], rng: np.random.Generator, gated: bool) -> list[float]:
-    """The p over the family: of what is gated one-sided, to the side that it lies on, for a gate can be wrong to one side only.
-
-    Holm's over the exact p of each metric could not come down to 0.05 where there are few prompts: with twenty metrics, below ten.
-    """
-    contrasts = np.array([one.by_prompt for one in family]).T
-    if not gated:
-        return list(max_t(contrasts, rng).p_adjusted)
-    better = contrasts * [-1 if one.better == "lower" else 1 for one in family]
-    sides = [max_t(sign * better, rng, one_sided=True).p_adjusted for sign in (1, -1)]
-    return list(np.minimum(*sides))
 
 
 class _Contrasted(NamedTuple):

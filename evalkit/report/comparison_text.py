@@ -13,8 +13,8 @@ _MOST_CELLS = 5
 
 METHOD = (
     "Means over prompts of each prompt's mean over cells, candidate minus baseline, paired by prompt and cell; 95 % t intervals over prompts; "
-    "p by sign flips of prompts, adjusted over the metrics judged (step-down largest t, one-sided): without any change, at most one comparison in "
-    "twenty calls anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
+    "p by sign flips of prompts, adjusted over the metrics judged (step-down largest |t|): without any change, at most one comparison in forty calls "
+    "anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
     "Equivalent: two one-sided t tests at 5 % within the margin. All else is inconclusive. "
     "'Could show' is the smallest margin within which these data show equivalence."
 )
