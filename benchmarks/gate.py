@@ -8,11 +8,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +109,7 @@ def simulated() -> None:
 
 
 def endpoint() -> None:
-    """Through the embedded endpoint: sweeps that differ by their seed, and one whose answers repeat more, as a negative presence penalty makes them."""
+    """Through the embedded endpoint: sweeps that differ by their seed, and such whose answers repeat more, by a negative presence penalty."""
     print(f"endpoint: {ENDPOINT_SEEDS} pairs of sweeps each, 8 cells, 10 prompts, 4 replicates")
     data = load(ROOT / "experiments/quickstart.yaml").resolved()
     for name in ("frequency_penalty", "presence_penalty"):

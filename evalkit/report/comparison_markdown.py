@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.compare import Comparison, headline
-from evalkit.escaping import markdown as code
-from evalkit.escaping import markdown_sentence as sentence
+from evalkit.escaping import markdown_cell as code
+from evalkit.escaping import markdown_prose as sentence
 from evalkit.report.comparison_text import (
     METHOD,
     ON_TIME,
@@ -60,8 +60,7 @@ def _table(rows: Sequence[Compared]) -> list[str]:
     out.append("|---|---|--:|--:|--:|---|--:|--:|--:|---|")
     for one in rows:
         verdict = f"**{verdict_text(one)}**" if one.verdict in _BOLD else verdict_text(one)
-        reason = f": {sentence(one.reason)}" if one.reason else ""
         needed = f" ({one.prompts_to_settle:,} prompts would settle it)" if one.prompts_to_settle else ""
         numbers = [figure(one.baseline), figure(one.candidate), signed(one.difference), interval(one), p_text(one.p_adjusted), figure(one.margin)]
-        out.append(f"| {code(one.metric)} | {one.better or '-'} | {' | '.join(numbers)} | {figure(one.reachable)} | {verdict}{reason}{needed} |")
+        out.append(f"| {code(one.metric)} | {one.better or '-'} | {' | '.join(numbers)} | {figure(one.reachable)} | {verdict}{needed} |")
     return out
