@@ -205,7 +205,7 @@ def _notes(found: Sequence[Compared], sides: Sequence[Side]) -> list[str]:
         worst = max(beyond, key=lambda one: one.reachable / one.margin)
         needed = max((one.prompts_to_settle or 0 for one in beyond), default=0)
         out.append(
-            f"{len(beyond)} margins are out of reach of these data ({worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown)"
+            f"{len(beyond)} {'margin is' if len(beyond) == 1 else 'margins are'} out of reach of these data ({worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown)"
             + (f"; {needed:,} prompts would settle all" if needed and all(one.prompts_to_settle for one in beyond) else "")
         )
     failed = [sum(side.failures.values()) + side.missing for side in sides]
@@ -239,12 +239,16 @@ def objections_of_answers(found: Comparison) -> list[str]:
 def objections(found: Comparison) -> list[str]:
     """Why the gate of `found` fails, a sentence each; none where it is passed."""
     said = {"worse": "is worse", "differs": "differs", "inconclusive": "is inconclusive"}
+    failed = sorted((one for one in found.metrics if failing(one, found.fail_on)), key=_margins_apart, reverse=True)
     out = [
-        f"{one.metric} {said[one.verdict]}: {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}], margin {one.margin:.3g}"
-        for one in found.metrics
-        if failing(one, found.fail_on)
+        f"{one.metric} {said[one.verdict]}: {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}], margin {one.margin:.3g}" for one in failed
     ]
     return out + objections_of_answers(found)
+
+
+def _margins_apart(one: Compared) -> tuple[bool, float]:
+    """What comes first: what is worse, and of that what is so by most margins."""
+    return one.verdict == "worse", abs(one.difference / one.margin) if one.margin > 0 else 0.0
 
 
 def headline(found: Comparison) -> str:

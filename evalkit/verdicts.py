@@ -23,7 +23,7 @@ from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.permutation import sign_flip
-from evalkit.stats.power import detectable, prompts_to_settle
+from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
 
 CONFIDENCE = 0.95
 
@@ -43,7 +43,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         p_equivalent: that the difference is as large as the margin (two one-sided t tests).
         reachable: the smallest margin that these data show equivalence within.
         detectable: the smallest difference that so many prompts find with 80 % power.
-        prompts_to_settle: prompts that would settle it, where it is inconclusive; None elsewhere and where more than ten million would be needed.
+        prompts_to_settle: prompts that would settle it with 80 % power, where it is inconclusive and the difference is what it seems; None elsewhere,
+            and where more than ten million would be needed.
         reason: why it is inconclusive, in words.
     """
 
@@ -82,15 +83,15 @@ def judged(
     wanted = directions(judge)
     found = [_contrast(metric, baseline[metric.name], candidate[metric.name], judge, given, wanted) for metric in metrics]
     # Holm's over the exact p of each could not come down to 0.05 where there are few prompts: with twenty metrics, below ten.
-    adjusted: dict[str, float] = {}
+    adjusted: dict[str, tuple[float, int]] = {}
     for gated in (True, False):
         family = [one for one in found if one.gated is gated]
         if family:
             rng = np.random.default_rng([judge.seed, zlib.crc32(b"compare"), gated])
             p = max_t(np.array([one.by_prompt for one in family]).T, rng).p_adjusted
-            adjusted |= dict(zip((one.metric.name for one in family), p.tolist(), strict=True))
+            adjusted |= {one.metric.name: (alone, len(family)) for one, alone in zip(family, p.tolist(), strict=True)}
     rng = np.random.default_rng([judge.seed, zlib.crc32(b"alone")])
-    return [_verdict(one, sign_flip(one.by_prompt, rng), adjusted[one.metric.name]) for one in found]
+    return [_verdict(one, sign_flip(one.by_prompt, rng), *adjusted[one.metric.name]) for one in found]
 
 
 class _Contrasted(NamedTuple):
@@ -132,7 +133,7 @@ def directions(experiment: Experiment) -> dict[str, Literal["higher", "lower"] |
     return {name: ways[one.goal] for name, one in {**base, **experiment.choose.prefer}.items()}
 
 
-def _verdict(one: _Contrasted, p: float, p_adjusted: float) -> Compared:
+def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Compared:
     interval = t_interval(one.by_prompt, CONFIDENCE)
     narrow = t_interval(one.by_prompt, 1 - 2 * ALPHA)
     values = one.by_prompt[~np.isnan(one.by_prompt)]
@@ -170,9 +171,17 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float) -> Compared:
         verdict=verdict,
         reachable=max(abs(narrow.low), abs(narrow.high)),
         detectable=detectable(interval.n, sd),
-        prompts_to_settle=prompts_to_settle(sd, one.margin) if open_ else None,
+        prompts_to_settle=_needed(interval.mean, sd, one.margin, family) if open_ else None,
         reason=_why(one, interval.n, interval.mean, interval.low, interval.high) if open_ else None,
     )
+
+
+def _needed(mean: float, sd: float, margin: float, family: int) -> int | None:
+    """Prompts that would settle it: that find the difference, where it seems to be beyond the margin, else one as large as the margin."""
+    if abs(mean) > margin:
+        found = prompts_to_detect(mean, sd, ALPHA / family)
+        return max(FEWEST_PROMPTS, math.ceil(found)) if math.isfinite(found) else None
+    return prompts_to_settle(sd, margin)
 
 
 def _why(one: _Contrasted, n: int, mean: float, low: float, high: float) -> str:

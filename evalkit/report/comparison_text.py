@@ -9,7 +9,8 @@ from evalkit.compare import CellDifference, Comparison, Side
 from evalkit.verdicts import Compared
 
 _ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")
-_MOST_CELLS = 5
+_MOST_CELLS = 3
+_MOST_METRICS = 3
 
 METHOD = (
     "Means over prompts of each prompt's mean over cells, candidate minus baseline, paired by prompt and cell; 95 % t intervals over prompts; "
@@ -22,8 +23,8 @@ ON_TIME = "Seconds and tokens a second depend on the load of the endpoint and of
 
 
 def ordered(rows: Sequence[Compared]) -> list[Compared]:
-    """Rows in the order they matter."""
-    return sorted(rows, key=lambda one: _ORDER.index(one.verdict))
+    """Rows in the order they matter: by verdict, and then by how many margins they differ."""
+    return sorted(rows, key=lambda one: (_ORDER.index(one.verdict), -abs(one.difference / one.margin) if one.margin > 0 else 0.0))
 
 
 def figure(value: float) -> str:
@@ -87,15 +88,14 @@ def sides(found: Comparison) -> list[tuple[str, str, str]]:
 
 
 def where(found: Comparison) -> list[tuple[Compared, list[CellDifference]]]:
-    """For each metric that got worse the cells in which it did most, where there are several."""
-    if len(found.cells) < 2:
+    """For the metrics that got worse most the cells in which they did most, where there are many."""
+    if len(found.cells) <= _MOST_CELLS:
         return []
     out = []
-    for one in found.gated:
-        if one.verdict == "worse":
-            sign = 1 if one.better == "higher" else -1
-            cells = sorted((cell for cell in found.by_cell if cell.metric == one.metric), key=lambda cell: sign * cell.difference)
-            out.append((one, cells[:_MOST_CELLS]))
+    for one in [one for one in ordered(found.gated) if one.verdict == "worse"][:_MOST_METRICS]:
+        sign = 1 if one.better == "higher" else -1
+        cells = sorted((cell for cell in found.by_cell if cell.metric == one.metric), key=lambda cell: sign * cell.difference)
+        out.append((one, cells[:_MOST_CELLS]))
     return out
 
 
