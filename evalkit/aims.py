@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple
@@ -159,13 +158,7 @@ def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str
 
 def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
     """What is wrong with ``margins:``."""
-    from evalkit.margins import PERCENT
+    from evalkit.margins import fault_of_margin
 
-    faults = faults_of_metrics(value, own)
-    for name, given in value.items():
-        number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-            faults.append(
-                ((str(name),), f"found {shown(given)}; expected a number above 0 in the metric's unit, or a share of the reference like 5 %")
-            )
-    return faults
+    named = [((str(name),), fault) for name, given in value.items() if (fault := fault_of_margin(given))]
+    return faults_of_metrics(value, own) + named

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,7 +139,9 @@ class Scores:
         return not metric.confounded or (self.prefix is not None and self.prefix.tokens >= metric.shortest)
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
+    """A completion as it is scored; `recorded` holds what is known of it beside the text, by name, NaN where it is not."""
+
     text: str
     truncated: bool
     completion_tokens: float
@@ -150,6 +152,39 @@ class _Place(NamedTuple):
     cell: int
     prompt: int
     replicate: int
+
+
+@dataclass
+class Gathered:
+    """The answers of a run by cell and prompt, with what was counted on the way: what `scored` takes its values from.
+
+    Attributes:
+        answers: (cell, prompt) → replicate → answer; `cut` empties it.
+        groups: (cell, prompt) → its answers, cut into tokens; `scored` empties it, so that what a group has computed goes with it.
+        own: what the scorers of texts and records gave, as metrics.
+    """
+
+    plan: Plan
+    scorers: tuple[Scorer, ...]
+    answers: dict[tuple[int, int], dict[int, Answer]] = field(default_factory=dict)
+    groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    tokenizer: str = ""
+    own: dict[str, Metric] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    completions: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    outside: int = 0
+    unmet: Counter[str] = field(default_factory=Counter)
+    without_effect: dict[str, int] = field(default_factory=dict)
+
+
+class Basis(NamedTuple):
+    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
+
+    k: int
+    prefix: Prefix | None
+    ks: tuple[int, ...] = ()
 
 
 def score(
@@ -163,16 +198,19 @@ def score(
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
     Args:
-        prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
+        prefix: compare on the first so many tokens; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
     """
+    gathered = cut(gather(plan, records, scorers), tokenizer)
+    return scored(gathered, basis([gathered], prefix)[0], metrics)
+
+
+def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()) -> Gathered:
+    """The completions that `plan` asks for; what else stands in the records is counted."""
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    answers: dict[tuple[int, int], dict[int, _Answer]] = {}
+    found = Gathered(plan, tuple(scorers))
     last: dict[str, str] = {}
     outside: set[str] = set()
-    unmet: Counter[str] = Counter()
-    own: dict[str, Metric] = {}
-    complaints: list[str] = []
     strip = plan.experiment.endpoint.strip
     for record in records:
         place = places.get(record.key)
@@ -187,46 +225,85 @@ def score(
             last[record.key] = record.outcome.kind
             continue
         last[record.key] = ""
-        unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
         answer = _answer(record.outcome, strip)
-        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
-        _own(scorers, record, answer, own, complaints)
-    without_effect = _without_effect(plan, answers)
-    expects = [prompt.expect for prompt in plan.experiment.prompts]
-    groups: dict[tuple[int, int], Group] = {}
-    for where in sorted(answers):
-        group = [one for _, one in sorted(answers.pop(where).items())]
-        known = {name: [one.recorded.get(name, math.nan) for one in group] for name in (*(metric.name for metric in RECORDED), *own)}
-        groups[where] = tokenise(
+        found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        _own(scorers, record, answer, found.own, found.complaints)
+    found.failures = Counter(kind for kind in last.values() if kind)
+    found.missing = len(places) - len(last)
+    found.completions = len(last) - found.failures.total()
+    found.outside = len(outside)
+    found.without_effect = _without_effect(plan, found.answers)
+    return found
+
+
+def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
+    """The same, with the answers cut into tokens."""
+    expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
+    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    gathered.tokenizer = tokenizer.name
+    for where in sorted(gathered.answers):
+        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
+        gathered.groups[where] = tokenise(
             [one.text for one in group],
             tokenizer,
             [one.truncated for one in group],
             [one.completion_tokens for one in group],
-            known,
+            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
             expects[where[1]],
         )
+    return gathered
+
+
+def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
+    """What all `runs` can be compared on together, as seen from each: one k and one length of the prefix, the cells of each counted by itself.
+
+    Args:
+        fixed: the length of the prefix; chosen from `PREFIXES` where None.
+    """
+    starts = [0, *accumulate(len(run.plan.cells) for run in runs)]
+    joined = {(start + cell, prompt): group for start, run in zip(starts, runs, strict=False) for (cell, prompt), group in run.groups.items()}
+    k = _common_k([int(np.count_nonzero(group.lengths)) for group in joined.values()])
+    prefix = _prefix(joined, starts[-1], fixed)
+    if prefix is None:
+        return [Basis(k, None) for _ in runs]
+    ks = tuple(_k_of(joined, tokens, prefix.left_out) for tokens in _beginnings(prefix))
+    return [
+        Basis(
+            k,
+            prefix._replace(eligible=prefix.eligible[first:end], left_out=tuple(cell - first for cell in prefix.left_out if first <= cell < end)),
+            ks,
+        )
+        for first, end in pairwise(starts)
+    ]
+
+
+def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, *, beside: bool = True) -> Scores:
+    """Every metric of a run, on the basis that `basis` found.
+
+    Args:
+        beside: take also what stands beside a value and is never compared: whole answers, half of the prefix and twice the prefix.
+    """
+    groups, complaints = gathered.groups, gathered.complaints
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
-    k = _common_k(sizes)
-    common = _prefix(groups, len(plan.cells), prefix)
-    lengths, unit = _lengths(groups, len(plan.cells))
-    completions = sum(map(len, groups.values()))
-    metrics = (*metrics, *own.values(), *(_of_texts(one, complaints) for one in scorers if one.takes == "texts"))
+    lengths, unit = _lengths(groups, len(gathered.plan.cells))
+    metrics = (*metrics, *gathered.own.values(), *(_of_texts(one, complaints) for one in gathered.scorers if one.takes == "texts"))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
-    by_metric = _measured(metrics, plan, groups, k, common)
+    by_metric = _measured(metrics, gathered.plan, groups, on, beside)
     return Scores(
-        plan=plan,
+        plan=gathered.plan,
         by_metric=by_metric,
-        tokenizer=tokenizer.name,
-        k=k,
-        groups_left_out=sum(size < k for size in sizes),
-        completions=completions,
-        failures=Counter(kind for kind in last.values() if kind),
-        missing=len(places) - len(last),
-        outside=len(outside),
-        unmet=unmet,
-        without_effect=without_effect,
+        tokenizer=gathered.tokenizer,
+        k=on.k,
+        groups_left_out=sum(size < on.k for size in sizes),
+        completions=gathered.completions,
+        failures=gathered.failures,
+        missing=gathered.missing,
+        outside=gathered.outside,
+        unmet=gathered.unmet,
+        without_effect=gathered.without_effect,
         metrics=tuple(metrics),
-        prefix=common,
+        prefix=on.prefix,
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
@@ -234,12 +311,12 @@ def score(
     )
 
 
-def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
+def _answer(completion: Completion, strip: Sequence[str]) -> Answer:
     usage = completion.usage if completion.usage_shared_by == 1 else None
     tokens = usage.completion_tokens if usage else None
     speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
     recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
-    return _Answer(
+    return Answer(
         scored_text(completion, strip),
         completion.finish_reason == "length",
         math.nan if tokens is None else float(tokens),
@@ -247,7 +324,7 @@ def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
     )
 
 
-def _own(scorers: Sequence[Scorer], record: Record, answer: _Answer, own: dict[str, Metric], complaints: list[str]) -> None:
+def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, own: dict[str, Metric], complaints: list[str]) -> None:
     """Add the numbers of the scorers of texts and records to `answer`, and their names to `own`; what goes wrong is told and stops nothing."""
     for one in scorers:
         if one.takes == "texts":
@@ -307,7 +384,7 @@ _SAME_PAIRS = 12
 _NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
 
 
-def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, _Answer]]) -> dict[str, int]:
+def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, Answer]]) -> dict[str, int]:
     """Parameters that seem to be ignored: the number of pairs of answers that differ in that parameter alone and are all the same text.
 
     Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.
@@ -365,6 +442,11 @@ def _prefix(groups: dict[tuple[int, int], Group], cells: int, fixed: int | None)
     return Prefix(tokens, eligible, short, _k_of(groups, tokens, short))
 
 
+def _beginnings(prefix: Prefix) -> tuple[int, int, int]:
+    """The prefix, and its half and its double beside it."""
+    return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
+
+
 def _k_of(groups: dict[tuple[int, int], Group], tokens: int, left_out: Sequence[int]) -> int:
     return _common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
 
@@ -379,7 +461,7 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
     return each, "length_tokens" if counted else "length_words"
 
 
-def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], k: int, prefix: Prefix | None) -> dict[str, Score]:
+def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], on: Basis, beside: bool) -> dict[str, Score]:
     """Every metric of every group; takes the groups out of `groups`, so that what a group has computed goes with it."""
     shape = (len(plan.cells), len(plan.experiment.prompts))
     out = {}
@@ -387,19 +469,19 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
         grids = [np.full(shape, math.nan) for _ in range(4)]
         half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
         out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
-    left_out = prefix.left_out if prefix else ()
-    beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
-    ks = [_k_of(groups, tokens, left_out) for tokens in beginnings]
+    left_out = on.prefix.left_out if on.prefix else ()
+    beginnings: tuple[int, ...] = _beginnings(on.prefix)[: 3 if beside else 1] if on.prefix else ()
     for where in sorted(groups):
         group = groups.pop(where)
-        whole = _Parts(group, k)
+        whole = _Parts(group, on.k)
         parts = []
         if where[0] not in left_out:
-            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, on.ks, strict=False)]
         for metric in metrics:
             one = out[metric.name]
             one.n_texts[where] = len(group)
-            one.value_full[where], n = whole.value(metric)
+            if beside or not metric.confounded:
+                one.value_full[where], n = whole.value(metric)
             if not metric.confounded:
                 one.value[where], one.n_eligible[where] = one.value_full[where], n
                 continue
@@ -448,11 +530,11 @@ def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
     with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
         _register_scores(database, scores)
-        database.execute(f"COPY scores TO {_quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
+        database.execute(f"COPY scores TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
         rows = [(request.key, request.cell_index) for request in plan]
         database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
         source, target = folder / FILE, folder / f"responses.parquet{temporary}"
-        database.execute(_RESPONSES.format(source=_quoted(glob.escape(str(source))), longest=_longest_line(source), target=_quoted(target)))
+        database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
 
 
 def _register_scores(database: Any, scores: Scores) -> None:
@@ -509,7 +591,8 @@ def level_text(level: Any) -> str | None:
             return json.dumps(canonical(level), ensure_ascii=False)
 
 
-def _quoted(path: Path | str) -> str:
+def quoted(path: Path | str) -> str:
+    """The path as a string of SQL."""
     return "'" + str(path).replace("'", "''") + "'"
 
 
