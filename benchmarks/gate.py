@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.compare import compare
+from evalkit.comparison import compare
 from evalkit.experiment import Experiment, check, load
 from evalkit.folder import make, write_run
 from evalkit.gate import Margins

@@ -18,7 +18,7 @@ from scipy import stats
 from test_scores import completion, experiment, failure
 
 from evalkit import measurement
-from evalkit.compare import Comparison, compare, headline, objections
+from evalkit.comparison import Comparison, compare, headline, objections
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import check
 from evalkit.folder import locked

@@ -20,7 +20,7 @@ from conftest import ROOT
 from rich.console import Console
 from test_scores import completion, failure
 
-from evalkit.compare import Comparison, compare, objections
+from evalkit.comparison import Comparison, compare, objections
 from evalkit.gate import Margins
 from evalkit.plan import Request
 from evalkit.records import Outcome

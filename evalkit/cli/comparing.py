@@ -44,7 +44,7 @@ def compare(
     Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
     """
     from evalkit import artefacts, gate
-    from evalkit import compare as comparisons
+    from evalkit import comparison as comparisons
     from evalkit.folder import replace
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from evalkit.compare import Comparison, headline
+from evalkit.comparison import Comparison, headline
 from evalkit.escaping import visible
 from evalkit.report import comparison_text as said
 from evalkit.verdicts import Compared

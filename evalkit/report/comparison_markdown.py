@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.compare import Comparison, headline
+from evalkit.comparison import Comparison, headline
 from evalkit.escaping import markdown_cell as code
 from evalkit.escaping import markdown_prose as sentence
 from evalkit.report import comparison_text as said

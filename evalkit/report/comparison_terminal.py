@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.compare import Comparison, headline
+from evalkit.comparison import Comparison, headline
 from evalkit.escaping import harmless
 from evalkit.report.comparison_text import basis, figure, interval, not_compared, ordered, p_text, sides, signed, verdict_text, where
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalkit.compare import CellDifference, Comparison, Side
+from evalkit.comparison import CellDifference, Comparison, Side
 from evalkit.verdicts import Compared
 
 _ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")

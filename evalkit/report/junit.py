@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from evalkit.compare import Comparison, failing, objections_of_answers
+from evalkit.comparison import Comparison, failing, objections_of_answers
 from evalkit.escaping import harmless
 from evalkit.report.comparison_text import ON_TIME, figure, interval, p_text, signature, signed
 from evalkit.verdicts import Compared
 
-_CLASS = "evalkit.compare"
+_CLASS = "evalkit.comparison"
 
 
 def text(found: Comparison) -> str:
