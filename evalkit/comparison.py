@@ -205,7 +205,8 @@ def _notes(found: Sequence[Compared], sides: Sequence[Side]) -> list[str]:
         worst = max(beyond, key=lambda one: one.reachable / one.margin)
         needed = max((one.prompts_to_settle or 0 for one in beyond), default=0)
         out.append(
-            f"{len(beyond)} {'margin is' if len(beyond) == 1 else 'margins are'} out of reach of these data ({worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown)"
+            f"{len(beyond)} {'margin is' if len(beyond) == 1 else 'margins are'} out of reach of these data "
+            f"({worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown)"
             + (f"; {needed:,} prompts would settle all" if needed and all(one.prompts_to_settle for one in beyond) else "")
         )
     failed = [sum(side.failures.values()) + side.missing for side in sides]
