@@ -17,6 +17,7 @@ from evalkit.endpoint import LOCAL
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
+from evalkit.interruption import Interruption
 from evalkit.loaded import Run, load_experiment
 from evalkit.metrics import named
 from evalkit.metrics import tokenizer as tokenizer_named
@@ -54,6 +55,7 @@ def sweep(
     confirm: Callable[[Pending], bool] = lambda _: True,
     progress: Callable[[Tally], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
+    interruption: Interruption | None = None,
 ) -> Run | None:
     """Send what `experiment` plans and has no completion yet, record it, and score what there is.
 
@@ -70,6 +72,7 @@ def sweep(
         confirm: asked before anything is sent; False ends without doing anything, and gives None.
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
+        interruption: asks it to stop where it runs in a thread, which gets no signals.
 
     Raises:
         RecordError: the folder cannot be used, or another process uses it.
@@ -107,7 +110,20 @@ def sweep(
         pace.hold(not_before)
         unsent = _unsent(what, there, retry_failed)
         try:
-            stopped = asyncio.run(sent(what, unsent, access, writer, tally, pace=pace, policy=_left(policy, began), progress=progress, note=tell))
+            stopped = asyncio.run(
+                sent(
+                    what,
+                    unsent,
+                    access,
+                    writer,
+                    tally,
+                    pace=pace,
+                    policy=_left(policy, began),
+                    progress=progress,
+                    note=tell,
+                    interruption=interruption,
+                )
+            )
         except BaseException as fault:
             with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
                 write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))

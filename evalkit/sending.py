@@ -14,6 +14,7 @@ from evalkit.access import Access
 from evalkit.budget import Spent
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment import Experiment
+from evalkit.interruption import Interruption
 from evalkit.pace import Pace
 from evalkit.plan import Plan, Request
 from evalkit.records import Failure, Outcome, Writer
@@ -124,8 +125,9 @@ async def sent(
     policy: Policy,
     progress: Callable[[Tally], None],
     note: Callable[[str], None],
+    interruption: Interruption | None = None,
 ) -> str | None:
-    """Send `requests`; the reason where it stopped before all were sent. Asked by a signal, it ends when what is in flight has arrived."""
+    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived."""
     stop = asyncio.Event()
     endpoint = plan.experiment.endpoint
     async with access.client(endpoint) as client:
@@ -158,7 +160,7 @@ async def sent(
             if tally.in_flight:
                 note(f"interrupted: waiting for the answers under way ({tally.in_flight}); interrupt again to end at once")
 
-        with _heeded(interrupted):
+        with _heeded(interrupted, interruption):
             try:
                 return await work
             except asyncio.CancelledError:
@@ -189,8 +191,12 @@ async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:
 
 
 @contextmanager
-def _heeded(interrupted: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `interrupted` meanwhile; elsewhere than in the main thread, where signals cannot be had, nothing changes."""
+def _heeded(interrupted: Callable[[], None], interruption: Interruption | None) -> Iterator[None]:
+    """SIGINT and SIGTERM call `interrupted` meanwhile; elsewhere than in the main thread, where signals cannot be had, `interruption` does."""
+    if interruption is not None:
+        with interruption.heeded(interrupted):
+            yield
+        return
     if threading.current_thread() is not threading.main_thread():
         yield
         return
