@@ -102,8 +102,8 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
         notes.append("both are the same folder")
     if _other_seeds(one, other):
         notes.append(
-            "the two send other seeds, and each seed to all prompts: what chance did to one prompt it may have done to all, so that differences look surer "
-            "than they are; sweep both with the same seed, or with none"
+            "the two send other seeds, and each seed to all prompts: what chance did to one prompt it may have done to all, so that differences look "
+            "surer than they are; sweep both with the same seed, or with none"
         )
     judged_alike = len(notes)
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
