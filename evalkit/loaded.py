@@ -19,8 +19,9 @@ from evalkit.choice import Choice
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import RUN_FILE, read_run
+from evalkit.parameters import level_text
+from evalkit.parquet import parameter_columns
 from evalkit.runner import Tally
-from evalkit.scores import level_text, parameter_columns
 
 if TYPE_CHECKING:
     import pandas

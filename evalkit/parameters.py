@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -251,3 +252,16 @@ def canonical(value: Any) -> Any:
             return [canonical(one) for one in value]
         case _:
             return value
+
+
+def level_text(level: Any) -> str | None:
+    """A level as tables write it: numbers by value, lists and mappings as JSON; None where void."""
+    match level:
+        case None | str():
+            return level
+        case bool():
+            return "true" if level else "false"
+        case int() | float():
+            return repr(canonical(level) if abs(level) < 1e15 else level)
+        case _:
+            return json.dumps(canonical(level), ensure_ascii=False)

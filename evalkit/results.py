@@ -14,10 +14,12 @@ from evalkit.experiment import Experiment
 from evalkit.folder import replace, write_run
 from evalkit.loaded import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, Run
 from evalkit.metrics import UAX29, Metric, Tokenizer
+from evalkit.parquet import write_tables
 from evalkit.plan import Plan
+from evalkit.prefix import PREFIXES
 from evalkit.records import Record, read
 from evalkit.runner import Tally
-from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
+from evalkit.scores import MEASURED, Scores, score
 
 RECOMMENDED = "recommended.yaml"
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)

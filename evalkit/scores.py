@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import glob
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.checks import Scorer
-from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, length, mean, tokenise, values
-from evalkit.parameters import canonical
+from evalkit.grouping import gather, groups_of
+from evalkit.ignored import without_effect
+from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, mean, values
 from evalkit.plan import Plan
-from evalkit.records import FILE, Completion, Record
+from evalkit.prefix import Prefix, common_k, common_prefix, k_of
+from evalkit.records import Record
 
 MEASURED = (*METRICS, *RECORDED)
 """What a run is scored by where nothing else is asked for."""
-
-PREFIXES = (10, 25, 50, 100, 200, 400)
-"""Tokens that answers may be compared on."""
-ENOUGH_ANSWERS = 0.9
-ENOUGH_CELLS = 0.8
-FAR_APART = 0.05
-
-_ENOUGH_GROUPS = 0.9
-_ORDINARY_LINE = 16 * 2**20
-_OTHER_COLUMNS = frozenset(
-    (
-        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double"),
-        *("n_texts", "n_eligible", "n_prompts", "mean", "se", "ci_low", "ci_high"),
-    )
-)
-"""Columns that are no parameter's, in ``scores.parquet`` and ``summary.csv``."""
 
 Grid = NDArray[np.float64]
 """Shape (cells, prompts)."""
@@ -65,28 +45,6 @@ class Score(NamedTuple):
     n_eligible: NDArray[np.int64]
     value_half: Grid | None = None
     value_double: Grid | None = None
-
-
-class Prefix(NamedTuple):
-    """The beginning of the answers that metrics biased by length are compared on.
-
-    Attributes:
-        tokens: its length T.
-        eligible: the share of each cell's answers that have so many tokens, NaN for a cell without answers; shape (cells,).
-        left_out: cells that too few answers of reach it, which are then not compared.
-        k: replicates that group metrics are taken over there.
-    """
-
-    tokens: int
-    eligible: NDArray[np.float64]
-    left_out: tuple[int, ...]
-    k: int
-
-    @property
-    def biased(self) -> tuple[int, ...]:
-        """Cells whose share of eligible answers is more than five points below the highest: what is left of them is a selection."""
-        highest = np.nanmax(self.eligible)
-        return tuple(int(cell) for cell in np.flatnonzero(self.eligible < highest - FAR_APART - 1e-9))
 
 
 class Lengths(NamedTuple):
@@ -139,19 +97,6 @@ class Scores:
         return not metric.confounded or (self.prefix is not None and self.prefix.tokens >= metric.shortest)
 
 
-class _Answer(NamedTuple):
-    text: str
-    truncated: bool
-    completion_tokens: float
-    recorded: dict[str, float]
-
-
-class _Place(NamedTuple):
-    cell: int
-    prompt: int
-    replicate: int
-
-
 def score(
     plan: Plan,
     records: Iterable[Record],
@@ -166,51 +111,15 @@ def score(
         prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
     """
-    places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    answers: dict[tuple[int, int], dict[int, _Answer]] = {}
-    last: dict[str, str] = {}
-    outside: set[str] = set()
-    unmet: Counter[str] = Counter()
-    own: dict[str, Metric] = {}
-    complaints: list[str] = []
-    strip = plan.experiment.endpoint.strip
-    for record in records:
-        place = places.get(record.key)
-        if record.role != plan.role:
-            continue  # anchors show a drift, and fresh replicates are scored by themselves
-        if place is None:
-            outside.add(record.key)
-            continue
-        if last.get(record.key) == "":
-            continue  # has its completion
-        if not isinstance(record.outcome, Completion):
-            last[record.key] = record.outcome.kind
-            continue
-        last[record.key] = ""
-        unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answer = _answer(record.outcome, strip)
-        answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
-        _own(scorers, record, answer, own, complaints)
-    without_effect = _without_effect(plan, answers)
-    expects = [prompt.expect for prompt in plan.experiment.prompts]
-    groups: dict[tuple[int, int], Group] = {}
-    for where in sorted(answers):
-        group = [one for _, one in sorted(answers.pop(where).items())]
-        known = {name: [one.recorded.get(name, math.nan) for one in group] for name in (*(metric.name for metric in RECORDED), *own)}
-        groups[where] = tokenise(
-            [one.text for one in group],
-            tokenizer,
-            [one.truncated for one in group],
-            [one.completion_tokens for one in group],
-            known,
-            expects[where[1]],
-        )
+    gathered = gather(plan, records, scorers)
+    ignored = without_effect(plan, gathered.answers)
+    groups = groups_of(plan, gathered, tokenizer)
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
-    k = _common_k(sizes)
-    common = _prefix(groups, len(plan.cells), prefix)
+    k = common_k(sizes)
+    common = common_prefix(groups, len(plan.cells), prefix)
     lengths, unit = _lengths(groups, len(plan.cells))
     completions = sum(map(len, groups.values()))
-    metrics = (*metrics, *own.values(), *(_of_texts(one, complaints) for one in scorers if one.takes == "texts"))
+    metrics = (*metrics, *gathered.own.values(), *(_of_texts(one, gathered.complaints) for one in scorers if one.takes == "texts"))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
     by_metric = _measured(metrics, plan, groups, k, common)
     return Scores(
@@ -220,51 +129,18 @@ def score(
         k=k,
         groups_left_out=sum(size < k for size in sizes),
         completions=completions,
-        failures=Counter(kind for kind in last.values() if kind),
-        missing=len(places) - len(last),
-        outside=len(outside),
-        unmet=unmet,
-        without_effect=without_effect,
+        failures=gathered.failures,
+        missing=gathered.missing,
+        outside=len(gathered.outside),
+        unmet=gathered.unmet,
+        without_effect=ignored,
         metrics=tuple(metrics),
         prefix=common,
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
-        complaints=tuple(complaints),
+        complaints=tuple(gathered.complaints),
     )
-
-
-def _answer(completion: Completion, strip: Sequence[str]) -> _Answer:
-    usage = completion.usage if completion.usage_shared_by == 1 else None
-    tokens = usage.completion_tokens if usage else None
-    speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
-    recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
-    return _Answer(
-        scored_text(completion, strip),
-        completion.finish_reason == "length",
-        math.nan if tokens is None else float(tokens),
-        {name: math.nan if one is None else float(one) for name, one in recorded.items()},
-    )
-
-
-def _own(scorers: Sequence[Scorer], record: Record, answer: _Answer, own: dict[str, Metric], complaints: list[str]) -> None:
-    """Add the numbers of the scorers of texts and records to `answer`, and their names to `own`; what goes wrong is told and stops nothing."""
-    for one in scorers:
-        if one.takes == "texts":
-            continue
-        try:
-            found = one.values(answer.text if one.takes == "text" else record)
-        except Exception as error:
-            complaints.append(
-                f"{one.name}: {type(error).__name__}: {error} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})"
-            )
-            continue
-        answer.recorded.update(found)
-        for name in found.keys() - own.keys():
-            of = partial(length.recorded, name=name)
-            own[name] = Metric(
-                name, "response", of, one.better, f"{one.name}, a scorer of this experiment", "own", content=False, low=-math.inf, high=math.inf
-            )
 
 
 def _of_texts(scorer: Scorer, complaints: list[str]) -> Metric:
@@ -277,96 +153,6 @@ def _of_texts(scorer: Scorer, complaints: list[str]) -> Metric:
 
     said = f"{scorer.name}, a scorer of this experiment"
     return Metric(scorer.name, "group", of, scorer.better, said, "own", low=-math.inf, high=math.inf, bias="k")
-
-
-def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:
-    """What is scored of an answer: its content without what `strip` matches, then each tool call as its name and canonical JSON arguments.
-
-    Args:
-        strip: regular expressions; one that takes over five seconds on a text is given up, and the text stays as it is.
-    """
-    text = completion.text
-    if strip:
-        import regex
-
-        for pattern in strip:
-            with suppress(TimeoutError):
-                text = regex.sub(pattern, "", text, timeout=5.0)
-    calls = [f"{call['function']['name']} {_canonical_json(call['function']['arguments'])}" for call in completion.tool_calls or ()]
-    return "\n".join(filter(None, [text, *calls]))
-
-
-def _canonical_json(text: str) -> str:
-    try:
-        return json.dumps(canonical(json.loads(text)), ensure_ascii=False, sort_keys=True)
-    except (ValueError, RecursionError):
-        return text
-
-
-_SAME_PAIRS = 12
-_NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
-
-
-def _without_effect(plan: Plan, groups: dict[tuple[int, int], dict[int, _Answer]]) -> dict[str, int]:
-    """Parameters that seem to be ignored: the number of pairs of answers that differ in that parameter alone and are all the same text.
-
-    Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.
-    """
-    seeded = plan.experiment.request.get("seed") is not None
-    by_rest: dict[tuple[str, str], list[int]] = {}
-    for index, cell in enumerate(plan.cells):
-        greedy = cell.get("temperature", plan.experiment.request.get("temperature")) == 0
-        for name, level in cell.items():
-            if name in _NO_TEXT_OF_THEIRS or level is None or not (seeded or (greedy and name != "temperature")):
-                continue
-            rest = repr([(other, canonical(at)) for other, at in cell.items() if other != name])
-            by_rest.setdefault((name, rest), []).append(index)
-    pairs: Counter[str] = Counter()
-    differ: set[str] = set()
-    for (name, _), cells in by_rest.items():
-        for one, other in pairwise(cells):
-            for prompt in range(len(plan.experiment.prompts)):
-                first, second = groups.get((one, prompt), {}), groups.get((other, prompt), {})
-                for replicate in first.keys() & second.keys():
-                    pairs[name] += 1
-                    if first[replicate].text != second[replicate].text:
-                        differ.add(name)
-    return {name: count for name, count in pairs.items() if name not in differ and count >= _SAME_PAIRS}
-
-
-def _common_k(sizes: Sequence[int]) -> int:
-    """The largest k that at least nine tenths of the groups with any answer reach; 0 where that is below 2."""
-    if not sizes:
-        return 0
-    falling = sorted(sizes, reverse=True)
-    k = falling[math.ceil(_ENOUGH_GROUPS * len(falling)) - 1]
-    return k if k >= 2 else 0
-
-
-def _prefix(groups: dict[tuple[int, int], Group], cells: int, fixed: int | None) -> Prefix | None:
-    """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None."""
-    lengths: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
-    for (cell, _), group in groups.items():
-        lengths[cell].append(group.lengths)
-    joined = [np.concatenate(one) if one else np.zeros(0) for one in lengths]
-    answered = [cell for cell in range(cells) if len(joined[cell])]
-    if not answered:
-        return None
-    tried = []
-    for tokens in sorted(PREFIXES, reverse=True) if fixed is None else (fixed,):
-        eligible = np.array([np.mean(one >= tokens) if len(one) else math.nan for one in joined])
-        short = tuple(cell for cell in answered if eligible[cell] < ENOUGH_ANSWERS - 1e-9)
-        tried.append((tokens, eligible, short))
-    whole = [one for one in tried if not one[2]]
-    most = [one for one in tried if len(answered) - len(one[2]) >= ENOUGH_CELLS * len(answered)]
-    if not whole and not most:
-        return None
-    tokens, eligible, short = (whole or most)[0]
-    return Prefix(tokens, eligible, short, _k_of(groups, tokens, short))
-
-
-def _k_of(groups: dict[tuple[int, int], Group], tokens: int, left_out: Sequence[int]) -> int:
-    return _common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
 
 
 def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Lengths, ...], str]:
@@ -389,7 +175,7 @@ def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int
         out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
     left_out = prefix.left_out if prefix else ()
     beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
-    ks = [_k_of(groups, tokens, left_out) for tokens in beginnings]
+    ks = [k_of(groups, tokens, left_out) for tokens in beginnings]
     for where in sorted(groups):
         group = groups.pop(where)
         whole = _Parts(group, k)
@@ -435,104 +221,3 @@ class _Parts:
             group = self._group.with_text if content else self._group
             self._first[content] = group.take(np.arange(self._k)) if self._k and len(group) >= self._k else None
         return self._first[content]
-
-
-def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
-    """Write ``responses.parquet`` and ``scores.parquet`` into `folder`, under their names with `temporary` behind.
-
-    A score that is undefined is NULL there, which averages in SQL leave out.
-    """
-    import duckdb
-
-    plan = scores.plan
-    # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
-    with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
-        _register_scores(database, scores)
-        database.execute(f"COPY scores TO {_quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
-        rows = [(request.key, request.cell_index) for request in plan]
-        database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
-        source, target = folder / FILE, folder / f"responses.parquet{temporary}"
-        database.execute(_RESPONSES.format(source=_quoted(glob.escape(str(source))), longest=_longest_line(source), target=_quoted(target)))
-
-
-def _register_scores(database: Any, scores: Scores) -> None:
-    prompts = [prompt.id for prompt in scores.plan.experiment.prompts]
-    cells, width = len(scores.plan.cells), len(prompts)
-    names = list(scores.by_metric)
-    stacked = list(scores.by_metric.values())
-    columns: dict[str, NDArray[Any]] = {
-        "cell_index": np.tile(np.repeat(np.arange(cells), width), len(names)),
-        "prompt_id": np.tile(np.array(prompts, dtype=object), cells * len(names)),
-        "metric": np.repeat(np.array(names, dtype=object), cells * width),
-        "value": np.concatenate([one.value.ravel() for one in stacked]),
-        "value_full": np.concatenate([one.value_full.ravel() for one in stacked]),
-        "n_texts": np.concatenate([one.n_texts.ravel() for one in stacked]),
-        "n_eligible": np.concatenate([one.n_eligible.ravel() for one in stacked]),
-        "value_half": np.concatenate([_or_undefined(one.value_half, one.value) for one in stacked]),
-        "value_double": np.concatenate([_or_undefined(one.value_double, one.value) for one in stacked]),
-    }
-    for name, column in parameter_columns(scores.plan.experiment.parameters).items():
-        levels = np.array([level_text(cell[name]) for cell in scores.plan.cells], dtype=object)
-        columns[column] = np.tile(np.repeat(levels, width), len(names))
-    database.register("scores", columns)
-
-
-def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
-    return np.full(like.size, math.nan) if grid is None else grid.ravel()
-
-
-def parameter_columns(parameters: Iterable[str]) -> dict[str, str]:
-    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for another column's."""
-    taken = set(_OTHER_COLUMNS)
-    columns: dict[str, str] = {}
-    for name in parameters:
-        column = name
-        while column.lower() in taken:  # to SQL, Value and value are one
-            column = f"parameter_{column}"
-        taken.add(column.lower())
-        columns[name] = column
-    return columns
-
-
-def level_text(level: Any) -> str | None:
-    """A level as tables write it: numbers by value, lists and mappings as JSON; None where void."""
-    import json
-
-    match level:
-        case None | str():
-            return level
-        case bool():
-            return "true" if level else "false"
-        case int() | float():
-            return repr(canonical(level) if abs(level) < 1e15 else level)
-        case _:
-            return json.dumps(canonical(level), ensure_ascii=False)
-
-
-def _quoted(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def _longest_line(path: Path) -> int:
-    """Bytes that duckdb must be ready to take at once; it holds twice as many in memory for each thread."""
-    with path.open("rb") as file:
-        return max(_ORDINARY_LINE, max(map(len, file), default=0))
-
-
-# The columns are declared: guessing takes twice as long and can guess wrong.
-_RESPONSES = """
-COPY (
-    SELECT r.key, r.role, r.prompt_id, p.cell_index, p.key IS NOT NULL AND r.role = 'sweep' AS planned,
-           CAST(r.cell AS VARCHAR) AS cell, r.replicate, r.seed, r.model, CAST(r.request AS VARCHAR) AS request, r."at" AT TIME ZONE 'UTC' AS "at",
-           r.outcome.type AS outcome, r.outcome.text, r.outcome.finish_reason,
-           r.outcome.usage.prompt_tokens, r.outcome.usage.completion_tokens,
-           r.outcome.latency_s, r.outcome.tries, r.outcome.model AS model_answered, r.outcome.system_fingerprint,
-           r.outcome.kind, r.outcome.message, r.outcome.status
-    FROM read_json({source}, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{
-        key: 'VARCHAR', role: 'VARCHAR', prompt_id: 'VARCHAR', cell: 'JSON', replicate: 'BIGINT', seed: 'BIGINT', model: 'VARCHAR',
-        request: 'JSON', "at": 'TIMESTAMPTZ',
-        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
-                         latency_s DOUBLE, tries BIGINT, model VARCHAR, system_fingerprint VARCHAR, kind VARCHAR, message VARCHAR, status BIGINT)'
-    }}) r LEFT JOIN planned p ON p.key = r.key
-) TO {target} (FORMAT parquet)
-"""

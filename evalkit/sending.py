@@ -14,10 +14,10 @@ from evalkit.budget import Budget, Spent
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment import Experiment
 from evalkit.pace import Pace
+from evalkit.parameters import level_text
 from evalkit.plan import Plan, Request
 from evalkit.records import Writer
 from evalkit.runner import INTERRUPTED, Policy, Tally, run
-from evalkit.scores import level_text
 
 if TYPE_CHECKING:
     from evalkit.client import Client, Reply

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from evalkit.experiment import Experiment, check
 from evalkit.metrics import METRICS
+from evalkit.parameters import level_text
+from evalkit.parquet import parameter_columns, write_tables
 from evalkit.plan import Plan, Request
 from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
-from evalkit.scores import MEASURED, Scores, level_text, parameter_columns, score, write_tables
+from evalkit.scores import MEASURED, Scores, score
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]

@@ -8,12 +8,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from evalkit.escaping import visible
+from evalkit.grouping import scored_text
 from evalkit.loaded import Run
 from evalkit.metrics.loops import loop
 from evalkit.metrics.tokens import words
 from evalkit.plan import Plan
 from evalkit.records import Completion, Record, read
-from evalkit.scores import scored_text
 
 MOST_ANSWERS = 10_000
 MOST_CHARACTERS = 9_000_000

@@ -1,0 +1,168 @@
+"""The answers that a plan asks for, gathered from the records and cut into groups; what else stands there is counted."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from evalkit.checks import Scorer
+from evalkit.metrics import RECORDED, Group, Metric, Tokenizer, length, tokenise
+from evalkit.parameters import canonical
+from evalkit.plan import Plan
+from evalkit.records import Completion, Record
+
+
+class Answer(NamedTuple):
+    """What is scored of one completion, with what the record tells beside the text."""
+
+    text: str
+    truncated: bool
+    completion_tokens: float
+    recorded: dict[str, float]
+
+
+Answers = dict[tuple[int, int], dict[int, Answer]]
+"""By the numbers of cell and prompt, then by replicate."""
+
+
+class _Place(NamedTuple):
+    cell: int
+    prompt: int
+    replicate: int
+
+
+@dataclass
+class Gathered:
+    """What the records hold of a plan.
+
+    Attributes:
+        last: by key the kind of a request's last failure; empty where it has its completion.
+        outside: keys that the plan does not ask for.
+        unmet: completions that lack something that was asked for, by what it is.
+        own: the metrics of scorers of texts and records, by name.
+        complaints: what scorers could not do.
+    """
+
+    planned: int
+    answers: Answers = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
+    unmet: Counter[str] = field(default_factory=Counter)
+    own: dict[str, Metric] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Requests whose last outcome is a failure, by kind."""
+        return Counter(kind for kind in self.last.values() if kind)
+
+    @property
+    def missing(self) -> int:
+        """Requests without any outcome."""
+        return self.planned - len(self.last)
+
+
+def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()) -> Gathered:
+    """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records give it."""
+    places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
+    out = Gathered(len(places))
+    strip = plan.experiment.endpoint.strip
+    for record in records:
+        place = places.get(record.key)
+        if record.role != plan.role:
+            continue  # anchors show a drift, and fresh replicates are scored by themselves
+        if place is None:
+            out.outside.add(record.key)
+            continue
+        if out.last.get(record.key) == "":
+            continue  # has its completion
+        if not isinstance(record.outcome, Completion):
+            out.last[record.key] = record.outcome.kind
+            continue
+        out.last[record.key] = ""
+        out.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        answer = _answer(record.outcome, strip)
+        out.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        _own(scorers, record, answer, out)
+    return out
+
+
+def groups_of(plan: Plan, gathered: Gathered, tokenizer: Tokenizer) -> dict[tuple[int, int], Group]:
+    """The answers as groups, replicates in order; takes them out of `gathered`, so that no text is held twice for long."""
+    expects = [prompt.expect for prompt in plan.experiment.prompts]
+    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    groups: dict[tuple[int, int], Group] = {}
+    for where in sorted(gathered.answers):
+        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
+        groups[where] = tokenise(
+            [one.text for one in group],
+            tokenizer,
+            [one.truncated for one in group],
+            [one.completion_tokens for one in group],
+            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
+            expects[where[1]],
+        )
+    return groups
+
+
+def _answer(completion: Completion, strip: Sequence[str]) -> Answer:
+    usage = completion.usage if completion.usage_shared_by == 1 else None
+    tokens = usage.completion_tokens if usage else None
+    speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
+    recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
+    return Answer(
+        scored_text(completion, strip),
+        completion.finish_reason == "length",
+        math.nan if tokens is None else float(tokens),
+        {name: math.nan if one is None else float(one) for name, one in recorded.items()},
+    )
+
+
+def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, out: Gathered) -> None:
+    """Add the numbers of the scorers of texts and records to `answer`, and their names to `out`; what goes wrong is told and stops nothing."""
+    for one in scorers:
+        if one.takes == "texts":
+            continue
+        try:
+            found = one.values(answer.text if one.takes == "text" else record)
+        except Exception as error:
+            out.complaints.append(
+                f"{one.name}: {type(error).__name__}: {error} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})"
+            )
+            continue
+        answer.recorded.update(found)
+        for name in found.keys() - out.own.keys():
+            of = partial(length.recorded, name=name)
+            out.own[name] = Metric(
+                name, "response", of, one.better, f"{one.name}, a scorer of this experiment", "own", content=False, low=-math.inf, high=math.inf
+            )
+
+
+def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:
+    """What is scored of an answer: its content without what `strip` matches, then each tool call as its name and canonical JSON arguments.
+
+    Args:
+        strip: regular expressions; one that takes over five seconds on a text is given up, and the text stays as it is.
+    """
+    text = completion.text
+    if strip:
+        import regex
+
+        for pattern in strip:
+            with suppress(TimeoutError):
+                text = regex.sub(pattern, "", text, timeout=5.0)
+    calls = [f"{call['function']['name']} {_canonical_json(call['function']['arguments'])}" for call in completion.tool_calls or ()]
+    return "\n".join(filter(None, [text, *calls]))
+
+
+def _canonical_json(text: str) -> str:
+    try:
+        return json.dumps(canonical(json.loads(text)), ensure_ascii=False, sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
