@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evalkit.faults import Faults, Path, shown, unknown
+from evalkit.faults import Path, shown, unknown
 from evalkit.strict_yaml import parse
-
-MEASURED = ("latency_s", "time_to_first_token_s", "tokens_per_s", "cost")
-"""What records tell beside the metrics of texts."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -97,13 +94,6 @@ class Choose(_Strict):
             raise ValueError(f"found {shown(value)}; {unknown('profile', value, PROFILES)}")
         return value
 
-    @field_validator("require", "prefer", mode="before")
-    @classmethod
-    def _known_metrics(cls, value: object) -> object:
-        if isinstance(value, Mapping) and (faults := faults_of_metrics(value)):
-            raise Faults(faults)
-        return value
-
     @model_validator(mode="after")
     def _something(self) -> Choose:
         if self.profile is None and not self.prefer:
@@ -131,23 +121,24 @@ def profile(name: str) -> Profile:
 
 
 def metric_names() -> list[str]:
-    """Every metric there is, and what the records tell."""
-    from evalkit.metrics import METRICS
+    """Every metric there is, what the records tell, and what embeddings do."""
+    from evalkit.metrics import EMBEDDED, METRICS, RECORDED
 
-    return [*(metric.name for metric in METRICS), *(name for name in MEASURED if all(metric.name != name for metric in METRICS))]
-
-
-def faults_of_metrics(value: Mapping[Any, Any]) -> list[tuple[Path, str]]:
-    """A fault for each key of `value` that is no metric."""
-    known = metric_names()
-    return [((str(name),), unknown("metric", str(name), known)) for name in value if name not in known]
+    return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
 
 
-def faults_of_margins(value: Mapping[Any, Any]) -> list[tuple[Path, str]]:
-    """What is wrong with ``margins:``."""
+def faults_of_metrics(value: Mapping[Any, Any], own: Sequence[str]) -> list[tuple[Path, str]]:
+    """A fault for each key of `value` that is no metric; `own` names those of the experiment, with a dot behind where all that begin so are meant."""
+    known = [*metric_names(), *own]
+    begins = tuple(name for name in own if name.endswith("."))
+    return [((str(name),), unknown("metric", str(name), known)) for name in value if name not in known and not str(name).startswith(begins)]
+
+
+def faults_of_margins(value: Mapping[Any, Any], own: Sequence[str]) -> list[tuple[Path, str]]:
+    """What is wrong with ``margins:``; `own` as in `faults_of_metrics`."""
     from evalkit.margins import PERCENT
 
-    faults = faults_of_metrics(value)
+    faults = faults_of_metrics(value, own)
     for name, given in value.items():
         number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:

@@ -11,14 +11,15 @@ from math import prod
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from evalkit import aims, checks
+from evalkit import aims, checks, scorers
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
-from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, whole
+from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, a_table, whole
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
+from evalkit.judges import Judge, Scale, faults_of_names
 from evalkit.parameters import DEFAULT
 from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
@@ -72,6 +73,8 @@ class Experiment(Strict):
             embedded endpoint and in short runs.
         checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.checks`).
         scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
+        judges: models that give each answer a number by a rubric (`evalkit.judges`).
+        embeddings: an endpoint whose ``/embeddings`` tell how far answers are apart in meaning; left out: that is not measured.
         design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
             itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
@@ -85,7 +88,7 @@ class Experiment(Strict):
     """
 
     name: str
-    endpoint: Endpoint
+    endpoint: Annotated[Endpoint, BeforeValidator(a_table)]
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
     parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
     request: Mapping[str, Any] = Field(default_factory=dict)
@@ -94,6 +97,8 @@ class Experiment(Strict):
     anchor: Anchor | None = None
     checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
     scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    judges: Annotated[tuple[Judge, ...], Field(strict=False)] = ()
+    embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
     design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
     cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
@@ -103,8 +108,32 @@ class Experiment(Strict):
 
     @field_validator("margins", mode="before")
     @classmethod
-    def _sound_margins(cls, value: object) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value)):
+    def _sound_margins(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value, _own_metrics(info.data))):
+            raise Faults(faults)
+        return value
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _known_metrics(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        own = _own_metrics(info.data)
+        faults = [
+            ((part, *path), fault)
+            for part in ("require", "prefer")
+            if isinstance(value.get(part), Mapping)
+            for path, fault in aims.faults_of_metrics(value[part], own)
+        ]
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("judges", mode="after")
+    @classmethod
+    def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
+        taken = [*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name != "judges"})]
+        if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
 
@@ -113,14 +142,6 @@ class Experiment(Strict):
     def _safe_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value) or len(value) > 100:
             raise ValueError(f"found {shown(value)}; expected letters, digits, '.', '_' and '-', the first a letter or digit, 100 at most")
-        return value
-
-    @field_validator("endpoint", mode="before")
-    @classmethod
-    def _a_table(cls, value: object) -> object:
-        # Shows no text: it may be a key.
-        if isinstance(value, str):
-            raise ValueError("found a text; expected a mapping with base_url and model")
         return value
 
     @field_validator("parameters", mode="before")
@@ -187,6 +208,22 @@ class Experiment(Strict):
     @classmethod
     def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
         faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("scorers", mode="after")
+    @classmethod
+    def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = []
+        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")})}
+        for index, one in enumerate(value):
+            name = scorers.name_of(one)
+            if fault := scorers.fault(one):
+                faults.append(((index,), fault))
+            elif name in taken:
+                faults.append(((index,), f"gives a metric {name}, which another metric is called; give the function another name"))
+            taken.add(name or "")
         if faults:
             raise Faults(faults)
         return value
@@ -303,7 +340,7 @@ class Experiment(Strict):
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
-        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers")}
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers", "judges")}
         return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
 
     def digest(self) -> str:
@@ -315,7 +352,7 @@ class Experiment(Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "anchor"))
+_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "judges", "embeddings", "anchor"))
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
@@ -323,9 +360,21 @@ def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -
     return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
 
 
+def _own_metrics(data: Mapping[str, Any]) -> list[str]:
+    """The names of the metrics that an experiment brings along, as far as its fields are sound; of a scorer, ``NAME.`` stands for all it may give."""
+    expects = any(prompt.expect is not None for prompt in data.get("prompts", ()))
+    names = checks.names(data.get("checks", ()), expects)
+    names += [one for spec in data.get("scorers", ()) if (name := scorers.name_of(spec)) for one in (name, f"{name}.")]
+    return [*names, *(judge.name for judge in data.get("judges", ()))]
+
+
 _FIELDS: dict[str, list[str]] = {
     "": list(Experiment.model_fields),
     "endpoint": list(Endpoint.model_fields),
+    "judges[]": list(Judge.model_fields),
+    "judges[].scale": list(Scale.model_fields),
+    "judges[].endpoint": list(Endpoint.model_fields),
+    "embeddings": list(Endpoint.model_fields),
     "choose": list(aims.Choose.model_fields),
     **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
     **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},

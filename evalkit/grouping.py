@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
-from evalkit.checks import Scorer
+from evalkit.budget import cost_of
+from evalkit.endpoint import Endpoint
 from evalkit.metrics import RECORDED, Group, Metric, Tokenizer, length, tokenise
+from evalkit.metrics.group import Floats
 from evalkit.parameters import canonical
 from evalkit.plan import Plan
-from evalkit.records import Completion, Record
+from evalkit.records import Completion, Record, read
+from evalkit.scorers import Better, Scorer
 
 
 class Answer(NamedTuple):
@@ -37,6 +41,13 @@ class _Place(NamedTuple):
     replicate: int
 
 
+class Column(NamedTuple):
+    """A number for each answer that is known beside the records, as a metric: of a record and the text that is scored of it, NaN where unknown."""
+
+    metric: Metric
+    of: Callable[[Record, str], float]
+
+
 @dataclass
 class Gathered:
     """What the records hold of a plan.
@@ -45,7 +56,7 @@ class Gathered:
         last: by key the kind of a request's last failure; empty where it has its completion.
         outside: keys that the plan does not ask for.
         unmet: completions that lack something that was asked for, by what it is.
-        own: the metrics of scorers of texts and records, by name.
+        own: the metrics of columns, and of scorers of texts and records, by name.
         complaints: what scorers could not do.
     """
 
@@ -68,11 +79,11 @@ class Gathered:
         return self.planned - len(self.last)
 
 
-def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()) -> Gathered:
-    """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records give it."""
+def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = (), columns: Sequence[Column] = ()) -> Gathered:
+    """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records, and `columns`, give it."""
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    out = Gathered(len(places))
-    strip = plan.experiment.endpoint.strip
+    out = Gathered(len(places), own={one.metric.name: one.metric for one in columns})
+    endpoint = plan.experiment.endpoint
     for record in records:
         place = places.get(record.key)
         if record.role != plan.role:
@@ -87,10 +98,29 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
             continue
         out.last[record.key] = ""
         out.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answer = _answer(record.outcome, strip)
+        answer = _answer(record.outcome, endpoint)
         out.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
         _own(scorers, record, answer, out)
     return out
+
+
+def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tuple[Record, str]]:
+    """The answers in a results folder that are scored, each once, with what is scored of them.
+
+    Args:
+        wanted: keys of the sweep's answers; fresh replicates come too.
+
+    Raises:
+        RecordError: the records cannot be read.
+    """
+    seen: set[str] = set()
+    strip = plan.experiment.endpoint.strip
+    for record in read(folder):
+        if not isinstance(record.outcome, Completion) or record.key in seen or not (record.key in wanted or record.role == "confirm"):
+            continue
+        seen.add(record.key)
+        yield record, scored_text(record.outcome, strip)
 
 
 def groups_of(plan: Plan, gathered: Gathered, tokenizer: Tokenizer) -> dict[tuple[int, int], Group]:
@@ -111,13 +141,17 @@ def groups_of(plan: Plan, gathered: Gathered, tokenizer: Tokenizer) -> dict[tupl
     return groups
 
 
-def _answer(completion: Completion, strip: Sequence[str]) -> Answer:
+def _answer(completion: Completion, endpoint: Endpoint) -> Answer:
     usage = completion.usage if completion.usage_shared_by == 1 else None
-    tokens = usage.completion_tokens if usage else None
-    speed = completion.tokens_per_s if completion.usage_shared_by == 1 else None
-    recorded = {"latency_s": completion.latency_s, "time_to_first_token_s": completion.time_to_first_token_s, "tokens_per_s": speed}
+    tokens_in, tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    recorded = {
+        "latency_s": completion.latency_s,
+        "time_to_first_token_s": completion.time_to_first_token_s,
+        "tokens_per_s": completion.tokens_per_s if completion.usage_shared_by == 1 else None,
+        "cost": None if endpoint.prices is None or tokens_in is None or tokens is None else cost_of(endpoint.prices, tokens_in, tokens),
+    }
     return Answer(
-        scored_text(completion, strip),
+        scored_text(completion, endpoint.strip),
         completion.finish_reason == "length",
         math.nan if tokens is None else float(tokens),
         {name: math.nan if one is None else float(one) for name, one in recorded.items()},
@@ -129,19 +163,17 @@ def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, out: Gathere
     for one in scorers:
         if one.takes == "texts":
             continue
-        try:
-            found = one.values(answer.text if one.takes == "text" else record)
-        except Exception as error:
-            out.complaints.append(
-                f"{one.name}: {type(error).__name__}: {error} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})"
-            )
-            continue
-        answer.recorded.update(found)
-        for name in found.keys() - out.own.keys():
-            of = partial(length.recorded, name=name)
-            out.own[name] = Metric(
-                name, "response", of, one.better, f"{one.name}, a scorer of this experiment", "own", content=False, low=-math.inf, high=math.inf
-            )
+        found = one.found(answer.text if one.takes == "text" else record)
+        out.complaints += [f"{fault} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})" for fault in found.faults]
+        answer.recorded.update(found.numbers)
+        for name in found.numbers.keys() - out.own.keys():
+            out.own[name] = metric_of(name, "response", one.better, partial(length.recorded, name=name))
+
+
+def metric_of(name: str, level: Literal["response", "group"], better: Better, of: Callable[[Group], Floats | float]) -> Metric:
+    """The metric of a scorer's number."""
+    said = f"{name}, by a scorer of this experiment"
+    return Metric(name, level, of, better, said, "own", content=level == "group", low=-math.inf, high=math.inf, bias="k" if level == "group" else "-")
 
 
 def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:

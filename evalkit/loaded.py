@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evalkit import artefacts
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis
+from evalkit.budget import Asked
 from evalkit.choice import Choice
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
@@ -41,6 +42,7 @@ class Run:
         notes: what the user should know, a sentence each; of a run that was read back, none.
         sent: how the requests of this time went; None where it was only scored or read.
         choice: what ``choose:`` of the experiment came to; None where it has none.
+        beside: who else was asked this time, judges and the endpoint for embeddings.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Run:
     notes: tuple[str, ...] = ()
     sent: Tally | None = None
     choice: Choice | None = None
+    beside: tuple[Asked, ...] = ()
 
     @property
     def complete(self) -> bool:

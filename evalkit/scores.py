@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import Scorer
-from evalkit.grouping import gather, groups_of
+from evalkit.grouping import Column, gather, groups_of, metric_of
 from evalkit.ignored import without_effect
-from evalkit.metrics import METRICS, RECORDED, UAX29, Group, Metric, Tokenizer, mean, values
+from evalkit.measures import MEASURED
+from evalkit.metrics import UAX29, Group, Metric, Tokenizer, mean, values
+from evalkit.metrics.group import Floats
 from evalkit.plan import Plan
 from evalkit.prefix import Prefix, common_k, common_prefix, k_of
 from evalkit.records import Record
-
-MEASURED = (*METRICS, *RECORDED)
-"""What a run is scored by where nothing else is asked for."""
+from evalkit.scorers import Scorer
 
 Grid = NDArray[np.float64]
 """Shape (cells, prompts)."""
@@ -72,6 +71,7 @@ class Scores:
         length_unit: ``length_tokens`` where the endpoint counts every answer's tokens, else ``length_words``.
         complaints: what scorers could not do, a sentence for each record or group.
         uncounted: answers whose tokens the endpoint does not count one by one.
+        unpriced: answers whose cost is not known though prices are.
     """
 
     plan: Plan
@@ -90,6 +90,7 @@ class Scores:
     lengths: tuple[Lengths, ...] = ()
     length_unit: str = "length_tokens"
     uncounted: int = 0
+    unpriced: int = 0
     complaints: tuple[str, ...] = ()
 
     def compared(self, metric: Metric) -> bool:
@@ -104,14 +105,18 @@ def score(
     tokenizer: Tokenizer = UAX29,
     prefix: int | None = None,
     scorers: Sequence[Scorer] = (),
+    columns: Sequence[Column] = (),
+    vectors: Callable[[Sequence[str]], Floats] | None = None,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
     Args:
         prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
+        columns: what else is known of each answer, as metrics beside them.
+        vectors: gives the embeddings of k texts, shape (k, d), NaN in the row of a text without one.
     """
-    gathered = gather(plan, records, scorers)
+    gathered = gather(plan, records, scorers, columns)
     ignored = without_effect(plan, gathered.answers)
     groups = groups_of(plan, gathered, tokenizer)
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
@@ -119,12 +124,13 @@ def score(
     common = common_prefix(groups, len(plan.cells), prefix)
     lengths, unit = _lengths(groups, len(plan.cells))
     completions = sum(map(len, groups.values()))
-    metrics = (*metrics, *gathered.own.values(), *(_of_texts(one, gathered.complaints) for one in scorers if one.takes == "texts"))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
-    by_metric = _measured(metrics, plan, groups, k, common)
+    unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
+    measured = _Measured(plan, k, common, (*metrics, *gathered.own.values()))
+    measured.take(groups, [one for one in scorers if one.takes == "texts"], vectors, gathered.complaints)
     return Scores(
         plan=plan,
-        by_metric=by_metric,
+        by_metric=measured.scores,
         tokenizer=tokenizer.name,
         k=k,
         groups_left_out=sum(size < k for size in sizes),
@@ -134,25 +140,14 @@ def score(
         outside=len(gathered.outside),
         unmet=gathered.unmet,
         without_effect=ignored,
-        metrics=tuple(metrics),
+        metrics=tuple(measured.metrics),
         prefix=common,
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
+        unpriced=unpriced,
         complaints=tuple(gathered.complaints),
     )
-
-
-def _of_texts(scorer: Scorer, complaints: list[str]) -> Metric:
-    def of(group: Group) -> float:
-        try:
-            return scorer.values(list(group.texts))[scorer.name]
-        except Exception as error:
-            complaints.append(f"{scorer.name}: {type(error).__name__}: {error} (a group that begins with {group.texts[0][:40]!r})")
-            return math.nan
-
-    said = f"{scorer.name}, a scorer of this experiment"
-    return Metric(scorer.name, "group", of, scorer.better, said, "own", low=-math.inf, high=math.inf, bias="k")
 
 
 def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Lengths, ...], str]:
@@ -165,36 +160,71 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
     return each, "length_tokens" if counted else "length_words"
 
 
-def _measured(metrics: Sequence[Metric], plan: Plan, groups: dict[tuple[int, int], Group], k: int, prefix: Prefix | None) -> dict[str, Score]:
-    """Every metric of every group; takes the groups out of `groups`, so that what a group has computed goes with it."""
-    shape = (len(plan.cells), len(plan.experiment.prompts))
-    out = {}
-    for metric in metrics:
-        grids = [np.full(shape, math.nan) for _ in range(4)]
-        half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
-        out[metric.name] = Score(grids[0], grids[1], np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), half, double)
-    left_out = prefix.left_out if prefix else ()
-    beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
-    ks = [k_of(groups, tokens, left_out) for tokens in beginnings]
-    for where in sorted(groups):
-        group = groups.pop(where)
-        whole = _Parts(group, k)
-        parts = []
-        if where[0] not in left_out:
-            parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+class _Measured:
+    """Every metric of every group, filled in group by group."""
+
+    def __init__(self, plan: Plan, k: int, prefix: Prefix | None, metrics: Sequence[Metric]) -> None:
+        self._plan, self._k, self._prefix = plan, k, prefix
+        self._shape = (len(plan.cells), len(plan.experiment.prompts))
+        self._n_texts = np.zeros(self._shape, dtype=np.int64)
+        self.metrics: list[Metric] = []
+        self.scores: dict[str, Score] = {}
         for metric in metrics:
-            one = out[metric.name]
-            one.n_texts[where] = len(group)
-            one.value_full[where], n = whole.value(metric)
-            if not metric.confounded:
-                one.value[where], one.n_eligible[where] = one.value_full[where], n
-                continue
-            for grid, part in zip((one.value, one.value_half, one.value_double), parts, strict=False):
-                if grid is not None and beginnings[0] >= metric.shortest:
-                    grid[where], n = part.value(metric)
-                    if grid is one.value:
-                        one.n_eligible[where] = n
-    return out
+            self._add(metric)
+
+    def _add(self, metric: Metric) -> Score:
+        grids = [np.full(self._shape, math.nan) for _ in range(4)]
+        half, double = (grids[2], grids[3]) if metric.confounded else (None, None)
+        self.metrics.append(metric)
+        self.scores[metric.name] = Score(grids[0], grids[1], self._n_texts, np.zeros(self._shape, dtype=np.int64), half, double)
+        return self.scores[metric.name]
+
+    def take(
+        self,
+        groups: dict[tuple[int, int], Group],
+        scorers: Sequence[Scorer],
+        vectors: Callable[[Sequence[str]], Floats] | None,
+        complaints: list[str],
+    ) -> None:
+        """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it."""
+        prefix, metrics = self._prefix, tuple(self.metrics)
+        left_out = prefix.left_out if prefix else ()
+        beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
+        ks = [k_of(groups, tokens, left_out) for tokens in beginnings]
+        for where in sorted(groups):
+            group = groups.pop(where)
+            if vectors is not None:
+                group = replace(group, vectors=vectors(group.sources))
+            whole = _Parts(group, self._k)
+            parts = []
+            if where[0] not in left_out:
+                parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+            self._n_texts[where] = len(group)
+            for metric in metrics:
+                one = self.scores[metric.name]
+                one.value_full[where], n = whole.value(metric)
+                if not metric.confounded:
+                    one.value[where], one.n_eligible[where] = one.value_full[where], n
+                    continue
+                for grid, part in zip((one.value, one.value_half, one.value_double), parts, strict=False):
+                    if grid is not None and beginnings[0] >= metric.shortest:
+                        grid[where], n = part.value(metric)
+                        if grid is one.value:
+                            one.n_eligible[where] = n
+            for scorer in scorers:
+                self._ask(scorer, whole, where, complaints)
+
+    def _ask(self, scorer: Scorer, whole: _Parts, where: tuple[int, int], complaints: list[str]) -> None:
+        """The numbers of a scorer of texts, which are known by name only when it has given them."""
+        taken = whole.taken(content=True)
+        if taken is None:
+            return
+        found = scorer.found(list(taken.texts))
+        complaints += [f"{fault} (prompt {self._plan.experiment.prompts[where[1]].id}, cell {where[0]})" for fault in found.faults]
+        for name, number in found.numbers.items():
+            one = self.scores.get(name) or self._add(metric_of(name, "group", scorer.better, lambda _: math.nan))
+            one.value[where] = one.value_full[where] = number
+            one.n_eligible[where] = self._k
 
 
 class _Parts:
@@ -210,13 +240,14 @@ class _Parts:
         if metric.level == "response":
             found = values(metric, self._group)
             return mean(found), int(np.count_nonzero(~np.isnan(found)))
-        taken = self._taken(metric.content)
+        taken = self.taken(metric.content)
         if taken is None:
             return math.nan, 0
         value = float(metric.of(taken))
         return value, 0 if math.isnan(value) else self._k
 
-    def _taken(self, content: bool) -> Group | None:
+    def taken(self, content: bool) -> Group | None:
+        """The answers that group metrics are taken over; None where there are too few."""
         if content not in self._first:
             group = self._group.with_text if content else self._group
             self._first[content] = group.take(np.arange(self._k)) if self._k and len(group) >= self._k else None

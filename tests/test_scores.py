@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.experiment import Experiment, check
+from evalkit.measures import MEASURED
 from evalkit.metrics import METRICS
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns, write_tables
 from evalkit.plan import Plan, Request
 from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
-from evalkit.scores import MEASURED, Scores, score
+from evalkit.scores import Scores, score
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]
@@ -356,7 +357,7 @@ def test_scores_parquet_holds_a_row_for_each_cell_prompt_and_metric(tmp_path: Pa
         assert (n_texts, n_eligible) == (expected.n_texts[where], expected.n_eligible[where])
         assert tuple(level) == levels[cell]
         assert (value, value_full) == (or_null(expected.value[where]), or_null(expected.value_full[where]))
-        if metric not in ("time_to_first_token_s", "tokens_per_s"):
+        if metric not in ("time_to_first_token_s", "tokens_per_s", "cost"):
             assert (value is None) == (where[1] == 1)  # nobody answered there: neither 0 nor what an average would be spoilt by
 
 

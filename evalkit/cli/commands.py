@@ -155,12 +155,13 @@ def score(
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
 ) -> None:
-    """Score a run again from its records; sends nothing."""
+    """Score a run again from its records; sends nothing, but for judgements and embeddings that it lacks."""
     from evalkit import run as runs
 
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer)
+    with progress(False) as report:
+        result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer, progress=report)
     show(result, screen)
     sum_up(result, screen, None)
     if not result.complete:

@@ -189,3 +189,24 @@ def cosine_distance(vectors: Floats) -> float:
         return math.nan
     unit = vectors / sizes[:, None]
     return float(1.0 - np.mean((unit @ unit.T)[np.triu_indices(len(unit), 1)]))
+
+
+def vendi_embedding(group: Group) -> float:
+    """Vendi score with the cosines of the texts' embeddings as kernel, in [1, k]; NaN where a text has none, and for one text alone."""
+    unit = _directions(group)
+    return math.nan if unit is None else vendi(unit @ unit.T)
+
+
+def embedding_distance(group: Group) -> float:
+    """`cosine_distance` of the texts' embeddings, in [0, 2]; NaN as in `vendi_embedding`."""
+    unit = _directions(group)
+    return math.nan if unit is None else max(0.0, cosine_distance(unit))  # rounding can push a 0 below
+
+
+def _directions(group: Group) -> Floats | None:
+    """The embeddings scaled to length 1, shape (k, d); None where one is missing or has no direction."""
+    if group.vectors is None or len(group) < 2:
+        return None
+    vectors = group.vectors / np.max(np.abs(group.vectors), axis=1, keepdims=True, initial=1e-300)  # so that no square overflows
+    sizes = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / sizes if np.isfinite(sizes).all() and sizes.all() else None
