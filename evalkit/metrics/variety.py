@@ -205,8 +205,8 @@ def embedding_distance(group: Group) -> float:
 
 def _directions(group: Group) -> Floats | None:
     """The embeddings scaled to length 1, shape (k, d); None where one is missing or has no direction."""
-    if group.vectors is None or len(group) < 2:
+    if group.vectors is None or len(group) < 2 or not np.isfinite(group.vectors).all():
         return None
     vectors = group.vectors / np.max(np.abs(group.vectors), axis=1, keepdims=True, initial=1e-300)  # so that no square overflows
     sizes = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / sizes if np.isfinite(sizes).all() and sizes.all() else None
+    return vectors / sizes if sizes.all() else None
