@@ -141,6 +141,9 @@ def compression_ratio(group: Group, separator: str = "\n") -> float:
     """Bytes of the texts joined / bytes of that in gzip -9 without a name, about 1 or more; NaN below 200 bytes and for one text alone.
 
     Shaib et al. 2024, "Standardizing the Measurement of Text Diversity". Depends a little on the version of zlib and on the order of texts.
+
+    Args:
+        separator: stands between two texts; a line end, which no word swallows. Reference values are often of texts joined by a space.
     """
     if len(group) < 2:
         return math.nan
