@@ -191,18 +191,16 @@ class Experiment(Strict):
     def _fixed(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        faults: list[tuple[Path, str]] = []
-        for name, given in value.items():
+
+        def fault_of(name: str, given: Any) -> str | None:
             fault = known.fault_of_name(name, "request")
             if fault is None and not (name == "seed" and given == PER_REPLICATE):
                 fault = known.fault_of_fixed(name, given)
                 if fault and name == "seed" and "expected" in fault:
                     fault += f", or {PER_REPLICATE}"
-            if fault:
-                faults.append(((name,), fault))
-        if faults:
-            raise Faults(faults)
-        return {name: known.settled(name, given) for name, given in value.items()}
+            return fault
+
+        return known.settled_fields(value, fault_of)
 
     @field_validator("checks", mode="after")
     @classmethod

@@ -79,14 +79,7 @@ class Judge(Strict):
     def _fixed(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        faults: list[tuple[Path, str]] = []
-        for name, given in value.items():
-            fault = known.fault_of_name(name, "request") or known.fault_of_level(name, given)
-            if fault:
-                faults.append(((str(name),), fault))
-        if faults:
-            raise Faults(faults)
-        return {name: given if given == DEFAULT else known.settled(name, given) for name, given in value.items()}
+        return known.settled_fields(value, lambda name, given: known.fault_of_name(name, "request") or known.fault_of_level(name, given))
 
     @model_validator(mode="after")
     def _labels_on_the_scale(self) -> Judge:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from evalkit.faults import HALF_A_CHARACTER, half_a_character, nearest, number_hint, shown
+from evalkit.faults import HALF_A_CHARACTER, Faults, Path, half_a_character, nearest, number_hint, shown
 
 DEFAULT = "default"
 """The level that leaves a parameter out of the request."""
@@ -171,6 +171,14 @@ def fault_of_value(name: str, value: object) -> str | None:
 def settled(name: str, value: Any) -> Any:
     """A legal value of the parameter `name` as it is sent: 200.0 tokens are 200."""
     return int(value) if isinstance(value, float) and name in KNOWN and KNOWN[name].kind == "integer" else value
+
+
+def settled_fields(given: Mapping[str, Any], fault_of: Callable[[str, Any], str | None]) -> dict[str, Any]:
+    """Fields that requests hold, each as it is sent; raises `Faults` with what `fault_of` says of names and values, all of them."""
+    faults: list[tuple[Path, str]] = [((str(name),), fault) for name, value in given.items() if (fault := fault_of(name, value))]
+    if faults:
+        raise Faults(faults)
+    return {name: value if value == DEFAULT else settled(name, value) for name, value in given.items()}
 
 
 def _not_json(value: object) -> str | None:
