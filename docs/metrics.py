@@ -95,8 +95,8 @@ def text() -> str:
         "```yaml\nembeddings: {base_url: https://host/v1, model: some-embeddings, api_key_env: SOME_KEY}   # or local, hashed-tfidf\n```",
         "With an endpoint for them (all settings of `endpoint:` hold) an experiment has two more metrics. Each different answer is embedded whole and once, many in a call; "
         "vectors are kept in `embeddings.jsonl` as 32-bit floats. An answer without a vector (refused, not finite, all zeros, of another width) is told, and its group "
-        "left out. What such numbers mean is up to the model: most see topics better than wording, truncate long texts in silence, and put any two "
-        "texts of one topic at cosines of 0.7 and more, so read differences and not levels.",
+        "left out. What such numbers mean is up to the model: many see topics better than wording, cut long texts off in silence, and "
+        "put any two texts of one topic close together, so read differences and not levels.",
         head + "\n".join(_row(metric, found[metric.name]) for metric in EMBEDDED),
         "## Checks and scorers",
         f"`checks:` in an experiment are the share of answers that pass: {', '.join(f'`{kind}`' for kind in KINDS)}, alone or as `kind: argument`; without an argument "

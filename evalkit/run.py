@@ -222,20 +222,25 @@ def _left(policy: Policy, began: float) -> Policy:
 
 
 def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
-    spent = tally.spent
     return {
         "started": started,
         "ended": now_text(),
         "stopped": stopped,
-        "requests": spent.requests,
         "completions": tally.completed,
         "failures": dict(tally.failed),
+        **_what_it_took(tally.spent),
+        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
+    }
+
+
+def _what_it_took(spent: Spent) -> dict[str, Any]:
+    return {
+        "requests": spent.requests,
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
         "answers_without_usage": spent.uncounted,
         "cost": spent.cost,
         "currency": None if spent.prices is None else spent.prices.currency,
-        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
     }
 
 
@@ -321,7 +326,10 @@ def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earli
     out = judge(folder, plan, measured.judges, terms, earlier)
     if measured.embeddings is not None:
         out.append(embed(folder, plan, measured.embeddings, terms, (*earlier, *(one.spent for one in out))))
-    return [one for one in out if one.spent.requests]
+    out = [one for one in out if one.spent.requests]
+    for one in out:
+        write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **_what_it_took(one.spent)})
+    return out
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:

@@ -320,4 +320,6 @@ def _agreed(pending: Pending, experiment: Experiment) -> bool:
     from rich.markup import escape
     from rich.prompt import Confirm
 
-    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}?", default=False)
+    beside = [f"judge {one.name}" for one in experiment.judges] + (["the endpoint for embeddings"] if experiment.embeddings is not None else [])
+    also = f", and their answers to {escape(', '.join(beside))}" if beside else ""
+    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}{also}?", default=False)

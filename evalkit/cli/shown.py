@@ -43,9 +43,10 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
     if recorded is not None:
         where = harmless(str(output or Path("results") / experiment.name))
         print(f"{recorded.requests:,} of them still to send; the others stand in {where}/")
-    key = experiment.endpoint.api_key_env
-    if key and experiment.endpoint.base_url != "local" and not os.environ.get(key):
-        print(f"a sweep will need the environment variable {key}, which is not set")
+    beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
+    for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
+        if key and not os.environ.get(key):
+            print(f"a sweep will need the environment variable {key}, which is not set")
     most = planned.most_tokens()
     print(f"at most {most:,} tokens of answers" if most is not None else "tokens of answers: no upper bound (a cell sets no max_tokens)")
     print(_cost_of(planned))
