@@ -35,18 +35,18 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
     found = load(folder)
     out: list[Asked] = []
     for one in judges:
-        round_ = _Round(folder, plan, wanted, one, found)
+        work = _Work(folder, plan, wanted, one, found)
         spent = Spent(one.endpoint.prices, earlier=(*earlier, *(other.spent for other in out)))
-        stopped = round_.ask(terms, spent, first=True) or round_.ask(terms, spent, first=False)
+        stopped = work.ask(terms, spent, first=True) or work.ask(terms, spent, first=False)
         if stopped:
             terms.tell(f"warning: judge {one.name} stopped: {stopped}; run again to go on")
-        if told := round_.lacking():
+        if told := work.lacking():
             terms.tell(told)
         out.append(Asked(f"judge {one.name}", spent))
     return out
 
 
-class _Round:
+class _Work:
     """One judge's work on one folder."""
 
     def __init__(self, folder: Path, plan: Plan, wanted: frozenset[str], one: Judge, found: Judgements) -> None:

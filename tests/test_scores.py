@@ -591,3 +591,18 @@ def test_what_records_tell_stands_in_the_same_tables() -> None:
     assert values == pytest.approx({"latency_s": 1.5, "time_to_first_token_s": 0.5, "tokens_per_s": 8.0, "length_tokens": math.nan}, nan_ok=True)
     assert found.uncounted == 2
     assert found.length_unit == "length_words"
+
+
+def test_the_cost_of_an_answer_follows_from_prices_and_its_own_usage() -> None:
+    priced = {"base_url": "http://127.0.0.1:9/v1", "model": "none", "prices": {"input": 2, "output": 8}}
+    usage = Usage(prompt_tokens=1_000, completion_tokens=500)
+    own = Completion(text="a", finish_reason="stop", usage=usage, latency_s=1, tries=1)
+    shared = Completion(text="b", finish_reason="stop", usage=usage, latency_s=1, tries=1, usage_shared_by=2)
+    untold = completion("c", tokens=5)  # of what the prompt took nothing is said
+    silent = completion("d", tokens=None)
+    for endpoint, expected, unpriced in ((priced, (1_000 * 2 + 500 * 8) / 1e6, 3), (None, math.nan, 0)):
+        plan = Plan(experiment(prompts=["p"], replicates=4, **({} if endpoint is None else {"endpoint": endpoint})))
+        found = score(plan, [record(request, one) for request, one in zip(plan, (own, shared, untold, silent), strict=True)])
+        assert found.by_metric["cost"].value[0, 0] == pytest.approx(expected, nan_ok=True)
+        assert found.by_metric["cost"].n_eligible[0, 0] == (endpoint is not None)
+        assert found.unpriced == unpriced
