@@ -55,6 +55,49 @@ def _examples() -> dict[str, float]:
     return {name: mean(values(named([name])[0], longer)) if math.isnan(value) else value for name, value in found.items()}
 
 
+BY_HAND: list[tuple[str, list[str], str, float]] = [
+    ("length_words", ["a b .", "c"], "(2 + 1) / 2: a full stop is no word", 3 / 2),
+    ("length_chars", ["a b .", "c"], "(5 + 1) / 2", 3),
+    ("empty_rate", ["a", " "], "1 / 2", 1 / 2),
+    ("mattr_50", ["a b " * 25], "2 / 50, in the one window there is", 2 / 50),
+    ("hdd_42", ["a b " * 21], "2 / 42: of 42 words 42 draws miss none", 2 / 42),
+    ("rep_2", ["a b a b"], "1 - 2 / 3: ab, ba, ab", 1 - 2 / 3),
+    ("rep_4", ["a b c d a b c d"], "1 - 4 / 5: abcd, bcda, cdab, dabc, abcd", 1 - 4 / 5),
+    ("rep_w_16", ["a b a c"], "1 / 4: the second a", 1 / 4),
+    ("loop_tail", ["x a b c a b c a b c a b c"], "12 / 13", 12 / 13),
+    ("loop_rate", ["x a b c a b c a b c a b c", "a"], "1 / 2", 1 / 2),
+    ("loop_start_token", ["x a b c a b c a b c a b c"], "1, counted from 0", 1),
+    ("loop_wasted_tokens", ["x a b c a b c a b c a b c"], "12 - 3", 9),
+    ("duplicate_lines", ["a\nb\na"], "1 - 2 / 3", 1 - 2 / 3),
+    ("exact_duplicates", ["a", "a", "b"], "1 - 2 / 3", 1 - 2 / 3),
+    ("distinct_1", ["a b a b", "a b c d"], "4 / 8", 4 / 8),
+    ("distinct_2", ["a b a b", "a b c d"], "4 / 6: ab, ba, bc, cd of six", 4 / 6),
+    ("self_bleu_4", ["a b c d e", "a b c d f"], "(4/5 · 3/4 · 2/3 · 1/2)^(1/4), both", 0.2**0.25),
+    ("self_rouge_l", ["a b c d", "a c d e"], "2 · 3 / (4 + 4): a c d", 6 / 8),
+    ("vendi_ngram", ["a b c d", "e f g h"], "exp(log 2): nothing shared, two answers", 2),
+    ("ead", ["a", "b"], "2 / (V (1 - (1 - 1/V)²)), V = 50,257", 2 / (50_257 * (1 - (1 - 1 / 50_257) ** 2))),
+    ("rarefied_distinct_1", ["a b " * 11, "a b " * 10], "2 / 42: of 42 words 42 draws miss none", 2 / 42),
+    ("entropy_1", ["a b a b"], "log 2", math.log(2)),
+    ("entropy_2", ["a b c"], "log 2: ab, bc", math.log(2)),
+    ("diversity_product", ["a b a b"], "(1 - 1/3) · 1 · 1", 2 / 3),
+    ("longest_repeat_chars", ["abc-abc"], "3", 3),
+    ("self_repetition_4", ["a b c d", "a b c d"], "log(1 + 1)", math.log(2)),
+    ("edit_distance_tokens", ["a b c d", "a c d e"], "2 / 4: b out, e in", 2 / 4),
+    ("edit_distance_chars", ["abcd", "acde"], "2 / 4", 2 / 4),
+]
+
+
+def _by_hand() -> str:
+    rows = []
+    for name, texts, arithmetic, value in BY_HAND:
+        found = mean(values(named([name])[0], tokenise(texts)))
+        if abs(found - value) > 1e-9:
+            raise ValueError(f"{name} of {texts}: found {found}, by hand {value}")
+        shown = ", ".join(f"`{one if len(one) < 30 else one[:9] + '…'}`".replace("\n", "⏎") for one in texts)
+        rows.append(f"| `{name}` | {shown} | {arithmetic} | {value:.4f} |")
+    return "| metric | answers | by hand | value |\n|---|---|---|---|\n" + "\n".join(rows)
+
+
 def text() -> str:
     """The page."""
     found = _examples()
@@ -91,6 +134,12 @@ def text() -> str:
         "## On request",
         "`evalkit score RUN --metrics default,mtld,ead`",
         head + "\n".join(_row(metric, found[metric.name]) for metric in OPTIONAL),
+        "## Worked by hand",
+        "The smallest answers that show what each number is; on whole answers.",
+        _by_hand(),
+        "`compression_ratio` is what gzip makes of the bytes, `mtld` needs 200 words, and what records tell is no arithmetic but for `cost`: 1,000 tokens in and 500 out at "
+        "prices of 2 and 8 a million are (1,000 · 2 + 500 · 8) / 1,000,000 = 0.006. Two answers with embeddings (1, 0) and (0.6, 0.8) have an `embedding_distance` of "
+        "1 - 0.6 = 0.4, and a `vendi_embedding` of exp(-0.8 log 0.8 - 0.2 log 0.2) = 1.65, 0.8 and 0.2 being the eigenvalues of their cosines, halved.",
         "## Embeddings",
         "```yaml\nembeddings: {base_url: https://host/v1, model: some-embeddings, api_key_env: SOME_KEY}   # or local, hashed-tfidf\n```",
         "With an endpoint for them (all settings of `endpoint:` hold) an experiment has two more metrics. Each different answer is embedded whole and once, many in a call; "
