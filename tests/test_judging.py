@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from conftest import environment
 from endpoints import JSON, Answer, Asked, completion, nobody, serving
 
 from evalkit import run as runs
@@ -310,6 +314,36 @@ def test_fresh_replicates_are_judged_too_and_the_choice_rests_on_the_judge(tmp_p
     assert result.choice is not None
     assert result.choice.parameters["temperature"] == 1
     assert {(one.metric, one.mean) for one in result.choice.confirmed if one.cell_index == result.choice.chosen} == {("good", 5)}
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_judge_goes_on_where_it_was(tmp_path: Path, evalkit: Command, end: signal.Signals) -> None:
+    some = threading.Event()
+
+    def reply(asked: Asked) -> Any:
+        number = sum(one.body["model"] == "judge" for one in server.seen[: asked.number + 1])
+        if number == 6:
+            some.set()
+        return Answer(200, JSON, completion("3"), delay_s=0.0 if number < 6 else 0.3)
+
+    with serving(answering(reply)) as server:
+        slow = {"endpoint": {"base_url": server.url, "model": "judge", "concurrency": 2}}
+        (tmp_path / "x.yaml").write_text(json.dumps(experiment(server.url, slow).resolved()))
+        command = [sys.executable, "-m", "evalkit", "sweep", "x.yaml"]
+        child = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert some.wait(60)
+        child.send_signal(end)
+        _, said = child.communicate(timeout=60)
+        folder = tmp_path / "results/judged"
+        assert child.returncode == (130 if end == signal.SIGINT else -end)
+        assert "Traceback" not in said
+        kept = len(load(folder).scores)
+        assert 4 <= kept < 12
+        before = len(judged(server))
+        assert evalkit("sweep", "x.yaml").returncode == 0
+        assert len(judged(server)) - before == 12 - kept
+    assert len((folder / "responses.jsonl").read_text().splitlines()) == 12
+    assert values(folder) == [3, 3, 3, 3]
 
 
 def test_judgements_stand_as_they_came() -> None:
