@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.access import Access, bearer_key, opened
@@ -193,6 +194,9 @@ def asked(
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=terms.patience_s, budget=budget)
     most = min(endpoint.concurrency or MOST_AT_ONCE, count)
     pace = pace_of(endpoint, endpoint.concurrency and most, most)
+    requests = iter(requests)
+    begun = list(islice(requests, 1))
+    pace.expect(sum(len(str(one.body)) + len(str(one.messages)) for one in begun) / 4 + 1)  # until an answer tells what one uses
     try:
         with opened(endpoint) as url:
             key = bearer_key(endpoint)
@@ -200,7 +204,7 @@ def asked(
             tally = Tally(count, spent=spent)
             work = sent(
                 endpoint,
-                requests,
+                chain(begun, requests),
                 access,
                 tally,
                 record=record,

@@ -155,7 +155,10 @@ def score(
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
 ) -> None:
-    """Score a run again from its records; sends nothing, but for judgements and embeddings that it lacks."""
+    """Score a run again from its records.
+
+    Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
+    """
     from evalkit import run as runs
 
     screen = console()
