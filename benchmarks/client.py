@@ -18,13 +18,6 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from evalkit.client import Client
-from evalkit.experiment import check
-from evalkit.pace import Pace
-from evalkit.plan import Plan
-from evalkit.records import Writer, read
-from evalkit.runner import Tally, run
-
 EVENTS = 150
 WORD = "word "
 LIMITS = {"plain CPU": 0.50, "streamed CPU": 0.12, "makespan": 1.10, "first token ms": 5.0}
@@ -97,6 +90,14 @@ async def serve() -> None:
 
 
 async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folder: Path) -> None:
+    from evalkit.client import Client
+    from evalkit.experiment import check
+    from evalkit.pace import Pace
+    from evalkit.plan import Plan
+    from evalkit.records import Writer
+    from evalkit.runner import run
+    from evalkit.tally import Tally
+
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     experiment = check({"name": "b", "endpoint": endpoint, "prompts": [{"id": "a", "user": "Say it."}], "replicates": requests})
     plan, tally = Plan(experiment), Tally(requests)
@@ -140,6 +141,8 @@ def main() -> int:
     if options.serve:
         asyncio.run(serve())
         return 0
+    from evalkit.records import read
+
     child = subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     base_url = f"http://127.0.0.1:{child.stdout.readline().strip()}/v1"
     for streamed in (False, True):  # imports and first connections are nobody's fault

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,12 +88,15 @@ def fine(text: str = "an answer of some words") -> tuple[int, dict[str, str], by
     return 200, {"Content-Type": "application/json"}, json.dumps({**COMPLETION, "choices": [choice]}).encode()
 
 
+FINE = fine()
+
+
 def troubled(share: float, rng: random.Random, wait_s: str = "0.02") -> Callable[[Server, bytes], tuple[int, dict[str, str], bytes] | None]:
     """That share of 429, 500, hang-ups and malformed answers, in equal parts."""
 
     def answer(server: Server, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
         if rng.random() >= share:
-            return fine()
+            return FINE
         match rng.randrange(4):
             case 0:
                 return 429, {"Retry-After": wait_s}, b'{"error": {"message": "slow down"}}'
@@ -106,7 +110,7 @@ def troubled(share: float, rng: random.Random, wait_s: str = "0.02") -> Callable
     return answer
 
 
-def experiment(folder: Path, url: str, prompts: int, replicates: int, **endpoint: object) -> Path:
+def experiment(folder: Path, url: str, prompts: int, replicates: int, request: Mapping[str, object] | None = None, **endpoint: object) -> Path:
     path = folder / "x.yaml"
     data = {
         "name": "x",
@@ -114,6 +118,7 @@ def experiment(folder: Path, url: str, prompts: int, replicates: int, **endpoint
         "prompts": [{"id": f"p{number}", "user": f"Prompt {number}."} for number in range(prompts)],
         "parameters": {"temperature": [0.3, 0.6, 0.9, 1.2]},
         "replicates": replicates,
+        "request": request or {},
         "anchor": {"every": 0},
     }
     path.write_text(json.dumps(data))
@@ -135,108 +140,130 @@ def check(name: str, holds: bool, said: str) -> bool:
     return holds
 
 
+def keys_of(path: Path) -> dict[str, str]:
+    """The key of each request of an experiment, by its body as `canonical` writes it."""
+    from evalkit.experiment import load
+    from evalkit.plan import Plan
+
+    return {canonical({**request.body, "messages": request.messages}): request.key for request in Plan(load(path))}
+
+
+def canonical(body: object) -> str:
+    return json.dumps(body, sort_keys=True)
+
+
 def kills(count: int) -> bool:
-    """`kill -9` at random moments of a sweep of 2,000 requests under faults; after each, what had been recorded is still there, once."""
+    """`kill -9` at random moments of sweeps of 2,000 requests under faults.
+
+    After each, every answer that had been recorded must still be there, once, and the file parse, but for a torn last line. An answer that the
+    server gave and the file lacks is asked for again: there may be no more of those than calls that are in flight at once.
+    """
+    at_once = 16
     rng = random.Random(1)
-    server = Server(troubled(0.2, rng), latency_s=0.02)
+    faulty = troubled(0.2, rng)
+    given: Counter[str] = Counter()
+    keys: dict[str, str] = {}
+    since_start: set[str] = set()
+
+    def answer(server: Server, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
+        reply = faulty(server, body)
+        key = keys.get(canonical(json.loads(body)))
+        if key is not None and reply == FINE:
+            given[key] += 1
+            since_start.add(key)
+        return reply
+
+    server = Server(answer, latency_s=0.02)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 20, concurrency=16)
-        whole, lost, twice, done_runs, over, resent = True, 0, 0, 0, 0, 0
-        for number in range(count):
+        # A seed for each replicate, so that the server can tell one from another.
+        path = experiment(folder, server.url, 25, 20, request={"seed": "per_replicate"}, concurrency=at_once)
+        keys |= keys_of(path)
+        planned = set(keys.values())
+        responses = folder / "results/x/responses.jsonl"
+        recorded: set[str] = set()
+        unrecorded: list[int] = []
+        made = lost = twice = torn = broken = whole = wanting = again = answers = 0
+        status: int | None = None
+        while made < count or status != 0:
             before = len(server.starts)
+            since_start.clear()
             with subprocess.Popen(command(path, "-q"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-                deadline = time.monotonic() + 60
-                while len(server.starts) == before and child.poll() is None and time.monotonic() < deadline:
+                while made < count and len(server.starts) < before + 4 and child.poll() is None:
                     time.sleep(0.005)  # until it sends; then a random moment
-                time.sleep(rng.uniform(0, 0.4))
-                if child.poll() is None:
-                    child.send_signal(signal.SIGKILL)
+                if made < count:
+                    time.sleep(rng.uniform(0, 0.4))
+                    child.kill()
+            status = child.returncode
+            while server.in_flight:
+                time.sleep(0.005)
+            raw = responses.read_bytes() if responses.exists() else b""
+            torn += raw != b"" and not raw.endswith(b"\n")
+            found: Counter[str] = Counter()
+            for line in raw.split(b"\n")[:-1]:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    broken += 1
                 else:
-                    done_runs += 1
-            responses = folder / "results/x/responses.jsonl"
-            if not responses.exists():
-                continue
-            raw = responses.read_bytes()
-            lines = raw.split(b"\n")[:-1]
-            keys = Counter(json.loads(line)["key"] for line in lines if b'"type":"completion"' in line)
-            twice += sum(value > 1 for value in keys.values())
-            lost += over - len(keys) if len(keys) < over else 0
-            over = len(keys)
-            if over == 2000:  # all there: start over elsewhere
-                whole &= len(outcomes(folder)) >= 2000
-                responses.rename(folder / f"done-{number}.jsonl")
-                over = 0
-                resent += 1
-        subprocess.run(command(path, "-q"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        subprocess.run(command(path, "-q"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        final = Counter(key for key, kind in outcomes(folder) if kind == "completion")
-        said = (
-            f"{count} kills, {lost} answers lost, {twice} keys answered twice, {resent} sweeps completed meanwhile, {len(final)} of 2000 at the end"
-        )
-        return check("kill -9", lost == 0 and twice == 0 and len(final) == 2000 and set(final.values()) == {1}, said)
-
-
-def kill_costs() -> bool:
-    """Requests that the server saw beyond one a key are those in flight at a kill, at the most."""
-    served: Counter[str] = Counter()
-
-    def answer(server: Server, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        served[json.dumps([json.loads(body)["messages"], json.loads(body).get("temperature"), json.loads(body).get("seed")])] += 1
-        return fine()
-
-    server = Server(answer, latency_s=0.05)
-    rng = random.Random(2)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 1, concurrency=8)
-        in_flight = kills_made = 0
-        while True:
-            with subprocess.Popen(command(path, "-q"), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-                before = len(server.starts)
-                while len(server.starts) < before + 12 and child.poll() is None:
-                    time.sleep(0.002)
-                time.sleep(rng.uniform(0, 0.1))
-                if child.poll() is not None:
-                    break
-                child.send_signal(signal.SIGKILL)
-                kills_made += 1
-                in_flight += 8
-        again = sum(served.values()) - len(served)
-        said = f"{again} calls beyond one a request; {kills_made} kills with up to 8 in flight each, and 3 calls of a look before each start"
-        return check("sent again", again <= in_flight + 3 * (kills_made + 1), said)
+                    found[record["key"]] += record["outcome"]["type"] == "completion"
+            found = +found
+            lost += len(recorded - found.keys())
+            twice += sum(number > 1 for number in found.values())
+            recorded = set(found)
+            if status == -signal.SIGKILL:
+                made += 1
+                unrecorded.append(len(since_start - recorded))
+            if status == 0:  # start over in a new folder
+                whole += 1
+                wanting += recorded != planned
+                again += sum(given.values()) - len(given)
+                answers += len(given)
+                responses.parent.rename(folder / f"whole-{whole}")
+                given.clear()
+                recorded = set()
+    print(f"      {whole} sweeps of 2,000 were completed by it; {torn} kills left a torn last line")
+    good = check(
+        "kill -9", not (lost or twice or broken or wanting), f"{made} kills, {lost} answers lost, {twice} twice, {broken} lines that do not parse"
+    )
+    said = f"{again} of {answers} answers asked for again, {again / made:.1f} a kill; at the most {max(unrecorded)} (limit {at_once} in flight)"
+    return check("asked for again", max(unrecorded) <= at_once and again <= sum(unrecorded), said) and good
 
 
 def faults() -> bool:
-    """30 % faults: every request ends, as completion or as failure of the right kind, and Retry-After is never undercut."""
+    """30 % faults: every request ends, as completion or as failure of the kind that it met last, and no wait that was asked for is undercut."""
+    wait_s, on_its_way_s = 0.2, 0.02
+    kind_of = {429: "rate_limited", 500: "server", None: "connection", 200: "malformed"}
     rng = random.Random(3)
-    held_until: list[float] = []
-    undercut: list[float] = []
-    plain = troubled(0.3, rng, "0.2")
+    faulty = troubled(0.3, rng, str(wait_s))
+    refused_at: list[float] = []
+    met: dict[str, str] = {}
+    keys: dict[str, str] = {}
 
     def answer(server: Server, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
-        reply = plain(server, body)
+        reply = faulty(server, body)
+        key = keys.get(canonical(json.loads(body)))
+        if key is not None:
+            met[key] = "completion" if reply == FINE else kind_of[None if reply is None else reply[0]]
         if reply is not None and reply[0] == 429:
-            held_until.append(time.monotonic() + 0.2)
+            refused_at.append(time.monotonic())
         return reply
 
     server = Server(answer)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 20)
+        path = experiment(folder, server.url, 25, 20, request={"seed": "per_replicate"})
+        keys |= keys_of(path)
         began = time.monotonic()
-        done = subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, text=True, timeout=900, check=False)
         took = time.monotonic() - began
         found = outcomes(folder)
         kinds = Counter(kind for _, kind in found)
-        # A call that was on its way when the 429 was written does not undercut it; one that starts 20 ms later does.
-        for until in held_until:
-            undercut += [start for start in server.starts if until - 0.18 < start < until - 0.005]
-        right = {"completion", "rate_limited", "server", "connection", "malformed", "interrupted"}
-        good = len({key for key, _ in found}) == 2000 and set(kinds) <= right
-        said = f"{dict(kinds)} of 2000 in {took:.0f} s, exit status {done.returncode}; "
-        said += f"{len(undercut)} calls within one of the {len(held_until)} waits asked for"
-        return check("30 % faults", good and not undercut, said)
+        # A call that was on its way when the 429 was written does not undercut its wait; one that comes 20 ms later does.
+        undercut = sum(at + on_its_way_s < start < at + wait_s for at in refused_at for start in server.starts)
+        said = f"{dict(kinds)} of 2000 in {took:.0f} s, exit status {done.returncode}, each of the kind that the server gave last"
+        good = check("30 % faults", len(found) == 2000 and dict(found) == met and done.returncode == 3 * (kinds.total() > kinds["completion"]), said)
+        return check("Retry-After", undercut == 0, f"{undercut} calls within one of the {len(refused_at)} waits asked for") and good
 
 
 def rate() -> bool:
@@ -304,35 +331,47 @@ def disk() -> bool:
         finally:
             subprocess.run(["umount", str(small)], check=False)
         print(f"     {first.stderr.strip().splitlines()[-1]}")
-        good = first.returncode == 2 and "No space left" in first.stderr and second.returncode == 0 and len(keys) == 800 and set(keys.values()) == {1}
+        # What the server answered and the file lacks is what was in flight: eight at once, and three of the look before each start.
+        lost = len(server.starts) - 6 - sum(keys.values())
+        stopped, went_on = first.returncode == 2 and "No space left" in first.stderr, second.returncode == 0
+        good = stopped and went_on and len(keys) == 800 and set(keys.values()) == {1} and lost <= 8
         return check(
             "full disk",
             good,
-            f"stopped with {len(kept)} whole records, status {first.returncode}; then {len(keys)} of 800, status {second.returncode}",
+            f"stopped with {len(kept)} whole records, status {first.returncode}; then {len(keys)} of 800, status {second.returncode}; "
+            f"{lost} answers asked for again (limit 8 in flight)",
         )
 
 
 def clock() -> bool:
-    """The clock set back while it runs (in a child that sees another time): no harm."""
+    """The clock set back by a day, and on again, at each look at it (in a child that sees such a time): no harm, and no drift is told."""
     server = Server(lambda server, body: fine(), latency_s=0.02)
     script = (
-        "import time, sys, datetime, itertools\n"
-        "real, calls = time.time, itertools.count()\n"
-        "time.time = lambda: real() - (86400 if next(calls) % 2 else 0)\n"
+        "import datetime, itertools, time\n"
+        "real, looks, Datetime = time.time, itertools.count(), datetime.datetime\n"
+        "time.time = lambda: real() - 86400 * (next(looks) % 2)\n"
+        "class Set(Datetime):\n"
+        "    @classmethod\n"
+        "    def now(cls, tz=None): return Datetime.fromtimestamp(time.time(), tz)\n"
+        "datetime.datetime = Set\n"
         "from evalkit.cli import main; main()\n"
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         path = experiment(folder, server.url, 25, 5, concurrency=8)
-        done = subprocess.run(
-            [sys.executable, "-c", script, "sweep", str(path), "--yes", "-q"], cwd=folder, capture_output=True, timeout=120, check=False
-        )
+        command = [sys.executable, "-c", script, "sweep", str(path), "--yes", "--set", "anchor.every=25"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
         kinds = Counter(kind for _, kind in outcomes(folder))
-        return check("clock set back", done.returncode == 0 and kinds == Counter(completion=500), f"exit status {done.returncode}, {dict(kinds)}")
+        times = [json.loads(line)["at"] for line in (folder / "results/x/responses.jsonl").read_text().splitlines()]
+        set_back = sum(later < earlier for earlier, later in itertools.pairwise(times))
+        good = done.returncode == 0 and kinds == Counter(completion=520) and "no drift over 20 anchors" in done.stderr and set_back > 100
+        return check(
+            "clock set back", good, f"{set_back} times from one record to the next; exit status {done.returncode}, {dict(kinds)}, no drift told"
+        )
 
 
 def main() -> int:
-    parts: dict[str, Callable[[], bool]] = {"faults": faults, "rate": rate, "outage": outage, "disk": disk, "clock": clock, "sent-again": kill_costs}
+    parts: dict[str, Callable[[], bool]] = {"faults": faults, "rate": rate, "outage": outage, "disk": disk, "clock": clock}
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*parts, "kills", []])
     parser.add_argument("--kills", type=int, default=300)

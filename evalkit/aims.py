@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -127,22 +126,41 @@ def metric_names() -> list[str]:
     return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
 
 
-def faults_of_metrics(value: Mapping[Any, Any], own: Sequence[str]) -> list[tuple[Path, str]]:
-    """A fault for each key of `value` that is no metric; `own` names those of the experiment, with a dot behind where all that begin so are meant."""
-    known = [*metric_names(), *own]
-    begins = tuple(name for name in own if name.endswith("."))
-    return [((str(name),), unknown("metric", str(name), known)) for name in value if name not in known and not str(name).startswith(begins)]
+class Own(NamedTuple):
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
+
+    What a function gives by name is not known before it has run, so every ``function.name`` is taken.
+    """
+
+    checks: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    judges: frozenset[str] = frozenset()
+
+    def names(self) -> list[str]:
+        """What they are called, as far as that is known before anything has run."""
+        return [*self.checks, *self.functions, *self.judges]
+
+    def has(self, name: str) -> bool:
+        """Whether a metric may be one of them."""
+        return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions or name in self.judges
 
 
-def faults_of_margins(value: Mapping[Any, Any], own: Sequence[str]) -> list[tuple[Path, str]]:
-    """What is wrong with ``margins:``; `own` as in `faults_of_metrics`."""
-    from evalkit.margins import PERCENT
+def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each key of `value` that is no metric, neither evalkit's nor the experiment's `own`."""
+    known = metric_names()
+    there = [*known, *own.names()]
+    return [((str(name),), unknown("metric", str(name), there)) for name in value if name not in known and not own.has(str(name))]
 
-    faults = faults_of_metrics(value, own)
-    for name, given in value.items():
-        number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-            faults.append(
-                ((str(name),), f"found {shown(given)}; expected a number above 0 in the metric's unit, or a share of the reference like 5 %")
-            )
-    return faults
+
+def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each metric under ``choose:`` that there is not."""
+    parts = {section: value.get(section) for section in ("require", "prefer")}
+    return [((section, *path), fault) for section, part in parts.items() if isinstance(part, Mapping) for path, fault in faults_of_metrics(part, own)]
+
+
+def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """What is wrong with ``margins:``."""
+    from evalkit.margins import fault_of_margin
+
+    named = [((str(name),), fault) for name, given in value.items() if (fault := fault_of_margin(given))]
+    return faults_of_metrics(value, own) + named

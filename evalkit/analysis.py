@@ -11,9 +11,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.answers import answers
+from evalkit import __version__
+from evalkit.answers import answers, counted, of_cells
 from evalkit.design import Cell, from_defaults
-from evalkit.effects import CellDifference, Interaction, LeftOver, LevelDifference, SimpleEffect, VarianceShare, Verdict, against_reference, effects
+from evalkit.effects import (
+    CellDifference,
+    Interaction,
+    LeftOver,
+    LevelDifference,
+    PrefixControl,
+    SimpleEffect,
+    VarianceShare,
+    Verdict,
+    against_reference,
+    controls,
+    effects,
+)
 from evalkit.escaping import guarded
 from evalkit.experiment import Experiment
 from evalkit.margins import margin_of
@@ -137,6 +150,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     not_estimated: list[str] = []
     families: dict[str, str] = {}
     """What each kind of adjusted p is adjusted over, and how."""
+    controls: list[PrefixControl] = []
+    signature: str = ""
+    """How the numbers were made, in one line: version, experiment, model, counts, methods, seed."""
 
 
 FAMILIES = {
@@ -180,6 +196,12 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
+    on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
+    controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
+    differences = against_reference(values, reference, experiment.seed)
+    said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
+    if not found.verdicts:
+        said = of_cells(differences, plan.cells, reference)
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -209,8 +231,8 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
         natural_length=_natural_lengths(scores),
         reference=reference,
-        answers=answers(found, list(experiment.parameters), len(experiment.prompts)),
-        differences=against_reference(values, reference, experiment.seed),
+        answers=said,
+        differences=differences,
         verdicts=found.verdicts,
         level_differences=found.levels,
         simple_effects=found.simple,
@@ -219,6 +241,18 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         left_over=found.left_over,
         not_estimated=[*plan.design.beware, *found.not_estimated],
         families=FAMILIES,
+        controls=controlled,
+        signature=_signature(experiment, counts),
+    )
+
+
+def _signature(experiment: Experiment, counts: Counts) -> str:
+    interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
+    size = f"{counted(counts.cells, 'cell')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
+    return (
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
+        f"{counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
+        f"equivalence by two one-sided t tests; seed {experiment.seed}"
     )
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -28,7 +28,8 @@ from evalkit.records import Completion, Failure, Kind, Usage
 from evalkit.stream import MASK, Answered, BrokenStreamError, Delta, StreamedChoice, decode, mended, usage_of, word
 
 _WORDS_KEPT = 200
-_LONGEST_STREAM = 64 * 2**20
+_LONGEST_ANSWER = 64 * 2**20
+"""Bytes of a body, be it an answer, an error or a stream, beyond which it is given up."""
 _WORDS_READ = 20_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _KEY_LIKE = re.compile(r"(?i)\b(bearer )\S+|\b(?:sk|pk|rk|key|tok|ghp|gho|hf|xox[abp])[-_][A-Za-z0-9_*.-]{6,}")
@@ -93,6 +94,10 @@ class Reply(NamedTuple):
         return self.failure
 
 
+class _TooLongError(Exception):
+    """A body has no end in sight."""
+
+
 class Client:
     """Calls one endpoint. An asynchronous context manager; not to be shared between event loops.
 
@@ -144,6 +149,7 @@ class Client:
                 trust_env=not loopback,
                 # Loading the system's certificates takes as long as thirty calls, and a plain connection asks for none.
                 verify=_trusting(verify) if verify is not None else not (loopback and base_url.startswith("http://")),
+                event_hooks={"response": [_bounding(hx.AsyncByteStream)]},
             )
             own = {**dict.fromkeys(_UNSENT, openai.Omit()), **(headers or {})}
             if key is None and not any(name.lower() == "authorization" for name in own):
@@ -244,8 +250,12 @@ class Client:
         except self._openai.APIStatusError as fault:
             return self._refused(fault, started)
         except self._http_errors as fault:
+            if _is_too_long(fault):
+                return self._too_long(started)
             kind, words = _connection_fault(fault)
             return self._failed(kind, words, started, again=True)
+        except _TooLongError:
+            return self._too_long(started)
         except Exception as fault:  # a body in an encoding that does not exist, for one; a run must not end for it
             return self._failed("malformed", f"an answer that cannot be read: {str(fault) or type(fault).__name__}", started, again=True)
 
@@ -267,8 +277,8 @@ class Client:
                 reads.append(piece)
                 times.append(time.perf_counter())
                 size += len(piece)
-                if size > _LONGEST_STREAM:
-                    return self._failed("malformed", f"a stream of over {_LONGEST_STREAM // 2**20} MB", started)
+                if size > _LONGEST_ANSWER:  # unpacked
+                    raise _TooLongError
         except self._http_errors as fault:
             broke = fault
         finally:
@@ -367,6 +377,9 @@ class Client:
         words = raw.decode("utf-8", "replace")
         return self._failed("malformed", f"not a chat completion: {words}" if words.strip() else "an empty body", started, again=True)
 
+    def _too_long(self, started: float) -> Reply:
+        return self._failed("malformed", f"an answer of over {_LONGEST_ANSWER // 2**20} MB", started)
+
     def _stream_error(self, error: Any, started: float) -> Reply:
         """An error that came in mid-stream, where no status can tell its kind."""
         about = error if isinstance(error, Mapping) else {"message": error}
@@ -431,6 +444,34 @@ class Client:
 def _hidden(word: re.Match[str]) -> str:
     """A long word of letters and digits is taken for a key."""
     return MASK if any(map(str.isalpha, word[0])) and any(map(str.isdigit, word[0])) else word[0]
+
+
+def _bounding(kind: Any) -> Callable[[Any], Awaitable[None]]:
+    """What is to be done with each response, so that its body ends; `kind` is the class of bodies."""
+
+    class Bounded(kind):  # type: ignore[misc]
+        def __init__(self, body: Any) -> None:
+            self._body = body
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for piece in self._body:
+                size += len(piece)
+                if size > _LONGEST_ANSWER:
+                    raise _TooLongError
+                yield piece
+
+        async def aclose(self) -> None:
+            await self._body.aclose()
+
+    async def bound(response: Any) -> None:
+        response.stream = Bounded(response.stream)
+
+    return bound
+
+
+def _is_too_long(fault: BaseException) -> bool:
+    return isinstance(fault, _TooLongError) or (fault.__cause__ is not None and _is_too_long(fault.__cause__))
 
 
 def _limits(response: Any) -> Limits | None:

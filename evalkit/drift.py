@@ -37,19 +37,19 @@ class Trend(NamedTuple):
 
 
 def trends(records: Iterable[Record]) -> list[Trend] | None:
-    """Trends of latency, length and the like over the anchors' time; None where there are fewer than `FEWEST` of them."""
+    """Trends of latency, length and the like over the anchors' time; None where there are fewer than `FEWEST` of them.
+
+    Args:
+        records: in the order they came, which no clock that was set can change.
+    """
     from scipy.stats import kendalltau
 
-    latest: dict[str, Record] = {}
-    for record in records:
-        if record.role == "anchor" and isinstance(record.outcome, Completion):
-            latest[record.key] = record
-    anchors = sorted(latest.values(), key=lambda one: one.at)
+    anchors = [record.outcome for record in records if record.role == "anchor" and isinstance(record.outcome, Completion)]
     if len(anchors) < FEWEST:
         return None
     found = []
     for name, of in _NUMBERS.items():
-        values = [(at, value) for at, one in enumerate(anchors) if isinstance(one.outcome, Completion) and (value := of(one.outcome)) is not None]
+        values = [(at, value) for at, one in enumerate(anchors) if (value := of(one)) is not None]
         if len(values) < FEWEST or len({value for _, value in values}) == 1:
             continue
         series = [value for _, value in values]

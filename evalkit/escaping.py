@@ -43,8 +43,13 @@ def markdown(text: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """`markdown` for the cell of a table, which a pipe would end even in a code span."""
-    return markdown(text).replace("|", "\\|")
+    """`markdown` for the cell of a table, which a pipe would end even in a code span, and even escaped where a backslash stands before it."""
+    if "|" not in text:
+        return markdown(text)
+    line = visible(text).replace("\n", "⟦U+000A⟧").replace("\t", " ")
+    # GitHub's parser makes links also of what is inside tags and of entities: nothing that it knows an address by is left whole.
+    line = re.sub(r"[^\w .,;/()=%-]|_", lambda found: f"&#{ord(found[0])};" if found[0].isascii() else found[0], line, flags=re.ASCII)
+    return "<code>" + re.sub("(?i)w(?=ww)", "&#119;", line).replace("&#64;", "<!-- -->&#64;") + "</code>"
 
 
 def markdown_prose(text: str) -> str:
@@ -64,6 +69,7 @@ _MARKS = {
     "~": "&#126;",
     "@": "&#64;\u2060",
     "#": "&#35;\u2060",
+    "!": "&#33;\u2060",
 }
 """Signs that Markdown or what GitHub and GitLab add to it would obey; a word joiner breaks mentions and numbers of issues."""
 

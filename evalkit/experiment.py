@@ -115,24 +115,15 @@ class Experiment(Strict):
 
     @field_validator("choose", mode="before")
     @classmethod
-    def _known_metrics(cls, value: object, info: ValidationInfo) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        own = _own_metrics(info.data)
-        faults = [
-            ((part, *path), fault)
-            for part in ("require", "prefer")
-            if isinstance(value.get(part), Mapping)
-            for path, fault in aims.faults_of_metrics(value[part], own)
-        ]
-        if faults:
+    def _known_aims(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_choose(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
     @field_validator("judges", mode="after")
     @classmethod
     def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
-        taken = [*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name != "judges"})]
+        taken = [*aims.metric_names(), *_own_metrics(info.data).names()]
         if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
@@ -214,7 +205,7 @@ class Experiment(Strict):
     @classmethod
     def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
         faults: list[tuple[Path, str]] = []
-        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")})}
+        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
         for index, one in enumerate(value):
             name = scorers.name_of(one)
             if fault := scorers.fault(one):
@@ -354,16 +345,17 @@ _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", 
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
+def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
+    """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
+    kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
+    if any(prompt.expect is not None for prompt in data.get("prompts", ())):
+        kinds.add("contains")
+    functions = frozenset(name for one in data.get("scorers", ()) if (name := scorers.name_of(one)))
+    return aims.Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
+
+
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
     return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
-
-
-def _own_metrics(data: Mapping[str, Any]) -> list[str]:
-    """The names of the metrics that an experiment brings along, as far as its fields are sound; of a scorer, ``NAME.`` stands for all it may give."""
-    expects = any(prompt.expect is not None for prompt in data.get("prompts", ()))
-    names = checks.names(data.get("checks", ()), expects)
-    names += [one for spec in data.get("scorers", ()) if (name := scorers.name_of(spec)) for one in (name, f"{name}.")]
-    return [*names, *(judge.name for judge in data.get("judges", ()))]
 
 
 _FIELDS: dict[str, list[str]] = {

@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 from evalkit.budget import cost_of
 from evalkit.endpoint import Endpoint
-from evalkit.metrics import RECORDED, Group, Metric, Tokenizer, length, tokenise
+from evalkit.ignored import without_effect
+from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, length, tokenise
 from evalkit.metrics.group import Floats
 from evalkit.parameters import canonical
 from evalkit.plan import Plan
@@ -50,59 +51,82 @@ class Column(NamedTuple):
 
 @dataclass
 class Gathered:
-    """What the records hold of a plan.
+    """The answers of a run by cell and prompt, with what was counted on the way: what `evalkit.scores.scored` takes its values from.
 
     Attributes:
-        last: by key the kind of a request's last failure; empty where it has its completion.
-        outside: keys that the plan does not ask for.
-        unmet: completions that lack something that was asked for, by what it is.
-        own: the metrics of columns, and of scorers of texts and records, by name.
+        answers: (cell, prompt) → replicate → answer; `cut` empties it.
+        groups: (cell, prompt) → its answers, cut into tokens; scoring empties it, so that what a group has computed goes with it.
+        own: what columns, and scorers of texts and records, gave, as metrics.
         complaints: what scorers could not do.
+        failures: requests whose last outcome is a failure, by kind.
+        missing: requests without any outcome.
+        outside: requests in the records that the plan does not ask for.
+        unmet: completions that lack something that was asked for, by what it is.
     """
 
-    planned: int
+    plan: Plan
+    scorers: tuple[Scorer, ...]
     answers: Answers = field(default_factory=dict)
-    last: dict[str, str] = field(default_factory=dict)
-    outside: set[str] = field(default_factory=set)
-    unmet: Counter[str] = field(default_factory=Counter)
+    groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    tokenizer: str = ""
     own: dict[str, Metric] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
-
-    @property
-    def failures(self) -> Counter[str]:
-        """Requests whose last outcome is a failure, by kind."""
-        return Counter(kind for kind in self.last.values() if kind)
-
-    @property
-    def missing(self) -> int:
-        """Requests without any outcome."""
-        return self.planned - len(self.last)
+    completions: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    outside: int = 0
+    unmet: Counter[str] = field(default_factory=Counter)
+    without_effect: dict[str, int] = field(default_factory=dict)
 
 
 def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = (), columns: Sequence[Column] = ()) -> Gathered:
     """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records, and `columns`, give it."""
     places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
-    out = Gathered(len(places), own={one.metric.name: one.metric for one in columns})
-    endpoint = plan.experiment.endpoint
+    found = Gathered(plan, tuple(scorers), own={one.metric.name: one.metric for one in columns})
+    last: dict[str, str] = {}
+    outside: set[str] = set()
     for record in records:
         place = places.get(record.key)
         if record.role != plan.role:
             continue  # anchors show a drift, and fresh replicates are scored by themselves
         if place is None:
-            out.outside.add(record.key)
+            outside.add(record.key)
             continue
-        if out.last.get(record.key) == "":
+        if last.get(record.key) == "":
             continue  # has its completion
         if not isinstance(record.outcome, Completion):
-            out.last[record.key] = record.outcome.kind
+            last[record.key] = record.outcome.kind
             continue
-        out.last[record.key] = ""
-        out.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answer = _answer(record.outcome, endpoint)
-        out.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        last[record.key] = ""
+        found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        answer = _answer(record.outcome, plan.experiment.endpoint)
+        found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
-        _own(scorers, record, answer, out)
-    return out
+        _own(scorers, record, answer, found)
+    found.failures = Counter(kind for kind in last.values() if kind)
+    found.missing = len(places) - len(last)
+    found.completions = len(last) - found.failures.total()
+    found.outside = len(outside)
+    found.without_effect = without_effect(plan, found.answers)
+    return found
+
+
+def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
+    """The same, with the answers cut into tokens."""
+    expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
+    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    gathered.tokenizer = tokenizer.name
+    for where in sorted(gathered.answers):
+        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
+        gathered.groups[where] = tokenise(
+            [one.text for one in group],
+            tokenizer,
+            [one.truncated for one in group],
+            [one.completion_tokens for one in group],
+            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
+            expects[where[1]],
+        )
+    return gathered
 
 
 def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tuple[Record, str]]:
@@ -121,24 +145,6 @@ def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tupl
             continue
         seen.add(record.key)
         yield record, scored_text(record.outcome, strip)
-
-
-def groups_of(plan: Plan, gathered: Gathered, tokenizer: Tokenizer) -> dict[tuple[int, int], Group]:
-    """The answers as groups, replicates in order; takes them out of `gathered`, so that no text is held twice for long."""
-    expects = [prompt.expect for prompt in plan.experiment.prompts]
-    names = (*(metric.name for metric in RECORDED), *gathered.own)
-    groups: dict[tuple[int, int], Group] = {}
-    for where in sorted(gathered.answers):
-        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
-        groups[where] = tokenise(
-            [one.text for one in group],
-            tokenizer,
-            [one.truncated for one in group],
-            [one.completion_tokens for one in group],
-            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
-            expects[where[1]],
-        )
-    return groups
 
 
 def _answer(completion: Completion, endpoint: Endpoint) -> Answer:

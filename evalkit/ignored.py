@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Protocol
 
-from evalkit.grouping import Answers
 from evalkit.parameters import canonical
 from evalkit.plan import Plan
 
@@ -13,7 +14,16 @@ _SAME_PAIRS = 12
 _NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
 
 
-def without_effect(plan: Plan, answers: Answers) -> dict[str, int]:
+class Texted(Protocol):
+    """An answer."""
+
+    @property
+    def text(self) -> str:
+        """What is scored of it."""
+        ...
+
+
+def without_effect(plan: Plan, answers: Mapping[tuple[int, int], Mapping[int, Texted]]) -> dict[str, int]:
     """Parameters that seem to be ignored: the number of pairs of answers that differ in that parameter alone and are all the same text.
 
     Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.

@@ -22,7 +22,7 @@ from evalkit.experiment import Experiment
 from evalkit.folder import RUN_FILE, read_run
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns
-from evalkit.runner import Tally
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     import pandas

@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.faults import shown
+
 UNIT_MARGIN = 0.02
 RELATIVE_MARGIN = 0.05
 
@@ -27,6 +29,14 @@ class Margin(NamedTuple):
 
     value: float
     source: Literal["experiment", "0-1 scale", "share of the reference"]
+
+
+def fault_of_margin(given: object) -> str | None:
+    """What is wrong with a margin as somebody wrote it; None where nothing is."""
+    number = float(match[1]) if isinstance(given, str) and (match := PERCENT.fullmatch(given)) else given
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        return f"found {shown(given)}; expected a number above 0 in the metric's unit, or a share of the reference like 5 %"
+    return None
 
 
 def margin_of(metric: str, values: NDArray[np.float64], reference_mean: float, given: Mapping[str, float | str]) -> Margin:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from evalkit import checks, scorers
 from evalkit.endpoint import Endpoint
@@ -59,3 +59,9 @@ def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
         tuple(one for name, one in judges.items() if name in names),
         experiment.embeddings if metrics.keys() & embedded.keys() else None,
     )
+
+
+def without(found: Measures, names: Collection[str]) -> Measures:
+    """The same without the metrics of these names; without any of embeddings, their endpoint is not asked."""
+    metrics = tuple(one for one in found.metrics if one.name not in names)
+    return replace(found, metrics=metrics, embeddings=found.embeddings if any(one in metrics for one in EMBEDDED) else None)

@@ -87,12 +87,15 @@ class Pace:
         self._not_before = self._next = now
         self._unsure = 0
         self._gap_s, self._gap_until = 0.0, now
+        self._used_up_until = self._last_start = now
+        self._calls = 0
         self._cut_at = -math.inf
         self._sent = self._refused = self._throttled_in_a_row = 0
         self._tokens_of_a_call: float | None = None
         self._learned: float | None = None
         self._share = 0.0
         self._with_it: list[bool] = []
+        self._suspected = False
         self._of_epoch = (0, now)
         self._hold_s, self._held_until = _FIRST_HOLD_S, now
         self._times: list[float] = []
@@ -119,7 +122,7 @@ class Pace:
 
     def reserve(self, now: float) -> float:
         """Take the next place: the time at which a call may start, `now` or later. Afterwards `held` and `generation` tell whether it still may."""
-        at = max(now, self._next, self._not_before)
+        at = max(now, self._next, self._not_before, self._used_up_until)
         rate = self.rate(now)
         apart = APART_S if now - self._started_at < 1 else 0.0
         if at < self._gap_until:
@@ -129,17 +132,34 @@ class Pace:
 
     def held(self, now: float) -> bool:
         """Whether no call may start now, since the endpoint asked to wait after a place was taken."""
-        return now < self._not_before
+        return self.wait_s(now) > 0
+
+    def hold(self, until: float) -> None:
+        """No call is to start before then."""
+        self._not_before = self._epoch = max(self._not_before, until)
+
+    def wait_s(self, now: float) -> float:
+        """For how long no call may start, since the endpoint has asked for it."""
+        return max(0.0, self._not_before - now, self._used_up_until - now)
 
     def expect(self, tokens: float) -> None:
         """Tell how many tokens a call may use, before any has told by its usage."""
         self._tokens_of_a_call = self._tokens_of_a_call or tokens
 
-    def started(self) -> None:
-        """A call goes out."""
+    def started(self, now: float) -> int:
+        """A call goes out; gives its number."""
         self._sent += 1
+        self._calls += 1
+        self._last_start = now
+        return self._calls
 
-    def answered(self, now: float, started: float, in_flight: int, took_s: float, tokens: float | None, limits: Limits | None) -> None:
+    def since(self, number: int) -> int:
+        """How many calls went out after the one of that number."""
+        return self._calls - number
+
+    def answered(
+        self, now: float, started: float, in_flight: int, took_s: float, tokens: float | None, limits: Limits | None, uncounted: int = 0
+    ) -> None:
         """A call was answered.
 
         Args:
@@ -147,6 +167,8 @@ class Pace:
             in_flight: calls at once while it was, itself included.
             took_s: until its answer began, where that is known, else until it had ended.
             tokens: it used, all in all.
+            limits: what the endpoint says is left.
+            uncounted: calls that may not yet be counted in that.
         """
         self._throttled_in_a_row = 0
         self._share -= self._share / _SHARE_OVER
@@ -158,7 +180,7 @@ class Pace:
             known = self._tokens_of_a_call
             self._tokens_of_a_call = tokens if known is None else known + (tokens - known) / 16
         if limits is not None:
-            self._heed(now, limits, in_flight)
+            self._heed(now, limits, uncounted)
         if not self.adaptive:
             return
         if started >= self._cut_at and self._queue_grows(took_s):
@@ -223,7 +245,10 @@ class Pace:
         refused, others = sum(self._with_it), len(self._with_it)
         accepted, epoch = self._of_epoch
         self._of_epoch = (0, now)
-        if accepted >= 3 and refused and refused >= 0.4 * others and self._epoch > epoch:
+        alike = refused > 0 and refused >= 0.4 * others
+        sure = alike and (refused > 1 or self._suspected)  # one beside another is chance, where many are refused for other reasons
+        self._suspected = alike
+        if accepted >= 3 and sure and self._epoch > epoch:
             found = _BELOW_THE_LIMIT * accepted / (self._epoch - epoch)
             if self._learned is None or found < self._learned:
                 self._learned = found
@@ -240,23 +265,25 @@ class Pace:
             self._limit, self._doubling = min(_FIRST, self._limit), True
             self._note(now, "back after an outage")
 
-    def _heed(self, now: float, limits: Limits, in_flight: int) -> None:
-        """Spread what is left over the time until there is more, once it could be used up."""
+    def _heed(self, now: float, limits: Limits, uncounted: int) -> None:
+        """Spread what is left over the time until there is more, once it could be used up; the newest word counts."""
         of_a_call = self._tokens_of_a_call or 1.0
         left = (
             (limits.requests, limits.requests_reset_s),
             (None if limits.tokens is None else limits.tokens / of_a_call, limits.tokens_reset_s),
         )
+        self._used_up_until, self._gap_s = now, 0.0
         for calls, reset_s in left:
             if calls is None or reset_s is None or reset_s <= 0:
                 continue
             reset_s = min(reset_s, _LONGEST_HEED_S)  # what lies further off a refusal will tell, and patience judge
-            spare = calls - in_flight
+            spare = calls - uncounted
             if spare <= 0:
-                self._not_before = max(self._not_before, now + reset_s)
+                self._used_up_until = max(self._used_up_until, now + reset_s)
             elif spare <= self.limit:
-                self._gap_s, self._gap_until = reset_s / (spare + 1), now + reset_s
-                self._next = max(self._next, now + self._gap_s)
+                self._gap_s, self._gap_until = max(self._gap_s, reset_s / (spare + 1)), now + reset_s
+        if self._gap_s:
+            self._next = max(self._next, self._last_start + self._gap_s)
 
     def _queue_grows(self, took_s: float) -> bool:
         self._times.append(took_s)

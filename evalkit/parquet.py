@@ -36,11 +36,11 @@ def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
     with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
         _register_scores(database, scores)
-        database.execute(f"COPY scores TO {_quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
+        database.execute(f"COPY scores TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
         rows = [(request.key, request.cell_index) for request in plan]
         database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
         source, target = folder / FILE, folder / f"responses.parquet{temporary}"
-        database.execute(_RESPONSES.format(source=_quoted(glob.escape(str(source))), longest=_longest_line(source), target=_quoted(target)))
+        database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
 
 
 def _register_scores(database: Any, scores: Scores) -> None:
@@ -82,7 +82,8 @@ def parameter_columns(parameters: Iterable[str]) -> dict[str, str]:
     return columns
 
 
-def _quoted(path: Path | str) -> str:
+def quoted(path: Path | str) -> str:
+    """A path as a text in SQL."""
     return "'" + str(path).replace("'", "''") + "'"
 
 

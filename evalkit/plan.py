@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -48,6 +48,23 @@ class Request(NamedTuple):
     body: Mapping[str, Any]
     messages: list[dict[str, Any]]
     role: Role = "sweep"
+
+
+class Tokens(NamedTuple):
+    """Bounds of the tokens that requests use.
+
+    Attributes:
+        requests: how many of them are the sweep's.
+        anchors: how many are anchors; the bounds hold for both.
+        prompts_least, prompts_most: of the prompts.
+        answers_most: of the answers; None where one has no bound.
+    """
+
+    requests: int
+    anchors: int
+    prompts_least: int
+    prompts_most: int
+    answers_most: int | None
 
 
 class _Pair(NamedTuple):
@@ -177,28 +194,58 @@ class Plan:
         return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, seed, pair.model, body, messages, role)
 
     def tokens_in(self) -> tuple[int, int]:
-        """Bounds of the tokens that prompts have, over all requests.
+        """Bounds of the tokens that prompts have, over all requests of the sweep.
 
         A token is taken to be one to eight bytes of UTF-8, and a message to add up to sixteen tokens.
         """
-        low = high = 0
+        each = len(self.cells) * self.experiment.replicates
+        return each * sum(low for low, _ in self._prompt_tokens), each * sum(high for _, high in self._prompt_tokens)
+
+    def most_tokens(self) -> int | None:
+        """Upper bound of the tokens that answers can have, over all requests of the sweep; None where a cell sets no bound."""
+        bounds = [bound for bound in self._answer_tokens if bound is not None]
+        if len(bounds) < len(self.cells):
+            return None
+        return sum(bounds) * len(self.experiment.prompts) * self.experiment.replicates
+
+    def tokens(self) -> Tokens:
+        """As `tokens_of` gives them for all requests, the anchors included."""
+        anchors = self.tokens_of(self.anchors())
+        (low, high), most = self.tokens_in(), self.most_tokens()
+        whole = None if most is None or anchors.answers_most is None else most + anchors.answers_most
+        return Tokens(len(self), anchors.anchors, low + anchors.prompts_least, high + anchors.prompts_most, whole)
+
+    def tokens_of(self, requests: Iterable[Request]) -> Tokens:
+        """How many `requests` there are, anchors among them, and bounds of their tokens, as `tokens_in` and `most_tokens` take them."""
+        sweep = anchors = low = high = most = 0
+        bounded = True
+        for request in requests:
+            sweep += request.role != "anchor"
+            anchors += request.role == "anchor"
+            low += self._prompt_tokens[request.prompt_index][0]
+            high += self._prompt_tokens[request.prompt_index][1]
+            bound = self._answer_tokens[request.cell_index]
+            most += bound or 0
+            bounded = bounded and bound is not None
+        return Tokens(sweep, anchors, low, high, most if bounded else None)
+
+    @cached_property
+    def _prompt_tokens(self) -> list[tuple[int, int]]:
+        bounds = []
         for _, own, messages, _ in self._identities:
             size = sum(len(_json(part).encode()) for part in (*messages, own))
             text = sum(len(str(message.get("content") or "").encode()) for message in messages)
-            low, high = low + text // 8, high + size + 16 * len(messages)
-        each = len(self.cells) * self.experiment.replicates
-        return low * each, high * each
+            bounds.append((text // 8, size + 16 * len(messages)))
+        return bounds
 
-    def most_tokens(self) -> int | None:
-        """Upper bound of the tokens that answers can have, over all requests; None where a cell sets no bound."""
-        total = 0
+    @cached_property
+    def _answer_tokens(self) -> list[int | None]:
+        bounds: list[int | None] = []
         for cell in self.cells:
             body = body_of(cell, self.experiment.request)
-            bounds = [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body]
-            if not bounds:
-                return None
-            total += int(min(bounds))
-        return total * len(self.experiment.prompts) * self.experiment.replicates
+            said = [int(body[name]) for name in ("max_tokens", "max_completion_tokens") if name in body]
+            bounds.append(min(said) if said else None)
+        return bounds
 
 
 def _order(rng: Any, count: int) -> list[int]:

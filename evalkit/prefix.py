@@ -79,3 +79,16 @@ def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | Non
 def k_of(groups: Groups, tokens: int, left_out: Sequence[int]) -> int:
     """The k of the groups' answers that have so many tokens, without the cells that are left out."""
     return common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
+
+
+def beginnings(prefix: Prefix) -> tuple[int, int, int]:
+    """Tokens of the prefix, of half of it, and of twice."""
+    return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
+
+
+class Basis(NamedTuple):
+    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
+
+    k: int
+    prefix: Prefix | None
+    ks: tuple[int, ...] = ()

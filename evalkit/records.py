@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 
 from evalkit import journal
 from evalkit.journal import Form, Journal
-from evalkit.plan import Role
+from evalkit.plan import Request, Role
 
 VERSION = 1
 FILE = "responses.jsonl"
@@ -97,6 +98,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _RECORDS = Form(Record, VERSION)
+
+
+def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
+    """The record of an outcome that has just come; `together` requests were asked for in one call."""
+    return Record(
+        key=request.key,
+        role=request.role,
+        prompt_id=request.prompt_id,
+        cell=request.cell,
+        replicate=request.replicate,
+        seed=request.seed,
+        model=request.model,
+        request=request.body if together == 1 else {**request.body, "n": together},
+        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        outcome=outcome,
+    )
 
 
 class Writer(Journal[Record]):

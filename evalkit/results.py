@@ -21,8 +21,8 @@ from evalkit.parquet import write_tables
 from evalkit.plan import Plan
 from evalkit.prefix import PREFIXES
 from evalkit.records import Record, read
-from evalkit.runner import Tally
 from evalkit.scores import Scores, score
+from evalkit.tally import Tally
 
 RECOMMENDED = "recommended.yaml"
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)

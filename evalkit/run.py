@@ -22,11 +22,12 @@ from evalkit.loaded import Run, load_experiment
 from evalkit.measures import Measures, measures
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pace import MOST_AT_ONCE, Pace
-from evalkit.plan import Plan, Request
+from evalkit.plan import Plan, Request, Tokens
 from evalkit.records import Standing, Writer, read, standing
 from evalkit.results import settle
-from evalkit.runner import INTERRUPTED, Policy, Tally
+from evalkit.runner import INTERRUPTED, Policy
 from evalkit.sending import Terms, looked, pace_of, sent, without_rejected
+from evalkit.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ def sweep(
     terms = Terms(began, budget, patience_s, retry_failed, progress, tell)
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
 
-    def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally) -> Pace:
+    def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float) -> Pace:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
         pace = _pace(what, fixed and access.at_once, access.at_once)
+        pace.hold(not_before)
         work = sent(
             endpoint,
             _unsent(what, there, retry_failed),
@@ -141,11 +143,11 @@ def sweep(
             return None
         tally = Tally(requests, spent=Spent(endpoint.prices))
         progress(tally)
-        checked = access = None
+        checked, access, not_before = None, None, began
         if requests:
             base_url = stack.enter_context(opened(endpoint))
             access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
-            checked = asyncio.run(looked(experiment, access, tally.spent, budget))
+            checked, not_before = asyncio.run(looked(experiment, access, tally.spent, policy, tell))
             if checked.rejected:
                 plan = Plan(without_rejected(experiment, checked.rejected, skip_rejected, tell))
                 tally.planned = sum(1 for _ in _unsent(plan, there, retry_failed))
@@ -158,7 +160,7 @@ def sweep(
             writer = hold.enter_context(_writer(folder, tell))
         write_run(folder, plan.experiment, preflight=checked)
         if access is not None and writer is not None:
-            pace = send(plan, there, access, writer, tally)
+            pace = send(plan, there, access, writer, tally, not_before)
             tell(_paced(pace))
         beside = ask_others(folder, plan, measured, terms, (tally.spent,))
         result = settle(folder, plan, notes, tell, tally, measured, beside=beside)
@@ -171,7 +173,7 @@ def sweep(
             url = stack.enter_context(opened(endpoint))() if access is None else access.base_url
             access = Access(url, key, min(fixed or MOST_AT_ONCE, requests))
             tally.spent.earlier = tuple(one.spent for one in beside)
-            send(again, there, access, writer, Tally(requests, spent=tally.spent))
+            send(again, there, access, writer, Tally(requests, spent=tally.spent), began)
         beside += ask_others(folder, plan, measured, terms, (tally.spent, *(one.spent for one in beside)))
         return settle(folder, plan, notes, lambda _: None, tally, measured, beside=beside)
 
@@ -250,14 +252,11 @@ def _paced(pace: Pace) -> str:
     return f"{held}; {throttled}"
 
 
-def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Pending | None:
-    """What a sweep would send now, given what stands in its folder; None where nothing stands there. Raises `RecordError`."""
+def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
+    """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
     folder = folder or Path("results") / experiment.name
-    if not is_run(folder):
-        return None
     plan = Plan(experiment)
-    there = standing(folder)
-    return Pending(sum(1 for _ in _unsent(plan, there, retry_failed)), len(plan), experiment.endpoint.base_url == LOCAL)
+    return plan.tokens_of(_unsent(plan, standing(folder), retry_failed)) if is_run(folder) else plan.tokens()
 
 
 def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:

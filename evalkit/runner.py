@@ -8,31 +8,26 @@ is taken to be down: the run pauses, asks now and then, and goes on when it is b
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from evalkit.budget import Budget, Spent
-from evalkit.errors import AuthError, EndpointError
+from evalkit.budget import Budget
+from evalkit.errors import EndpointError
+from evalkit.health import Health
+from evalkit.jobs import Job, Jobs
 from evalkit.pace import Pace, backoff
 from evalkit.plan import Request
-from evalkit.records import Completion, Failure, Outcome, Record
+from evalkit.records import Failure, Outcome, Record, record_of
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     from evalkit.client import Reply
 
-_ALL_ALIKE = 8
-"""Requests the endpoint may refuse, before it has answered any, until the run is given up."""
-_OUTAGE_CALLS, _OUTAGE_REQUESTS = 8, 4
-"""Calls that fail one after the other, and requests among them, until the endpoint is taken to be down."""
-_LONGEST_CHECK_S = 15.0
+_CHECKS_BY_NEW = 4
 INTERRUPTED = "interrupted"
 """The reason of a run that was asked to stop."""
 
@@ -43,43 +38,6 @@ class Sender(Protocol):
     async def send(self, request: Request, choices: int = 1) -> Reply:
         """One attempt, for so many choices; never raises for what endpoint or network do."""
         ...
-
-
-@dataclass
-class Tally:
-    """How far a run has come.
-
-    Attributes:
-        planned: requests to be sent.
-        failed: by kind.
-        tokens: of answers.
-        waiting: requests that failed and will be tried again.
-        at_once: calls that may be in flight.
-        paused: why nothing is sent at present; empty while it is.
-    """
-
-    planned: int
-    completed: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    in_flight: int = 0
-    waiting: int = 0
-    at_once: int = 0
-    paused: str = ""
-    spent: Spent = field(default_factory=Spent)
-
-    @property
-    def done(self) -> int:
-        """Outcomes recorded."""
-        return self.completed + self.failed.total()
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        if isinstance(outcome, Completion):
-            self.completed += 1
-            self.tokens += (outcome.usage.completion_tokens or 0) if outcome.usage else 0
-        else:
-            self.failed[outcome.kind] += 1
 
 
 class Policy(NamedTuple):
@@ -129,29 +87,16 @@ async def run(
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
         Exception: whatever `record` or `progress` raises, as it is; what was recorded stays.
     """
-    one = _Run(batches(requests, together), sender, record, tally, pace, policy, progress, note, proven, stop)
+    one = _Run(Jobs(requests, together), sender, record, tally, pace, policy, progress, note, proven, stop)
     return await one.whole()
 
 
-class _Job:
-    """Requests that are asked for in one call, and what was tried of them so far."""
-
-    __slots__ = ("batch", "before", "first", "forgiven", "nobodys", "together", "tries")
-
-    def __init__(self, batch: list[Request], *, nobodys: bool = False) -> None:
-        self.batch = batch
-        self.nobodys = nobodys  # sent to see whether anybody is there
-        self.together = len(batch)
-        self.tries = 0
-        self.forgiven = 0  # of the tries, those that met what everybody met
-        self.first: float | None = None
-        self.before: Failure | None = None
-
-
 class _Run:
+    """The workers, and what they have in common."""
+
     def __init__(
         self,
-        queue: Iterator[list[Request]],
+        jobs: Jobs,
         sender: Sender,
         record: Callable[[Record], None],
         tally: Tally,
@@ -162,22 +107,16 @@ class _Run:
         proven: bool,
         stop: asyncio.Event | None,
     ) -> None:
-        self._queue, self._sender, self._record, self._tally = queue, sender, record, tally
-        self._pace, self._policy, self._progress, self._note, self._proven = pace, policy, progress, note, proven
+        self._jobs, self._sender, self._record, self._tally = jobs, sender, record, tally
+        self._pace, self._policy, self._progress, self._note = pace, policy, progress, note
         self._asked_to_stop = stop or asyncio.Event()
         self._stopped: str | None = None
         self._changed = asyncio.Event()
-        self._waiting: list[tuple[float, int, _Job]] = []
-        self._number = self._workers = 0
-        self._exhausted = False
-        self._refusal: Failure | None = None
-        self._began = self._last_answer = time.monotonic()
-        self._refused_since: float | None = None
-        self._streak, self._streak_of, self._streak_limit = 0, set[str](), _OUTAGE_CALLS
-        self._down_since: float | None = None
-        self._check_at = 0.0
-        self._checks = 0
-        self._checker: _Job | None = None
+        self._workers = 0
+        self._began = time.monotonic()
+        tally.held_until = self._began + pace.wait_s(self._began)
+        self._health = Health(proven=proven, patience_s=policy.patience_s, pause_s=policy.pause_s, now=self._began)
+        self._checker: Job | None = None
         self._known_good: Request | None = None
 
     async def whole(self) -> str | None:
@@ -190,7 +129,7 @@ class _Run:
             raise faults.exceptions[0] from None  # the first; others may have come of it
         finally:
             watch.cancel()
-        for _, _, job in sorted(self._waiting):  # the run has stopped: what they met last is their outcome
+        while (job := self._jobs.again()) is not None:  # the run has stopped: what they met last is their outcome
             if job.before is not None:
                 self._settle(job, job.before)
         self._tally.paused = ""
@@ -209,9 +148,15 @@ class _Run:
     def _over(self) -> str | None:
         return self._tally.spent.over(self._policy.budget, time.monotonic() - self._began)
 
+    def _stop(self, why: str) -> None:
+        self._stopped = self._stopped or why
+        self._changed.set()
+
+    # --- workers, and what each does next
+
     def _grow(self) -> None:
         """As many workers as may be at work, and as there is work for."""
-        wanted = self._pace.limit if not self._exhausted else min(self._pace.limit, len(self._waiting))
+        wanted = self._pace.limit if not self._jobs.exhausted else min(self._pace.limit, self._jobs.waiting)
         while self._workers < wanted:
             self._workers += 1
             self._group.create_task(self._work())
@@ -225,20 +170,7 @@ class _Run:
         finally:
             self._workers -= 1
 
-    async def _until(self, at: float | None) -> None:
-        """Wait until then, or until something has changed."""
-        self._changed.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if at is None else max(0.0, at - time.monotonic())):
-                await self._changed.wait()
-
-    def _stop(self, why: str) -> None:
-        self._stopped = self._stopped or why
-        self._changed.set()
-
-    # --- what comes next
-
-    async def _next(self) -> _Job | None:
+    async def _next(self) -> Job | None:
         """The next job, when it may start; None where this worker has nothing more to do."""
         while True:
             now = time.monotonic()
@@ -248,66 +180,68 @@ class _Run:
                 self._stop(over)
             if self._stopped or self._workers > max(1, self._pace.limit):
                 return None
-            if self._down_since is not None:
+            if self._health.down_since is not None:
                 job, wait_until = self._check(now)
                 if job is not None:
                     return job
                 await self._until(wait_until)
                 continue
-            ready = bool(self._waiting) and self._waiting[0][0] <= now
-            if not ready and (self._exhausted or self._refused()):
-                if self._waiting:
-                    await self._until(self._waiting[0][0])
-                elif self._tally.in_flight:
-                    await self._until(None)  # what is under way may have to be tried again
-                elif (error := self._refused()) is not None:
-                    raise error
-                else:
+            if not self._jobs.ready(now) and (self._jobs.exhausted or self._refused()):
+                waiting, in_flight = self._jobs.waiting, self._tally.in_flight
+                if self._workers - in_flight > waiting:  # more hands than work; what is under way comes back to the one that sent it
+                    if not (waiting or in_flight) and (error := self._refused()) is not None:
+                        raise error
                     return None
+                await self._until(self._jobs.next_at or now)
                 continue
             at, generation = self._pace.reserve(now), self._pace.generation
             if at > now:
                 await self._sleep(at)
-                if self._stopped or self._down_since is not None or self._pace.held(time.monotonic()) or self._over():
+                if self._stopped or self._health.down_since is not None or self._pace.held(time.monotonic()) or self._over():
                     continue
                 if generation != self._pace.generation:
                     continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
 
+    def _take(self) -> Job | None:
+        """One that waited and is ready, else one that was never asked for."""
+        if self._jobs.ready(time.monotonic()):
+            job = self._jobs.again()
+            self._tally.waiting = self._jobs.waiting
+            return job
+        if self._jobs.exhausted or self._refused():
+            return None
+        job = self._jobs.new()
+        if job is None:
+            self._changed.set()
+        return job
+
+    async def _until(self, at: float) -> None:
+        """Wait until then, or until something has changed."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, at - time.monotonic())):
+                await self._changed.wait()
+
     async def _sleep(self, at: float) -> None:
         """Wait for a place that was taken: till then, whatever changes, but for the end of the run."""
         while (left := at - time.monotonic()) > 0 and not self._stopped:
             await asyncio.sleep(min(left, 0.25))
 
-    def _take(self) -> _Job | None:
-        if self._waiting and self._waiting[0][0] <= time.monotonic():
-            job = heapq.heappop(self._waiting)[2]
-            self._tally.waiting -= 1
-            return job
-        if self._exhausted or self._refused():
-            return None
-        batch = next(self._queue, None)
-        if batch is None:
-            self._exhausted = True
-            self._changed.set()
-            return None
-        return _Job(batch)
-
-    def _put_back(self, job: _Job, at: float) -> None:
-        self._number += 1
-        heapq.heappush(self._waiting, (at, self._number, job))
-        self._tally.waiting += 1
+    def _put_back(self, job: Job, at: float) -> None:
+        self._jobs.put_back(job, at)
+        self._tally.waiting = self._jobs.waiting
 
     # --- one call, and what comes of it
 
-    async def _attempt(self, job: _Job) -> None:
+    async def _attempt(self, job: Job) -> None:
         tally, count = self._tally, len(job.batch)
         tally.in_flight += 1
         at_once = tally.in_flight
         tally.spent.requests += 1
-        self._pace.started()
         started = time.monotonic()
+        number = self._pace.started(started)
         job.first = started if job.first is None else job.first
         try:
             reply = await (self._sender.send(job.batch[0]) if count == 1 else self._sender.send(job.batch[0], count))
@@ -316,18 +250,20 @@ class _Run:
         now = time.monotonic()
         job.tries += 1
         if reply.completions:
-            self._came(job, reply, now, started, at_once)
+            self._came(job, reply, now, started, at_once, max(tally.in_flight, self._pace.since(number)))
         else:
             self._failed(job, reply, now, started)
         self._grow()
 
-    def _came(self, job: _Job, reply: Reply, now: float, started: float, at_once: int) -> None:
+    def _came(self, job: Job, reply: Reply, now: float, started: float, at_once: int, uncounted: int) -> None:
         first = reply.completions[0]
         usage = first.usage
         tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
-        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits)
-        self._alive(now)
+        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits, uncounted)
+        if reply.limits is not None:
+            self._tally.held_until = now + self._pace.wait_s(now)
+        self._back(self._health.answered(now, started), now)
         self._known_good = job.batch[0]
         self._tally.spent.add(first)
         if job.nobodys:
@@ -335,206 +271,117 @@ class _Run:
         for completion in reply.completions[: len(job.batch)]:
             self._settle_one(job, job.batch.pop(0), completion)
         if job.batch:  # fewer than asked for
-            job.tries, job.forgiven, job.first = 0, 0, None
+            job.begin_again()
             self._put_back(job, now)
 
-    def _failed(self, job: _Job, reply: Reply, now: float, started: float) -> None:
-        failure = reply.failure
+    def _failed(self, job: Job, reply: Reply, now: float, started: float) -> None:
+        failure, health, tally = reply.failure, self._health, self._tally
         if failure is None:
             raise ValueError("a reply holds a completion or a failure")
-        check = job is self._checker
+        was_down = health.down_since is not None
         may_be_down = reply.again and failure.kind != "rate_limited"
+        fell = None
         if may_be_down:
             self._pace.faulted()
-            self._streak += 1
-            self._streak_of.add(job.batch[0].key)
-            if check:
+            fell = health.failed(job.batch[0].key, now, reply.wait_s)
+            if job is self._checker:
                 self._still_down(failure, now, reply.wait_s)
         else:
-            self._alive(now, answered=False)
+            self._back(health.alive(now, started), now)
             if reply.again:
                 self._pace.throttle(now, started, reply.wait_s)
+                tally.held_until = now + self._pace.wait_s(now)
         if job.nobodys:
             return
-        if failure.kind == "rate_limited" and reply.again and self._last_answer < started:
+        if failure.kind == "rate_limited" and reply.again and health.last_answer < started:
             job.forgiven += 1  # nobody is let through: this is no fault of this request's; deadline and patience bound it
-        at = now + backoff(max(1, job.tries - job.forgiven), self._policy.pause_s, reply.wait_s)
+        at = now + backoff(max(1, job.counted), self._policy.pause_s, reply.wait_s)
         given_up = self._given_up(job, reply, now, at)
-        if given_up and not self._proven and (error := _useless(failure, job.tries, self._tally)):
+        if given_up and (error := health.useless(failure, job.tries)):
             raise error
-        if may_be_down and self._down_since is not None:
+        if may_be_down and was_down:
             job.forgiven += 1  # what everybody meets is not held against it
             given_up = self._stopped is not None
-        elif may_be_down and self._is_down():
-            self._goes_down(failure, now, reply.wait_s)
+        elif fell is not None:
+            tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
+            self._note(f"{tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
         if given_up:
             self._settle(job, failure)
         else:
             job.before = failure
             self._put_back(job, at)
-        self._conclude(failure, reply, now)
+        if (why := health.verdict(failure, reply.again, reply.wait_s, now)) is not None:
+            self._stop(why)
 
-    def _given_up(self, job: _Job, reply: Reply, now: float, at: float) -> bool:
+    def _given_up(self, job: Job, reply: Reply, now: float, at: float) -> bool:
         """Whether a request that failed is not to be tried again, which would be `at` that time."""
         return (
             not reply.again
-            or job.tries - job.forgiven >= self._policy.max_tries
+            or job.counted >= self._policy.max_tries
             or self._stopped is not None
             or at - (job.first or now) >= self._policy.deadline_s
             or (reply.wait_s is None and _alike(job.before, reply.failure))
         )
 
-    def _conclude(self, failure: Failure, reply: Reply, now: float) -> None:
-        """What a failure says of the run as a whole."""
-        if failure.kind == "auth":
-            self._stop(f"the endpoint refuses the key since it has answered (HTTP {failure.status}): {failure.message}")
-        elif failure.kind == "rejected":
-            self._refusal = failure
-        elif failure.kind == "rate_limited" and not reply.again:
-            self._stop(f"the quota is spent: {failure.message}")
-        patience_s = self._policy.patience_s
-        if reply.again and (reply.wait_s or 0) > patience_s:
-            self._stop(f"the endpoint asks to wait {reply.wait_s:.0f} s, longer than --patience: {failure.message}")
-        if failure.kind != "rate_limited":
-            self._refused_since = None
-        elif self._refused_since is None:
-            self._refused_since = now
-        elif now - self._refused_since > patience_s:
-            self._stop(f"the endpoint has refused every call for {patience_s:g} s as one too many: {failure.message}")
-
-    def _settle(self, job: _Job, outcome: Outcome) -> None:
+    def _settle(self, job: Job, outcome: Outcome) -> None:
         while job.batch:
             self._settle_one(job, job.batch.pop(0), outcome)
 
-    def _settle_one(self, job: _Job, request: Request, outcome: Outcome) -> None:
+    def _settle_one(self, job: Job, request: Request, outcome: Outcome) -> None:
         counted = outcome if job.tries == 1 else msgspec.structs.replace(outcome, tries=max(1, job.tries))
-        self._record(_record(request, counted, job.together))
+        self._record(record_of(request, counted, job.together))
         self._tally.add(counted)
         self._progress(self._tally)
 
-    # --- refusals and outages
-
     def _refused(self) -> EndpointError | None:
-        return None if self._refusal is None else _all_refused(self._refusal, self._tally, self._proven)
+        """Where the endpoint takes nothing of what it is asked for: the error to end the run with."""
+        tally = self._tally
+        return None if tally.completed else self._health.all_refused(tally.failed["rejected"], tally.done, tally.planned)
 
-    def _is_down(self) -> bool:
-        return (
-            self._down_since is None
-            and (self._proven or self._tally.completed > 0)
-            and self._streak >= self._streak_limit
-            and len(self._streak_of) >= _OUTAGE_REQUESTS
-        )
+    # --- while the endpoint is down
 
-    def _goes_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
-        self._down_since, self._check_at, self._checks = now, now + (wait_s or 0.0), 0
-        self._tally.paused = f"paused: {self._streak} calls in a row failed ({failure.kind}: {failure.message})"
-        self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
-
-    def _check(self, now: float) -> tuple[_Job | None, float | None]:
-        """While the endpoint is down: the one call that finds out whether it is back, or the time to wait for."""
-        over_at = (self._down_since or now) + self._policy.patience_s
+    def _check(self, now: float) -> tuple[Job | None, float]:
+        """The one call that finds out whether the endpoint is back, or the time to wait for."""
+        over_at, check_at = self._health.given_up_at, self._health.check_at
         if now >= over_at:
             self._stop(f"the endpoint has been down for {self._policy.patience_s:g} s; {self._tally.paused.removeprefix('paused: ')}")
             return None, now
         if self._checker is not None:
             return None, over_at
-        if now < self._check_at or self._pace.held(now):
-            return None, min(max(self._check_at, now + 0.1), now + 1.0, over_at)
-        # What was answered before will be again, once anybody is there; a request that waits may be one that always fails.
-        self._checker = _Job([self._known_good], nobodys=True) if self._known_good is not None else self._any()
+        if now < check_at or self._pace.held(now):
+            return None, min(max(check_at, now + 0.1), now + 1.0, over_at)
+        self._checker = self._check_job()
+        self._tally.waiting = self._jobs.waiting
         if self._checker is None:
-            self._down_since = None
+            self._health.down_since = None
         return self._checker, now
 
-    def _any(self) -> _Job | None:
-        if self._waiting:
-            self._tally.waiting -= 1
-            return heapq.heappop(self._waiting)[2]
-        return self._take()
+    def _check_job(self) -> Job | None:
+        """What to ask an endpoint that is down.
+
+        At first what it has answered before, which tells a false alarm from requests that always fail; then mostly something new, whose answer
+        is not paid for in vain.
+        """
+        known = None if self._known_good is None else Job([self._known_good], nobodys=True)
+        if known is not None and self._health.checks % _CHECKS_BY_NEW == 0:
+            return known
+        return self._jobs.new() or known or self._jobs.again()
 
     def _still_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
-        self._checks += 1
-        self._check_at = now + max(wait_s or 0.0, min(_LONGEST_CHECK_S, backoff(self._checks, self._policy.pause_s)))
+        self._health.still_down(now, wait_s)
         self._checker = None
         self._tally.paused = f"paused: the endpoint is down ({failure.kind}: {failure.message})"
         self._progress(self._tally)
 
-    def _alive(self, now: float, *, answered: bool = True) -> None:
-        if answered:
-            self._last_answer, self._refused_since = now, None
-        self._streak = 0
-        self._streak_of.clear()
-        if self._down_since is None:
+    def _back(self, down_s: float | None, now: float) -> None:
+        """Go on, where the endpoint was down so long."""
+        if down_s is None:
             return
-        down_s = now - self._down_since
-        if down_s < 1:
-            self._streak_limit *= 2  # a false alarm: some requests fail always, and the others do not
         self._note(f"the endpoint answers again after {down_s:.0f} s")
-        self._down_since, self._checker, self._tally.paused = None, None, ""
+        self._checker, self._tally.paused = None, ""
         self._pace.wake(now)
 
 
 def _alike(one: Failure | None, other: Failure | None) -> bool:
     """A plain 500 twice in the same words: some servers answer so to a request that they cannot take, and will for ever."""
     return one is not None and other is not None and one.status == other.status == 500 and bool(other.message) and one.message == other.message
-
-
-def _useless(failure: Failure, tries: int, tally: Tally) -> EndpointError | None:
-    """Where nothing was ever answered, trouble that would meet every request alike: the error to end the run with, unrecorded."""
-    said = f" (HTTP {failure.status})" if failure.status else ""
-    match failure.kind:
-        case _ if tally.completed:
-            return None
-        case "auth":
-            return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
-        case "connection":
-            return EndpointError(f"the endpoint cannot be reached after {tries} tries: {failure.message}")
-        case "rejected" if failure.status == 404:
-            return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
-    return None
-
-
-def _all_refused(failure: Failure, tally: Tally, proven: bool) -> EndpointError | None:
-    """Where the endpoint answered none of the first requests and refused many, the last of them with `failure`: the error to end the run with."""
-    refused = tally.failed["rejected"]
-    if tally.completed or refused < (_ALL_ALIKE if proven else min(_ALL_ALIKE, tally.planned)):
-        return None
-    them = f"the first {refused} requests, all it was sent" if refused == tally.done else f"{refused} of {tally.done} requests and answered none"
-    return EndpointError(
-        f"the endpoint refused {them} (HTTP {failure.status}): {failure.message}. "
-        "Change the experiment; if the endpoint was at fault, run again with --retry-failed"
-    )
-
-
-def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
-    """Neighbours that differ in their replicate alone, up to `most` of them; taken from `requests` as they are asked for."""
-    batch: list[Request] = []
-    for request in requests:
-        if batch and (len(batch) == most or not _one_call(request, batch[0])):
-            yield batch
-            batch = []
-        batch.append(request)
-        if most == 1:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _one_call(request: Request, other: Request) -> bool:
-    return (request.cell_index, request.prompt_index, request.role) == (other.cell_index, other.prompt_index, other.role)
-
-
-def _record(request: Request, outcome: Outcome, together: int) -> Record:
-    return Record(
-        key=request.key,
-        role=request.role,
-        prompt_id=request.prompt_id,
-        cell=request.cell,
-        replicate=request.replicate,
-        seed=request.seed,
-        model=request.model,
-        request=request.body if together == 1 else {**request.body, "n": together},
-        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        outcome=outcome,
-    )

@@ -6,23 +6,26 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.grouping import Column, gather, groups_of, metric_of
-from evalkit.ignored import without_effect
+from evalkit.grouping import Column, Gathered, cut, gather, metric_of
 from evalkit.measures import MEASURED
 from evalkit.metrics import UAX29, Group, Metric, Tokenizer, mean, values
 from evalkit.metrics.group import Floats
 from evalkit.plan import Plan
-from evalkit.prefix import Prefix, common_k, common_prefix, k_of
+from evalkit.prefix import Basis, Prefix, beginnings, common_k, common_prefix, k_of
 from evalkit.records import Record
 from evalkit.scorers import Scorer
 
 Grid = NDArray[np.float64]
 """Shape (cells, prompts)."""
+
+Vectors = Callable[[Sequence[str]], Floats]
+"""Gives the embeddings of k texts, shape (k, d), NaN in the row of a text without one."""
 
 
 class Score(NamedTuple):
@@ -106,7 +109,7 @@ def score(
     prefix: int | None = None,
     scorers: Sequence[Scorer] = (),
     columns: Sequence[Column] = (),
-    vectors: Callable[[Sequence[str]], Floats] | None = None,
+    vectors: Vectors | None = None,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
@@ -114,34 +117,63 @@ def score(
         prefix: compare on the first so many tokens, as where two runs are compared; chosen from `PREFIXES` where None.
         scorers: measured beside `metrics`, under their own names.
         columns: what else is known of each answer, as metrics beside them.
-        vectors: gives the embeddings of k texts, shape (k, d), NaN in the row of a text without one.
+        vectors: for metrics of embeddings.
     """
-    gathered = gather(plan, records, scorers, columns)
-    ignored = without_effect(plan, gathered.answers)
-    groups = groups_of(plan, gathered, tokenizer)
+    gathered = cut(gather(plan, records, scorers, columns), tokenizer)
+    return scored(gathered, basis([gathered], prefix)[0], metrics, vectors)
+
+
+def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
+    """What all `runs` can be compared on together, as seen from each: one k and one length of the prefix, the cells of each counted by itself.
+
+    Args:
+        fixed: the length of the prefix; chosen from `evalkit.prefix.PREFIXES` where None.
+    """
+    starts = [0, *accumulate(len(run.plan.cells) for run in runs)]
+    joined = {(start + cell, prompt): group for start, run in zip(starts, runs, strict=False) for (cell, prompt), group in run.groups.items()}
+    k = common_k([int(np.count_nonzero(group.lengths)) for group in joined.values()])
+    prefix = common_prefix(joined, starts[-1], fixed)
+    if prefix is None:
+        return [Basis(k, None) for _ in runs]
+    ks = tuple(k_of(joined, tokens, prefix.left_out) for tokens in beginnings(prefix))
+    return [
+        Basis(
+            k,
+            prefix._replace(eligible=prefix.eligible[first:end], left_out=tuple(cell - first for cell in prefix.left_out if first <= cell < end)),
+            ks,
+        )
+        for first, end in pairwise(starts)
+    ]
+
+
+def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, vectors: Vectors | None = None, *, beside: bool = True) -> Scores:
+    """Every metric of a run, on the basis that `basis` found.
+
+    Args:
+        vectors: as in `score`.
+        beside: take also what stands beside a value and is never compared: whole answers, half of the prefix and twice the prefix.
+    """
+    groups, plan = gathered.groups, gathered.plan
     sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
-    k = common_k(sizes)
-    common = common_prefix(groups, len(plan.cells), prefix)
     lengths, unit = _lengths(groups, len(plan.cells))
-    completions = sum(map(len, groups.values()))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
     unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
-    measured = _Measured(plan, k, common, (*metrics, *gathered.own.values()))
-    measured.take(groups, [one for one in scorers if one.takes == "texts"], vectors, gathered.complaints)
+    measured = _Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside)
+    measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints)
     return Scores(
         plan=plan,
         by_metric=measured.scores,
-        tokenizer=tokenizer.name,
-        k=k,
-        groups_left_out=sum(size < k for size in sizes),
-        completions=completions,
+        tokenizer=gathered.tokenizer,
+        k=on.k,
+        groups_left_out=sum(size < on.k for size in sizes),
+        completions=gathered.completions,
         failures=gathered.failures,
         missing=gathered.missing,
-        outside=len(gathered.outside),
+        outside=gathered.outside,
         unmet=gathered.unmet,
-        without_effect=ignored,
+        without_effect=gathered.without_effect,
         metrics=tuple(measured.metrics),
-        prefix=common,
+        prefix=on.prefix,
         lengths=lengths,
         length_unit=unit,
         uncounted=uncounted,
@@ -163,8 +195,8 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
 class _Measured:
     """Every metric of every group, filled in group by group."""
 
-    def __init__(self, plan: Plan, k: int, prefix: Prefix | None, metrics: Sequence[Metric]) -> None:
-        self._plan, self._k, self._prefix = plan, k, prefix
+    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool) -> None:
+        self._plan, self._on, self._beside = plan, on, beside
         self._shape = (len(plan.cells), len(plan.experiment.prompts))
         self._n_texts = np.zeros(self._shape, dtype=np.int64)
         self.metrics: list[Metric] = []
@@ -183,31 +215,31 @@ class _Measured:
         self,
         groups: dict[tuple[int, int], Group],
         scorers: Sequence[Scorer],
-        vectors: Callable[[Sequence[str]], Floats] | None,
+        vectors: Vectors | None,
         complaints: list[str],
     ) -> None:
         """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it."""
-        prefix, metrics = self._prefix, tuple(self.metrics)
-        left_out = prefix.left_out if prefix else ()
-        beginnings: tuple[int, ...] = (prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens) if prefix else ()
-        ks = [k_of(groups, tokens, left_out) for tokens in beginnings]
+        on, metrics = self._on, tuple(self.metrics)
+        left_out = on.prefix.left_out if on.prefix else ()
+        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._beside else 1] if on.prefix else ()
         for where in sorted(groups):
             group = groups.pop(where)
             if vectors is not None:
                 group = replace(group, vectors=vectors(group.sources))
-            whole = _Parts(group, self._k)
+            whole = _Parts(group, on.k)
             parts = []
             if where[0] not in left_out:
-                parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(beginnings, ks, strict=True)]
+                parts = [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), its) for at, its in zip(lengths, on.ks, strict=False)]
             self._n_texts[where] = len(group)
             for metric in metrics:
                 one = self.scores[metric.name]
-                one.value_full[where], n = whole.value(metric)
+                if self._beside or not metric.confounded:
+                    one.value_full[where], n = whole.value(metric)
                 if not metric.confounded:
                     one.value[where], one.n_eligible[where] = one.value_full[where], n
                     continue
                 for grid, part in zip((one.value, one.value_half, one.value_double), parts, strict=False):
-                    if grid is not None and beginnings[0] >= metric.shortest:
+                    if grid is not None and lengths[0] >= metric.shortest:
                         grid[where], n = part.value(metric)
                         if grid is one.value:
                             one.n_eligible[where] = n
@@ -224,7 +256,7 @@ class _Measured:
         for name, number in found.numbers.items():
             one = self.scores.get(name) or self._add(metric_of(name, "group", scorer.better, lambda _: math.nan))
             one.value[where] = one.value_full[where] = number
-            one.n_eligible[where] = self._k
+            one.n_eligible[where] = self._on.k
 
 
 class _Parts:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,46 +19,80 @@ from evalkit.experiment import Experiment
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.parameters import level_text
 from evalkit.plan import Request
-from evalkit.records import Record
-from evalkit.runner import INTERRUPTED, Policy, Sender, Tally, run
+from evalkit.records import Failure, Outcome, Record
+from evalkit.runner import INTERRUPTED, Policy, Sender, run
+from evalkit.tally import Tally
 
 if TYPE_CHECKING:
     from evalkit.client import Client, Reply
     from evalkit.preflight import Checked, Preflight
 
 _SYNC_EVERY_S = 0.5
+_SHOWN_EVERY_S = 1.0
+_LONG_WAIT_S = 5.0
+"""A wait that a user should be told of."""
 
 
 class _Counted:
-    """A client whose calls are counted, and refused beyond the budget."""
+    """A client whose calls are counted, refused beyond the budget, and held back while the endpoint asks to wait.
 
-    def __init__(self, client: Client, spent: Spent, budget: Budget, needed: int) -> None:
-        self._client, self._spent, self._budget, self._needed = client, spent, budget, needed
+    Attributes:
+        not_before: until when it has asked for that.
+    """
+
+    def __init__(self, client: Client, spent: Spent, policy: Policy, needed: int, note: Callable[[str], None]) -> None:
+        self._client, self._spent, self._policy, self._needed, self._note = client, spent, policy, needed, note
+        self._began = self.not_before = time.monotonic()
 
     async def models(self) -> frozenset[str] | None:
         return await self._client.models()
 
     async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
-        if why := self._spent.over(self._budget, 0.0):
-            raise ExperimentError(f"{why}, by the look at the endpoint before the sweep ({self._needed} calls or more); allow more")
+        while (wait_s := self.not_before - time.monotonic()) > 0:
+            self._check_budget(wait_s)
+            await asyncio.sleep(wait_s)
+        self._check_budget()
         self._spent.requests += 1
         reply = await self._client.call(body, messages)
         if reply.completions:
             self._spent.add(reply.completions[0])
+        if reply.wait_s:
+            self._wait(reply.wait_s, reply.outcome)
         return reply
 
+    def _check_budget(self, later_s: float = 0.0) -> None:
+        if why := self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s):
+            raise ExperimentError(f"{why}, by the look at the endpoint before the sweep ({self._needed} calls or more); allow more")
 
-async def looked(experiment: Experiment, access: Access, spent: Spent, budget: Budget) -> Preflight:
-    """What the endpoint takes; its calls are counted in `spent`. Raises `EndpointError`, and `ExperimentError` where the budget is too small."""
+    def _wait(self, wait_s: float, asked: Outcome) -> None:
+        words = asked.message if isinstance(asked, Failure) else ""
+        if wait_s > self._policy.patience_s:
+            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than --patience: {words}")
+        until = time.monotonic() + wait_s
+        if wait_s >= _LONG_WAIT_S and until > self.not_before + 1:
+            self._note(f"the endpoint asks to wait {wait_s:.0f} s: {words}")
+        self.not_before = max(self.not_before, until)
+
+
+async def looked(
+    experiment: Experiment, access: Access, spent: Spent, policy: Policy, note: Callable[[str], None] = lambda _: None
+) -> tuple[Preflight, float]:
+    """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`.
+
+    Raises:
+        EndpointError: it cannot be used, or asks for too long a wait.
+        ExperimentError: the budget is too small.
+    """
     from evalkit.preflight import check, needed
 
-    calls = needed(experiment)
-    if budget.requests is not None and budget.requests <= calls:
+    calls, most = needed(experiment), policy.budget.requests
+    if most is not None and most <= calls:
         raise ExperimentError(
-            f"--max-requests {budget.requests}: the look at the endpoint before a sweep takes {calls} calls or more; allow at least {calls + 1}"
+            f"--max-requests {most}: the look at the endpoint before a sweep takes {calls} calls or more; allow at least {calls + 1}"
         )
     async with access.client(experiment.endpoint) as client:
-        return await check(_Counted(client, spent, budget, calls), experiment)
+        counted = _Counted(client, spent, policy, calls, note)
+        return await check(counted, experiment), counted.not_before
 
 
 def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Callable[[str], None]) -> Experiment:
@@ -120,8 +154,11 @@ async def sent(
                 stop=stop,
             )
         )
-        keeper = asyncio.ensure_future(_keep(sync))
+        keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
+        # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
         keeper.add_done_callback(lambda _: stop.set())
+        shower.add_done_callback(lambda _: work.cancel())
+        beside = (keeper, shower)
 
         def interrupted() -> None:
             if stop.is_set():
@@ -139,12 +176,12 @@ async def sent(
                     raise
                 return INTERRUPTED
             finally:
-                failed = keeper.done()
-                keeper.cancel()
-                with suppress(asyncio.CancelledError):
-                    await keeper
-                if failed:
-                    keeper.result()
+                for one in beside:
+                    one.cancel()
+                await asyncio.wait(beside)
+                for one in beside:
+                    if not one.cancelled():
+                        one.result()
 
 
 async def _keep(sync: Callable[[], object]) -> None:
@@ -232,6 +269,13 @@ def pace_of(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
         most=most,
         now=time.monotonic(),
     )
+
+
+async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:
+    """Progress is shown also while nothing arrives."""
+    while True:
+        await asyncio.sleep(_SHOWN_EVERY_S)
+        progress(tally)
 
 
 @contextmanager

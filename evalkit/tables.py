@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.answers import counted
 from evalkit.escaping import harmless
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.parameters import DEFAULT, level_text
@@ -97,7 +98,7 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
         lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
     if dropped:
         lines.append(f"Not shown for want of width: {', '.join(dropped)}.")
-    return _titled(f"By cell: mean over {_count(analysis.counts.prompts, 'prompt')}", [table], lines)
+    return _titled(f"By cell: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
 
 
 def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
@@ -129,9 +130,9 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
         metrics = rest
     lines = [f"{sign.give_or_take} half of the 95 % interval over prompts."]
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
-        lines = ["No intervals: they need two prompts."]
-    if analysis.counts.prompts < _FEW_PROMPTS:
-        lines.append(f"With {_count(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
+        lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
+    elif analysis.counts.prompts < _FEW_PROMPTS:
+        lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
     chosen = _chosen(analysis)
     on_prefix = [metric.name for metric in analysis.metrics if metric.confounded and metric.compared and metric.name in chosen]
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
@@ -285,7 +286,3 @@ def _cut(text: str, width: int) -> str:
     begin = next(text[:n] for n in range(head, -1, -1) if cell_len(text[:n]) <= head)
     end = next(text[len(text) - n :] for n in range(tail, -1, -1) if cell_len(text[len(text) - n :]) <= tail)
     return f"{begin}~{end}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

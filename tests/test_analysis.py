@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import artefacts
+from evalkit import __version__, artefacts
 from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, summary_csv
 from evalkit.escaping import guarded
 from evalkit.experiment import check
@@ -325,3 +325,34 @@ def test_what_is_written_reads_back_undefined_numbers_included() -> None:
     assert [math.isnan(row.mean) for row in again.by_cell] == [math.isnan(row.mean) for row in found.by_cell]
     with pytest.raises(msgspec.MsgspecError):
         artefacts.decode(b'{"name": 5}', Analysis)
+
+
+def test_a_limit_is_controlled_on_the_prefix_that_metrics_are_compared_on() -> None:
+    by_name = {metric.name: metric for metric in METRICS}
+    some = [by_name["distinct_2"], by_name["length_words"], by_name["rep_4"]]
+    planned = plan({"max_tokens": [20, 60]}, 8)
+    values = np.random.default_rng(1).random((2, 8)) * 0.001 + np.array([[0.2], [0.7]])
+    prefix = Prefix(tokens=25, eligible=np.ones(2), left_out=(), k=2)
+    found = analyse(scores(planned, values.tolist(), some, prefix=prefix), some)
+    (control,) = found.controls
+    assert (control.tokens, control.failed) == (25, ["distinct_2"])  # the length may move, and rep_4 is not compared on so short a prefix
+    assert any(one.startswith("Warning: max_tokens moves distinct_2 on the first 25 words") for one in found.answers)
+    assert analyse(scores(planned, values.tolist(), some), some).controls == []
+    assert artefacts.decode(artefacts.encode(found), Analysis) == found
+
+
+def test_an_analysis_says_how_it_was_made() -> None:
+    found = analysed({"temperature": [0.5, 1.0]}, [[0.1, 0.2], [0.3, 0.4]])
+    for part in (f"evalkit {__version__}", found.digest, "model none", "2 cells × 2 prompts × 2 replicates", "Student's t", "seed 0"):
+        assert part in found.signature
+
+
+def test_where_no_effect_can_be_told_the_cells_are_held_against_the_reference() -> None:
+    planned = plan({"temperature": [0.5, 1.0], "top_p": [0.5, 0.9]}, 8)
+    cells = [{"temperature": 0.5, "top_p": 0.5}, {"temperature": 1.0, "top_p": 0.9}]
+    named = Plan(planned.experiment.model_copy(update={"design": "list", "cells": dict(zip(("low", "high"), cells, strict=True))}))
+    values = np.random.default_rng(1).random((2, 8)) * 0.01 + np.array([[0.2], [0.7]])
+    found = analyse(scores(named, values.tolist()), [METRIC])
+    assert found.verdicts == []
+    assert found.answers[0].startswith("Against the reference (temperature=1, top_p=0.9)")
+    assert f"{METRIC.name} -0.499" in found.answers[1]

@@ -43,7 +43,15 @@ MEANS = {
 WANTED: dict[str, Any] = {"require": {"truncation_rate": {"max": 0.1}}, "prefer": {"distinct_2": {"goal": "maximize"}}}
 
 
-def decided(choose_: dict[str, Any], means: dict[str, list[float]] = MEANS, noise: float = 0.01, **more: Any):
+def decided(
+    choose_: dict[str, Any],
+    means: dict[str, list[float]] = MEANS,
+    noise: float = 0.01,
+    blank: dict[str, list[int]] | None = None,
+    keep: int = PROMPTS,
+    **more: Any,
+):
+    """A choice among made-up values; `blank` cells of a metric have none, and nothing has any beyond the first `keep` prompts."""
     experiment = check({**BASE, "choose": choose_, **more})
     planned = Plan(experiment)
     rng = np.random.default_rng(1)
@@ -52,6 +60,8 @@ def decided(choose_: dict[str, Any], means: dict[str, list[float]] = MEANS, nois
         rows = np.array(means.get(metric.name, [0.05] * len(planned.cells)))
         scale = noise * (100 if metric.name.startswith("length") else 1)
         value = rows[:, None] + scale * rng.normal(size=(len(rows), PROMPTS)) * (metric.name in ("distinct_2", "length_tokens"))
+        value[(blank or {}).get(metric.name, [])] = NAN
+        value[:, keep:] = NAN
         by_metric[metric.name] = Score(value, value.copy(), np.full(value.shape, 2), np.full(value.shape, 2))
     scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned))
     analysis = analyse(scores)
@@ -166,10 +176,60 @@ def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") ->
 def test_the_terminal_says_what_to_use_why_how_sure_and_what_else_would_do(width: int, encoding: str) -> None:
     choice, analysis, _ = decided({"profile": "creative"})
     text = shown(choice, analysis, width, encoding)
-    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "resampled prompt sets", "client.chat.completions.create("):
+    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "2,000", "client.chat.completions.create("):
         assert word in text
     assert f"temperature={choice.parameters['temperature']}" in text
     assert all(cell_len(line) <= width for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("prompts", [1, 5])
+def test_what_stands_in_the_way_of_a_choice_is_said(prompts: int) -> None:
+    choice, analysis, _ = decided({"profile": "creative"}, blank={"rep_4": [6]}, keep=prompts)
+    text = " ".join(shown(choice, analysis, 120).split())
+    if prompts == 1:
+        assert choice.chosen is None
+        assert "loop_rate has a value on one prompt only in 7 cells, which gives no interval to judge by: add prompts, or write by: mean" in text
+    else:
+        assert 6 not in choice.satisfying
+        assert "rep_4 is undefined in 1 cell, which therefore does not satisfy" in text
+
+
+def test_settings_without_a_preferred_value_are_not_ranked_and_that_is_said() -> None:
+    choice, analysis, _ = decided(WANTED, blank={"distinct_2": [3, 4]})
+    assert choice.desirability[3] is None
+    assert choice.chosen not in (3, 4)
+    assert "2 of the 6 settings that satisfy lack a value in a preferred metric and are not ranked" in " ".join(shown(choice, analysis, 120).split())
+
+
+def test_the_words_for_how_sure_a_choice_is() -> None:
+    def said(means: list[float], noise: float = 0.0001, **wanted: Any) -> str:
+        choice, analysis, _ = decided({**WANTED, **wanted}, {"distinct_2": means, "length_tokens": [50] * 7}, noise=noise)
+        return " ".join(shown(choice, analysis, 120).split())
+
+    clear = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9])
+    assert "Sure Yes: better than every other setting that keeps to the bounds" in clear
+    assert "Else Nothing else does as well on these prompts." in clear
+    alone = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9], require={"distinct_2": {"min": 0.8}})
+    assert "No other setting keeps to the bounds, so there was nothing to compare it with." in alone
+    tied = said([0.1, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
+    assert "Sure Of the group, not of the one: " in tied
+    assert "Else Any of these would do, as far as these prompts tell" in tied
+    near = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9], prefer={"distinct_2": {"goal": "target", "target": 0.4}})
+    assert "ranked by how well they bring distinct_2 near 0.4 (100%)" in near
+    assert "distinct_2: unique word pairs / word pairs, replicates pooled" in near
+
+
+def test_prices_below_0_leave_a_choice() -> None:
+    choice, _, _ = decided(WANTED, {"distinct_2": [0.8] * 7, "length_tokens": [-50, -40, -30, -20, -10, -5, -1]}, noise=0.0)
+    assert choice.chosen == 0
+
+
+def test_a_difference_within_the_margin_is_shown_as_what_it_is() -> None:
+    means = {"distinct_2": [0.5, 0.5, 0.505, 0.5, 0.505, 0.5, 0.505], "length_tokens": [50] * 7}
+    choice, analysis, _ = decided(WANTED, means, noise=0.0005)
+    text = shown(choice, analysis, 120)
+    assert "~ 0 +0.005" in text
+    assert "~ 0: there is a difference, shown beside, and the same test shows it to be within the margin: too small to matter." in text
 
 
 def test_every_profile_says_why_and_asks_for_metrics_that_exist() -> None:
@@ -271,3 +331,32 @@ def test_nothing_is_confirmed_where_nothing_is_chosen(tmp_path: Path) -> None:
     assert result.choice is None
     assert any("nothing to confirm" in one for one in told)
     assert not (tmp_path / "run/recommended.yaml").exists()
+
+
+def test_an_experiments_own_checks_and_scorers_can_be_bounded_and_preferred(tmp_path: Path) -> None:
+    own = {"checks": [{"contains": "e"}, {"contains": "zzz"}], "scorers": ["statistics:mean"]}
+    wanted = {
+        "require": {"contains": {"min": 0.5, "by": "mean"}, "contains:2": {"max": 0.5, "by": "mean"}},
+        "prefer": {"mean.x": {"goal": "maximize"}},
+    }
+    assert set(check({**BASE, **own, "choose": wanted, "margins": {"contains": 0.1}}).choose.require) == {"contains", "contains:2"}
+    with pytest.raises(ExperimentError, match=r"choose\.require\.contain: unknown metric; did you mean 'contains'"):
+        check({**BASE, **own, "choose": {**wanted, "require": {"contain": {"min": 1}}}})
+    with pytest.raises(ExperimentError, match=r"margins\.is_json: unknown metric"):
+        check({**BASE, **own, "margins": {"is_json": 0.1}})
+    data = {
+        "name": "own",
+        "endpoint": {"base_url": "local", "model": "babbler"},
+        "prompts": BASE["prompts"][:3],
+        "parameters": {"temperature": [0, 1.0]},
+        "request": {"max_tokens": 20, "seed": "per_replicate"},
+        "replicates": 2,
+        "checks": own["checks"],
+        "choose": {"require": wanted["require"], "prefer": {"contains": {"goal": "maximize"}}},
+    }
+    result = runs.sweep(check(data), tmp_path / "run")
+    assert result is not None
+    assert result.choice is not None
+    assert result.choice.chosen is not None
+    assert [one.metric for one in result.choice.constraints] == ["contains", "contains:2"]
+    assert [one.metric for one in result.choice.weights] == ["contains"]

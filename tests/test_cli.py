@@ -16,6 +16,9 @@ import pytest
 from conftest import ROOT, environment
 from endpoints import completion, serving
 
+from evalkit.cli.terminal import Report
+from evalkit.tally import Tally
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ("sweep", "plan", "score", "serve", "init", "schema")
 
@@ -88,7 +91,7 @@ def test_plan_and_dry_run_say_the_same_and_send_nothing(evalkit: Command, tmp_pa
         assert not server.seen
     assert plan.stdout == dry.stdout
     assert "2 cells × 1 prompt × 300 replicates = 600 requests" in plan.stdout
-    assert "at most 12,000 tokens" in plan.stdout
+    assert "at most 12,120 tokens" in plan.stdout, "of the six anchors too"
     assert not (tmp_path / "results").exists()
 
 
@@ -98,6 +101,7 @@ def test_the_plan_tells_what_is_recorded_and_what_is_left(evalkit: Command, tmp_
     more = evalkit("plan", path, "--set", "parameters.temperature=[0,0.5,1.0]").stdout
     assert "= 6 requests" in more
     assert "2 of them still to send; the others stand in results/small/" in more
+    assert "what is still to send: at most 40 tokens of answers" in more
 
 
 def test_the_plan_tells_of_a_key_that_a_sweep_will_need(evalkit: Command) -> None:
@@ -177,6 +181,31 @@ def test_progress_without_a_terminal_is_plain_lines(evalkit: Command, tmp_path: 
     done = evalkit("sweep", small(tmp_path))
     assert "4 of 4 requests" in done.stderr
     assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_progress_goes_on_while_nothing_arrives_and_tells_why(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Report, "EVERY_S", 0.0)
+    report, tally = Report(quiet=False), Tally(10, completed=4)
+    report(tally)
+    tally.paused = "paused: the endpoint is down (server: HTTP 503)"
+    report(tally)
+    tally.paused, tally.held_until = "", time.monotonic() + 300
+    report(tally)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("4 of 10 requests, ")
+    assert told[1].startswith("4 of 10 requests, paused: the endpoint is down (server: HTTP 503), ")
+    assert "waits 5 min as the endpoint asks" in told[2]
+
+
+def test_why_a_sweep_stopped_is_told_also_where_it_is_quiet(evalkit: Command, tmp_path: Path) -> None:
+    with serving(lambda _: (200, {}, completion("fine"))) as server:
+        path = small(tmp_path, server.url, 50)
+        done = evalkit("sweep", path, "-q", "--max-requests", 30)
+        assert len(server.seen) == 30
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "stopped: the 30 requests of --max-requests are used up"
+    assert "27 of 100 answers" in done.stdout
+    assert "73 planned requests have no outcome yet; run the sweep to send them" in done.stdout
 
 
 def _on_a_terminal(arguments: list[str], cwd: Path, answer: bytes) -> tuple[int, str]:

@@ -53,11 +53,11 @@ class Wire:
         self._client = Client(endpoint.url, KEY, concurrency=1, loopback=True, timeout_s=30.0)
         return await self._client.__aenter__()
 
-    def send(self, answer: Callable[[Asked], Any] | Answer) -> Sent:
+    def send(self, answer: Callable[[Asked], Any] | Answer, *, stream: bool = False) -> Sent:
         """Send one request, to be answered so."""
         self.answer = answer if callable(answer) else lambda _: answer
         before = len(self._endpoint.seen)
-        return Sent(self._runner.run(self._client.send(REQUEST)), self._endpoint.seen[before:])
+        return Sent(self._runner.run(self._client.call(REQUEST.body, REQUEST.messages, stream=stream)), self._endpoint.seen[before:])
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +349,16 @@ def test_a_fault_on_the_wire_gives_its_kind_and_is_tried_again(wire: Wire, name:
     assert (found.kind, found.status, attempt.again) == (kind, None, True)
     assert found.message.startswith(words)
     assert found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "sort", "stream"), [(200, "application/json", False), (500, "application/json", False), (200, "text/event-stream", True)]
+)
+def test_an_answer_without_end_is_given_up_whatever_it_is_and_not_tried_again(wire: Wire, status: int, sort: str, stream: bool) -> None:
+    endless = Answer(status, {"Content-Type": sort}, pieces=[b"data: {}" + b" " * 2**20] * 80)
+    found, attempt = failed(wire.send(endless, stream=stream))
+    assert (found.kind, found.message, attempt.again) == ("malformed", "an answer of over 64 MB", False)
+    assert wire.send(Answer(200, JSON, completion("fine"))).outcome.text == "fine"
 
 
 @pytest.mark.parametrize("url", [None, "http://no-such-host.invalid/v1"], ids=["refused", "no such host"])

@@ -39,7 +39,6 @@ def vars_of(record: Record) -> dict[str, object]:
 def test_a_planted_drift_is_told_with_its_size_and_nothing_else_is() -> None:
     rng = random.Random(1)  # noqa: S311
     records = [anchor(number, text=" ".join("word" for _ in range(rng.randint(20, 60))), latency_s=1 + number / 20) for number in range(40)]
-    rng.shuffle(records)
     found = trends(records)
     assert found is not None
     assert [one.name for one in found if one.shown] == ["latency_s"]
@@ -48,6 +47,12 @@ def test_a_planted_drift_is_told_with_its_size_and_nothing_else_is() -> None:
     assert latency.before < 1.4 < 2.5 < latency.after
     assert "drifted" in sentence(found, 40)
     assert "latency_s from 1.3 to 2.65" in sentence(found, 40)
+
+
+def test_a_clock_that_was_set_back_changes_nothing() -> None:
+    records = [anchor(number, latency_s=1 + number / 20) for number in range(40)]
+    back = [Record(**{**vars_of(one), "at": f"{(number * 17) % 40:06}"}) for number, one in enumerate(records)]
+    assert trends(back) == trends(records)
 
 
 def test_without_a_drift_it_is_told_in_few_runs() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalkit.answers import answers, signed
-from evalkit.effects import Effects, against_reference, codes_of, effects
+from evalkit.answers import answers, of_cells, signed
+from evalkit.effects import Effects, against_reference, codes_of, controls, effects
 from evalkit.margins import margin_of
+from evalkit.stats.power import detectable
 
 LEVELS = {"temperature": [0.5, 1.0, 1.5], "top_p": ["default", 0.9], "presence_penalty": [0, 1]}
 CELLS = [dict(zip(LEVELS, one, strict=True)) for one in product(*LEVELS.values())]
@@ -50,7 +51,7 @@ def test_planted_effects_get_their_verdicts(fail: float) -> None:
     assert shares["temperature",] > 0.2
     assert shares["presence_penalty",] < 0.02
     said = answers(result, list(LEVELS), 12)
-    assert any("temperature explains" in one and "top_p 0.9 undoes it" in one for one in said)
+    assert any("temperature: explains" in one and "top_p 0.9 undoes it" in one for one in said)
     assert any(one.startswith("presence_penalty does nothing here") for one in said)
 
 
@@ -67,12 +68,15 @@ def test_too_few_prompts_leave_the_question_open_and_say_how_many_would_do() -> 
 def test_an_effect_within_the_margin_is_no_effect_and_both_are_said() -> None:
     result = found(planted(noise=0.001), margin=0.5)
     assert [(one.verdict, one.beside_zero) for one in result.verdicts if one.parameter == "temperature"] == [("no effect", True)]
+    assert any("differences there are, within it: distinct_2 +0.1" in one for one in answers(result, list(LEVELS), 12))
 
 
 def test_five_prompts_get_no_p() -> None:
     result = found(planted(prompts=5))
     assert {one.p for one in result.verdicts} == {None}
     assert {one.p_adjusted for one in result.interactions} == {None}
+    assert {(one.verdict, one.sure) for one in result.verdicts if one.parameter == "temperature"} == {("effect", False)}
+    assert any("temperature: perhaps moves distinct_2 (too few prompts for a p)" in one for one in answers(result, list(LEVELS), 5))
     assert any("no rearrangement of signs reaches p < .05" in one for one in answers(result, list(LEVELS), 5))
 
 
@@ -150,9 +154,78 @@ def test_a_share_of_a_reference_of_0_is_no_margin() -> None:
 
 
 def test_differences_are_written_to_what_they_are_worth() -> None:
-    assert [signed(one) for one in (0.4127, -1.5, 33.26, 12345.6)] == ["+0.413", "-1.50", "+33.3", "+12,346"]
+    assert [signed(one) for one in (0.4127, -1.5, 33.26, 12345.6, 0.00031, 0.0)] == ["+0.413", "-1.50", "+33.3", "+12,346", "+0.0003", "+0.000"]
 
 
 def test_alike_on_a_handful_of_prompts_is_not_yet_no_effect() -> None:
     same = np.repeat(np.random.default_rng(1).random((1, 5)), 12, axis=0)
     assert {(one.verdict, one.prompts_needed) for one in found(same).verdicts} == {("inconclusive", 6)}
+
+
+def test_a_difference_that_a_handful_of_prompts_share_is_not_yet_an_effect() -> None:
+    values = np.repeat(np.random.default_rng(1).random((1, 5)), 12, axis=0)
+    values[6:] += 0.5  # of temperature 1.0 at the first levels, and of 1.5
+    assert {(one.verdict, one.prompts_needed) for one in found(values).verdicts if one.parameter == "temperature"} == {("inconclusive", 6)}
+
+
+def test_where_no_p_can_be_small_enough_that_is_said() -> None:
+    said = answers(found(planted(prompts=6)), list(LEVELS), 6)
+    assert any("With 6 prompts the smallest p there is, counting 3 parameters, is 0.094" in one and "use 7 prompts at least" in one for one in said)
+    result = found(planted(prompts=7))
+    assert any(one.sure for one in result.verdicts)
+    assert not any("smallest p there is" in one for one in answers(result, list(LEVELS), 7))
+
+
+def test_what_arithmetic_leaves_of_0_is_0() -> None:
+    values = np.full((12, 10), 0.3) + 1e-17 * np.random.default_rng(2).normal(size=(12, 10))
+    values += 1e-16 * np.arange(12)[:, None]
+    assert {(one.verdict, one.beside_zero, one.difference, one.detectable) for one in found(values).verdicts} == {("no effect", False, 0.0, None)}
+
+
+def test_the_detectable_difference_is_that_of_the_power_of_the_t_test() -> None:
+    values = planted(prompts=20, noise=0.05)
+    (one,) = [one for one in found(values).verdicts if one.parameter == "presence_penalty"]
+    by_prompt = (values[1::2] - values[::2]).mean(axis=0)
+    assert one.detectable == pytest.approx(detectable(20, by_prompt.std(ddof=1)), rel=0.01)
+    (three,) = [one for one in found(values).verdicts if one.parameter == "temperature"]
+    assert three.detectable > detectable(20, by_prompt.std(ddof=1)) / 2
+
+
+LIMITED = [{"max_tokens": limit, "temperature": heat} for limit in (20, 60) for heat in (0.5, 1.0)]
+
+
+@pytest.mark.parametrize(("moved", "failed", "passed"), [(0.3, ["a"], ["b"]), (0.0, [], ["a", "b"])])
+def test_a_limit_on_length_that_moves_a_prefix_is_found_out(moved: float, failed: list[str], passed: list[str]) -> None:
+    noise = 0.005 * np.random.default_rng(5).normal(size=(3, 4, 10))
+    values = {
+        "a": 0.4 + noise[0] + moved * np.array([0, 0, 1, 1])[:, None],
+        "b": 0.4 + noise[1],
+        "c": 40 * np.array([1, 1, 3, 3])[:, None] + noise[2],
+    }
+    levels = {"max_tokens": [20, 60], "temperature": [0.5, 1.0]}
+    result = effects(values, LIMITED, levels, {"a": (0.02, ""), "b": (0.02, ""), "c": (2.0, "")}, 3)
+    (control,) = controls(result.verdicts, {"a", "b"}, 25)
+    assert (control.parameter, control.tokens, control.failed, control.passed, control.open) == ("max_tokens", 25, failed, passed, [])
+    said = answers(result, list(levels), 10, [control])[-1]
+    assert said.startswith("Warning: max_tokens moves a on the first 25 words" if moved else "Control passed: max_tokens cannot change the first 25")
+
+
+def test_a_control_that_cannot_tell_says_what_is_open() -> None:
+    values = {"a": np.random.default_rng(5).random((4, 10))}
+    levels = {"max_tokens": [20, 60], "temperature": [0.5, 1.0]}
+    result = effects(values, LIMITED, levels, {"a": (0.02, "")}, 3)
+    (control,) = controls(result.verdicts, {"a"}, 10)
+    assert (control.failed, control.passed, control.open) == ([], [], ["a"])
+    assert "is shown on 0 of 1 metric, and is open on a." in answers(result, list(levels), 10, [control])[-1]
+    assert controls(result.verdicts, set(), 10) == []
+
+
+def test_named_cells_are_held_against_the_reference_in_words() -> None:
+    cells = [{"temperature": 1.0, "top_p": "default"}, {"temperature": 0.2, "top_p": 0.5}, {"temperature": 1.0, "top_p": None}]
+    rng = np.random.default_rng(6)
+    values = 0.5 + 0.01 * rng.normal(size=(3, 10)) - 0.2 * np.array([0, 1, 0])[:, None]
+    said = of_cells(against_reference({"m": values}, 0, 1), cells, 0)
+    assert said[0] == "Against the reference (temperature=1, top_p=default), all settings of a metric counted together:"
+    assert said[1].startswith("temperature=0.2, top_p=0.5: m -0.2")
+    assert said[2] == "temperature=1: no difference that is sure."
+    assert of_cells([], cells, 0) == []

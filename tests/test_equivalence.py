@@ -1,22 +1,27 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evalkit.stats.equivalence import tost
 
-# The data are those of statsmodels' documentation of ttost_paired; the values are what statsmodels 0.14 gives for them.
-FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
-SECOND = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+GOLDEN = {case["metric"]: case for case in json.loads(Path(__file__).with_name("golden_statistics.json").read_text(encoding="utf-8"))}
 
 
-def test_known_values() -> None:
-    narrow = tost(FIRST - SECOND, -0.5, 0.5)
-    assert narrow.p == pytest.approx(0.9892407566216127, abs=1e-9)
-    assert narrow.p_low == pytest.approx(0.9892407566216127, abs=1e-9)
-    assert tost(FIRST - SECOND, -2.5, 2.5).p == pytest.approx(0.021116860246500745, abs=1e-9)
+@pytest.mark.parametrize("name", ["TOST paired", "TOST paired (wide margin)"])
+def test_students_sleep_data(name: str) -> None:
+    case = GOLDEN[name]
+    first, second = np.array(case["inputs"]["x1"]), np.array(case["inputs"]["x2"])
+    found = tost(first - second, case["params"]["low"], case["params"]["upp"])
+    if isinstance(case["expected"], dict):
+        expected = [case["expected"][key] for key in ("p", "p_low", "p_upp")]
+        assert list(found) == pytest.approx(expected, abs=case["tolerance"])
+    else:
+        assert found.p == pytest.approx(case["expected"], abs=case["tolerance"])
 
 
 def test_a_planted_difference_beyond_the_margin_is_called_equivalent_in_five_percent_at_most() -> None:

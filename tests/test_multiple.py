@@ -132,6 +132,18 @@ def test_simultaneous_intervals_of_one_contrast_are_students() -> None:
     assert simultaneous(twice, np.random.default_rng(0), draws=100_000) == pytest.approx(stats.t.ppf(0.975, 8), rel=0.02)
 
 
+def test_simultaneous_intervals_of_few_prompts_reach_as_far_as_experiments_need() -> None:
+    rng = np.random.default_rng(8)
+    pairs = np.array([(one, other) for one in range(5) for other in range(one)])
+    levels = rng.normal(size=(8, 5))
+    alike, _ = np.linalg.qr(levels - levels.mean(axis=0))  # levels that are uncorrelated in the sample too
+    found = simultaneous(alike[:, pairs[:, 0]] - alike[:, pairs[:, 1]], rng, draws=50_000)
+    drawn = rng.normal(size=(20_000, 8, 5))
+    values = drawn[:, :, pairs[:, 0]] - drawn[:, :, pairs[:, 1]]
+    t = np.abs(values.mean(axis=1)) / (values.std(axis=1, ddof=1) / math.sqrt(8))
+    assert found == pytest.approx(np.quantile(t.max(axis=1), 0.95), rel=0.02)  # one standard deviation for all pairs would fall short by a tenth
+
+
 def test_simultaneous_intervals_of_all_pairs_are_near_tukeys() -> None:
     rng = np.random.default_rng(3)
     levels = rng.normal(size=(400, 4))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import random
-from itertools import pairwise
+from itertools import count, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from evalkit.pace import Limits, Pace, backoff, limits_of
 
 
 def answered(pace: Pace, now: float, *, started: float | None = None, in_flight: int | None = None, took_s: float = 0.1, **more: object) -> None:
-    pace.started()
+    pace.started(now)
     about = {"tokens": 100.0, "limits": None, **more}
     pace.answered(now, now - took_s if started is None else started, pace.limit if in_flight is None else in_flight, took_s, **about)
 
@@ -93,7 +95,7 @@ def test_no_call_starts_before_the_wait_that_was_asked_for(waits: list[float]) -
         at = pace.reserve(now)
         assert at >= until - 1e-9
         now = at + 0.01
-        pace.started()
+        pace.started(now)
         pace.throttle(now, at, wait_s)
         until = max(until, now + wait_s)
         assert pace.held(until - 0.001)
@@ -122,7 +124,7 @@ def test_a_limit_of_the_endpoint_is_learned_and_met_at_its_edge() -> None:
     for _ in range(4000):
         now = pace.reserve(at)
         bucket, at = min(20.0, bucket + (now - at) * 20), now
-        pace.started()
+        pace.started(now)
         if bucket >= 1:
             bucket -= 1
             served.append(now)
@@ -143,7 +145,7 @@ def test_refusals_at_random_do_not_make_it_crawl() -> None:
     pace, at, served = Pace(8, now=0.0), 0.0, 0
     while at < 120:
         now = at = max(pace.reserve(at), at + 0.01)
-        pace.started()
+        pace.started(now)
         if rng.random() < 0.08:
             pace.throttle(now + 0.005, now, 0.05)
         else:
@@ -152,14 +154,76 @@ def test_refusals_at_random_do_not_make_it_crawl() -> None:
     assert served / 120 > 30
 
 
+def test_two_refused_together_by_chance_are_no_limit_by_time() -> None:
+    """Three at once, one in thirteen refused whatever the pace: seldom is a limit found, and none that makes it crawl."""
+    rng = random.Random(2)  # noqa: S311
+    pace, now, served = Pace(3, now=0.0), 0.0, 0
+    while now < 120:
+        starts = [max(pace.reserve(now), now)]
+        starts += [pace.reserve(starts[0]), pace.reserve(starts[0])]
+        refusals = [rng.random() < 0.075 for _ in starts]
+        for start in starts:
+            pace.started(start)
+        for start, refused in zip(starts, refusals, strict=True):
+            now = max(now, start + 0.02)
+            if refused:
+                pace.throttle(now, start, 0.2)
+            else:
+                served += 1
+                pace.answered(now, start, 3, 0.02, 100, None)
+    assert sum(change.why == "a limit by time is found" for change in pace.history) <= 3
+    assert served / 120 > 30
+
+
 def test_what_the_endpoint_says_is_left_is_spread_over_the_time_until_there_is_more() -> None:
     pace = Pace(8, now=0.0)
-    answered(pace, 5.0, in_flight=3, limits=Limits(requests=100, requests_reset_s=10))
+    answered(pace, 5.0, uncounted=3, limits=Limits(requests=100, requests_reset_s=10))
     assert pace.reserve(5.0) == 5.0, "plenty is left"
-    answered(pace, 6.0, in_flight=3, limits=Limits(requests=7, requests_reset_s=10))
+    answered(pace, 6.0, uncounted=3, limits=Limits(requests=7, requests_reset_s=10))
     assert pace.reserve(6.0) == pytest.approx(6 + 10 / 5)
-    answered(pace, 20.0, in_flight=3, limits=Limits(tokens=150, tokens_reset_s=4))
+    answered(pace, 20.0, uncounted=3, limits=Limits(tokens=150, tokens_reset_s=4))
     assert pace.reserve(20.0) == pytest.approx(24.0), "what is in flight will use it up"
+    answered(pace, 20.1, uncounted=0, limits=Limits(tokens=15000, tokens_reset_s=4))
+    assert not pace.held(20.1), "the newest word counts"
+
+
+@pytest.mark.parametrize("counted_s", [0.0, 0.1], ids=["counted as it comes", "counted as it is answered"])
+@pytest.mark.parametrize("took_s", [0.1, 0.35])
+def test_a_limit_that_is_told_in_headers_is_used_well_and_never_run_into(counted_s: float, took_s: float) -> None:
+    """40 requests in each two seconds, from a server that tells what is left of them."""
+    pace, now, window, used, served, refused, in_flight, waits = Pace(now=0.0), 0.0, 0, 0, 0, 0, 0, False
+    events: list[tuple[float, int, str, tuple[Any, ...]]] = []
+    order = count()
+
+    def send() -> None:
+        nonlocal in_flight
+        in_flight += 1
+        heapq.heappush(events, (now + counted_s, next(order), "counted", (now, in_flight, pace.started(now), None)))
+
+    while now < 60:
+        while in_flight < pace.limit and not waits:
+            if (at := pace.reserve(now)) > now:
+                waits = True
+                heapq.heappush(events, (at, next(order), "its place", ()))
+            else:
+                send()
+        now, _, what, about = heapq.heappop(events)
+        if what == "its place":
+            waits = False
+            if not pace.held(now):
+                send()
+        elif what == "counted":
+            window, used = (int(now / 2), 0) if int(now / 2) > window else (window, used)
+            used += 1
+            left = Limits(requests=max(0, 40 - used), requests_reset_s=2 * (window + 1) - now)
+            heapq.heappush(events, (about[0] + took_s, next(order), "answered" if used <= 40 else "refused", (*about[:3], left)))
+        else:
+            in_flight -= 1
+            began, at_once, number, left = about
+            served, refused = served + (what == "answered"), refused + (what == "refused")
+            pace.answered(now, began, at_once, took_s, 100.0, left, max(in_flight, pace.since(number)))
+    assert refused == 0
+    assert served / (60 * 20) > 0.8
 
 
 def test_after_an_outage_it_starts_low_again() -> None:

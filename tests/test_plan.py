@@ -254,6 +254,18 @@ def test_the_most_tokens_that_answers_can_have(changes, most):
     assert Plan(many(**changes)).most_tokens() == most
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"request": {"max_tokens": 100}}, {"anchor": {"every": 10}, "request": {"max_tokens": 30}}, {"parameters": {"max_tokens": [60, 200]}}],
+)
+def test_bounds_of_tokens_are_those_of_every_request_in_the_sequence_anchors_included(changes):
+    plan = Plan(many(**changes))
+    assert plan.tokens() == plan.tokens_of(plan.sequence())
+    assert (plan.tokens().requests, plan.tokens().anchors) == (len(plan), plan.anchor_count)
+    half = list(plan.sequence())[: len(plan) // 2]
+    assert plan.tokens_of(half).prompts_most < plan.tokens().prompts_most
+
+
 # In what order
 
 

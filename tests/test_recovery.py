@@ -13,7 +13,7 @@ from local_support import in_thread, real_model
 from evalkit import run as runs
 from evalkit.analysis import Analysis
 from evalkit.experiment import check
-from evalkit.local.api import Api
+from evalkit.local.api import Api, Chat
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
 from evalkit.prompts import load
@@ -24,10 +24,16 @@ PROMPTS = [prompt.plain() for prompt in load(ROOT / "experiments/prompts/quickst
 
 
 def analysed(
-    folder: Path, parameters: dict[str, Any], replicates: int, prompts: int = 10, quirks: tuple[dict[str, Any], ...] = (), **more: Any
+    folder: Path,
+    parameters: dict[str, Any],
+    replicates: int,
+    prompts: int = 10,
+    quirks: tuple[dict[str, Any], ...] = (),
+    kind: type[Api] = Api,
+    **more: Any,
 ) -> Analysis:
     # One draw after the other, from a seed: the answers are those of an endpoint without seeds, and the same at each run.
-    seeded = Api(real_model(), draw=random.Random(1).getrandbits)  # noqa: S311
+    seeded = kind(real_model(), draw=random.Random(1).getrandbits)  # noqa: S311
     with in_thread(app(seeded, rehearsal=rehearse({"seed": 1, "faults": [], "quirks": list(quirks)}))) as server:
         data = {
             "name": "recovery",
@@ -61,6 +67,29 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
     length, cut = by_place["max_tokens", "length_tokens"], by_place["max_tokens", "truncation_rate"]
     assert (length.verdict, length.difference > 0) == ("effect", True)
     assert (cut.verdict, cut.difference < 0) == ("effect", True)
+    assert all(one.sure for one in (by_place["temperature", "distinct_2"], by_place["frequency_penalty", "rep_w_16"], length, cut))
+    # A limit cannot move the words before it, and it does not.
+    (control,) = found.controls
+    assert (control.parameter, control.failed) == ("max_tokens", [])
+    assert len(control.passed) + len(control.open) >= 5
+
+
+class Thinking(Api):
+    """An endpoint that does more with max_tokens than cut answers off: where there is room, it goes about them otherwise."""
+
+    def chat(self, body: object) -> Chat:
+        assert isinstance(body, dict)
+        return super().chat(body | {"temperature": 0.2 if body["max_tokens"] <= 40 else 1.0})
+
+
+def test_a_limit_that_does_more_than_cut_answers_off_is_found_out(tmp_path: Path) -> None:
+    found = analysed(tmp_path / "run", {"max_tokens": [40, 80]}, 6, kind=Thinking)
+    (control,) = found.controls
+    assert "distinct_2" in control.failed
+    assert any(one.startswith("Warning: max_tokens moves ") and "a hidden reasoning budget, say" in one for one in found.answers)
+    honest = analysed(tmp_path / "honest", {"max_tokens": [40, 80]}, 6)
+    assert honest.controls[0].failed == []
+    assert not any(one.startswith("Warning") for one in honest.answers)
 
 
 IGNORED = ({"quirk": "ignore", "parameter": "presence_penalty"},)
@@ -72,13 +101,19 @@ def test_a_parameter_that_the_endpoint_ignores_has_no_effect_where_the_experimen
     by_metric = {one.metric: one for one in found.verdicts if one.parameter == "presence_penalty"}
     assert by_metric["distinct_2"].verdict == "no effect"
     assert by_metric["distinct_2"].p_equivalence <= 0.05
+    assert by_metric["distinct_2"].margin == 0.06
     assert by_metric["exact_duplicates"].verdict == "no effect"
+    assert not any(one.sure for one in by_metric.values())
     assert found.not_estimated == []
 
 
 def test_and_is_inconclusive_where_it_has_not(tmp_path: Path) -> None:
-    found = analysed(tmp_path / "run", {"presence_penalty": [0, 1.5]}, 2, prompts=6, quirks=IGNORED, request={"max_tokens": 25})
-    (one,) = [one for one in found.verdicts if one.metric == "length_chars"]
-    assert one.verdict == "inconclusive"
-    assert one.prompts_needed is not None
-    assert one.prompts_needed > 6
+    parameters = {"presence_penalty": [0, 1.5]}
+    found = analysed(tmp_path / "run", parameters, 2, prompts=6, quirks=IGNORED, request={"max_tokens": 40}, margins={"distinct_2": 0.06})
+    by_metric = {one.metric: one for one in found.verdicts}
+    for one in (by_metric["distinct_2"], by_metric["length_chars"]):
+        assert one.verdict == "inconclusive"
+        assert one.prompts_needed is not None
+        assert one.prompts_needed > 6
+        assert one.detectable > one.margin
+    assert not any(one.sure for one in found.verdicts)

@@ -20,7 +20,6 @@ from report_support import hostile, swept
 from evalkit.errors import RecordError
 from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
 from evalkit.loaded import Run, load
-from evalkit.metrics.loops import loop
 from evalkit.report import answers, html
 from evalkit.report.markdown import document
 
@@ -157,37 +156,6 @@ def test_what_a_page_shows_is_bounded_and_all_where_it_fits(cells: int, prompts:
     if cells * prompts * replicates <= answers.MOST_ANSWERS:
         assert len(chosen.prompts) == prompts
         assert chosen.replicates == replicates
-
-
-@given(st.lists(st.sampled_from(["a", "b", "the", "🙂", "日", "."]), max_size=60))
-def test_marked_spans_are_of_repeated_words_and_loops_in_utf_16_units(tokens: list[str]) -> None:
-    text = " ".join(tokens)
-    words, starts = answers._tokens(text)
-    assert [text[start : start + len(word)] for word, start in zip(words, starts, strict=True)] == words
-    ids = [sorted(set(words)).index(word) for word in words]
-    units = text.encode("utf-16-le")
-    spans = answers._spans(text, words, starts, ids)
-    found = loop(ids)
-    looped = [units[2 * begin : 2 * end].decode("utf-16-le") for begin, end, kind in spans if kind == "loop"]
-    if found.tokens:
-        assert "".join("".join(looped).split()) == "".join(words[found.start + found.period :])
-    else:
-        assert not looped
-    for begin, end, kind in spans:
-        if kind == "again":
-            assert units[2 * begin : 2 * end].decode("utf-16-le").strip()
-
-
-def test_near_duplicates_name_the_earlier_answer() -> None:
-    base = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "near", "the", "river", "bank"]
-    rows = [
-        {"r": 0, "text": "x", "ids": base},
-        {"r": 1, "text": "x", "ids": base},
-        {"r": 2, "text": "y", "ids": [*base[:-1], "shore"]},
-        {"r": 3, "text": "z", "ids": ["no"]},
-    ]
-    answers._mark_duplicates(rows)
-    assert [row.get("like") for row in rows] == [None, [0, 1], [0, pytest.approx(0.92, abs=0.02)], None]
 
 
 @given(st.text())

@@ -16,13 +16,16 @@ import pytest
 from endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 
 from evalkit import runner
-from evalkit.budget import Budget
+from evalkit.budget import Budget, Spent
 from evalkit.client import Client
+from evalkit.endpoint import Prices
 from evalkit.errors import AuthError, EndpointError, RecordError
+from evalkit.jobs import Jobs
 from evalkit.pace import Pace
 from evalkit.plan import Request
 from evalkit.records import Completion, Failure, Record
-from evalkit.runner import Policy, Tally
+from evalkit.runner import Policy
+from evalkit.tally import Tally
 
 FINE = Answer(200, JSON, completion("fine"))
 PATIENCE_S = 30.0
@@ -71,21 +74,25 @@ def ran(
     progress: Callable[[Tally], None] = lambda _: None,
     policy: Policy = QUICK,
     proven: bool = False,
+    note: Callable[[str], object] = lambda _: None,
+    spent: Spent | None = None,
 ) -> Ran:
     """Run `requests` against an endpoint that gives `answer`; `record` is called with each record after it was kept."""
     with serving(answer) as endpoint:
-        out = Ran(endpoint, Tally(len(requests) if isinstance(requests, list) else 1000))
+        out = Ran(endpoint, Tally(len(requests) if isinstance(requests, list) else 1000, spent=spent or Spent()))
 
         def keep(one: Record) -> None:
             out.records.append(one)
             record(out, one)
 
+        def tell(text: str) -> None:
+            out.notes.append(text)
+            note(text)
+
         async def go() -> str | None:
             async with Client(url or endpoint.url, None, concurrency=concurrency, loopback=True, timeout_s=PATIENCE_S) as client:
                 pace = Pace(concurrency, now=time.monotonic())
-                work = runner.run(
-                    requests, client, keep, out.tally, pace=pace, policy=policy, progress=progress, proven=proven, note=out.notes.append
-                )
+                work = runner.run(requests, client, keep, out.tally, pace=pace, policy=policy, progress=progress, proven=proven, note=tell)
                 return await asyncio.wait_for(work, 2 * PATIENCE_S)
 
         try:
@@ -432,6 +439,52 @@ def test_requests_that_always_fail_are_no_outage() -> None:
     assert all(3 <= one.outcome.tries < 10 for one in out.records if isinstance(one.outcome, Failure)), "but for a false alarm, three each"
 
 
+def test_an_answer_that_was_under_way_when_the_endpoint_went_down_does_not_tell_that_it_is_back() -> None:
+    down = threading.Event()
+
+    def answer(asked: Asked) -> Answer:
+        if number_of(asked) == 3:
+            assert down.wait(PATIENCE_S)
+            return FINE._replace(delay_s=0.3)
+        return refusing(503, "down") if 3 < asked.number < 20 else FINE
+
+    out = ran(answer, some(40), 4, proven=True, policy=QUICK._replace(pause_s=0.1), note=lambda text: down.set() if "paused" in text else None)
+    assert out.kinds == Counter(completion=40)
+    assert [note.split(" ")[0].strip(":") for note in out.notes] == ["paused", "the"], "down once, back once"
+
+
+def test_what_finds_the_endpoint_back_is_recorded_and_not_asked_again() -> None:
+    def answer(asked: Asked) -> Answer:
+        return refusing(503, "down") if 10 <= asked.number < 20 else FINE
+
+    out = ran(answer, some(60), 1, proven=True, policy=QUICK._replace(pause_s=0.05))
+    assert out.kinds == Counter(completion=60)
+    assert len(out.notes) == 2
+    assert len(out.endpoint.seen) == 60 + 10, "as many calls as requests, beside those that met the outage"
+
+
+def test_where_little_is_left_to_do_few_wait_for_it() -> None:
+    """The last answers of many at once wake nobody."""
+    woken = 0
+
+    class Counting(runner._Run):
+        async def _until(self, at: float) -> None:
+            nonlocal woken
+            woken += 1
+            await super()._until(at)
+
+    async def go(url: str) -> None:
+        tally = Tally(64)
+        async with Client(url, None, concurrency=64, loopback=True) as client:
+            about = (tally, Pace(64, now=time.monotonic()), QUICK, lambda _: None, lambda _: None, False, None)
+            await Counting(Jobs(some(64)), client, lambda _: None, *about).whole()
+        assert tally.completed == 64
+
+    with serving(lambda asked: FINE._replace(delay_s=0.01 * (asked.number % 8))) as endpoint:
+        asyncio.run(go(endpoint.url))
+    assert woken == 0
+
+
 def test_a_quota_that_is_spent_stops_the_run() -> None:
     body = json.dumps({"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}).encode()
     out = ran(lambda asked: FINE if asked.number < 3 else Answer(429, JSON, body), some(20))
@@ -457,6 +510,15 @@ def test_tokens_are_overspent_by_what_is_in_flight_at_the_most() -> None:
     out = ran(lambda _: FINE, some(100), 4, policy=QUICK._replace(budget=Budget(tokens=50)))  # an answer uses five
     assert "tokens of --max-tokens-total are used up" in str(out.ended)
     assert 50 <= out.tally.spent.tokens <= 50 + 4 * 5
+
+
+def test_money_is_overspent_by_what_is_in_flight_at_the_most() -> None:
+    prices = Prices(input=1e6, output=1e6, currency="EUR")  # a token costs one, an answer five
+    out = ran(lambda _: FINE, some(100), 4, policy=QUICK._replace(budget=Budget(cost=50.0)), spent=Spent(prices))
+    assert "50.00 EUR of --max-cost are used up" in str(out.ended)
+    assert out.tally.spent.cost is not None
+    assert 50 <= out.tally.spent.cost <= 50 + 4 * 5
+    assert len(out.endpoint.seen) * 5 == out.tally.spent.cost
 
 
 def test_time_is_up_also_while_all_wait() -> None:
@@ -497,8 +559,11 @@ def test_a_request_past_its_deadline_is_not_tried_again() -> None:
 
 
 def test_a_request_that_waits_to_be_tried_again_keeps_nobody_from_being_sent() -> None:
+    asked_before: Counter[int] = Counter()
+
     def answer(asked: Asked) -> Answer:
-        return refusing(503, "busy", **{"Retry-After": "3"}) if number_of(asked) < 3 and asked.number < 3 else FINE
+        asked_before[number_of(asked)] += 1
+        return refusing(503, "busy", **{"Retry-After": "3"}) if number_of(asked) < 3 and asked_before[number_of(asked)] == 1 else FINE
 
     began = time.monotonic()
     out = ran(answer, some(60), 2)

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.budget import Spent
+    from evalkit.endpoint import Prices
     from evalkit.experiment import Experiment
     from evalkit.loaded import Run
-    from evalkit.plan import Plan
+    from evalkit.plan import Tokens
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost."""
     from evalkit import run as runs
     from evalkit.escaping import harmless
+    from evalkit.folder import is_run
     from evalkit.plan import Plan
 
     planned = Plan(experiment)
@@ -39,38 +41,38 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
             print(f"  {reason}")
     for reason in planned.design.beware:
         print(f"beware: {reason}")
-    recorded = runs.pending(experiment, output, retry_failed=retry_failed)
-    if recorded is not None:
-        where = harmless(str(output or Path("results") / experiment.name))
-        print(f"{recorded.requests:,} of them still to send; the others stand in {where}/")
+    left = runs.pending(experiment, output, retry_failed=retry_failed)
+    folder = output or Path("results") / experiment.name
+    begun = is_run(folder)
+    if begun:
+        print(f"{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
     beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
     for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
         if key and not os.environ.get(key):
             print(f"a sweep will need the environment variable {key}, which is not set")
-    most = planned.most_tokens()
-    print(f"at most {most:,} tokens of answers" if most is not None else "tokens of answers: no upper bound (a cell sets no max_tokens)")
-    print(_cost_of(planned))
     for judge in experiment.judges:
-        print(
-            harmless(f"besides, judge {judge.name} ({judge.endpoint.model}) is asked once for each different answer, at most {len(planned):,} times")
-        )
+        who = f"judge {judge.name} ({judge.endpoint.model})"
+        print(harmless(f"besides, {who} is asked once for each different answer, at most {len(planned):,} times"))
     if experiment.embeddings is not None:
         print(harmless(f"besides, each different answer is embedded by {experiment.embeddings.model}"))
     if planned.anchor_count:
-        print(f"besides, the reference cell is asked {planned.anchor_count} times through the run, to show a drift (anchor: {{every: 0}} for none)")
+        still = f", {left.anchors} of them still to send" if begun else ""
+        print(f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)")
+    of_it = "what is still to send: " if begun else ""
+    most = left.answers_most
+    print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no bound of the answers' tokens (a cell sets no max_tokens)")
+    print(_cost_of(left, experiment.endpoint.prices))
 
 
-def _cost_of(planned: Plan) -> str:
+def _cost_of(left: Tokens, prices: Prices | None) -> str:
     from evalkit.budget import cost_of, money
 
-    prices = planned.experiment.endpoint.prices
     if prices is None:
         return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
-    (low, high), most = planned.tokens_in(), planned.most_tokens()
-    least = money(cost_of(prices, low, len(planned)), prices)
-    if most is None:
+    least = money(cost_of(prices, left.prompts_least, left.requests + left.anchors), prices)
+    if left.answers_most is None:
         return f"cost: at least {least}, no upper bound"
-    return f"cost: from {least} to {money(cost_of(prices, high, most), prices)}, by endpoint.prices and lengths of prompts in characters"
+    return f"cost: from {least} to {money(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by endpoint.prices and lengths of prompts"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:

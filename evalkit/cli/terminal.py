@@ -14,7 +14,7 @@ from evalkit.errors import ExperimentError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.runner import Tally
+    from evalkit.tally import Tally
 
 
 def console() -> Console:
@@ -45,13 +45,14 @@ class Report:
 
     def __init__(self, quiet: bool) -> None:
         self._started = self._last = time.monotonic()
+        self._told = 0
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet
 
     def note(self, text: str) -> None:
-        """Tell the user something; a warning also where it is quiet."""
-        if not self._quiet or text.startswith("warning"):
+        """Tell the user something; a warning, and why it stops, also where it is quiet."""
+        if not self._quiet or text.startswith(("warning", "stopped", "interrupted")):
             complain(text)
 
     def __call__(self, tally: Tally) -> None:
@@ -62,9 +63,10 @@ class Report:
             self._draw(tally)
             return
         now = time.monotonic()
-        if now - self._last >= self.EVERY_S or tally.done == tally.planned:
-            self._last = now
-            complain(f"{tally.done:,} of {tally.planned:,} requests, {self._details(tally)}, {duration(self._left(tally))} left")
+        if now - self._last >= self.EVERY_S or tally.done == tally.planned != self._told:
+            self._last, self._told = now, tally.done
+            left = f", {duration(self._left(tally))} left" if tally.done else ""
+            complain(f"{tally.done:,} of {tally.planned:,} requests, {tally.paused or self._details(tally)}{left}")
 
     def _left(self, tally: Tally) -> float:
         rate = tally.done / max(time.monotonic() - self._started, 1e-9)
@@ -79,6 +81,8 @@ class Report:
             parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
         if tally.waiting:
             parts.append(f"{tally.waiting} to be tried again")
+        if (held_s := tally.held_s(time.monotonic())) >= 1:
+            parts.append(f"waits {duration(held_s)} as the endpoint asks")
         if tally.spent.prices is not None:
             parts.append(money(tally.spent.cost, tally.spent.prices))
         return ", ".join(parts)

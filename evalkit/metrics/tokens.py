@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -92,15 +93,18 @@ CHARACTERS = Tokenizer("characters/nfc/cased", _characters)
 
 
 def tokenizer(name: str) -> Tokenizer:
-    """The tokeniser of that name: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE`` like ``icu:ja``.
+    """The tokeniser of that name: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE`` like ``icu:ja``; or of the name that stands in scores.
 
     Raises:
         ValueError: there is none of that name.
         MissingExtraError: it needs a package that is not installed.
     """
     plain = {"uax29": UAX29, "whitespace": WHITESPACE, "characters": CHARACTERS}
-    if name in plain:
-        return plain[name]
+    found = plain.get(name) or next((one for one in plain.values() if one.name == name), None)
+    if found is not None:
+        return found
+    if (recorded := re.fullmatch(r"icu-words/([^/]+)/nfc/cased", name)) is not None:
+        name = f"icu:{recorded[1]}"
     kind, _, locale = name.partition(":")
     if kind == "icu" and locale.replace("-", "").replace("_", "").isalnum():
         return icu(locale)

@@ -186,9 +186,8 @@ def _verdict(one: Verdict | None) -> dict[str, str]:
     if one.verdict == "inconclusive":
         needed = f"; {one.prompts_needed:,} prompts would tell" if one.prompts_needed else ""
         return {"text": "?", "kind": "unsure", "said": visible(f"inconclusive: {reach}{needed}")}
-    sure = one.p_adjusted is None or one.p_adjusted <= 0.05
-    text = signed(one.difference) if sure else f"({signed(one.difference)})"
-    return {"text": text, "kind": "effect" if sure else "unsure", "said": visible(reach)}
+    text = signed(one.difference) if one.sure else f"({signed(one.difference)})"
+    return {"text": text, "kind": "effect" if one.sure else "unsure", "said": visible(reach)}
 
 
 def _shares(run: Run) -> list[dict[str, Any]]:

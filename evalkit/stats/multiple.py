@@ -114,9 +114,11 @@ def _t(sums: Floats, n: NDArray[np.int64], squares: Floats, one_sided: bool) -> 
 def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = 0.95, draws: int = 10_000) -> float:
     """How many standard errors each side an interval of every contrast must reach, so that all hold together with `confidence`.
 
-    One contrast: the quantile of Student's t. Several: that of the largest |t| of a multivariate t with the correlations seen.
-    Rows with a missing value are left out; NaN where fewer than two are left.
-    Hothorn, Bretz & Westfall 2008, "Simultaneous Inference in General Parametric Models".
+    One contrast: the quantile of Student's t. Several: that of the largest |t| of normal contrasts with the correlations seen, each studentised
+    by a standard deviation of its own, as the intervals are; one for all of them, as in a multivariate t, would make them too narrow where there
+    are many contrasts on few prompts. Rows with a missing value are left out; NaN where fewer than two are left.
+    Hothorn, Bretz & Westfall 2008, "Simultaneous Inference in General Parametric Models"; covariances are drawn as by Odell & Feiveson 1966, "A
+    Numerical Procedure to Generate a Sample Covariance Matrix".
 
     Args:
         contrasts: one value a prompt and contrast; shape (prompts, m).
@@ -133,6 +135,13 @@ def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float 
     if m == 1 or varying.sum() <= 1:
         return single
     scaled = (whole - whole.mean(axis=0))[:, varying] / (spread[varying] * math.sqrt(n - 1))
-    normal = rng.standard_normal((draws, n)) @ scaled
-    chi = np.sqrt(rng.chisquare(n - 1, draws) / (n - 1))
-    return max(single, float(np.quantile(np.abs(normal).max(axis=1) / chi, confidence)))
+    _, size, rows = np.linalg.svd(scaled, full_matrices=False)
+    rank = int((size > 1e-9 * size[0]).sum())
+    load = size[:rank, None] * rows[:rank]  # load.T @ load are the correlations
+    means = rng.standard_normal((draws, rank)) @ load
+    roots = np.zeros((draws, rank, rank))  # lower triangles whose squares are Wishart
+    below = np.tril_indices(rank, -1)
+    roots[:, below[0], below[1]] = rng.standard_normal((draws, len(below[0])))
+    roots[:, np.arange(rank), np.arange(rank)] = np.sqrt(rng.chisquare(n - 1 - np.arange(rank), (draws, rank)))
+    variances = ((roots.transpose(0, 2, 1) @ load) ** 2).sum(axis=1) / (n - 1)
+    return max(single, float(np.quantile((np.abs(means) / np.sqrt(variances)).max(axis=1), confidence)))

@@ -1,0 +1,10 @@
+"""Which settings to use: constraints first, then what no other cell beats, then desirability; and how sure that is."""
+
+from __future__ import annotations
+
+from evalkit.choice.confirmation import confirmed
+from evalkit.choice.decision import choose
+from evalkit.choice.recommendation import call_of, recommended_yaml
+from evalkit.choice.results import Change, Choice, Confirmed, Constraint, Miss, Weight
+
+__all__ = ["Change", "Choice", "Confirmed", "Constraint", "Miss", "Weight", "call_of", "choose", "confirmed", "recommended_yaml"]

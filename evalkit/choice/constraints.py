@@ -1,0 +1,96 @@
+"""What a setting must keep to: which cells miss which bound, and which comes nearest where none keeps to all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.aims import Choose, Preference, Requirement, profile
+from evalkit.analysis import Analysis
+from evalkit.choice.results import Constraint, Miss
+from evalkit.experiment import Experiment
+from evalkit.margins import margin_of
+from evalkit.stats.intervals import t_interval
+
+Floats = NDArray[np.float64]
+
+
+def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
+    """Constraints and preferences, those of the profile behind the user's own; what the run does not measure is left out and told."""
+    require, prefer, about, notes = dict(wanted.require), dict(wanted.prefer), None, []
+    if wanted.profile is not None:
+        base = profile(wanted.profile)
+        about = base.about
+        absent = sorted({name for name in base.require if name not in bounded} | {name for name in base.prefer if name not in known})
+        if absent:
+            notes.append(f"of the profile left out, for this run does not measure it: {', '.join(absent)}")
+        require = {name: one for name, one in base.require.items() if name in bounded} | require
+        prefer = {name: one for name, one in base.prefer.items() if name in known} | prefer
+    absent = [name for name in prefer if name not in known]
+    if absent:
+        notes.append(f"preferences left out, for this run does not measure them: {', '.join(absent)}")
+    return require, {name: one for name, one in prefer.items() if name in known}, about, notes
+
+
+def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis) -> tuple[list[Miss], list[str]]:
+    """Every bound that a cell misses, the first of each constraint; and notes on what is required and not measured."""
+    out: list[Miss] = []
+    notes: list[str] = []
+    shown = {(row.metric, row.cell_index): (row.mean, row.ci_low, row.ci_high) for row in analysis.by_cell}  # the intervals that tables show
+    for name, one in require.items():
+        before = len(out)
+        if name not in values:
+            notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
+        for index in range(len(analysis.cells)):
+            mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
+            if one.max is not None:
+                judged = mean if one.by == "mean" else high
+                if not judged <= one.max:  # also where it is unknown
+                    out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=judged))
+                    continue
+            if one.min is not None:
+                judged = mean if one.by == "mean" else low
+                if not judged >= one.min:
+                    out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=judged))
+        unseen = sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in out[before:])
+        if unseen:
+            cells = f"{unseen} cell{'' if unseen == 1 else 's'}"
+            notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
+        undefined = sum(math.isnan(miss.mean) for miss in out[before:]) if name in values else 0
+        if undefined:
+            cells = "1 cell, which" if undefined == 1 else f"{undefined} cells, each of which"
+            notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
+    return out, notes
+
+
+def _ends(values: Floats) -> tuple[float, float, float]:
+    one = t_interval(values)
+    return one.mean, one.low, one.high
+
+
+def constraint_of(name: str, one: Requirement, misses: Sequence[Miss]) -> Constraint:
+    """The constraint as it was used."""
+    missing = {miss.cell_index for miss in misses if miss.metric == name}
+    others = {miss.cell_index for miss in misses if miss.metric != name}
+    return Constraint(
+        metric=name, min=one.min, max=one.max, by=one.by, excludes=len(missing), excludes_alone=len(missing - others), because=one.because
+    )
+
+
+def nearest_of(
+    misses: Sequence[Miss], require: Mapping[str, Requirement], experiment: Experiment, values: Mapping[str, Floats], reference: int
+) -> int | None:
+    """The cell whose worst miss is the smallest, in units of the metric's margin."""
+    worst: dict[int, float] = {}
+    for one in misses:
+        if one.metric not in values or math.isnan(one.judged):
+            size = math.inf
+        else:
+            margin = margin_of(one.metric, values[one.metric], t_interval(values[one.metric][reference]).mean, experiment.margins).value
+            size = abs(one.judged - one.bound) / (margin if margin > 0 else 1.0)
+        worst[one.cell_index] = max(worst.get(one.cell_index, 0.0), size)
+    known = {index: size for index, size in worst.items() if not math.isinf(size)}
+    return min(known, key=lambda index: (known[index], index)) if known and require else None

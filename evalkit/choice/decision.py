@@ -1,0 +1,107 @@
+"""From scores to a setting: constraints first, then the ranking, then what the chosen cell changes against the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis import Analysis
+from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
+from evalkit.choice.ranking import rank, settle
+from evalkit.choice.results import Change, Choice
+from evalkit.design import Cell, body_of
+from evalkit.experiment import PER_REPLICATE, Experiment
+from evalkit.margins import margin_of
+from evalkit.scores import Scores
+from evalkit.stats.equivalence import tost
+from evalkit.stats.intervals import t_interval
+
+Floats = NDArray[np.float64]
+
+
+def choose(scores: Scores, analysis: Analysis) -> Choice | None:
+    """What ``choose:`` of the experiment comes to; None where it has none."""
+    experiment = scores.plan.experiment
+    if experiment.choose is None:
+        return None
+    values = {name: one.value for name, one in scores.by_metric.items()}
+    known = {name for name, grid in values.items() if not np.isnan(grid).all()}
+    # A bound is on what people get, so a metric that cannot be compared fairly can still be bounded, on whole answers.
+    bounded = known | {name for name, one in scores.by_metric.items() if not np.isnan(one.value_full).all()}
+    require, prefer, about, notes = wanted_of(experiment.choose, known, bounded)
+    cells = scores.plan.cells
+    misses, unknown = misses_of(require, values, analysis)
+    notes += unknown
+    out = {one.cell_index for one in misses}
+    satisfying = [index for index in range(len(cells)) if index not in out]
+    constraints = [constraint_of(name, one, misses) for name, one in require.items()]
+    found = rank(satisfying, values, prefer, experiment)
+    chosen = settle(found, experiment.choose.among, values, cells, experiment) if found.best is not None else None
+    nearest = nearest_of(misses, require, experiment, values, analysis.reference) if not satisfying else None
+    notes += found.notes
+    return Choice(
+        profile=experiment.choose.profile,
+        about=about,
+        among=experiment.choose.among,
+        weights=found.weights,
+        constraints=constraints,
+        satisfying=satisfying,
+        pareto=found.pareto,
+        perhaps_pareto=found.perhaps,
+        desirability=found.desirability,
+        best=found.best,
+        runner_up=found.runner_up,
+        chosen=chosen,
+        tied=found.tied,
+        resample_share=found.share,
+        changes=_changes(chosen, analysis, values, [*prefer, *require], experiment) if chosen is not None else [],
+        nearest=nearest,
+        misses=[one for one in misses if one.cell_index == nearest],
+        parameters=_parameters(cells[chosen], experiment) if chosen is not None else {},
+        notes=notes,
+    )
+
+
+def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Change]:
+    reference = analysis.reference
+    if chosen == reference:
+        return []
+    names = list(dict.fromkeys([*aims, "length_tokens", "cost", "truncation_rate"]))
+    out = []
+    for name in (one for one in names if one in values):
+        paired = values[name][chosen] - values[name][reference]
+        paired = paired[~np.isnan(paired)]
+        one, base = t_interval(paired), t_interval(values[name][reference]).mean
+        if one.n < 2:
+            continue
+        margin = margin_of(name, values[name], base, experiment.margins).value
+        inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= 0.05
+        share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
+        out.append(
+            Change(
+                metric=name,
+                reference=base,
+                chosen=t_interval(values[name][chosen]).mean,
+                difference=one.mean,
+                ci_low=one.low,
+                ci_high=one.high,
+                percent=share(one.mean),
+                percent_low=share(one.low),
+                percent_high=share(one.high),
+                clear="unchanged" if inside else "changed" if one.low > 0 or one.high < 0 else "unclear",
+            )
+        )
+    return out
+
+
+def _parameters(cell: Cell, experiment: Experiment) -> dict[str, Any]:
+    """The request's parameters for a cell, without what only a sweep needs."""
+    body = body_of(cell, {**experiment.endpoint.extra_body, **experiment.request})
+    if body.get("seed") == PER_REPLICATE:
+        del body["seed"]
+    model = body.pop("model", experiment.endpoint.model)
+    return {"model": model} | {experiment.endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}

@@ -1,0 +1,85 @@
+"""The command that compares two runs, or two cells, and lets a build pass or fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.commands import CHECK_FAILED, app
+from evalkit.cli.terminal import complain, console
+
+
+@app.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="A results folder to compare with.")],
+    candidate: Annotated[
+        Path | None, typer.Argument(metavar="CANDIDATE", help="The results folder that is judged; left out with two --cell.")
+    ] = None,
+    cell: Annotated[
+        list[str], typer.Option("--cell", metavar="CELL", help="Compare one cell with another: a number, a name, or temperature=0.7,top_p=0.9.")
+    ] = [],  # noqa: B006 (typer copies it)
+    margin: Annotated[
+        list[str], typer.Option("--margin", metavar="METRIC=MARGIN", help="A difference too small to matter: distinct_2=0.02 or length_words=5%.")
+    ] = [],  # noqa: B006
+    margins: Annotated[Path | None, typer.Option("--margins", metavar="FILE", help="Margins in YAML, a line a metric.")] = None,
+    metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Compare these, with commas between, or 'default'.")] = "",
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE. [default: the runs' own]")
+    ] = None,
+    fail_on: Annotated[
+        list[str],
+        typer.Option("--fail-on", metavar="WHAT", help="worse, inconclusive, differs, failures, incomplete, nothing. [default: worse]"),
+    ] = [],  # noqa: B006
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on inconclusive too.")] = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="For a merge request or a job's summary.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="A test case a metric, as GitLab and GitHub show it.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="A page by itself.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only the last line, which says whether the gate is passed.")] = False,
+) -> None:
+    """Compare a run with a baseline; exit 1 where it got worse.
+
+    Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
+    """
+    from evalkit import artefacts, gate
+    from evalkit import comparison as comparisons
+    from evalkit.folder import replace
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    found = comparisons.compare(
+        baseline,
+        candidate,
+        cells=cell,
+        margins=gate.margins(margins, margin),
+        metrics=names,
+        tokenizer=tokenizer,
+        fail_on=gate.fail_on(fail_on, strict=strict),
+        note=complain,
+    )
+    if markdown is not None:
+        from evalkit.report import comparison_markdown
+
+        replace(markdown, comparison_markdown.text(found).encode())
+    if json is not None:
+        replace(json, artefacts.encode(found) + b"\n")
+    if junit is not None:
+        from evalkit.report import junit as junit_report
+
+        replace(junit, junit_report.text(found).encode())
+    if html is not None:
+        from evalkit.report import comparison_html
+
+        replace(html, comparison_html.text(found).encode())
+    screen = console()
+    if quiet:
+        from evalkit.escaping import harmless
+
+        print(harmless(comparisons.headline(found)))
+    else:
+        from evalkit.report import comparison_terminal
+
+        screen.print(comparison_terminal.show(found, screen))
+    if not found.passed:
+        raise typer.Exit(CHECK_FAILED)
