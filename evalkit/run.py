@@ -117,6 +117,7 @@ def sweep(
             policy=_left(policy, began),
             progress=progress,
             note=tell,
+            together=endpoint.replicates_per_call,
             proven=True,  # the look before it was answered
         )
         try:

@@ -127,6 +127,7 @@ async def sent(
     policy: Policy,
     progress: Callable[[Tally], None],
     note: Callable[[str], None],
+    together: int = 1,
     proven: bool = False,
     sender: Callable[[Client], Sender] = lambda client: client,
 ) -> str | None:
@@ -134,7 +135,7 @@ async def sent(
 
     Args:
         record: takes each outcome as it arrives, and `sync` makes the disk keep it.
-        proven: the endpoint has answered before.
+        together, proven: as in `evalkit.runner.run`.
         sender: makes the calls, by the client; the client itself where nothing else is given.
     """
     stop = asyncio.Event()
@@ -147,7 +148,7 @@ async def sent(
                 tally,
                 pace=pace,
                 policy=policy,
-                together=endpoint.replicates_per_call if proven else 1,
+                together=together,
                 progress=progress,
                 note=note,
                 proven=proven,

@@ -19,6 +19,7 @@ from endpoints import JSON, Answer, Asked, completion, nobody, serving
 
 from evalkit import run as runs
 from evalkit.budget import Budget
+from evalkit.comparison import compare
 from evalkit.errors import AuthError, ExperimentError, RecordError
 from evalkit.experiment import Experiment, check
 from evalkit.judgements import FILE, Judgement, load
@@ -344,6 +345,29 @@ def test_an_interrupted_judge_goes_on_where_it_was(tmp_path: Path, evalkit: Comm
         assert len(judged(server)) - before == 12 - kept
     assert len((folder / "responses.jsonl").read_text().splitlines()) == 12
     assert values(folder) == [3, 3, 3, 3]
+
+
+def test_two_runs_are_compared_by_the_same_judge_and_the_same_embeddings(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Any:
+        if asked.path.endswith("/embeddings"):
+            rows = [{"index": at, "embedding": [1, text.count("warm")]} for at, text in enumerate(asked.body["input"])]
+            return Answer(200, JSON, json.dumps({"data": rows}).encode())
+        if asked.body["model"] == "judge":
+            return 200, JSON, completion("5" if "warm" in asked.body["messages"][1]["content"] else "2")
+        return 200, JSON, completion(f"{'warm' if asked.body['model'] == 'large' else 'cold'} {asked.number}")
+
+    prompts = [{"id": f"p{number}", "user": f"Say {number}."} for number in range(6)]
+    with serving(answer) as server:
+        for model, vectors in (("tiny", "vectors"), ("large", "vectors"), ("huge", "others")):
+            changed = {"endpoint": {"base_url": server.url, "model": model}, "embeddings": {"base_url": server.url, "model": vectors}}
+            runs.sweep(experiment(server.url, prompts=prompts, **changed), tmp_path / model)
+    found = compare(tmp_path / "tiny", tmp_path / "large")
+    rows = {one.metric: one for one in found.metrics}
+    assert (rows["good"].baseline, rows["good"].candidate, rows["good"].verdict) == (2, 5, "better")
+    assert {"vendi_embedding", "embedding_distance"} <= {*rows, *found.not_compared}
+    assert "not embedded" not in " ".join(found.not_compared.values())
+    other = compare(tmp_path / "tiny", tmp_path / "huge")
+    assert "not embedded by the same model" in other.not_compared["vendi_embedding"]
 
 
 def test_judgements_stand_as_they_came() -> None:
