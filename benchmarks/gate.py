@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,19 +92,19 @@ def _fails_by_holm(found: list[Compared]) -> bool:
 def simulated() -> None:
     """At the level of (cell, prompt) values: families of one metric and of twenty, independent ones and such that go together."""
     print(f"simulated: {SEEDS} seeds each, {CELLS} cells; share of runs that differ by their seed alone and pass")
-    for metrics, shared in ((1, 0.0), (20, 0.0), (20, 0.5), (20, 0.9)):
-        for prompts in (8, 20, 40):
+    for metrics, shared in ((1, 0.0), (20, 0.0), (20, 0.5)):
+        for prompts in (10, 20):
             for width in (0.1, 2.0):
                 found = [_gate(seed, metrics, prompts, shared, width, 0) for seed in range(SEEDS)]
                 passed = float(np.mean([not _fails(one) for one in found]))
                 row(f"passes: {metrics} metrics, shared {shared:.1f}, {prompts} prompts, margin {width:.1f} standard errors", passed, 0.95)
     print("worse by twice the margin: share that fails (and with Holm's p)")
-    for metrics, planted, shared in ((1, 1, 0.0), (5, 1, 0.5), (20, 1, 0.5), (20, 5, 0.5), (20, 20, 0.9)):
-        for prompts in (8, 20, 40):
+    for metrics, planted, shared in ((1, 1, 0.0), (4, 1, 0.5), (20, 1, 0.5), (20, 5, 0.5)):
+        for prompts in (10, 20):
             for width in (2.0, 3.0):
                 found = [_gate(seed, metrics, prompts, shared, width, planted) for seed in range(SEEDS)]
                 failed, by_holm = (float(np.mean([way(one) for one in found])) for way in (_fails, _fails_by_holm))
-                promised = prompts >= 20 and (metrics == 1 or width > 2 or planted == metrics)
+                promised = prompts >= 20 and (metrics == 1 or width > 2)
                 what = f"fails: {planted} of {metrics} metrics worse, shared {shared:.1f}, {prompts} prompts, margin {width:.0f} se"
                 row(f"{what} (Holm {by_holm:.3f})", failed, 0.95 if promised else None)
 
@@ -178,13 +179,13 @@ def size() -> None:
     print("size: 200 cells, 50 prompts, 8 replicates, answers of 40 to 80 words; the whole command")
     with tempfile.TemporaryDirectory() as place:
         folders = [Path(place) / "baseline", Path(place) / "candidate"]
-        for seed, folder in enumerate(folders):
-            _written(folder, seed)
+        _written(folders[0], 0)
+        shutil.copytree(*folders)  # what the answers are decides nothing of the cost
         seconds, memory = _cost("compare", *folders, "--html", Path(place) / "x.html", "--json", Path(place) / "x.json")
         row("records alone, all measured anew: CPU seconds", seconds)
         row("records alone, all measured anew: MB", memory, None, 1_000)
-        for folder in folders:
-            _cost("score", folder)
+        _cost("score", folders[0])
+        shutil.copytree(*folders, dirs_exist_ok=True)
         seconds, memory = _cost("compare", *folders, "--html", Path(place) / "x.html", "--json", Path(place) / "x.json")
         row("with the tables that sweeps leave: CPU seconds", seconds, None, 20)
         row("with the tables that sweeps leave: MB", memory, None, 1_000)

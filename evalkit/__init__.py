@@ -1,3 +1,84 @@
-"""evalkit: sweep the sampling parameters of a chat API over a prompt set, and say with honest statistics which suit."""
+"""evalkit: sweep the sampling parameters of a chat API over a prompt set, and say with honest statistics which suit.
+
+    import evalkit as ek
+
+    run = ek.sweep("experiments/quickstart.yaml")   # or ek.load("results/quickstart")
+    run.summary()                                   # pandas DataFrames: also responses(), scores(), failures(), query(sql)
+    ek.plots.main_effects(run, "distinct_2", "temperature")
+    run.show("explain-slicing")                     # answers side by side
+    run.choice, run.analysis                        # what to use, how sure, and why
+    ek.compare("results/monday", "results/friday")
+
+Names are looked up when they are first used, so that ``import evalkit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalkit import metrics, plots
+    from evalkit.analysis import Analysis
+    from evalkit.api import asweep, compare, rescore, sweep, write_report
+    from evalkit.budget import Budget
+    from evalkit.choice import Choice
+    from evalkit.comparison import Comparison
+    from evalkit.errors import AuthError, EndpointError, EvalkitError, ExperimentError, MissingExtraError, PromptError, RecordError
+    from evalkit.experiment import Experiment
+    from evalkit.loaded import Run, load
+    from evalkit.prompts import Prompt
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Analysis",
+    "AuthError",
+    "Budget",
+    "Choice",
+    "Comparison",
+    "EndpointError",
+    "EvalkitError",
+    "Experiment",
+    "ExperimentError",
+    "MissingExtraError",
+    "Prompt",
+    "PromptError",
+    "RecordError",
+    "Run",
+    "__version__",
+    "asweep",
+    "compare",
+    "load",
+    "metrics",
+    "plots",
+    "rescore",
+    "sweep",
+    "write_report",
+]
+
+_PLACES = {
+    "evalkit.analysis": ("Analysis",),
+    "evalkit.api": ("asweep", "compare", "rescore", "sweep", "write_report"),
+    "evalkit.budget": ("Budget",),
+    "evalkit.choice": ("Choice",),
+    "evalkit.comparison": ("Comparison",),
+    "evalkit.errors": ("AuthError", "EndpointError", "EvalkitError", "ExperimentError", "MissingExtraError", "PromptError", "RecordError"),
+    "evalkit.experiment": ("Experiment",),
+    "evalkit.loaded": ("Run", "load"),
+    "evalkit.prompts": ("Prompt",),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("metrics", "plots"):
+        return import_module(f"evalkit.{name}")
+    if name in _PLACE_OF:
+        found = globals()[name] = getattr(import_module(_PLACE_OF[name]), name)
+        return found
+    raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

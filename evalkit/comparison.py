@@ -204,11 +204,9 @@ def _notes(found: Sequence[Compared], sides: Sequence[Side]) -> list[str]:
     if beyond and most >= FEWEST_PROMPTS:
         worst = max(beyond, key=lambda one: one.reachable / one.margin)
         needed = max((one.prompts_to_settle or 0 for one in beyond), default=0)
-        out.append(
-            f"{len(beyond)} {'margin is' if len(beyond) == 1 else 'margins are'} out of reach of these data "
-            f"({worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown)"
-            + (f"; {needed:,} prompts would settle all" if needed and all(one.prompts_to_settle for one in beyond) else "")
-        )
+        reach = f"{worst.metric}: {worst.margin:.3g}, where {worst.reachable:.3g} could be shown"
+        settled = f"; {needed:,} prompts would settle all" if needed and all(one.prompts_to_settle for one in beyond) else ""
+        out.append(f"out of reach of these data: {len(beyond)} of {len(gated)} margins ({reach}){settled}")
     failed = [sum(side.failures.values()) + side.missing for side in sides]
     if failed[1] * max(sides[0].requests, 1) > failed[0] * max(sides[1].requests, 1):
         out.append(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
@@ -305,6 +305,36 @@ class Experiment(Strict):
             elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
                 faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
         return faults
+
+    @classmethod
+    def load(cls, path: FilePath | str, settings: Sequence[str] = ()) -> Experiment:
+        """The experiment of a file.
+
+        Args:
+            settings: changes for this time, each ``PATH=VALUE`` like ``parameters.temperature=[0, 1]``.
+
+        Raises:
+            ExperimentError, PromptError: it cannot be run as written; all faults are told at once.
+        """
+        return load(FilePath(path), list(settings))
+
+    @classmethod
+    def build(cls, **fields: Any) -> Experiment:
+        """An experiment from its fields, as a file would hold them.
+
+        Raises:
+            ExperimentError, PromptError: it cannot be run as given; all faults are told at once.
+
+        >>> experiment = Experiment.build(
+        ...     name="tones",
+        ...     endpoint={"base_url": "local", "model": "babbler"},
+        ...     prompts=[{"id": "hello", "user": "Say hello."}],
+        ...     parameters={"temperature": [0, 0.7]},
+        ... )
+        >>> experiment.parameters["temperature"]
+        (0, 0.7)
+        """
+        return check(fields, "Experiment.build")
 
     def warnings(self) -> list[str]:
         """What is legal and probably not meant, a sentence each."""

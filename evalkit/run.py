@@ -17,6 +17,7 @@ from evalkit.endpoint import LOCAL
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
+from evalkit.interruption import Interruption
 from evalkit.judging import judge
 from evalkit.loaded import Run, load_experiment
 from evalkit.measures import Measures, measures
@@ -54,6 +55,7 @@ def sweep(
     confirm: Callable[[Pending], bool] = lambda _: True,
     progress: Callable[[Tally], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
+    interruption: Interruption | None = None,
 ) -> Run | None:
     """Send what `experiment` plans and has no completion yet, record it, and score what there is.
 
@@ -70,6 +72,7 @@ def sweep(
         confirm: asked before anything is sent; False ends without doing anything, and gives None.
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
+        interruption: asks it to stop where it runs in a thread, which gets no signals.
 
     Raises:
         RecordError: the folder cannot be used, or another process uses it.
@@ -99,7 +102,7 @@ def sweep(
     fixed = concurrency or endpoint.concurrency
     make(folder)
     started, began = now_text(), time.monotonic()
-    terms = Terms(began, budget, patience_s, retry_failed, progress, tell)
+    terms = Terms(began, budget, patience_s, retry_failed, progress, tell, interruption)
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
 
     def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float) -> Pace:
@@ -119,6 +122,7 @@ def sweep(
             note=tell,
             together=endpoint.replicates_per_call,
             proven=True,  # the look before it was answered
+            interruption=interruption,
         )
         try:
             stopped = asyncio.run(work)

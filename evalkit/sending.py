@@ -16,6 +16,7 @@ from evalkit.budget import Budget, Spent
 from evalkit.endpoint import Endpoint
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment import Experiment
+from evalkit.interruption import Interruption
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.parameters import level_text
 from evalkit.plan import Request
@@ -127,11 +128,12 @@ async def sent(
     policy: Policy,
     progress: Callable[[Tally], None],
     note: Callable[[str], None],
+    interruption: Interruption | None = None,
     together: int = 1,
     proven: bool = False,
     sender: Callable[[Client], Sender] = lambda client: client,
 ) -> str | None:
-    """Send `requests`; the reason where it stopped before all were sent. Asked by a signal, it ends when what is in flight has arrived.
+    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived.
 
     Args:
         record: takes each outcome as it arrives, and `sync` makes the disk keep it.
@@ -169,7 +171,7 @@ async def sent(
             if tally.in_flight:
                 note(f"interrupted: waiting for the answers under way ({tally.in_flight}); interrupt again to end at once")
 
-        with _heeded(interrupted):
+        with _heeded(interrupted, interruption):
             try:
                 return await work
             except asyncio.CancelledError:
@@ -206,6 +208,7 @@ class Terms(NamedTuple):
     retry_failed: bool = False
     progress: Callable[[Tally], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
+    interruption: Interruption | None = None
 
 
 def asked(
@@ -251,6 +254,7 @@ def asked(
                 policy=policy,
                 progress=terms.progress,
                 note=terms.tell,
+                interruption=terms.interruption,
                 sender=sender,
             )
             stopped = asyncio.run(work)
@@ -280,8 +284,12 @@ async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:
 
 
 @contextmanager
-def _heeded(interrupted: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `interrupted` meanwhile; elsewhere than in the main thread, where signals cannot be had, nothing changes."""
+def _heeded(interrupted: Callable[[], None], interruption: Interruption | None) -> Iterator[None]:
+    """SIGINT and SIGTERM call `interrupted` meanwhile; elsewhere than in the main thread, where signals cannot be had, `interruption` does."""
+    if interruption is not None:
+        with interruption.heeded(interrupted):
+            yield
+        return
     if threading.current_thread() is not threading.main_thread():
         yield
         return

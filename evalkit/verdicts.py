@@ -6,6 +6,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -21,7 +22,6 @@ from evalkit.metrics import RECORDED, Metric
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
-from evalkit.stats.permutation import sign_flip
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
 
 _TIMED = frozenset(metric.name for metric in RECORDED)
@@ -84,15 +84,15 @@ def judged(
     wanted = directions(judge)
     found = [_contrast(metric, baseline[metric.name], candidate[metric.name], judge, given, wanted) for metric in metrics]
     # Holm's over the exact p of each could not come down to 0.05 where there are few prompts: with twenty metrics, below ten.
-    adjusted: dict[str, tuple[float, int]] = {}
+    p: dict[str, tuple[float, float, int]] = {}
     for gated in (True, False):
         family = [one for one in found if one.gated is gated]
         if family:
             rng = np.random.default_rng([judge.seed, zlib.crc32(b"compare"), gated])
-            p = max_t(np.array([one.by_prompt for one in family]).T, rng).p_adjusted
-            adjusted |= {one.metric.name: (alone, len(family)) for one, alone in zip(family, p.tolist(), strict=True)}
-    rng = np.random.default_rng([judge.seed, zlib.crc32(b"alone")])
-    return [_verdict(one, sign_flip(one.by_prompt, rng), *adjusted[one.metric.name]) for one in found]
+            test = max_t(np.array([one.by_prompt for one in family]).T, rng)
+            alone, together = test.p.tolist(), test.p_adjusted.tolist()
+            p |= {one.metric.name: (*pair, len(family)) for one, pair in zip(family, zip(alone, together, strict=True), strict=True)}
+    return [_verdict(one, *p[one.metric.name]) for one in found]
 
 
 class _Contrasted(NamedTuple):
@@ -171,10 +171,16 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Comp
         p_equivalent=same.p,
         verdict=verdict,
         reachable=max(abs(narrow.low), abs(narrow.high)),
-        detectable=detectable(interval.n, sd),
+        detectable=sd * _detectable(interval.n),
         prompts_to_settle=_needed(interval.mean, sd, one.margin, family) if open_ else None,
         reason=_why(one, interval.n, interval.mean, interval.low, interval.high) if open_ else None,
     )
+
+
+@cache
+def _detectable(prompts: int) -> float:
+    """In standard deviations: it depends on nothing else, and takes milliseconds."""
+    return detectable(prompts, 1.0)
 
 
 def _needed(mean: float, sd: float, margin: float, family: int) -> int | None:

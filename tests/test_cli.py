@@ -20,7 +20,7 @@ from evalkit.cli.terminal import Report
 from evalkit.tally import Tally
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("sweep", "plan", "score", "serve", "init", "schema")
+COMMANDS = ("sweep", "plan", "score", "compare", "serve", "init", "schema")
 
 SMALL = """
 name: small

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from evalkit.effects.control import LIMITS, controls
+from evalkit.effects.control import controls
 from evalkit.effects.estimation import against_reference, codes_of, effects
 from evalkit.effects.results import (
     ALPHA,
@@ -25,7 +25,6 @@ from evalkit.effects.results import (
 __all__ = [
     "ALPHA",
     "FEWEST_PROMPTS",
-    "LIMITS",
     "CellDifference",
     "Effects",
     "Interaction",

@@ -1,0 +1,198 @@
+"""What ``import evalkit`` offers to a notebook or a script: the calls of the command line, as functions."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit import run as runs
+from evalkit.budget import Budget
+from evalkit.comparison import Comparison
+from evalkit.comparison import compare as compared
+from evalkit.errors import EvalkitError
+from evalkit.experiment import Experiment
+from evalkit.experiment import load as load_experiment
+from evalkit.gate import Margins
+from evalkit.gate import margins as margins_of
+from evalkit.interruption import Interruption
+from evalkit.loaded import Run, load
+from evalkit.notebook import Progress
+
+Source = Experiment | Path | str
+
+
+def sweep(
+    experiment: Source,
+    folder: Path | str | None = None,
+    *,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    skip_rejected: bool = False,
+    limit: int | None = None,
+    concurrency: int | None = None,
+    budget: Budget = Budget(),  # noqa: B008 (immutable)
+    patience_s: float = 600.0,
+    confirm: int = 0,
+    quiet: bool = False,
+) -> Run:
+    """Send what the experiment asks for and has no answer yet, record it, score it; the run.
+
+    Works inside a running event loop, as in a notebook, where it shows its progress. Interrupting the cell ends it in good order: what is
+    under way is waited for (a second time not), what arrived is kept, and the same call goes on.
+
+    Args:
+        experiment: an `Experiment`, or the path of its file.
+        folder: where the run is kept; ``results/<name>`` where None.
+        fresh: start over; a run that stands there moves aside.
+        retry_failed: send again also what failed in a way that would fail again.
+        skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
+        limit: use the first so many prompts only.
+        concurrency: requests in flight at once, instead of the experiment's.
+        budget: what may be spent this time, like ``ek.Budget(requests=100)``.
+        patience_s: how long the endpoint may be down before the run is given up.
+        confirm: fresh replicates to send for the recommended setting, the best and the runner-up.
+        quiet: show nothing.
+
+    Raises:
+        ExperimentError, PromptError: the experiment cannot be run as written.
+        EndpointError, AuthError: the endpoint cannot be used; what was recorded stays.
+        RecordError: the folder cannot be used, or another process uses it.
+        KeyboardInterrupt: interrupted; what was recorded stays.
+    """
+    options = {
+        "fresh": fresh,
+        "retry_failed": retry_failed,
+        "skip_rejected": skip_rejected,
+        "limit": limit,
+        "concurrency": concurrency,
+        "budget": budget,
+        "patience_s": patience_s,
+        "confirm_replicates": confirm,
+    }
+    given, place = _experiment(experiment), None if folder is None else Path(folder)
+    with Progress(quiet) as progress:
+        if not _inside_a_loop():
+            return _swept(given, place, options, progress, None)
+        return _in_a_thread(lambda interruption: _swept(given, place, options, progress, interruption))
+
+
+async def asweep(experiment: Source, folder: Path | str | None = None, *, quiet: bool = False, **options: Any) -> Run:
+    """`sweep`, to be awaited: other tasks go on meanwhile. Cancelled, it ends in good order, and what arrived is kept.
+
+    Args:
+        experiment, folder, quiet, options: as `sweep` takes them.
+    """
+    given, place = _experiment(experiment), None if folder is None else Path(folder)
+    options["confirm_replicates"] = options.pop("confirm", 0)
+    interruption = Interruption()
+    with Progress(quiet) as progress:
+        work = asyncio.ensure_future(asyncio.to_thread(_swept, given, place, options, progress, interruption))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            interruption.ask()
+            await asyncio.wait([work])
+            work.exception()  # seen, whatever it was: the cancellation is the answer
+            raise
+
+
+def _swept(experiment: Experiment, folder: Path | None, options: Mapping[str, Any], progress: Progress, interruption: Interruption | None) -> Run:
+    found = runs.sweep(experiment, folder, progress=progress, note=progress.note, interruption=interruption, **options)
+    if found is None:  # nobody was asked, so nobody refused
+        raise EvalkitError("nothing was sent")
+    return found
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_a_thread(work: Callable[[Interruption], Run]) -> Run:
+    """`work` in a thread of its own, where no loop runs; an interrupt that comes here asks it to stop."""
+    interruption = Interruption()
+    found: list[Run] = []
+    fault: list[BaseException] = []
+
+    def go() -> None:
+        try:
+            found.append(work(interruption))
+        except BaseException as error:
+            fault.append(error)
+
+    thread = threading.Thread(target=go, name="evalkit sweep")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(0.1)
+        except KeyboardInterrupt:
+            interruption.ask()
+    if fault:
+        raise fault[0]
+    return found[0]
+
+
+def _experiment(source: Source) -> Experiment:
+    return source if isinstance(source, Experiment) else load_experiment(Path(source), [])
+
+
+def compare(
+    baseline: Run | Path | str,
+    candidate: Run | Path | str | None = None,
+    *,
+    cells: Sequence[str | int] = (),
+    margins: Mapping[str, float | str] | None = None,
+    metrics: Sequence[str] = (),
+) -> Comparison:
+    """Compare a candidate with a baseline, paired by prompt and setting, a metric at a time.
+
+    Args:
+        baseline, candidate: runs or their folders; one run alone for two of its `cells`.
+        cells: two settings, or one for the same in both runs: a number, a name in a list design, or levels like ``temperature=0.7``.
+        margins: for a metric the difference too small to matter, in its unit or as a share like ``"5 %"``.
+        metrics: names of what is compared; all that is measured where empty.
+
+    Raises:
+        RecordError: a folder cannot be read, or the two cannot be compared; with the reason.
+        ExperimentError: a cell, a metric or a margin is not there.
+    """
+    given: Margins = margins_of(None, [f"{name}={value}" for name, value in (margins or {}).items()])
+    return compared(
+        _folder(baseline), None if candidate is None else _folder(candidate), cells=[str(one) for one in cells], margins=given, metrics=metrics
+    )
+
+
+def _folder(run: Run | Path | str) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)
+
+
+def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str = "uax29") -> Run:
+    """Score a run again from its records; sends no request of the sweep.
+
+    Args:
+        metrics: names of what is measured, ``default`` for the default ones; all that a sweep measures where empty.
+        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+
+    Raises:
+        RecordError: the folder cannot be used.
+        ExperimentError: there is no metric or tokeniser of that name.
+    """
+    return runs.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer)
+
+
+def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
+    """Write ``report.html`` and ``report.md`` into the run's folder; the paths.
+
+    Args:
+        figures: put PNG files beside ``report.md`` and show them in it.
+
+    Raises:
+        RecordError: the run cannot be read, or the report cannot be written.
+    """
+    return runs.report(run if isinstance(run, Run) else load(run), figures=figures)
