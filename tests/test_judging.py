@@ -314,7 +314,7 @@ def test_fresh_replicates_are_judged_too_and_the_choice_rests_on_the_judge(tmp_p
     assert result is not None
     assert result.choice is not None
     assert result.choice.parameters["temperature"] == 1
-    assert {(one.metric, one.mean) for one in result.choice.confirmed if one.cell_index == result.choice.chosen} == {("good", 5)}
+    assert {(one.metric, one.fresh) for one in result.choice.confirmed if one.cell_index == result.choice.chosen} == {("good", 5)}
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
