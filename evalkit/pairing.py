@@ -13,7 +13,7 @@ import msgspec
 from evalkit import strict_yaml
 from evalkit.design import Cell, body_of
 from evalkit.errors import ExperimentError, RecordError
-from evalkit.experiment import Experiment
+from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.faults import shown
 from evalkit.folder import read_run
 from evalkit.loaded import load_experiment
@@ -99,11 +99,28 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
     notes = []
     if candidate is not None and baseline.resolve() == candidate.resolve():
         notes.append("both are the same folder")
+    if _other_seeds(one, other):
+        notes.append(
+            "the two send other seeds, and each seed to all prompts: what chance did to one prompt it may have done to all, so that differences look "
+            "surer than they are; sweep both with the same seed, or with none"
+        )
+    judged_alike = len(notes)
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
         notes.append("checks and scorers differ: both runs are judged by those of the candidate")
     if any(_expect(one, name) != _expect(other, name) for name in common):
         notes.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
-    return Pairing(arms[0], arms[1], tuple(pairs), tuple(differs), not left_out and not cells and not notes, tuple(left_out), tuple(notes))
+    return Pairing(
+        arms[0], arms[1], tuple(pairs), tuple(differs), not left_out and not cells and len(notes) == judged_alike, tuple(left_out), tuple(notes)
+    )
+
+
+def _other_seeds(one: Experiment, other: Experiment) -> bool:
+    """Whether both send seeds, and not the same ones."""
+    sent = [experiment.request.get("seed") for experiment in (one, other)]
+    if None in sent:
+        return False
+    firsts = [experiment.seed if seed == PER_REPLICATE else seed for experiment, seed in zip((one, other), sent, strict=True)]
+    return bool(sent[0] != sent[1] or firsts[0] != firsts[1])
 
 
 def _expect(experiment: Experiment, name: str) -> str | None:

@@ -25,9 +25,9 @@ h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; white-space: nowrap; } td.ends { white-space: nowrap; }
 .worse { color: var(--bad); font-weight: 600; } .better { color: var(--good); font-weight: 600; }
-.soft, li, dd { color: var(--soft); }
+.soft, li { color: var(--soft); font-weight: 400; }
 svg { width: 10rem; height: 1.1rem; } .band { fill: var(--band); } .zero { stroke: var(--line); } .range { stroke: var(--ink); stroke-width: 2; }
 .point { fill: var(--ink); }
 code { font-family: ui-monospace, monospace; overflow-wrap: anywhere; unicode-bidi: isolate; }
@@ -98,7 +98,7 @@ def _row(one: Compared) -> str:
     way = f' <span class="soft">({one.better} is better)</span>' if one.better else ""
     name = f'<th scope="row"><code title="{_text(one.definition)}">{_text(one.metric)}</code>{way}</th>'
     verdict = f'<td><span class="{one.verdict}">{said.verdict_text(one)}</span>{reason}</td>'
-    return f"<tr>{name}{numbers}<td>{said.interval(one)}</td>{last}<td>{_picture(one)}</td>{verdict}</tr>"
+    return f'<tr>{name}{numbers}<td class="ends">{said.interval(one)}</td>{last}<td>{_picture(one)}</td>{verdict}</tr>'
 
 
 def _picture(one: Compared) -> str:
