@@ -109,10 +109,10 @@ def hostile() -> bool:
     from evalkit.metrics import score
 
     good = True
-    print(f"{'hostile text':>18} {'200 kB, CPU s':>14} {'1.6 MB':>8} {'growth (8 is linear)':>21}")
+    print(f"{'hostile text':>18} {'625 kB, CPU s':>14} {'5 MB':>8} {'growth (8 is linear)':>21}")
     for name, unit in HOSTILE.items():
         found = []
-        for size in (200_000, 1_600_000):
+        for size in (625_000, 5_000_000):
             text = unit * (size // max(1, len(unit))) if unit else " ".join(f"w{number}" for number in range(size // 7))
             started = time.process_time()
             score([[text, "a b c d e f"]])

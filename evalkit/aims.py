@@ -11,9 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from evalkit.faults import Path, shown, unknown
 from evalkit.strict_yaml import parse
 
-MEASURED = ("latency_s", "time_to_first_token_s", "tokens_per_s", "cost")
-"""What records tell beside the metrics of texts."""
-
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -123,30 +120,35 @@ def profile(name: str) -> Profile:
 
 
 def metric_names() -> list[str]:
-    """Every metric there is, and what the records tell."""
-    from evalkit.metrics import METRICS
+    """Every metric there is, what the records tell, and what embeddings do."""
+    from evalkit.metrics import EMBEDDED, METRICS, RECORDED
 
-    return [*(metric.name for metric in METRICS), *(name for name in MEASURED if all(metric.name != name for metric in METRICS))]
+    return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
 
 
 class Own(NamedTuple):
-    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, and scorers by their `functions`.
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
 
     What a function gives by name is not known before it has run, so every ``function.name`` is taken.
     """
 
     checks: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
+    judges: frozenset[str] = frozenset()
+
+    def names(self) -> list[str]:
+        """What they are called, as far as that is known before anything has run."""
+        return [*self.checks, *self.functions, *self.judges]
 
     def has(self, name: str) -> bool:
         """Whether a metric may be one of them."""
-        return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions
+        return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions or name in self.judges
 
 
 def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
     """A fault for each key of `value` that is no metric, neither evalkit's nor the experiment's `own`."""
     known = metric_names()
-    there = [*known, *own.checks, *own.functions]
+    there = [*known, *own.names()]
     return [((str(name),), unknown("metric", str(name), there)) for name in value if name not in known and not own.has(str(name))]
 
 

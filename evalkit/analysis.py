@@ -31,8 +31,10 @@ from evalkit.escaping import guarded
 from evalkit.experiment import Experiment
 from evalkit.margins import margin_of
 from evalkit.metrics import METRICS, Metric
-from evalkit.parameters import DEFAULT, canonical
-from evalkit.scores import Prefix, Scores, level_text, parameter_columns
+from evalkit.parameters import DEFAULT, canonical, level_text
+from evalkit.parquet import parameter_columns
+from evalkit.prefix import Prefix
+from evalkit.scores import Scores
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 

@@ -184,7 +184,7 @@ def signed(value: float) -> str:
 
 def shown(level: Any) -> str:
     """A level in a sentence."""
-    from evalkit.scores import level_text
+    from evalkit.parameters import level_text
 
     text = level_text(level) or ""
     return text if len(text) <= 24 else f"{text[:12]}...{text[-8:]}"

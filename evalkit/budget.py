@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Spent:
         requests: calls made, each try counted.
         tokens_in, tokens_out: as the endpoint counts them.
         uncounted: answers whose usage the endpoint did not tell, so that tokens and cost are higher than what stands here.
+        earlier: what was spent before elsewhere, of the same budget.
     """
 
     prices: Prices | None = None
@@ -35,6 +37,7 @@ class Spent:
     tokens_in: int = 0
     tokens_out: int = 0
     uncounted: int = 0
+    earlier: tuple[Spent, ...] = ()
 
     def add(self, completion: Completion) -> None:
         """Count one answer; of choices that share a call, only the first is to be given."""
@@ -59,17 +62,35 @@ class Spent:
 
     def over(self, budget: Budget, seconds: float) -> str | None:
         """Why nothing more may be sent, or None."""
-        if budget.requests is not None and self.requests >= budget.requests:
+        every = (self, *self.earlier)
+        requests, tokens = sum(one.requests for one in every), sum(one.tokens for one in every)
+        if budget.requests is not None and requests >= budget.requests:
             return f"the {budget.requests:,} requests of --max-requests are used up"
         if budget.seconds is not None and seconds >= budget.seconds:
             return "the time of --max-time is used up"
-        if (budget.tokens is not None or budget.cost is not None) and self.uncounted:
+        if (budget.tokens is not None or budget.cost is not None) and any(one.uncounted for one in every):
             return "the endpoint does not tell the tokens it used, so that --max-tokens-total and --max-cost cannot be kept"
-        if budget.tokens is not None and self.tokens >= budget.tokens:
-            return f"the {budget.tokens:,} tokens of --max-tokens-total are used up: {self.tokens:,}"
-        if budget.cost is not None and self.cost is not None and self.cost >= budget.cost:
-            return f"the {money(budget.cost, self.prices)} of --max-cost are used up: {money(self.cost, self.prices)}"
+        if budget.tokens is not None and tokens >= budget.tokens:
+            return f"the {budget.tokens:,} tokens of --max-tokens-total are used up: {tokens:,}"
+        cost = total_cost(every) if budget.cost is not None else None
+        if budget.cost is not None and cost is not None and cost >= budget.cost:
+            return f"the {money(budget.cost, self.prices)} of --max-cost are used up: {money(cost, self.prices)}"
         return None
+
+
+class Asked(NamedTuple):
+    """Who was asked beside the sweep's own endpoint, and what that took."""
+
+    name: str
+    spent: Spent
+
+
+def total_cost(every: Sequence[Spent]) -> float | None:
+    """Money of all together; None where one's is not known, or currencies differ."""
+    used = [one for one in every if one.requests or one.tokens]
+    costs = [one.cost for one in used]
+    currencies = {one.prices.currency for one in used if one.prices is not None}
+    return None if None in costs or len(currencies) > 1 else sum(cost for cost in costs if cost is not None)
 
 
 def cost_of(prices: Prices, tokens_in: float, tokens_out: float) -> float:

@@ -1,21 +1,17 @@
-"""Checks and scorers: what an answer must be, and numbers of your own, as metrics beside the others."""
+"""Checks: what an answer must be, as metrics beside the others."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import math
-import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from numbers import Real
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
-from evalkit.errors import ExperimentError, MissingExtraError
+from evalkit.errors import MissingExtraError
 from evalkit.metrics import Group, Metric
 
 KINDS = ("contains", "not_contains", "regex", "is_json", "json_schema", "equals", "refusal")
@@ -65,14 +61,23 @@ def metric(spec: object) -> Metric:
 
 def metrics(specs: Sequence[object], expects: bool) -> tuple[Metric, ...]:
     """The checks as metrics, each under a name of its own; where prompts say what they expect and no check uses it, ``contains`` does."""
-    parts = [_parts(spec) for spec in specs]
-    if expects and not any(kind in ("contains", "not_contains", "equals") and argument is None for kind, argument in parts):
-        specs = [*specs, "contains"]
-    found: list[Metric] = []
-    for one in map(metric, specs):
-        number = sum(other.name.partition(":")[0] == one.name for other in found)
-        found.append(one._replace(name=f"{one.name}:{number + 1}" if number else one.name))
-    return tuple(found)
+    every = _with_expected(specs, expects)
+    return tuple(metric(spec)._replace(name=name) for spec, name in zip(every, names(specs, expects), strict=True))
+
+
+def names(specs: Sequence[object], expects: bool) -> list[str]:
+    """The names of `metrics`: the kind, with a number behind it from its second time on."""
+    seen: Counter[str] = Counter()
+    found = []
+    for kind, _ in map(_parts, _with_expected(specs, expects)):
+        seen[kind] += 1
+        found.append(f"{kind}:{seen[kind]}" if seen[kind] > 1 else kind)
+    return found
+
+
+def _with_expected(specs: Sequence[object], expects: bool) -> Sequence[object]:
+    used = any(kind in ("contains", "not_contains", "equals") and argument is None for kind, argument in map(_parts, specs))
+    return [*specs, "contains"] if expects and not used else specs
 
 
 def _parts(spec: object) -> tuple[str, Any]:
@@ -152,60 +157,3 @@ def _of_regex(pattern: Any) -> Test:
         return math.nan
 
     return found
-
-
-class Scorer(NamedTuple):
-    """A function of your own, ``package.module:function``.
-
-    What it is given follows from the name of its first parameter: ``text``, an answer; ``texts``, the k answers of a group; ``record``, an answer's
-    `evalkit.records.Record`. It gives a number, or (but for ``texts``) a mapping from names to numbers.
-    """
-
-    name: str
-    takes: Literal["text", "texts", "record"]
-    function: Callable[[Any], Any]
-    better: Literal["higher", "lower"] | None
-
-    def values(self, argument: Any) -> dict[str, float]:
-        """Its numbers by name. Raises whatever the function raises, and TypeError where it gives no number."""
-        found = self.function(argument)
-        if isinstance(found, Mapping) and self.takes != "texts":
-            return {f"{self.name}.{key}": _number(value) for key, value in found.items()}
-        return {self.name: _number(found)}
-
-
-_TAKES: dict[str, Literal["text", "texts", "record"]] = {"text": "text", "texts": "texts", "record": "record"}
-_BETTER: dict[str, Literal["higher", "lower"] | None] = {"higher": "higher", "lower": "lower", "none": None, "None": None}
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, Real | np.bool):
-        raise TypeError(f"gave {type(value).__name__}; expected a number")
-    return float(value)
-
-
-def scorer(spec: object) -> Scorer:
-    """The scorer that ``package.module:function`` names, or a mapping with ``call`` and ``better``: higher, lower or none.
-
-    Raises:
-        ExperimentError: it cannot be imported, or is no such function.
-    """
-    better: object = None
-    call = spec
-    if isinstance(spec, Mapping):
-        call, better = spec.get("call"), spec.get("better")
-        if set(spec) - {"call", "better"} or better not in ("higher", "lower", "none", None):
-            raise ExperimentError("scorers: expected package.module:function, or a mapping of call and better (higher, lower or none)")
-    module, colon, function = str(call).partition(":")
-    if not colon or not isinstance(call, str):
-        raise ExperimentError(f"scorers: found {str(call)[:80]!r}; expected package.module:function")
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it
-    try:
-        found = getattr(importlib.import_module(module), function)
-        first = next(iter(inspect.signature(found).parameters), None)
-    except Exception as error:
-        raise ExperimentError(f"scorers: {call}: cannot be imported: {type(error).__name__}: {error}") from None
-    if first not in _TAKES:
-        raise ExperimentError(f"scorers: {call}: its first parameter is {first!r}; expected it to be called text, texts or record")
-    return Scorer(function, _TAKES[first], found, _BETTER[str(better)])

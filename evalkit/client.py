@@ -208,14 +208,43 @@ class Client:
             body = {**body, "stream": True}
         content = _encoder.encode({**body, "messages": messages})
         started = time.perf_counter()
+
+        async def once() -> Reply:
+            if body.get("stream") is True:
+                return await self._streamed(content, body, started)
+            response = await self._client.post(self._chat_url, content=content, cast_to=self._hx.Response, options=self._options)
+            reply = self._read(response.content, body, started, time.perf_counter())
+            limits = _limits(response)
+            return reply if limits is None else reply._replace(limits=limits)
+
+        return await self._tried(once, started)
+
+    async def post(self, path: str, body: Mapping[str, Any], read: Callable[[bytes], Usage | None]) -> Reply:
+        """Make a call to another address of the endpoint once, in all else as `call`; the completion that comes of it has no text.
+
+        Args:
+            path: behind the base URL, like ``/embeddings``.
+            read: is given the answer as it came, and tells its usage; raises ValueError, with words, where it is none.
+        """
+        content = _encoder.encode(body)
+        started = time.perf_counter()
+
+        async def once() -> Reply:
+            response = await self._client.post(path, content=content, cast_to=self._hx.Response, options=self._options)
+            try:
+                usage = read(response.content)
+            except ValueError as fault:
+                return self._failed("malformed", str(fault), started, again=True)
+            completion = Completion(text="", finish_reason=None, usage=usage, latency_s=round(time.perf_counter() - started, 6), tries=1)
+            return Reply((completion,), limits=_limits(response))
+
+        return await self._tried(once, started)
+
+    async def _tried(self, once: Callable[[], Awaitable[Reply]], started: float) -> Reply:
+        """What comes of one call, whatever endpoint or network do."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                if body.get("stream") is True:
-                    return await self._streamed(content, body, started)
-                response = await self._client.post(self._chat_url, content=content, cast_to=self._hx.Response, options=self._options)
-                reply = self._read(response.content, body, started, time.perf_counter())
-                limits = _limits(response)
-                return reply if limits is None else reply._replace(limits=limits)
+                return await once()
         except TimeoutError:
             return self._failed("timeout", f"no whole answer within {self._timeout_s:g} s", started, again=True)
         except self._openai.APIStatusError as fault:

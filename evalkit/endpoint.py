@@ -33,6 +33,13 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def a_table(value: object) -> object:
+    """An endpoint as it is written; raises ValueError, which shows no text, for a text: it may be a key."""
+    if isinstance(value, str):
+        raise ValueError("found a text; expected a mapping with base_url and model")
+    return value
+
+
 class Prices(Strict):
     """What tokens cost.
 
@@ -198,6 +205,14 @@ def _looks_like_key(name: str) -> bool:
     if _KEY_PREFIX.fullmatch(name):
         return True
     return any(len(part) >= 12 and sum(map(str.isdigit, part)) >= 3 for part in name.split("_"))
+
+
+def as_sent(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Fields of a request in the form that this endpoint wants them."""
+    body = {endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in fields.items()}
+    if endpoint.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return body
 
 
 def expand(text: str) -> str:

@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from evalkit import aims, checks
+from evalkit import aims, checks, scorers
 from evalkit import parameters as known
 from evalkit import prompts as prompt_sets
-from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, whole
+from evalkit.endpoint import VARIABLE_NAME, Endpoint, Strict, a_table, whole
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.faults import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
+from evalkit.judges import Judge, Scale, faults_of_names
 from evalkit.parameters import DEFAULT
 from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
@@ -72,6 +73,8 @@ class Experiment(Strict):
             embedded endpoint and in short runs.
         checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.checks`).
         scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
+        judges: models that give each answer a number by a rubric (`evalkit.judges`).
+        embeddings: an endpoint whose ``/embeddings`` tell how far answers are apart in meaning; left out: that is not measured.
         design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
             itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
@@ -85,7 +88,7 @@ class Experiment(Strict):
     """
 
     name: str
-    endpoint: Endpoint
+    endpoint: Annotated[Endpoint, BeforeValidator(a_table)]
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
     parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
     request: Mapping[str, Any] = Field(default_factory=dict)
@@ -94,6 +97,8 @@ class Experiment(Strict):
     anchor: Anchor | None = None
     checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
     scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    judges: Annotated[tuple[Judge, ...], Field(strict=False)] = ()
+    embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
     design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
     cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
@@ -115,19 +120,19 @@ class Experiment(Strict):
             raise Faults(faults)
         return value
 
+    @field_validator("judges", mode="after")
+    @classmethod
+    def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
+        taken = [*aims.metric_names(), *_own_metrics(info.data).names()]
+        if faults := faults_of_names(value, taken):
+            raise Faults(faults)
+        return value
+
     @field_validator("name")
     @classmethod
     def _safe_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value) or len(value) > 100:
             raise ValueError(f"found {shown(value)}; expected letters, digits, '.', '_' and '-', the first a letter or digit, 100 at most")
-        return value
-
-    @field_validator("endpoint", mode="before")
-    @classmethod
-    def _a_table(cls, value: object) -> object:
-        # Shows no text: it may be a key.
-        if isinstance(value, str):
-            raise ValueError("found a text; expected a mapping with base_url and model")
         return value
 
     @field_validator("parameters", mode="before")
@@ -177,23 +182,37 @@ class Experiment(Strict):
     def _fixed(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        faults: list[tuple[Path, str]] = []
-        for name, given in value.items():
+
+        def fault_of(name: str, given: Any) -> str | None:
             fault = known.fault_of_name(name, "request")
             if fault is None and not (name == "seed" and given == PER_REPLICATE):
                 fault = known.fault_of_fixed(name, given)
                 if fault and name == "seed" and "expected" in fault:
                     fault += f", or {PER_REPLICATE}"
-            if fault:
-                faults.append(((name,), fault))
-        if faults:
-            raise Faults(faults)
-        return {name: known.settled(name, given) for name, given in value.items()}
+            return fault
+
+        return known.settled_fields(value, fault_of)
 
     @field_validator("checks", mode="after")
     @classmethod
     def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
         faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("scorers", mode="after")
+    @classmethod
+    def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = []
+        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
+        for index, one in enumerate(value):
+            name = scorers.name_of(one)
+            if fault := scorers.fault(one):
+                faults.append(((index,), fault))
+            elif name in taken:
+                faults.append(((index,), f"gives a metric {name}, which another metric is called; give the function another name"))
+            taken.add(name or "")
         if faults:
             raise Faults(faults)
         return value
@@ -340,7 +359,7 @@ class Experiment(Strict):
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
-        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers")}
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers", "judges")}
         return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
 
     def digest(self) -> str:
@@ -352,17 +371,17 @@ class Experiment(Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "anchor"))
+_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "judges", "embeddings", "anchor"))
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
 def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
-    """The metrics of an experiment's checks and scorers, as far as `data` could be read."""
+    """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
     if any(prompt.expect is not None for prompt in data.get("prompts", ())):
         kinds.add("contains")
-    calls = {str(one if isinstance(one, str) else one.get("call", "")) for one in data.get("scorers", ())}
-    return aims.Own(frozenset(kinds), frozenset(call.rpartition(":")[2] for call in calls))
+    functions = frozenset(name for one in data.get("scorers", ()) if (name := scorers.name_of(one)))
+    return aims.Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -372,6 +391,10 @@ def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -
 _FIELDS: dict[str, list[str]] = {
     "": list(Experiment.model_fields),
     "endpoint": list(Endpoint.model_fields),
+    "judges[]": list(Judge.model_fields),
+    "judges[].scale": list(Scale.model_fields),
+    "judges[].endpoint": list(Endpoint.model_fields),
+    "embeddings": list(Endpoint.model_fields),
     "choose": list(aims.Choose.model_fields),
     **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
     **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},

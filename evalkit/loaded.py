@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from evalkit import artefacts
 from evalkit import experiment as experiments
 from evalkit.analysis import Analysis
+from evalkit.budget import Asked
 from evalkit.cards import Answer, Html, card, columns
 from evalkit.choice import Choice, call_of
 from evalkit.decision import cell_in_words, nothing, why
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import RUN_FILE, read_run
+from evalkit.grouping import scored_text
+from evalkit.parameters import level_text
+from evalkit.parquet import parameter_columns
 from evalkit.plan import Plan
 from evalkit.reading import read_text, repeats
 from evalkit.records import Completion, Failure, Record, read
-from evalkit.scores import level_text, parameter_columns, scored_text
 from evalkit.tally import Tally
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Run:
         notes: what the user should know, a sentence each; of a run that was read back, none.
         sent: how the requests of this time went; None where it was only scored or read.
         choice: what ``choose:`` of the experiment came to; None where it has none.
+        beside: who else was asked this time, judges and the endpoint for embeddings.
     """
 
     folder: Path
@@ -53,6 +57,7 @@ class Run:
     notes: tuple[str, ...] = ()
     sent: Tally | None = None
     choice: Choice | None = None
+    beside: tuple[Asked, ...] = ()
 
     @property
     def complete(self) -> bool:

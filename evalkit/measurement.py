@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import checks
+from evalkit import judgements
 from evalkit.aims import metric_names
-from evalkit.budget import cost_of
-from evalkit.endpoint import Prices
+from evalkit.embeddings import Embeddings, key_of
 from evalkit.errors import ExperimentError, RecordError
-from evalkit.metrics import METRICS, OPTIONAL, UAX29, Metric, Tokenizer, named
+from evalkit.grouping import Gathered, cut, gather
+from evalkit.measures import Measures, measures, without
+from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pairing import Arm, Pairing
-from evalkit.records import Completion, Record, read
-from evalkit.scores import MEASURED, Gathered, basis, cut, gather, scored
+from evalkit.records import read
+from evalkit.scorers import Scorer
+from evalkit.scores import basis, scored
 from evalkit.stored import Stored, stored, tokenizer_of
 
 Grid = NDArray[np.float64]
 
-_COST = "cost"
 _ANOTHER_SCRIPT = 0.1  # share of the prompts
 _LOOKED_AT = 2_000  # characters of a prompt's answers, to tell their script
 _SCRIPTS = {
@@ -93,21 +93,22 @@ def measure(
     """
     arms = (pairing.baseline, pairing.candidate)
     cutter = _tokenizer(pairing, tokenizer)
-    metrics, scorers = _wanted(pairing, names)
-    one, other = (gather(arm.plan, read(arm.folder), [*scorers, *_cost(arm, names)]) for arm in arms)
-    gathered = one, other
+    measured, left_out = _wanted(pairing, names)
+    metrics, scorers = measured.metrics, measured.scorers
+    gathered = _gathered(arms[0], measured), _gathered(arms[1], measured)
     for which, side in zip(("baseline", "candidate"), gathered, strict=True):
         if not side.completions:
             failed = ", ".join(f"{count} {kind}" for kind, count in sorted(side.failures.items())) or "none was sent"
             raise RecordError(f"these runs cannot be compared: none of the {len(side.plan):,} requests of the {which} has an answer ({failed})")
-    own, not_compared = _own(arms, gathered)
+    own, not_compared = _own(gathered)
+    not_compared |= left_out
     of_texts = [one.name for one in scorers if one.takes == "texts"]
     check({*metric_names(), *(one.name for one in (*METRICS, *OPTIONAL, *metrics, *own)), *of_texts})
     if any(metric.content for metric in metrics):
         _refuse_other_scripts(pairing, gathered)
     tallies = (_tally(arms[0], gathered[0]), _tally(arms[1], gathered[1]))
     same, same_of = _same(pairing, gathered)
-    found = _stored(pairing, gathered, metrics, scorers, cutter) or _rescored(gathered, metrics, cutter, note)
+    found = _stored(pairing, gathered, metrics, scorers, cutter) or _rescored(arms, gathered, measured, cutter, note)
     rows = [[pair[side] for pair in pairing.pairs] for side in (0, 1)]
     values = [{name: grid[at] for name, grid in side.items()} for side, at in zip(found.values, rows, strict=True)]
     known = [metric for metric in found.metrics if all(metric.name in side for side in values)]
@@ -146,41 +147,33 @@ def _tokenizer(pairing: Pairing, name: str | None) -> Tokenizer:
         raise ExperimentError(str(fault)) from None
 
 
-def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[tuple[Metric, ...], list[checks.Scorer]]:
-    """The metrics, and the scorers that add others."""
-    if names:
-        try:
-            return named([name for name in names if name != _COST]), []
-        except ValueError as fault:
-            raise ExperimentError(str(fault)) from None
-    judge = pairing.candidate.plan.experiment
-    own = checks.metrics(judge.checks, any(prompt.expect is not None for prompt in judge.prompts))
-    return (*MEASURED, *own), [checks.scorer(one) for one in judge.scorers]
+def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str, str]]:
+    """What is measured, by the candidate's experiment, and what of it cannot be compared, with the reason."""
+    one, other = (arm.plan.experiment for arm in (pairing.baseline, pairing.candidate))
+    found = measures(other, names)
+    left_out: dict[str, str] = {}
+    prices = [experiment.endpoint.prices for experiment in (one, other)]
+    currencies = {None if its is None else its.currency for its in prices}
+    if currencies == {None} and not names:
+        found = without(found, ["cost"])
+    elif len(currencies) > 1 and any(metric.name == "cost" for metric in found.metrics):
+        found = without(found, ["cost"])
+        left_out["cost"] = "the prices of the two are not both known in one currency"
+    if found.embeddings is not None and (one.embeddings is None or key_of(one.embeddings, "") != key_of(found.embeddings, "")):
+        here = [metric.name for metric in EMBEDDED if metric in found.metrics]
+        left_out |= dict.fromkeys(here, "the answers of the two were not embedded by the same model")
+        found = without(found, here)
+    return found, left_out
 
 
-def _cost(arm: Arm, names: Sequence[str]) -> list[checks.Scorer]:
-    prices = arm.plan.experiment.endpoint.prices
-    return [] if prices is None or (names and _COST not in names) else [checks.Scorer(_COST, "record", partial(_cost_of, prices=prices), "lower")]
+def _gathered(arm: Arm, measured: Measures) -> Gathered:
+    columns = judgements.columns(measured.judges, arm.plan.experiment, judgements.load(arm.folder)) if measured.judges else ()
+    return gather(arm.plan, read(arm.folder), measured.scorers, columns)
 
 
-def _cost_of(record: Record, prices: Prices) -> float:
-    usage = record.outcome.usage if isinstance(record.outcome, Completion) else None
-    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
-        return math.nan
-    return cost_of(prices, usage.prompt_tokens, usage.completion_tokens) / getattr(record.outcome, "usage_shared_by", 1)
-
-
-def _own(arms: Sequence[Arm], gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
-    """What scorers of texts and records measured on both sides, costs among it; and what cannot be compared, with the reason."""
+def _own(gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
+    """What judges, and scorers of texts and records, measured on both sides; and what cannot be compared, with the reason."""
     not_compared = {}
-    prices = [arm.plan.experiment.endpoint.prices for arm in arms]
-    currencies = {None if one is None else one.currency for one in prices}
-    for one in gathered:
-        if _COST in one.own:
-            one.own[_COST] = one.own[_COST]._replace(definition="money for an answer, by endpoint.prices", source="endpoint.prices")
-        if len(currencies) > 1 and _COST in one.own:
-            del one.own[_COST]
-            not_compared[_COST] = "the prices of the two are not both known in one currency"
     for name in gathered[0].own.keys() ^ gathered[1].own.keys():
         not_compared[name] = "measured on one side alone"
         for one in gathered:
@@ -191,7 +184,7 @@ def _own(arms: Sequence[Arm], gathered: Sequence[Gathered]) -> tuple[list[Metric
 def _tally(arm: Arm, gathered: Gathered) -> Tally:
     answers = [one for group in gathered.answers.values() for one in group.values()]
     tokens = sum(one.completion_tokens for one in answers)
-    cost = sum(one.recorded.get(_COST, math.nan) for one in answers)
+    cost = sum(one.recorded.get("cost", math.nan) for one in answers)
     return Tally(
         requests=len(arm.plan),
         answered=gathered.completions,
@@ -250,10 +243,13 @@ def _script(text: str) -> str | None:
     return most if counts[most] else None
 
 
-def _rescored(gathered: tuple[Gathered, Gathered], metrics: Sequence[Metric], cutter: Tokenizer, note: Callable[[str], None]) -> _Found:
+def _rescored(
+    arms: tuple[Arm, Arm], gathered: tuple[Gathered, Gathered], measured: Measures, cutter: Tokenizer, note: Callable[[str], None]
+) -> _Found:
     both = [cut(one, cutter) for one in gathered]
     on = basis(both)
-    scores = [scored(one, its, metrics, beside=False) for one, its in zip(both, on, strict=True)]
+    vectors = [None if measured.embeddings is None else Embeddings(arm.folder, measured.embeddings).of for arm in arms]
+    scores = [scored(one, its, measured.metrics, of, beside=False) for one, its, of in zip(both, on, vectors, strict=True)]
     for line in dict.fromkeys(line for one in scores for line in one.complaints[:_MOST_COMPLAINTS]):
         note(f"warning: a scorer failed, which leaves its value out: {line}")
     values = [{name: score.value for name, score in one.by_metric.items()} for one in scores]
@@ -270,7 +266,7 @@ _FAR_APART = 0.05 + 1e-9
 
 
 def _stored(
-    pairing: Pairing, gathered: tuple[Gathered, Gathered], metrics: Sequence[Metric], scorers: Sequence[checks.Scorer], cutter: Tokenizer
+    pairing: Pairing, gathered: tuple[Gathered, Gathered], metrics: Sequence[Metric], scorers: Sequence[Scorer], cutter: Tokenizer
 ) -> _Found | None:
     """What the sweeps' own tables hold, where they hold what scoring both together would give; else None."""
     if not pairing.whole:

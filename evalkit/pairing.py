@@ -17,9 +17,8 @@ from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.faults import shown
 from evalkit.folder import read_run
 from evalkit.loaded import load_experiment
-from evalkit.parameters import DEFAULT, canonical
+from evalkit.parameters import DEFAULT, canonical, level_text
 from evalkit.plan import Plan
-from evalkit.scores import level_text
 
 _MOST_NAMED = 5
 _UNKNOWN = "unknown"

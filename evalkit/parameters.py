@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from evalkit.faults import HALF_A_CHARACTER, half_a_character, nearest, number_hint, shown
+from evalkit.faults import HALF_A_CHARACTER, Faults, Path, half_a_character, nearest, number_hint, shown
 
 DEFAULT = "default"
 """The level that leaves a parameter out of the request."""
@@ -172,6 +173,14 @@ def settled(name: str, value: Any) -> Any:
     return int(value) if isinstance(value, float) and name in KNOWN and KNOWN[name].kind == "integer" else value
 
 
+def settled_fields(given: Mapping[str, Any], fault_of: Callable[[str, Any], str | None]) -> dict[str, Any]:
+    """Fields that requests hold, each as it is sent; raises `Faults` with what `fault_of` says of names and values, all of them."""
+    faults: list[tuple[Path, str]] = [((str(name),), fault) for name, value in given.items() if (fault := fault_of(name, value))]
+    if faults:
+        raise Faults(faults)
+    return {name: value if value == DEFAULT else settled(name, value) for name, value in given.items()}
+
+
 def _not_json(value: object) -> str | None:
     match value:
         case float() if not math.isfinite(value):
@@ -251,3 +260,16 @@ def canonical(value: Any) -> Any:
             return [canonical(one) for one in value]
         case _:
             return value
+
+
+def level_text(level: Any) -> str | None:
+    """A level as tables write it: numbers by value, lists and mappings as JSON; None where void."""
+    match level:
+        case None | str():
+            return level
+        case bool():
+            return "true" if level else "false"
+        case int() | float():
+            return repr(canonical(level) if abs(level) < 1e15 else level)
+        case _:
+            return json.dumps(canonical(level), ensure_ascii=False)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from evalkit.design import Cell, Design, body_of, design_of
-from evalkit.endpoint import LOCAL, Endpoint
+from evalkit.endpoint import LOCAL, as_sent
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.parameters import DEFAULT, canonical
 
@@ -251,14 +251,6 @@ class Plan:
 def _order(rng: Any, count: int) -> list[int]:
     """Numbers in random order; a single one needs no generator."""
     return [0] if count == 1 else list(rng.permutation(count).tolist())
-
-
-def as_sent(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """Fields of a request in the form that this endpoint wants them."""
-    body = {endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in fields.items()}
-    if endpoint.stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return body
 
 
 def key_of(base_url: str, model: str, prompt_id: str, messages: Any, fields: Mapping[str, Any], replicate: int, role: str) -> str:

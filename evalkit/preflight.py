@@ -10,11 +10,11 @@ import msgspec
 
 from evalkit.client import Reply
 from evalkit.design import body_of, design_of
+from evalkit.endpoint import as_sent
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment import PER_REPLICATE, Experiment
 from evalkit.pace import backoff
 from evalkit.parameters import DEFAULT
-from evalkit.plan import as_sent
 from evalkit.records import Failure
 
 _TOKENS = 16

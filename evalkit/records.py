@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
-from evalkit.errors import RecordError
+from evalkit import journal
+from evalkit.journal import Form, Journal
 from evalkit.plan import Request, Role
 
 VERSION = 1
@@ -99,6 +97,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
+_RECORDS = Form(Record, VERSION)
+
+
 def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
     """The record of an outcome that has just come; `together` requests were asked for in one call."""
     return Record(
@@ -115,110 +116,11 @@ def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
     )
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Record)
-_NO_RECORD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class _Version(msgspec.Struct):
-    v: int
-
-
-class Writer:
-    """Appends records; open it under the folder's lock. A torn last line is mended first (`mended` tells what was done)."""
+class Writer(Journal[Record]):
+    """Appends records to a results folder; see `Journal`."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._unsynced = False
-        try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as fault:
-            raise RecordError(f"{self._path}: cannot be written: {fault.strerror}") from None
-        try:
-            self.mended = self._mend()
-        except BaseException:
-            os.close(self._fd)
-            raise
-
-    def _mend(self) -> str | None:
-        tail = _tail(self._path)
-        if not tail:
-            return None
-        size = os.fstat(self._fd).st_size
-        try:
-            _decoder.decode(tail)
-        except _NO_RECORD:
-            if _version(tail) > VERSION:
-                raise RecordError(_newer(str(self._path), tail)) from None
-            os.ftruncate(self._fd, size - len(tail))
-            return f"{self._path}: the last line was torn ({len(tail)} bytes without an end); it is cut off and its request is sent again"
-        self._write(b"\n")
-        return f"{self._path}: the last line lacked its line end; it is whole and kept"
-
-    def append(self, record: Record) -> None:
-        """Write one record; raises `RecordError` where the disk refuses, with the file left ending in a whole line."""
-        self._write(_encoder.encode(record) + b"\n")
-
-    def sync(self) -> bool:
-        """Make the disk keep what was written since the last time; tells whether there was anything. May run in a thread of its own.
-
-        Raises `RecordError` where the disk did not keep it.
-        """
-        if not self._unsynced:
-            return False
-        self._unsynced = False
-        try:
-            os.fsync(self._fd)
-        except OSError as fault:
-            raise RecordError(f"{self._path}: what was written may not be on the disk: {fault.strerror}; run again to go on") from None
-        return True
-
-    def _follow(self) -> None:
-        """Open the file again where an editor or a copying program has put another one under its name: what is written must not be lost."""
-        here = os.fstat(self._fd)
-        try:
-            there = self._path.stat()
-            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
-                return
-        except FileNotFoundError:
-            pass  # made again below
-        except OSError as fault:
-            raise RecordError(f"{self._path}: cannot be written: {fault.strerror}. All before is kept; run again to go on") from None
-        try:
-            new = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as fault:
-            raise RecordError(f"{self._path}: cannot be written: {fault.strerror}. All before is kept; run again to go on") from None
-        os.dup2(new, self._fd, inheritable=False)
-        os.close(new)
-        tail = _tail(self._path)
-        if tail:
-            os.write(self._fd, b"\n")
-
-    def _write(self, line: bytes) -> None:
-        self._follow()
-        size = os.fstat(self._fd).st_size
-        self._unsynced = True
-        try:
-            written = os.write(self._fd, line)
-            while written < len(line):  # the disk is full, most likely; asking again tells why
-                written += os.write(self._fd, line[written:])
-        except OSError as fault:
-            with suppress(OSError):  # a torn line is mended on opening
-                os.ftruncate(self._fd, size)
-            raise RecordError(f"{self._path}: cannot be written: {fault.strerror}. All before is kept; make room and run again to go on") from None
-
-    def close(self) -> None:
-        """Make sure of what was written, and close; raises `RecordError` where the disk did not keep it."""
-        try:
-            self.sync()
-        finally:
-            os.close(self._fd)
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        super().__init__(folder / FILE, _RECORDS)
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -227,69 +129,7 @@ def read(folder: Path) -> Iterator[Record]:
     Raises:
         RecordError: a line is no record, with its number; nothing is changed.
     """
-    return _decoded(folder / FILE, _decoder)
-
-
-def _decoded(path: Path, decoder: msgspec.json.Decoder[_Versioned]) -> Iterator[_Versioned]:
-    """Each line as `decoder` reads it; the rules of `read` hold."""
-    for number, line in _lines(path):
-        try:
-            one = decoder.decode(line)
-        except _NO_RECORD:
-            if not line.endswith(b"\n") and _version(line) <= VERSION:
-                return  # torn: the writer mends it, a reader must not
-            raise _no_record(path, number, line) from None
-        if one.v > VERSION:
-            raise RecordError(_newer(f"{path}: line {number}", line))
-        yield one
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    except OSError as fault:
-        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    with file:
-        for number, line in enumerate(file, 1):
-            if not line.isspace():  # an editor's
-                yield number, line
-
-
-def _no_record(path: Path, number: int, line: bytes) -> RecordError:
-    if _version(line) > VERSION:
-        return RecordError(_newer(f"{path}: line {number}", line))
-    return RecordError(
-        f"{path}: line {number}: not a record of evalkit; nothing was changed. "
-        "Mend or remove that line, or start over with --fresh (which keeps the old folder)"
-    )
-
-
-def _newer(where: str, line: bytes) -> str:
-    return f"{where}: written by a newer evalkit (format {_version(line)}, this one reads {VERSION}); update evalkit"
-
-
-def _version(line: bytes) -> int:
-    """The format that a line says it has; 0 where it says none."""
-    try:
-        return msgspec.json.decode(line, type=_Version).v
-    except _NO_RECORD:
-        return 0
-
-
-def _tail(path: Path) -> bytes:
-    """What follows the last line end."""
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        tail = b""
-        while end and b"\n" not in tail:
-            start = max(0, end - 65536)
-            file.seek(start)
-            tail = file.read(end - start) + tail
-            end = start
-    return tail[tail.rfind(b"\n") + 1 :]
+    return journal.read(folder / FILE, _RECORDS)
 
 
 class _Outcome(msgspec.Struct):
@@ -303,8 +143,7 @@ class _Brief(msgspec.Struct):
     outcome: _Outcome
 
 
-_Versioned = TypeVar("_Versioned", Record, _Brief)
-_brief_decoder = msgspec.json.Decoder(_Brief)
+_BRIEFS = Form(_Brief, VERSION)
 
 
 class Standing:
@@ -344,6 +183,6 @@ def _packed(key: str) -> bytes:
 def standing(folder: Path) -> Standing:
     """What stands in a results folder, read without the answers. Raises `RecordError` as `read` does."""
     out = Standing()
-    for brief in _decoded(folder / FILE, _brief_decoder):
+    for brief in journal.read(folder / FILE, _BRIEFS):
         out.add(brief.key, None if brief.outcome.type == "completion" else brief.outcome.kind or "malformed")
     return out

@@ -6,17 +6,22 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from evalkit import artefacts, checks
+from evalkit import artefacts, judgements
 from evalkit.analysis import Analysis, analyse, summary_csv
+from evalkit.budget import Asked
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.drift import sentence, trends
+from evalkit.embeddings import Embeddings
 from evalkit.experiment import Experiment
 from evalkit.folder import replace, write_run
 from evalkit.loaded import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, Run
-from evalkit.metrics import UAX29, Metric, Tokenizer
+from evalkit.measures import Measures
+from evalkit.metrics import UAX29, Tokenizer
+from evalkit.parquet import write_tables
 from evalkit.plan import Plan
+from evalkit.prefix import PREFIXES
 from evalkit.records import Record, read
-from evalkit.scores import MEASURED, PREFIXES, Scores, score, write_tables
+from evalkit.scores import Scores, score
 from evalkit.tally import Tally
 
 RECOMMENDED = "recommended.yaml"
@@ -32,8 +37,9 @@ def settle(
     notes: list[str],
     tell: Callable[[str], None],
     sent: Tally | None,
-    metrics: Sequence[Metric] = MEASURED,
+    measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
+    beside: Sequence[Asked] = (),
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -41,25 +47,29 @@ def settle(
         notes: what was told so far, kept in the result.
         tell: called with each thing the user should know.
         sent: how the requests of this time went.
+        measured: what is measured.
+        beside: who else was asked.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
     """
-    scorers: list[checks.Scorer] = []
-    if metrics is MEASURED:
-        own = checks.metrics(plan.experiment.checks, any(prompt.expect is not None for prompt in plan.experiment.prompts))
-        metrics, scorers = (*MEASURED, *own), [checks.scorer(one) for one in plan.experiment.scorers]
-    beside: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
-    scores = score(plan, _of_the_sweep(read(folder), beside), metrics, tokenizer, scorers=scorers)
+    others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
+    columns = judgements.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
+
+    def scored(what: Plan, records: Iterable[Record]) -> Scores:
+        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors)
+
+    scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:
         tell(f"warning: a scorer failed, which leaves its value out: {line}")
     if len(scores.complaints) > _MOST_COMPLAINTS:
         tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
     analysis = analyse(scores)
     choice = choose(scores, analysis)
-    again = _confirm_plan(beside, plan) if choice is not None else None
+    again = _confirm_plan(others, plan) if choice is not None else None
     if choice is not None and again is not None:
-        choice = confirmed(choice, scores, score(again, beside))
+        choice = confirmed(choice, scores, scored(again, others))
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
@@ -75,7 +85,7 @@ def settle(
             f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
         )
     anchors = plan.anchor_count
-    if anchors and (found := trends(beside)) is not None:
+    if anchors and (found := trends(others)) is not None:
         tell(sentence(found, anchors))
     if scores.groups_left_out:
         tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
@@ -87,21 +97,23 @@ def settle(
             f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
             "natural lengths are then in words"
         )
-    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice)
+    if scores.unpriced:
+        tell(f"{scores.unpriced} answers have no cost, though endpoint.prices are given: the endpoint does not tell what each of them used")
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
 
 
-def _of_the_sweep(records: Iterable[Record], beside: list[Record]) -> Iterator[Record]:
-    """The records of the sweep; the others go into `beside`."""
+def _of_the_sweep(records: Iterable[Record], others: list[Record]) -> Iterator[Record]:
+    """The records of the sweep; the others go into `others`."""
     for record in records:
         if record.role == "sweep":
             yield record
         else:
-            beside.append(record)
+            others.append(record)
 
 
-def _confirm_plan(beside: Sequence[Record], plan: Plan) -> Plan | None:
+def _confirm_plan(others: Sequence[Record], plan: Plan) -> Plan | None:
     """The plan of the fresh replicates that the records hold; None where they hold none."""
-    replicates = {record.replicate for record in beside if record.role == "confirm"}
+    replicates = {record.replicate for record in others if record.role == "confirm"}
     if not replicates:
         return None
     return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.access import Access, bearer_key, opened
-from evalkit.budget import Budget, Spent
+from evalkit.budget import Asked, Budget, Spent
 from evalkit.endpoint import LOCAL
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import Experiment
 from evalkit.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
 from evalkit.interruption import Interruption
+from evalkit.judging import judge
 from evalkit.loaded import Run, load_experiment
-from evalkit.metrics import named
+from evalkit.measures import Measures, measures
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.pace import MOST_AT_ONCE, Pace
 from evalkit.plan import Plan, Request, Tokens
 from evalkit.records import Standing, Writer, read, standing
 from evalkit.results import settle
 from evalkit.runner import INTERRUPTED, Policy
-from evalkit.scores import MEASURED
-from evalkit.sending import looked, sent, without_rejected
+from evalkit.sending import Terms, looked, pace_of, sent, without_rejected
 from evalkit.tally import Tally
 
 
@@ -90,8 +90,8 @@ def sweep(
         notes.append(text)
         note(text)
 
-    if budget.cost is not None and endpoint.prices is None:
-        raise ExperimentError("--max-cost: costs are unknown; give endpoint.prices: {input: ..., output: ...}, a million tokens each")
+    measured = measures(experiment)
+    _check_means(experiment, budget)
     for warning in experiment.warnings():
         tell(f"warning: {warning}")
     for reason in plan.design.merged:
@@ -102,28 +102,30 @@ def sweep(
     fixed = concurrency or endpoint.concurrency
     make(folder)
     started, began = now_text(), time.monotonic()
+    terms = Terms(began, budget, patience_s, retry_failed, progress, tell, interruption)
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
 
     def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float) -> Pace:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
         pace = _pace(what, fixed and access.at_once, access.at_once)
         pace.hold(not_before)
-        unsent = _unsent(what, there, retry_failed)
+        work = sent(
+            endpoint,
+            _unsent(what, there, retry_failed),
+            access,
+            tally,
+            record=writer.append,
+            sync=writer.sync,
+            pace=pace,
+            policy=_left(policy, began),
+            progress=progress,
+            note=tell,
+            together=endpoint.replicates_per_call,
+            proven=True,  # the look before it was answered
+            interruption=interruption,
+        )
         try:
-            stopped = asyncio.run(
-                sent(
-                    what,
-                    unsent,
-                    access,
-                    writer,
-                    tally,
-                    pace=pace,
-                    policy=_left(policy, began),
-                    progress=progress,
-                    note=tell,
-                    interruption=interruption,
-                )
-            )
+            stopped = asyncio.run(work)
         except BaseException as fault:
             with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
                 write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
@@ -165,7 +167,8 @@ def sweep(
         if access is not None and writer is not None:
             pace = send(plan, there, access, writer, tally, not_before)
             tell(_paced(pace))
-        result = settle(folder, plan, notes, tell, tally)
+        beside = ask_others(folder, plan, measured, terms, (tally.spent,))
+        result = settle(folder, plan, notes, tell, tally, measured, beside=beside)
         again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
         if again is None or writer is None:
             return result
@@ -174,8 +177,24 @@ def sweep(
         if requests and confirm(Pending(requests, len(again), endpoint.base_url == LOCAL)):
             url = stack.enter_context(opened(endpoint))() if access is None else access.base_url
             access = Access(url, key, min(fixed or MOST_AT_ONCE, requests))
+            tally.spent.earlier = tuple(one.spent for one in beside)
             send(again, there, access, writer, Tally(requests, spent=tally.spent), began)
-        return settle(folder, plan, notes, lambda _: None, tally)
+        beside += ask_others(folder, plan, measured, terms, (tally.spent, *(one.spent for one in beside)))
+        return settle(folder, plan, notes, lambda _: None, tally, measured, beside=beside)
+
+
+def _check_means(experiment: Experiment, budget: Budget) -> None:
+    """Raise where keys are not set or costs not known that the run will need."""
+    every = [("endpoint", experiment.endpoint), *((f"judges[{at}].endpoint", one.endpoint) for at, one in enumerate(experiment.judges))]
+    every += [("embeddings", experiment.embeddings)] if experiment.embeddings is not None else []
+    for name, endpoint in every:
+        bearer_key(endpoint)
+        if budget.cost is None:
+            continue
+        if endpoint.prices is None:
+            raise ExperimentError(f"--max-cost: costs are unknown; give {name}.prices: {{input: ..., output: ...}}, a million tokens each")
+        if experiment.endpoint.prices is not None and endpoint.prices.currency != experiment.endpoint.prices.currency:
+            raise ExperimentError(f"--max-cost: {name}.prices are in another currency than endpoint.prices; give both in one")
 
 
 def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -> Plan | None:
@@ -198,14 +217,7 @@ def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
 
 
 def _pace(plan: Plan, fixed: int | None, most: int) -> Pace:
-    endpoint = plan.experiment.endpoint
-    pace = Pace(
-        fixed,
-        requests_per_minute=endpoint.requests_per_minute,
-        tokens_per_minute=endpoint.tokens_per_minute,
-        most=most,
-        now=time.monotonic(),
-    )
+    pace = pace_of(plan.experiment.endpoint, fixed, most)
     pace.expect(max(1.0, (plan.tokens_in()[1] + (plan.most_tokens() or 0)) / max(1, len(plan))))  # until an answer tells what one uses
     return pace
 
@@ -217,20 +229,25 @@ def _left(policy: Policy, began: float) -> Policy:
 
 
 def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
-    spent = tally.spent
     return {
         "started": started,
         "ended": now_text(),
         "stopped": stopped,
-        "requests": spent.requests,
         "completions": tally.completed,
         "failures": dict(tally.failed),
+        **_what_it_took(tally.spent),
+        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
+    }
+
+
+def _what_it_took(spent: Spent) -> dict[str, Any]:
+    return {
+        "requests": spent.requests,
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
         "answers_without_usage": spent.uncounted,
         "cost": spent.cost,
         "currency": None if spent.prices is None else spent.prices.currency,
-        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
     }
 
 
@@ -267,20 +284,27 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
     return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
 
 
-def rescore(folder: Path, note: Callable[[str], None] = lambda _: None, *, metrics: Sequence[str] = (), tokenizer: str = "uax29") -> Run:
-    """Score a results folder again from its records; sends nothing.
+def rescore(
+    folder: Path,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    metrics: Sequence[str] = (),
+    tokenizer: str = "uax29",
+    progress: Callable[[Tally], None] = lambda _: None,
+) -> Run:
+    """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
 
     Args:
-        metrics: names of what is measured, ``default`` for the default ones; all that a sweep measures where empty.
+        metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
 
     Raises:
         RecordError: the folder cannot be used.
         ExperimentError: there is no metric or tokeniser of that name.
+        KeyboardInterrupt: interrupted; what judges said stays.
         MissingExtraError: the tokeniser needs a package that is not installed.
     """
     try:
-        chosen = named(metrics) if metrics else MEASURED
         cut = tokenizer_named(tokenizer)
     except ValueError as fault:
         raise ExperimentError(str(fault)) from None
@@ -291,10 +315,25 @@ def rescore(folder: Path, note: Callable[[str], None] = lambda _: None, *, metri
         note(text)
 
     plan = Plan(load_experiment(folder))
+    measured = measures(plan.experiment, metrics)
     with locked(folder), Writer(folder) as writer:
         if writer.mended:
             tell(writer.mended)
-        return settle(folder, plan, notes, tell, None, chosen, cut)
+        beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
+        return settle(folder, plan, notes, tell, None, measured, cut, beside)
+
+
+def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
+    """Ask judges and the endpoint for embeddings what the answers in `folder` lack of them; who was asked anything, and what it took."""
+    from evalkit.embedding import embed
+
+    out = judge(folder, plan, measured.judges, terms, earlier)
+    if measured.embeddings is not None:
+        out.append(embed(folder, plan, measured.embeddings, terms, (*earlier, *(one.spent for one in out))))
+    out = [one for one in out if one.spent.requests]
+    for one in out:
+        write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **_what_it_took(one.spent)})
+    return out
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:

@@ -6,20 +6,22 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.access import Access
-from evalkit.budget import Spent
+from evalkit.access import Access, bearer_key, opened
+from evalkit.budget import Budget, Spent
+from evalkit.endpoint import Endpoint
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment import Experiment
 from evalkit.interruption import Interruption
-from evalkit.pace import Pace
-from evalkit.plan import Plan, Request
-from evalkit.records import Failure, Outcome, Writer
-from evalkit.runner import INTERRUPTED, Policy, run
-from evalkit.scores import level_text
+from evalkit.pace import MOST_AT_ONCE, Pace
+from evalkit.parameters import level_text
+from evalkit.plan import Request
+from evalkit.records import Failure, Outcome, Record
+from evalkit.runner import INTERRUPTED, Policy, Sender, run
 from evalkit.tally import Tally
 
 if TYPE_CHECKING:
@@ -115,38 +117,47 @@ def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool
 
 
 async def sent(
-    plan: Plan,
-    requests: Iterator[Request],
+    endpoint: Endpoint,
+    requests: Iterable[Request],
     access: Access,
-    writer: Writer,
     tally: Tally,
     *,
+    record: Callable[[Record], None],
+    sync: Callable[[], object],
     pace: Pace,
     policy: Policy,
     progress: Callable[[Tally], None],
     note: Callable[[str], None],
     interruption: Interruption | None = None,
+    together: int = 1,
+    proven: bool = False,
+    sender: Callable[[Client], Sender] = lambda client: client,
 ) -> str | None:
-    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived."""
+    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived.
+
+    Args:
+        record: takes each outcome as it arrives, and `sync` makes the disk keep it.
+        together, proven: as in `evalkit.runner.run`.
+        sender: makes the calls, by the client; the client itself where nothing else is given.
+    """
     stop = asyncio.Event()
-    endpoint = plan.experiment.endpoint
     async with access.client(endpoint) as client:
         work = asyncio.ensure_future(
             run(
                 requests,
-                client,
-                writer.append,
+                sender(client),
+                record,
                 tally,
                 pace=pace,
                 policy=policy,
-                together=endpoint.replicates_per_call,
+                together=together,
                 progress=progress,
                 note=note,
-                proven=True,  # the look before it was answered
+                proven=proven,
                 stop=stop,
             )
         )
-        keeper, shower = asyncio.ensure_future(_keep(writer)), asyncio.ensure_future(_show(progress, tally))
+        keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
         # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
         keeper.add_done_callback(lambda _: stop.set())
         shower.add_done_callback(lambda _: work.cancel())
@@ -176,11 +187,93 @@ async def sent(
                         one.result()
 
 
-async def _keep(writer: Writer) -> None:
+async def _keep(sync: Callable[[], object]) -> None:
     """The disk is never further behind than a second."""
     while True:
         await asyncio.sleep(_SYNC_EVERY_S)
-        await asyncio.to_thread(writer.sync)
+        await asyncio.to_thread(sync)
+
+
+class Terms(NamedTuple):
+    """What calls beside the sweep's own keep to: those of judges, and for embeddings.
+
+    Attributes:
+        budget: of the whole run, which `began` at that monotonic time.
+        retry_failed: ask again also for what failed in a way that would fail again.
+    """
+
+    began: float
+    budget: Budget = Budget()
+    patience_s: float = 600.0
+    retry_failed: bool = False
+    progress: Callable[[Tally], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
+    interruption: Interruption | None = None
+
+
+def asked(
+    endpoint: Endpoint,
+    requests: Iterable[Request],
+    count: int,
+    terms: Terms,
+    spent: Spent,
+    *,
+    record: Callable[[Record], None],
+    sync: Callable[[], object],
+    sender: Callable[[Client], Sender] = lambda client: client,
+) -> str | None:
+    """Send `count` requests beside the sweep's own; the reason where it stopped before all were sent, the endpoint's refusal among them.
+
+    Raises:
+        RecordError: what came cannot be written.
+        KeyboardInterrupt: interrupted; what was recorded stays.
+    """
+    gone = time.monotonic() - terms.began
+    if why := spent.over(terms.budget, gone):
+        return why
+    budget = terms.budget if terms.budget.seconds is None else terms.budget._replace(seconds=max(0.0, terms.budget.seconds - gone))
+    policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=terms.patience_s, budget=budget)
+    most = min(endpoint.concurrency or MOST_AT_ONCE, count)
+    pace = pace_of(endpoint, endpoint.concurrency and most, most)
+    requests = iter(requests)
+    begun = list(islice(requests, 1))
+    pace.expect(sum(len(str(one.body)) + len(str(one.messages)) for one in begun) / 4 + 1)  # until an answer tells what one uses
+    try:
+        with opened(endpoint) as url:
+            key = bearer_key(endpoint)
+            access = Access(url(), key, most)
+            tally = Tally(count, spent=spent)
+            work = sent(
+                endpoint,
+                chain(begun, requests),
+                access,
+                tally,
+                record=record,
+                sync=sync,
+                pace=pace,
+                policy=policy,
+                progress=terms.progress,
+                note=terms.tell,
+                interruption=terms.interruption,
+                sender=sender,
+            )
+            stopped = asyncio.run(work)
+    except (EndpointError, ExperimentError) as fault:
+        return str(fault)
+    if stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return stopped
+
+
+def pace_of(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
+    """The pace that an endpoint's settings ask for, with so many calls at once at the most."""
+    return Pace(
+        fixed,
+        requests_per_minute=endpoint.requests_per_minute,
+        tokens_per_minute=endpoint.tokens_per_minute,
+        most=most,
+        now=time.monotonic(),
+    )
 
 
 async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:

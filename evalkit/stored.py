@@ -15,9 +15,10 @@ from evalkit import __version__, artefacts
 from evalkit.analysis import Analysis
 from evalkit.errors import RecordError
 from evalkit.folder import read_run
+from evalkit.grouping import Gathered
 from evalkit.loaded import ANALYSIS, SCORES_TABLE
+from evalkit.parquet import quoted
 from evalkit.plan import Plan
-from evalkit.scores import Gathered, quoted
 
 Grid = NDArray[np.float64]
 

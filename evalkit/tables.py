@@ -17,9 +17,8 @@ from evalkit.analysis import Analysis, CellMean, LevelMean, MetricInfo
 from evalkit.answers import counted
 from evalkit.escaping import harmless
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED
-from evalkit.parameters import DEFAULT
+from evalkit.parameters import DEFAULT, level_text
 from evalkit.probe import Probe
-from evalkit.scores import level_text
 
 SHORTLIST = ("distinct_1", "distinct_2", "rep_2", "rep_4", "exact_duplicates", "truncation_rate", "length_tokens", "length_words")
 """The metrics that a terminal shows, where a run has them; ``summary.csv`` holds all."""

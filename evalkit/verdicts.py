@@ -13,17 +13,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.aims import MEASURED as TIMED
 from evalkit.aims import profile
 from evalkit.effects import ALPHA, FEWEST_PROMPTS
 from evalkit.experiment import Experiment
 from evalkit.gate import Margins
 from evalkit.margins import margin_of
-from evalkit.metrics import Metric
+from evalkit.metrics import RECORDED, Metric
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
+
+_TIMED = frozenset(metric.name for metric in RECORDED)
 
 CONFIDENCE = 0.95
 
@@ -120,7 +121,7 @@ def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: 
     better = wanted.get(name, metric.better)
     # Their seconds are those of the machine's load that day: they gate nothing unless somebody says how much of it may be.
     explicit = name in said
-    return _Contrasted(metric, better, better is not None and (explicit or name not in TIMED), prompts[2], int(both.any(axis=1).sum()),
+    return _Contrasted(metric, better, better is not None and (explicit or name not in _TIMED), prompts[2], int(both.any(axis=1).sum()),
                        (first, second), margin.value, source)  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from evalkit.escaping import guarded
 from evalkit.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan import Plan
-from evalkit.scores import Lengths, Prefix, Score, Scores
+from evalkit.prefix import Prefix
+from evalkit.scores import Lengths, Score, Scores
 from evalkit.stats.intervals import t_interval
 
 NAN = math.nan

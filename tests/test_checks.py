@@ -1,20 +1,17 @@
-"""Checks and scorers: what passes, what cannot be said, and what goes wrong without stopping anything."""
+"""Checks: what passes, what does not, and what cannot be said."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from test_scores import experiment, records
+from test_scores import experiment
 
-from evalkit.checks import KINDS, Scorer, fault, metric, metrics, scorer
+from evalkit.checks import KINDS, fault, metric, metrics
 from evalkit.errors import ExperimentError
 from evalkit.metrics import tokenise, values
 from evalkit.plan import Plan
-from evalkit.records import Record
-from evalkit.scores import score
 
 
 @pytest.mark.parametrize(
@@ -65,45 +62,3 @@ def test_an_experiments_checks_do_not_change_what_is_sent() -> None:
     plain, checked = experiment(), experiment(checks=["is_json"], scorers=["json:loads"])
     assert plain.digest() == checked.digest()
     assert [one.key for one in Plan(plain)] == [one.key for one in Plan(checked)]
-
-
-def test_scorers_of_texts_records_and_groups_stand_beside_the_metrics() -> None:
-    def letters(text: str) -> dict[str, float]:
-        return {"all": len(text), "a": text.count("a")}
-
-    def tries(record: Record) -> int:
-        return record.outcome.tries
-
-    def longest(texts: Sequence[str]) -> int:
-        return max(map(len, texts))
-
-    plan = Plan(experiment(prompts=["p"]))
-    own = [Scorer("letters", "text", letters, None), Scorer("tries", "record", tries, "lower"), Scorer("longest", "texts", longest, "higher")]
-    found = score(plan, records(plan, lambda request: ["a", "abaa"][request.replicate]), (), scorers=own)
-    assert {name: one.value[0, 0] for name, one in found.by_metric.items()} == {"letters.all": 2.5, "letters.a": 2, "tries": 1, "longest": 4}
-    assert found.complaints == ()
-
-
-def test_a_scorer_that_fails_is_told_and_stops_nothing() -> None:
-    def picky(text: str) -> Any:
-        if text == "bad":
-            raise KeyError("no")
-        return "seven" if text == "word" else 7
-
-    plan = Plan(experiment(prompts=["p"], replicates=3))
-    found = score(plan, records(plan, lambda request: ["bad", "word", "good"][request.replicate]), (), scorers=[Scorer("picky", "text", picky, None)])
-    assert found.by_metric["picky"].value[0, 0] == 7
-    assert found.by_metric["picky"].n_eligible[0, 0] == 1
-    assert len(found.complaints) == 2
-    assert all("prompt p" in one for one in found.complaints)
-    assert "expected a number" in found.complaints[1]
-
-
-def test_a_scorer_is_imported_by_its_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "scorers_of_mine.py").write_text("def size(text):\n    return len(text)\n\ndef odd(x):\n    return 1\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    found = scorer({"call": "scorers_of_mine:size", "better": "higher"})
-    assert (found.name, found.takes, found.better, found.values("abc")) == ("size", "text", "higher", {"size": 3.0})
-    for spec in ("scorers_of_mine:odd", "scorers_of_mine:none", "no_such_module:f", "size", {"call": "scorers_of_mine:size", "best": 1}, 3):
-        with pytest.raises(ExperimentError, match="scorers"):
-            scorer(spec)

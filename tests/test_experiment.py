@@ -44,8 +44,8 @@ SECRETS = (
 )
 
 KEYS = (
-    "expected one of anchor, cells, checks, choose, design, endpoint, interval, margins, name, parameters, prompts, reference, replicates, "
-    "request, scorers, seed"
+    "expected one of anchor, cells, checks, choose, design, embeddings, endpoint, interval, judges, margins, name, parameters, prompts, "
+    "reference, replicates, request, scorers, seed"
 )
 
 

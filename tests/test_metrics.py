@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import random
@@ -111,6 +112,7 @@ KNOWN: dict[str, Callable[[Any, Any], Any]] = {
     "self-BLEU-4": by_whitespace("self_bleu_4"),
     "self-ROUGE-L / homogenization": by_whitespace("self_rouge_l"),
     "self_repetition_score": by_whitespace("self_repetition_4"),
+    # The reference value is of the texts joined by a space; the metric itself joins by a line end, as its specification has it (tested below).
     "compression_ratio gzip9": lambda inputs, params: variety.compression_ratio(tokenise(inputs), params["separator"]),
     "Vendi score": vendi_of,
     "Vendi score embeddings": vendi_of,
@@ -357,6 +359,13 @@ def test_a_text_that_is_too_short_is_undefined(name: str, size: int) -> None:
     words = [f"w{number % 7}" for number in range(size)]
     assert math.isnan(value(name, cut([words[:-1]] * 2)))
     assert not math.isnan(value(name, cut([words] * 2)))
+
+
+def test_compression_joins_by_a_line_end() -> None:
+    texts = ["the cat sat on the mat " * 5, "a small bird sang in the old oak tree " * 5]
+    data = "\n".join(texts).encode()
+    assert value("compression_ratio", texts) == len(data) / len(gzip.compress(data, 9, mtime=0))
+    assert value("compression_ratio", texts) != variety.compression_ratio(tokenise(texts), " ")
 
 
 def test_less_than_200_bytes_have_no_compression_ratio() -> None:

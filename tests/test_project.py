@@ -95,3 +95,14 @@ def test_the_documents_show_the_profiles_as_they_are() -> None:
     for name in PROFILES:
         body = (ROOT / f"evalkit/profiles/{name}.yaml").read_text(encoding="utf-8").rstrip()
         assert f"### {name}\n\n```yaml\n{body}\n```\n" in text, f"docs/choice.md: {name}"
+
+
+def test_the_judge_in_the_documents_is_a_legal_one() -> None:
+    from evalkit.experiment import check
+
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    data = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}
+    found = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)]
+    assert [list(one) for one in found] == [["embeddings"], ["judges"]]
+    for one in found:
+        assert check(data | one).name == "x"

@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.experiment import Experiment, check
+from evalkit.measures import MEASURED
 from evalkit.metrics import METRICS
+from evalkit.parameters import level_text
+from evalkit.parquet import parameter_columns, write_tables
 from evalkit.plan import Plan, Request
 from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
-from evalkit.scores import MEASURED, Scores, level_text, parameter_columns, score, write_tables
+from evalkit.scores import Scores, score
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]
@@ -354,7 +357,7 @@ def test_scores_parquet_holds_a_row_for_each_cell_prompt_and_metric(tmp_path: Pa
         assert (n_texts, n_eligible) == (expected.n_texts[where], expected.n_eligible[where])
         assert tuple(level) == levels[cell]
         assert (value, value_full) == (or_null(expected.value[where]), or_null(expected.value_full[where]))
-        if metric not in ("time_to_first_token_s", "tokens_per_s"):
+        if metric not in ("time_to_first_token_s", "tokens_per_s", "cost"):
             assert (value is None) == (where[1] == 1)  # nobody answered there: neither 0 nor what an average would be spoilt by
 
 
@@ -588,3 +591,18 @@ def test_what_records_tell_stands_in_the_same_tables() -> None:
     assert values == pytest.approx({"latency_s": 1.5, "time_to_first_token_s": 0.5, "tokens_per_s": 8.0, "length_tokens": math.nan}, nan_ok=True)
     assert found.uncounted == 2
     assert found.length_unit == "length_words"
+
+
+def test_the_cost_of_an_answer_follows_from_prices_and_its_own_usage() -> None:
+    priced = {"base_url": "http://127.0.0.1:9/v1", "model": "none", "prices": {"input": 2, "output": 8}}
+    usage = Usage(prompt_tokens=1_000, completion_tokens=500)
+    own = Completion(text="a", finish_reason="stop", usage=usage, latency_s=1, tries=1)
+    shared = Completion(text="b", finish_reason="stop", usage=usage, latency_s=1, tries=1, usage_shared_by=2)
+    untold = completion("c", tokens=5)  # of what the prompt took nothing is said
+    silent = completion("d", tokens=None)
+    for endpoint, expected, unpriced in ((priced, (1_000 * 2 + 500 * 8) / 1e6, 3), (None, math.nan, 0)):
+        plan = Plan(experiment(prompts=["p"], replicates=4, **({} if endpoint is None else {"endpoint": endpoint})))
+        found = score(plan, [record(request, one) for request, one in zip(plan, (own, shared, untold, silent), strict=True)])
+        assert found.by_metric["cost"].value[0, 0] == pytest.approx(expected, nan_ok=True)
+        assert found.by_metric["cost"].n_eligible[0, 0] == (endpoint is not None)
+        assert found.unpriced == unpriced

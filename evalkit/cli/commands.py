@@ -155,12 +155,16 @@ def score(
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
 ) -> None:
-    """Score a run again from its records; sends nothing."""
+    """Score a run again from its records.
+
+    Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
+    """
     from evalkit import run as runs
 
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer)
+    with progress(False) as report:
+        result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer, progress=report)
     show(result, screen)
     sum_up(result, screen, None)
     if not result.complete:
@@ -319,4 +323,6 @@ def _agreed(pending: Pending, experiment: Experiment) -> bool:
     from rich.markup import escape
     from rich.prompt import Confirm
 
-    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}?", default=False)
+    beside = [f"judge {one.name}" for one in experiment.judges] + (["the endpoint for embeddings"] if experiment.embeddings is not None else [])
+    also = f", and their answers to {escape(', '.join(beside))}" if beside else ""
+    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}{also}?", default=False)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from evalkit.cli.terminal import complain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from evalkit.budget import Spent
     from evalkit.endpoint import Prices
     from evalkit.experiment import Experiment
     from evalkit.loaded import Run
     from evalkit.plan import Tokens
-    from evalkit.tally import Tally
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
@@ -44,9 +46,15 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
     begun = is_run(folder)
     if begun:
         print(f"{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
-    key = experiment.endpoint.api_key_env
-    if key and experiment.endpoint.base_url != "local" and not os.environ.get(key):
-        print(f"a sweep will need the environment variable {key}, which is not set")
+    beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
+    for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
+        if key and not os.environ.get(key):
+            print(f"a sweep will need the environment variable {key}, which is not set")
+    for judge in experiment.judges:
+        who = f"judge {judge.name} ({judge.endpoint.model})"
+        print(harmless(f"besides, {who} is asked once for each different answer, at most {len(planned):,} times"))
+    if experiment.embeddings is not None:
+        print(harmless(f"besides, each different answer is embedded by {experiment.embeddings.model}"))
     if planned.anchor_count:
         still = f", {left.anchors} of them still to send" if begun else ""
         print(f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)")
@@ -102,8 +110,8 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.failures.items()))
         out.append(f"{failed:,} requests failed ({kinds}); run again to send them again" + _refused(counts.failures))
-    if run.sent is not None and run.sent.spent.requests:
-        out.append(_spent(run.sent))
+    spent = [("sweep", run.sent.spent)] if run.sent is not None and run.sent.spent.requests else []
+    out += _spent([*spent, *run.beside])
     if counts.missing:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
     out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
@@ -112,14 +120,23 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
 
 
-def _spent(tally: Tally) -> str:
-    from evalkit.budget import money
+def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
+    """What calls took: a line for each that was asked, and one for all together."""
+    from evalkit.budget import money, total_cost
 
-    spent = tally.spent
-    tokens = f"{spent.tokens_in:,} tokens in, {spent.tokens_out:,} out"
-    if spent.uncounted:
-        tokens += f", and {spent.uncounted:,} answers that do not say"
-    return f"Spent: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}"
+    lines = []
+    for name, spent in every:
+        tokens = f"{spent.tokens_in:,} tokens in, {spent.tokens_out:,} out"
+        if spent.uncounted:
+            tokens += f", and {spent.uncounted:,} answers that do not say"
+        who = "" if name == "sweep" else f" on {name}"
+        lines.append(f"Spent{who}: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}")
+    if len(every) > 1:
+        prices = next((spent.prices for _, spent in every if spent.prices is not None), None)
+        lines.append(
+            f"Spent in all: {sum(spent.requests for _, spent in every):,} calls; cost {money(total_cost([one for _, one in every]), prices)}"
+        )
+    return lines
 
 
 def _chosen(run: Run) -> str:

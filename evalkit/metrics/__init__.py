@@ -7,7 +7,7 @@ or files; `score` takes any lists of strings. Undefined is NaN, never 0; nothing
 from __future__ import annotations
 
 from evalkit.metrics import length
-from evalkit.metrics.catalogue import METRICS, OPTIONAL, RECORDED, named
+from evalkit.metrics.catalogue import EMBEDDED, METRICS, OPTIONAL, RECORDED, named
 from evalkit.metrics.engine import mean, score, values
 from evalkit.metrics.group import Group, tokenise
 from evalkit.metrics.metric import Metric
@@ -15,6 +15,7 @@ from evalkit.metrics.tokens import CHARACTERS, UAX29, WHITESPACE, Tokenizer, icu
 
 __all__ = [
     "CHARACTERS",
+    "EMBEDDED",
     "METRICS",
     "OPTIONAL",
     "RECORDED",

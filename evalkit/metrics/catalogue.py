@@ -147,8 +147,24 @@ RECORDED: tuple[Metric, ...] = (
         "tokens_per_s", "response", partial(length.recorded, name="tokens_per_s"), "higher", "tokens of the answer / latency",
         content=False, high=_ANY, bias="the load on the endpoint", bound="none: recorded",
     ),
+    Metric(
+        "cost", "response", partial(length.recorded, name="cost"), "lower", "money for prompt and answer by endpoint.prices, in their currency",
+        content=False, high=_ANY, bias="length", bound="none: recorded",
+    ),
 )  # fmt: skip
-"""What records tell beside the texts, in the same tables; a cost a request would stand here too."""
+"""What records tell beside the texts, in the same tables."""
+
+EMBEDDED: tuple[Metric, ...] = (
+    Metric(
+        "vendi_embedding", "group", variety.vendi_embedding, "higher", "effective number of different answers, by the cosines of their embeddings",
+        "Friedman & Dieng 2022", low=1.0, high=_ANY, bias="k, and what the embedding model learnt", bound="k² d + k³, d numbers an embedding",
+    ),
+    Metric(
+        "embedding_distance", "group", variety.embedding_distance, "higher", "1 - cosine between the embeddings of two replicates",
+        "Tevet & Berant 2021", high=2.0, bias="what the embedding model learnt", bound="k² d, d numbers an embedding",
+    ),
+)  # fmt: skip
+"""What an embeddings endpoint tells of the answers, where an experiment has one."""
 
 
 def named(names: Sequence[str]) -> tuple[Metric, ...]:
@@ -157,7 +173,7 @@ def named(names: Sequence[str]) -> tuple[Metric, ...]:
     Raises:
         ValueError: there is none of a name.
     """
-    known = {one.name: one for one in (*METRICS, *OPTIONAL, *RECORDED)}
+    known = {one.name: one for one in (*METRICS, *OPTIONAL, *RECORDED, *EMBEDDED)}
     found: dict[str, Metric] = {}
     for name in names:
         if name == "default":

@@ -86,6 +86,7 @@ class Group:
         limit: the texts are the first so many tokens of their sources; None where they are whole.
         recorded: what else is known of each text, by name, like ``latency_s``; each of shape (k,).
         expect: what the prompt says the answer should be or hold; None where it does not.
+        vectors: embeddings of the whole texts, NaN in the row of a text without one, shape (k, d); None where there are none.
     """
 
     sources: tuple[str, ...]
@@ -97,6 +98,7 @@ class Group:
     limit: int | None = None
     recorded: Mapping[str, Floats] = field(default_factory=dict)
     expect: str | None = None
+    vectors: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -134,7 +136,16 @@ class Group:
         sources = tuple(self.sources[row] for row in rows)
         recorded = {name: known[rows] for name, known in self.recorded.items()}
         return Group(
-            sources, self.vocabulary, ids, offsets, self.truncated[rows], self.completion_tokens[rows], limit or self.limit, recorded, self.expect
+            sources,
+            self.vocabulary,
+            ids,
+            offsets,
+            self.truncated[rows],
+            self.completion_tokens[rows],
+            limit or self.limit,
+            recorded,
+            self.expect,
+            None if self.vectors is None else self.vectors[rows],
         )
 
     @cached_property

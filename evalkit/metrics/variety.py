@@ -141,6 +141,9 @@ def compression_ratio(group: Group, separator: str = "\n") -> float:
     """Bytes of the texts joined / bytes of that in gzip -9 without a name, about 1 or more; NaN below 200 bytes and for one text alone.
 
     Shaib et al. 2024, "Standardizing the Measurement of Text Diversity". Depends a little on the version of zlib and on the order of texts.
+
+    Args:
+        separator: stands between two texts; a line end, which no word swallows. Reference values are often of texts joined by a space.
     """
     if len(group) < 2:
         return math.nan
@@ -189,3 +192,24 @@ def cosine_distance(vectors: Floats) -> float:
         return math.nan
     unit = vectors / sizes[:, None]
     return float(1.0 - np.mean((unit @ unit.T)[np.triu_indices(len(unit), 1)]))
+
+
+def vendi_embedding(group: Group) -> float:
+    """Vendi score with the cosines of the texts' embeddings as kernel, in [1, k]; NaN where a text has none, and for one text alone."""
+    unit = _directions(group)
+    return math.nan if unit is None else vendi(unit @ unit.T)
+
+
+def embedding_distance(group: Group) -> float:
+    """`cosine_distance` of the texts' embeddings, in [0, 2]; NaN as in `vendi_embedding`."""
+    unit = _directions(group)
+    return math.nan if unit is None else max(0.0, cosine_distance(unit))  # rounding can push a 0 below
+
+
+def _directions(group: Group) -> Floats | None:
+    """The embeddings scaled to length 1, shape (k, d); None where one is missing or has no direction."""
+    if group.vectors is None or len(group) < 2 or not np.isfinite(group.vectors).all():
+        return None
+    vectors = group.vectors / np.max(np.abs(group.vectors), axis=1, keepdims=True, initial=1e-300)  # so that no square overflows
+    sizes = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / sizes if sizes.all() else None

@@ -8,10 +8,10 @@ import numpy as np
 
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
+from evalkit.measures import MEASURED
 from evalkit.plots.style import SERIES, axes, ink, known, legend, short
 from evalkit.power import of_pilot
 from evalkit.records import read
-from evalkit.scores import MEASURED
 from evalkit.stats.power import detectable
 
 if TYPE_CHECKING:

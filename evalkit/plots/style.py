@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.errors import ExperimentError
 from evalkit.escaping import harmless
 from evalkit.loaded import Run
-from evalkit.scores import level_text
+from evalkit.parameters import level_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.loaded import Run
+from evalkit.parameters import level_text
+from evalkit.parquet import parameter_columns
 from evalkit.plots.style import MARKERS, SERIES, axes, ink, known, label_of, legend, muted, short, swept
-from evalkit.scores import level_text, parameter_columns
 
 if TYPE_CHECKING:
     import pandas

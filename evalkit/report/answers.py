@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from evalkit.escaping import visible
+from evalkit.grouping import scored_text
 from evalkit.loaded import Run
 from evalkit.plan import Plan
 from evalkit.reading import in_units, read_text, repeats
 from evalkit.records import Completion, Failure, Record, read
-from evalkit.scores import scored_text
 
 MOST_ANSWERS = 10_000
 MOST_CHARACTERS = 9_000_000

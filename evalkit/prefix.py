@@ -1,0 +1,94 @@
+"""What groups are compared on, so that their size and the length of their answers do not count: one k, and one prefix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.metrics import Group
+
+PREFIXES = (10, 25, 50, 100, 200, 400)
+"""Tokens that answers may be compared on."""
+ENOUGH_ANSWERS = 0.9
+ENOUGH_CELLS = 0.8
+FAR_APART = 0.05
+
+_ENOUGH_GROUPS = 0.9
+
+Groups = Mapping[tuple[int, int], Group]
+"""The answers of each cell to each prompt, by the numbers of both."""
+
+
+class Prefix(NamedTuple):
+    """The beginning of the answers that metrics biased by length are compared on.
+
+    Attributes:
+        tokens: its length T.
+        eligible: the share of each cell's answers that have so many tokens, NaN for a cell without answers; shape (cells,).
+        left_out: cells that too few answers of reach it, which are then not compared.
+        k: replicates that group metrics are taken over there.
+    """
+
+    tokens: int
+    eligible: NDArray[np.float64]
+    left_out: tuple[int, ...]
+    k: int
+
+    @property
+    def biased(self) -> tuple[int, ...]:
+        """Cells whose share of eligible answers is more than five points below the highest: what is left of them is a selection."""
+        highest = np.nanmax(self.eligible)
+        return tuple(int(cell) for cell in np.flatnonzero(self.eligible < highest - FAR_APART - 1e-9))
+
+
+def common_k(sizes: Sequence[int]) -> int:
+    """The largest k that at least nine tenths of the groups with any answer reach; 0 where that is below 2."""
+    if not sizes:
+        return 0
+    falling = sorted(sizes, reverse=True)
+    k = falling[math.ceil(_ENOUGH_GROUPS * len(falling)) - 1]
+    return k if k >= 2 else 0
+
+
+def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | None:
+    """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None."""
+    lengths: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
+    for (cell, _), group in groups.items():
+        lengths[cell].append(group.lengths)
+    joined = [np.concatenate(one) if one else np.zeros(0) for one in lengths]
+    answered = [cell for cell in range(cells) if len(joined[cell])]
+    if not answered:
+        return None
+    tried = []
+    for tokens in sorted(PREFIXES, reverse=True) if fixed is None else (fixed,):
+        eligible = np.array([np.mean(one >= tokens) if len(one) else math.nan for one in joined])
+        short = tuple(cell for cell in answered if eligible[cell] < ENOUGH_ANSWERS - 1e-9)
+        tried.append((tokens, eligible, short))
+    whole = [one for one in tried if not one[2]]
+    most = [one for one in tried if len(answered) - len(one[2]) >= ENOUGH_CELLS * len(answered)]
+    if not whole and not most:
+        return None
+    tokens, eligible, short = (whole or most)[0]
+    return Prefix(tokens, eligible, short, k_of(groups, tokens, short))
+
+
+def k_of(groups: Groups, tokens: int, left_out: Sequence[int]) -> int:
+    """The k of the groups' answers that have so many tokens, without the cells that are left out."""
+    return common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
+
+
+def beginnings(prefix: Prefix) -> tuple[int, int, int]:
+    """Tokens of the prefix, of half of it, and of twice."""
+    return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
+
+
+class Basis(NamedTuple):
+    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
+
+    k: int
+    prefix: Prefix | None
+    ks: tuple[int, ...] = ()
