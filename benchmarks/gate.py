@@ -155,10 +155,10 @@ def _written(folder: Path, seed: int) -> None:
     words = np.array([f"word{number}" for number in range(4_000)])
     often = 1 / np.arange(1, len(words) + 1)
     often /= often.sum()
-    levels = [round(0.01 * number, 2) for number in range(200)]
+    levels = {"temperature": [0.2, 0.4, 0.6, 0.8, 1.0], "top_p": [0.6, 0.7, 0.8, 0.9, 1.0], "presence_penalty": [0.1 * number for number in range(8)]}
     prompts = [{"id": f"p{number}", "user": f"about {number}"} for number in range(50)]
     about = {"name": "size", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "none"}, "prompts": prompts}
-    made = check({**about, "parameters": {"presence_penalty": levels}, "replicates": 8, "seed": seed})
+    made = check({**about, "parameters": levels, "replicates": 8, "seed": seed})
     make(folder)
     with Writer(folder) as writer:
         for request in Plan(made):
