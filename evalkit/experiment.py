@@ -25,7 +25,7 @@ from evalkit.prompts import Prompt
 from evalkit.strict_yaml import named, parse, read_text
 
 PER_REPLICATE = "per_replicate"
-"""The value of ``request.seed`` that sends ``seed + replicate``."""
+"""The value of ``request.seed`` that sends a seed of each prompt's and replicate's own."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_COMBINATIONS = 100_000
@@ -66,7 +66,7 @@ class Experiment(Strict):
         endpoint: where the requests go.
         prompts: the conversations, at least one.
         parameters: for each swept parameter its levels, in order; ``default`` leaves the parameter out of the request.
-        request: sent with every call; ``seed: per_replicate`` sends `seed` + replicate.
+        request: sent with every call; ``seed: per_replicate`` sends a seed of each prompt's and replicate's own, alike in every cell.
         replicates: answers for each prompt in each cell.
         seed: orders the run, and is the root of all randomness of the analysis.
         anchor: how often the reference cell is asked again, to show a drift of the endpoint; left out: every 100 requests, not at all on the

@@ -101,8 +101,8 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
         notes.append("both are the same folder")
     if _other_seeds(one, other):
         notes.append(
-            "the two send other seeds, and each seed to all prompts: what chance did to one prompt it may have done to all, so that differences look "
-            "surer than they are; sweep both with the same seed, or with none"
+            "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
+            "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
         )
     judged_alike = len(notes)
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
@@ -115,12 +115,9 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
 
 
 def _other_seeds(one: Experiment, other: Experiment) -> bool:
-    """Whether both send seeds, and not the same ones."""
+    """Whether both send one seed to all prompts, and not the same one; ``per_replicate`` gives each prompt its own."""
     sent = [experiment.request.get("seed") for experiment in (one, other)]
-    if None in sent:
-        return False
-    firsts = [experiment.seed if seed == PER_REPLICATE else seed for experiment, seed in zip((one, other), sent, strict=True)]
-    return bool(sent[0] != sent[1] or firsts[0] != firsts[1])
+    return None not in sent and PER_REPLICATE not in sent and sent[0] != sent[1]
 
 
 def _expect(experiment: Experiment, name: str) -> str | None:

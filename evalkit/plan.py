@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 from evalkit.design import Cell, Design, body_of, design_of
 from evalkit.endpoint import LOCAL, as_sent
@@ -187,7 +188,7 @@ class Plan:
         body = pair.body
         seed = body.get("seed")
         if seed == PER_REPLICATE:
-            seed = self.experiment.seed + replicate
+            seed = seed_of(self.experiment.seed, self.experiment.prompts[prompt_index].id, replicate)
             body = {**body, "seed": seed}
         key = _ended(pair.begun, replicate, role, seed, pair.tools)
         prompt_id, _, messages, _ = self._identities[prompt_index]
@@ -246,6 +247,15 @@ class Plan:
             said = [int(body[name]) for name in ("max_tokens", "max_completion_tokens") if name in body]
             bounds.append(min(said) if said else None)
         return bounds
+
+
+def seed_of(root: int, prompt_id: str, replicate: int) -> int:
+    """The seed that ``per_replicate`` sends, in [0, 2³¹): alike in every cell, so that cells are compared under the same luck.
+
+    Each prompt has its own: servers draw the same numbers for one seed whatever the prompt, and prompts that share their luck would be no
+    independent evidence.
+    """
+    return (root + crc32(prompt_id.encode("utf-8", "surrogatepass")) + replicate) % 2**31
 
 
 def _order(rng: Any, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evalkit.experiment import check, load
-from evalkit.plan import Plan, key_of
+from evalkit.plan import Plan, key_of, seed_of
 
 VALUES = {
     "temperature": st.floats(0, 2) | st.integers(0, 2),
@@ -61,7 +61,7 @@ def test_a_key_is_frozen_for_ever():
     # These literals never change: with another key, everything that was ever recorded would be sent again.
     text = (
         '{"base_url":"local","messages":[{"content":"Be brief.","role":"system"},{"content":"Grüße 😀","role":"user"}],"model":"babbler",'
-        '"parameters":{"max_tokens":200,"stop":["\\n\\n"],"temperature":0.5},"prompt_id":"p","replicate":1,"role":"sweep","seed":8,"tools":null,"v":1}'
+        '"parameters":{"max_tokens":200,"stop":["\\n\\n"],"temperature":0.5},"prompt_id":"p","replicate":1,"role":"sweep","seed":34053817,"tools":null,"v":1}'
     )
     plan = Plan(
         experiment(
@@ -74,7 +74,7 @@ def test_a_key_is_frozen_for_ever():
     )
     keys = {request.replicate: request.key for request in plan}
     assert keys[1] == hashlib.sha256(text.encode()).hexdigest()[:32]
-    assert keys == {0: "1b05112a9aa2f77e55309cf487f3b2e6", 1: "f36fb6fe626228fc968f961544cccb66"}
+    assert keys == {0: "9627abb7bcdd989c192b4c8b9ac3dd9e", 1: "db3f9eca4fe70a7ed719b3db7d95c306"}
 
 
 def test_a_key_with_tools_a_model_level_and_a_conversation_is_frozen_too():
@@ -221,9 +221,15 @@ def test_a_request_is_its_cell_its_prompt_and_what_is_fixed():
         assert request.messages == [{"role": "user", "content": "Hello"}]
 
 
-def test_a_seed_per_replicate_is_alike_in_every_cell_and_prompt():
+def test_a_seed_per_replicate_is_alike_in_every_cell_and_another_for_every_prompt_and_replicate():
+    seeds: dict[tuple[str, int], set[int]] = {}
     for request in Plan(many(request={"seed": "per_replicate"})):
-        assert request.seed == request.body["seed"] == 7 + request.replicate
+        assert request.seed == request.body["seed"]
+        assert 0 <= request.seed < 2**31
+        seeds.setdefault((request.prompt_id, request.replicate), set()).add(request.seed)
+    assert all(len(found) == 1 for found in seeds.values())
+    assert len(set.union(*seeds.values())) == len(seeds) > 2
+    assert seed_of(7, "p", 1) == seed_of(7, "p", 0) + 1 == seed_of(8, "p", 0)
     for request in Plan(many(request={"seed": 3})):
         assert request.seed == request.body["seed"] == 3
     for request in Plan(many()):

@@ -22,6 +22,7 @@ from evalkit import results
 from evalkit import run as runs
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.experiment import Experiment, check
+from evalkit.plan import seed_of
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -69,7 +70,7 @@ def test_a_sweep_of_the_embedded_model_records_scores_and_shows(tmp_path: Path) 
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     first = lines(tmp_path / "run")[0]
     assert first["role"] == "sweep"
-    assert first["seed"] == 7 + first["replicate"]
+    assert first["seed"] == seed_of(7, first["prompt_id"], first["replicate"])
     assert first["request"]["seed"] == first["seed"]
     assert "messages" not in first["request"]
     assert first["outcome"]["system_fingerprint"].startswith("fp_")
