@@ -11,6 +11,7 @@ from scipy import stats
 
 from evalkit.answers import answers, of_cells, signed
 from evalkit.effects import Effects, against_reference, codes_of, controls, effects
+from evalkit.effects.verdicts import MOST_TESTED
 from evalkit.margins import margin_of
 from evalkit.stats.power import detectable
 
@@ -229,3 +230,16 @@ def test_named_cells_are_held_against_the_reference_in_words() -> None:
     assert said[1].startswith("temperature=0.2, top_p=0.5: m -0.2")
     assert said[2] == "temperature=1: no difference that is sure."
     assert of_cells([], cells, 0) == []
+
+
+def test_of_hundreds_of_levels_some_are_tested_and_that_is_said() -> None:
+    rng = np.random.default_rng(3)
+    levels = [round(0.005 * number, 3) for number in range(200)]
+    cells = [{"temperature": level} for level in levels]
+    values = {"distinct_2": np.clip(0.3 + 0.5 * np.array(levels)[:, None] + rng.normal(0, 0.02, (200, 8)), 0, 1)}
+    result = effects(values, cells, {"temperature": levels}, {"distinct_2": (0.02, "0-1 scale")}, seed=1)
+    (one,) = result.verdicts
+    assert one.verdict == "effect"
+    assert (one.from_level, one.to_level) == (0.0, 0.995)
+    assert len(result.levels) == MOST_TESTED * (MOST_TESTED - 1) // 2
+    assert any("has 200 levels: differences are tested between 24 of them" in line for line in result.not_estimated)

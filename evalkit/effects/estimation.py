@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evalkit.design import Cell
 from evalkit.effects.results import FEWEST_PROMPTS, CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
-from evalkit.effects.verdicts import generator, verdict_of
+from evalkit.effects.verdicts import MOST_TESTED, generator, verdict_of
 from evalkit.parameters import canonical
 from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
 from evalkit.stats.intervals import t_interval
@@ -84,8 +84,11 @@ def effects(
     stacked = np.hstack([values[metric] for metric in metrics])
     names = list(swept)
     shares = _shares(out, values, codes, names)
-    found = {name: differences(stacked, codes, number) for number, name in enumerate(names)}
-    pairs = {pair: interactions(stacked, codes, names.index(pair[0]), names.index(pair[1])) for pair in combinations(names, 2)}
+    found = {name: differences(stacked, _thinned(codes, number), number) for number, name in enumerate(names)}
+    pairs = {
+        (names[one], names[other]): interactions(stacked, _thinned(_thinned(codes, one), other), one, other)
+        for one, other in combinations(range(len(names)), 2)
+    }
     for place, metric in enumerate(metrics):
         rows = slice(place * prompts, (place + 1) * prompts)
         verdicts = []
@@ -96,11 +99,21 @@ def effects(
             if one is None:
                 continue
             verdicts.append(one)
-            _simple(out, one, swept, names, number, codes, values[metric])
+            _simple(out, one, swept, names, number, _thinned(codes, number), values[metric])
         adjusted = holm([math.nan if one.p is None else one.p for one in verdicts])
         out.verdicts.extend(msgspec.structs.replace(one, p_adjusted=known(p)) for one, p in zip(verdicts, adjusted, strict=True))
         _interactions(out, metric, {pair: one.values[rows] for pair, one in pairs.items()}, seed)
     _say_what_is_missing(out, names, swept, codes, found, pairs, cells)
+    return out
+
+
+def _thinned(codes: Codes, number: int) -> Codes:
+    """Codes with at most `MOST_TESTED` levels of one parameter, spread evenly: pairs of hundreds of levels are too many to test, or to read."""
+    count = int(codes[:, number].max(initial=-1)) + 1
+    if count <= MOST_TESTED:
+        return codes
+    out = codes.copy()
+    out[~np.isin(codes[:, number], np.linspace(0, count - 1, MOST_TESTED).round().astype(np.int64)), number] = -1
     return out
 
 
@@ -186,7 +199,9 @@ def _say_what_is_missing(
 ) -> None:
     for number, name in enumerate(names):
         used = {level for pair in found[name].pairs for level in pair}
-        if not found[name].pairs:
+        if len(swept[name]) > MOST_TESTED:
+            out.not_estimated.append(f"{name} has {len(swept[name])} levels: differences are tested between {MOST_TESTED} of them, spread evenly")
+        elif not found[name].pairs:
             out.not_estimated.append(f"{name}: the design does not tell its effect from that of the others")
         elif len(used) < len(swept[name]):
             lost = ", ".join(str(level) for place, level in enumerate(swept[name]) if place not in used)

@@ -143,5 +143,10 @@ def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float 
     below = np.tril_indices(rank, -1)
     roots[:, below[0], below[1]] = rng.standard_normal((draws, len(below[0])))
     roots[:, np.arange(rank), np.arange(rank)] = np.sqrt(rng.chisquare(n - 1 - np.arange(rank), (draws, rank)))
-    variances = ((roots.transpose(0, 2, 1) @ load) ** 2).sum(axis=1) / (n - 1)
-    return max(single, float(np.quantile((np.abs(means) / np.sqrt(variances)).max(axis=1), confidence)))
+    largest = np.empty(draws)
+    step = max(1, _CHUNK // (rank * load.shape[1]))
+    for start in range(0, draws, step):
+        part = slice(start, start + step)
+        variances = ((roots[part].transpose(0, 2, 1) @ load) ** 2).sum(axis=1) / (n - 1)
+        largest[part] = (np.abs(means[part]) / np.sqrt(variances)).max(axis=1)
+    return max(single, float(np.quantile(largest, confidence)))
