@@ -84,37 +84,42 @@ def effects(
     stacked = np.hstack([values[metric] for metric in metrics])
     names = list(swept)
     shares = _shares(out, values, codes, names)
-    found = {name: differences(stacked, _thinned(codes, number), number) for number, name in enumerate(names)}
-    pairs = {
-        (names[one], names[other]): interactions(stacked, _thinned(_thinned(codes, one), other), one, other)
-        for one, other in combinations(range(len(names)), 2)
-    }
+    found = {}
+    for number, name in enumerate(names):
+        here = _tested(codes, number)
+        found[name] = differences(stacked[here], codes[here], number)
+    pairs = {}
+    for one, other in combinations(range(len(names)), 2):
+        here = _tested(codes, one, other)
+        pairs[names[one], names[other]] = interactions(stacked[here], codes[here], one, other)
     for place, metric in enumerate(metrics):
         rows = slice(place * prompts, (place + 1) * prompts)
         verdicts = []
         for number, name in enumerate(names):
             contrasts = found[name]._replace(values=found[name].values[rows])
-            one, rows_of_levels = verdict_of(name, swept[name], metric, contrasts, margins[metric], shares.get((metric, name), math.nan), seed)
+            verdict, rows_of_levels = verdict_of(name, swept[name], metric, contrasts, margins[metric], shares.get((metric, name), math.nan), seed)
             out.levels.extend(rows_of_levels)
-            if one is None:
+            if verdict is None:
                 continue
-            verdicts.append(one)
-            _simple(out, one, swept, names, number, _thinned(codes, number), values[metric])
-        adjusted = holm([math.nan if one.p is None else one.p for one in verdicts])
-        out.verdicts.extend(msgspec.structs.replace(one, p_adjusted=known(p)) for one, p in zip(verdicts, adjusted, strict=True))
-        _interactions(out, metric, {pair: one.values[rows] for pair, one in pairs.items()}, seed)
+            verdicts.append(verdict)
+            here = _tested(codes, number)
+            _simple(out, verdict, swept, names, number, codes[here], values[metric][here])
+        adjusted = holm([math.nan if verdict.p is None else verdict.p for verdict in verdicts])
+        out.verdicts.extend(msgspec.structs.replace(verdict, p_adjusted=known(p)) for verdict, p in zip(verdicts, adjusted, strict=True))
+        _interactions(out, metric, {pair: contrasts.values[rows] for pair, contrasts in pairs.items()}, seed)
     _say_what_is_missing(out, names, swept, codes, found, pairs, cells)
     return out
 
 
-def _thinned(codes: Codes, number: int) -> Codes:
-    """Codes with at most `MOST_TESTED` levels of one parameter, spread evenly: pairs of hundreds of levels are too many to test, or to read."""
-    count = int(codes[:, number].max(initial=-1)) + 1
-    if count <= MOST_TESTED:
-        return codes
-    out = codes.copy()
-    out[~np.isin(codes[:, number], np.linspace(0, count - 1, MOST_TESTED).round().astype(np.int64)), number] = -1
-    return out
+def _tested(codes: Codes, *numbers: int) -> NDArray[np.intp]:
+    """The cells at one of at most `MOST_TESTED` levels of each parameter, spread evenly: pairs of hundreds are too many to test, or to read."""
+    kept = np.ones(len(codes), dtype=bool)
+    for number in numbers:
+        count = int(codes[:, number].max(initial=-1)) + 1
+        if count > MOST_TESTED:
+            levels = np.linspace(0, count - 1, MOST_TESTED).round().astype(np.int64)
+            kept &= (codes[:, number] < 0) | np.isin(codes[:, number], levels)
+    return np.flatnonzero(kept)
 
 
 def _shares(out: Effects, values: Mapping[str, Floats], codes: Codes, names: Sequence[str]) -> dict[tuple[str, str], float]:
