@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evalkit.effects import codes_of
 from evalkit.loaded import Run
 from evalkit.parameters import canonical
 from evalkit.plots.style import MARKERS, SERIES, axes, known, label_metric, label_of, legend, muted, short, swept
@@ -136,13 +137,16 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
 
     if x == y:
         raise ExperimentError(f"found {x!r} twice; expected two parameters")
+    levels, others = run.analysis.parameters[x], run.analysis.parameters[y]
+    places: dict[tuple[int, int], list[int]] = {}
+    for index, (one, other) in enumerate(codes_of(run.analysis.cells, {x: levels, y: others}).tolist()):
+        places.setdefault((one, other), []).append(index)
     grid = run.grid(metric)
-    cells = run.analysis.cells
     out = []
-    for level in run.analysis.parameters[x]:
+    for one in range(len(levels)):
         row = []
-        for other in run.analysis.parameters[y]:
-            here = [index for index, cell in enumerate(cells) if alike(cell[x], level) and alike(cell[y], other)]
+        for other in range(len(others)):
+            here = places.get((one, other))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
                 row.append(t_interval(np.nanmean(grid[here], axis=0)) if here else t_interval([]))
