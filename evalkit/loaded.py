@@ -21,7 +21,7 @@ from evalkit.choice import Choice, call_of
 from evalkit.decision import cell_in_words, nothing, why
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
-from evalkit.folder import RUN_FILE, read_run
+from evalkit.folder import RUN_FILE, check_name, read_run
 from evalkit.grouping import scored_text
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns
@@ -104,16 +104,20 @@ class Run:
 
     def scores(self) -> pandas.DataFrame:
         """A row a cell, prompt and metric: a column a parameter, `value` (what cells are compared by), `value_full` (whole answers), and counts."""
-        return _with_levels(self._read(SCORES_TABLE), self.analysis)
+        return _with_levels(self._read(SCORES_TABLE), self.analysis, parameter_columns(self.analysis.parameters))
 
     def responses(self) -> pandas.DataFrame:
-        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead."""
+        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead.
+
+        A parameter called like a column that stands here anyway, like ``model`` or ``seed``, has ``parameter_`` before its name.
+        """
         table = self._read(RESPONSES_TABLE)
         cells = table["cell_index"]
-        for name, column in parameter_columns(self.analysis.parameters).items():
+        columns = parameter_columns(self.analysis.parameters, table.columns)
+        for name, column in columns.items():
             levels = [None if np.isnan(at) else level_text(self.analysis.cells[int(at)][name]) for at in cells.to_numpy(dtype=float, na_value=np.nan)]
             table[column] = np.array(levels, dtype=object)
-        return _with_levels(table, self.analysis)
+        return _with_levels(table, self.analysis, columns)
 
     def failures(self) -> pandas.DataFrame:
         """The rows of `responses` that are failures."""
@@ -130,7 +134,7 @@ class Run:
         for place, (name, column) in enumerate(columns.items()):
             levels = [level_text(self.analysis.cells[row["cell_index"]][name]) for row in rows]
             table.insert(1 + place, column, np.array(levels, dtype=object))
-        return _with_levels(table, self.analysis)
+        return _with_levels(table, self.analysis, columns)
 
     def query(self, sql: str) -> pandas.DataFrame:
         """What duckdb answers to `sql` over the tables ``responses``, ``scores`` and ``summary``.
@@ -226,11 +230,11 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
     return out
 
 
-def _with_levels(table: pandas.DataFrame, analysis: Analysis) -> pandas.DataFrame:
+def _with_levels(table: pandas.DataFrame, analysis: Analysis, columns: Mapping[str, str]) -> pandas.DataFrame:
     """Parameters as numbers where all their levels are, else as ordered categories; void levels are missing."""
     import pandas
 
-    for name, column in parameter_columns(analysis.parameters).items():
+    for name, column in columns.items():
         levels = analysis.parameters[name]
         if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
             table[column] = pandas.to_numeric(table[column])
@@ -267,6 +271,7 @@ def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
 
 def load_experiment(folder: Path) -> Experiment:
     """The experiment that a results folder was last run with. Raises `RecordError`."""
+    check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
     data = read_run(folder)

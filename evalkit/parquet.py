@@ -69,9 +69,9 @@ def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
     return np.full(like.size, math.nan) if grid is None else grid.ravel()
 
 
-def parameter_columns(parameters: Iterable[str]) -> dict[str, str]:
-    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for another column's."""
-    taken = set(_OTHER_COLUMNS)
+def parameter_columns(parameters: Iterable[str], others: Iterable[str] = _OTHER_COLUMNS) -> dict[str, str]:
+    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for one of the `others`."""
+    taken = {name.lower() for name in others}
     columns: dict[str, str] = {}
     for name in parameters:
         column = name
