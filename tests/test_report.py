@@ -9,19 +9,28 @@ import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from comparing import run as made
+from comparing import varied
 from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 from report_support import hostile, swept
+from test_scores import completion, failure
 
+from evalkit.analysis import CellMean
 from evalkit.errors import RecordError
 from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
 from evalkit.loaded import Run, load
+from evalkit.plan import Request
+from evalkit.records import Outcome
 from evalkit.report import answers, html
 from evalkit.report.markdown import document
+from evalkit.report.words import mean_and_reach
+from evalkit.run import rescore
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -138,6 +147,58 @@ def test_a_run_without_choose_without_prompts_enough_or_without_answers_is_repor
     assert document(one).startswith("## `reported`: what its parameters do")
     data = data_of(page)
     assert data["parameters"] == []
+
+
+def scored(folder: Path, answer: Callable[[Request], Outcome], parameters: dict[str, Any], **more: Any) -> Run:
+    rescore(made(folder, answer, parameters, **more))
+    return load(folder)
+
+
+def test_a_setting_of_which_all_requests_failed_is_reported_without_a_number(tmp_path: Path) -> None:
+    run = scored(
+        tmp_path / "run", lambda one: failure() if one.cell_index == 0 else varied(one), {"temperature": [0.5, 1.0]}, choose={"profile": "balanced"}
+    )
+    page = html.page(run)
+    assert run.analysis.compared_on is not None
+    assert np.isnan(run.analysis.compared_on.eligible[0])
+    for metric in data_of(page)["metrics"]:
+        assert metric["mean"][0] is None
+        assert metric["mean"][1] is not None
+    first = re.search(r'<tr id="cell-0".*?</tr>', page, re.S)
+    assert first is not None
+    assert set(re.findall(r"<td>(?!0<span|0 )([^<]*)", first[0])) == {"–"}
+    assert " nan" not in document(run).lower()
+
+
+def test_parameters_called_like_columns_of_the_answers_do_not_take_their_place(tmp_path: Path) -> None:
+    names = {"text": [1, 2], "seed": [3, 4], "outcome": ["a", "b"]}
+    run = scored(tmp_path / "run", varied, names, prompts=["p", "q"], replicates=1)
+    table = run.responses()
+    assert set(table["outcome"]) == {"completion"}
+    assert set(table["parameter_text"]) == {1, 2}
+    assert all(isinstance(text, str) and text for text in table["text"])
+    assert set(table["parameter_outcome"]) == {"a", "b"}
+    assert "cells-table" in html.page(run)
+
+
+def test_what_an_endpoint_says_of_the_end_is_shown_with_nothing_hidden_and_short(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", lambda _: completion("yes", "\u202estop\x00" + "x" * 5000), {}, prompts=["p"], replicates=1)
+    (row,) = data_of(html.page(run))["answers"]["0"]["0"]
+    assert row["finish"].startswith("⟦U+202E⟧stop⟦U+0000⟧")
+    assert len(row["finish"]) == 200
+
+
+def test_a_mean_is_shown_with_both_reaches_and_is_0_only_where_it_is() -> None:
+    def told(metric: str, mean: float, low: float, high: float) -> tuple[str, str]:
+        return mean_and_reach(CellMean(cell_index=0, metric=metric, mean=mean, se=0.1, ci_low=low, ci_high=high, n_prompts=3, n_eligible=9))
+
+    assert told("m", 0.5, 0.4, 0.6) == ("0.500", "±0.100")
+    assert told("m", 0.5, 0.4, 0.7) == ("0.500", "-0.100 +0.200")
+    assert told("m", 0.0002, 0.0001, 0.0003) == ("2.0e-04", "±1.0e-04")
+    assert told("m", 0.0, 0.0, 0.0) == ("0.000", "±0.000")
+    assert told("length_words", 12.34, 12.0, 12.68) == ("12.3", "±0.3")
+    assert told("m", np.nan, np.nan, np.nan) == ("–", "")
+    assert told("m", 0.5, np.nan, np.nan) == ("0.500", "")
 
 
 def test_failures_are_told_by_kind_with_the_endpoints_words(bad: Run) -> None:

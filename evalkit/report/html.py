@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from importlib.resources import files
 from typing import Any
 
 from evalkit import __version__
-from evalkit.analysis import CellMean
 from evalkit.answers import signed
 from evalkit.effects import Verdict
 from evalkit.escaping import visible
@@ -22,7 +20,7 @@ from evalkit.loaded import Run
 from evalkit.plots.style import label_of, swept
 from evalkit.report import figures, method, tabulated
 from evalkit.report.answers import sample
-from evalkit.report.words import about, decided, failures, signature, warnings
+from evalkit.report.words import about, decided, failures, mean_and_reach, signature, warnings
 
 _SCRIPTS = ("core.js", "table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
@@ -153,15 +151,8 @@ def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[
             flags.append("misses")
         tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
-        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [_mean(by.get((name, index))) for name in names]})
+        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [mean_and_reach(by.get((name, index))) for name in names]})
     return out
-
-
-def _mean(row: CellMean | None) -> tuple[str, str]:
-    if row is None or math.isnan(row.mean):
-        return "–", ""
-    digits = 1 if row.metric.startswith("length") else 3
-    return f"{row.mean:.{digits}f}", "" if math.isnan(row.ci_high) else f"{row.ci_high - row.mean:.{digits}f}"
 
 
 def _verdicts(run: Run) -> dict[str, Any]:
