@@ -136,7 +136,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as fault:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         data = None
     if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict) or not isinstance(data.get("prompts"), dict):
         raise RecordError(f"{path}: not a run.json of evalkit; mend it, or move it away and run again")

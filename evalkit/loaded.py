@@ -70,6 +70,8 @@ class Run:
         places = {prompt.id: number for number, prompt in enumerate(self.experiment.prompts)}
         table = self._read(SCORES_TABLE)
         rows, columns = table["cell_index"].to_numpy(), table["prompt_id"].map(places).to_numpy()
+        if np.isnan(columns.astype(float)).any() or rows.max(initial=-1) >= shape[0]:
+            raise RecordError(f"{self.folder / SCORES_TABLE}: of other settings or prompts than the run's; run: evalkit score {self.folder}")
         out: dict[str, dict[str, NDArray[np.float64]]] = {}
         for metric, here in table.groupby("metric", sort=False).indices.items():
             out[str(metric)] = {}
@@ -247,13 +249,15 @@ def load(folder: Path | str) -> Run:
     """The run in `folder`, as it was last scored; reads its small files only, the tables when they are asked for.
 
     Raises:
-        RecordError: there is no run, or it has not been scored.
+        RecordError: there is no run, or it has not been scored, or not since its experiment was changed.
     """
     folder = Path(folder)
     experiment = load_experiment(folder)
     analysis = _artefact(folder / ANALYSIS, lambda content: artefacts.decode(content, Analysis))
     if analysis is None:
         raise RecordError(f"{folder}: the run has not been scored; run: evalkit score {folder}")
+    if analysis.digest != (read_run(folder) or {}).get("digest", analysis.digest):
+        raise RecordError(f"{folder}: the experiment was changed after the run was scored; run: evalkit score {folder}")
     choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
     return Run(folder, experiment, analysis, choice=choice)
 
@@ -265,7 +269,7 @@ def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
         return None
     except OSError as fault:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RecordError(f"{path}: not what this version of evalkit writes; make it again with: evalkit score {path.parent}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html as html_text
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cmarkgfm
 import numpy as np
 import pytest
 from comparing import run as made
@@ -24,13 +26,17 @@ from test_scores import completion, failure
 from evalkit.analysis import CellMean
 from evalkit.errors import RecordError
 from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
+from evalkit.folder import write_run
 from evalkit.loaded import Run, load
-from evalkit.plan import Request
-from evalkit.records import Outcome
+from evalkit.metrics import METRICS
+from evalkit.parquet import write_tables
+from evalkit.plan import Plan, Request
+from evalkit.records import Outcome, read
 from evalkit.report import answers, html
 from evalkit.report.markdown import document
 from evalkit.report.words import mean_and_reach
 from evalkit.run import rescore
+from evalkit.scores import score
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -240,7 +246,20 @@ def test_a_code_span_cannot_be_ended_from_inside(text: str) -> None:
 
 def test_prose_obeys_no_mark() -> None:
     said = markdown_prose("a_b *c* [x](http://y) <b> @you #1 www.x.y | $z$ `q`")
-    assert said == r"a\_b \*c\* \[x\](http&#58;//y) &lt;b&gt; &#64;⁠you &#35;⁠1 www⁠.x.y &#124; &#36;z&#36; \`q\`"
+    assert said == r"a\_b \*c\* \[x\](http&#58;//y) &lt;b&gt; &#64;⁠you &#35;⁠1 www⁠.x.y &#124; &#36;⁠z&#36; \`q\`"
+
+
+@pytest.mark.parametrize("text", ["- x", "+ x", "1. x", "12) x", "---", "===", "    code", "\tcode", "- [ ] x", "> q", "# h", "1.", "-"])
+@pytest.mark.parametrize("before", ["", "- ", "> ", "> words\n> "])
+def test_prose_begins_no_block(text: str, before: str) -> None:
+    page = cmarkgfm.github_flavored_markdown_to_html(before + markdown_prose(text))
+    expected = {"- ": {"ul", "li"}, "": {"p"}}.get(before, {"blockquote", "p"})
+    assert set(re.findall(r"<(\w+)", page)) <= expected
+
+
+def test_prose_names_nothing_that_gitlab_links() -> None:
+    assert all(f"{sign}\u2060bug" in html_text.unescape(markdown_prose(f"{sign}bug")) for sign in "~$%&@#!")
+    assert markdown_prose("95 % of 0.5") == "95 % of 0.5"
 
 
 @pytest.mark.parametrize(("text", "safe"), [("=1+1", "'=1+1"), ("-2", "-2"), ("@x", "'@x"), ("plain", "plain"), ("+1e3", "+1e3")])
@@ -290,3 +309,28 @@ def test_a_run_read_back_gives_its_tables(run: Run) -> None:
         run.query("SELECT nothing FROM nowhere")
     with pytest.raises(RecordError, match="no metric 'nonsense' was measured; expected one of length_tokens"):
         run.grid("nonsense")
+
+
+def test_a_run_whose_experiment_changed_after_it_was_scored_is_not_shown_with_old_numbers(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", varied, {"temperature": [0.5, 1.0]})
+    write_run(run.folder, run.experiment.model_copy(update={"prompts": run.experiment.prompts[:3]}))
+    with pytest.raises(RecordError, match="changed after the run was scored; run: evalkit score"):
+        load(run.folder)
+    other = Run(run.folder, run.experiment.model_copy(update={"prompts": run.experiment.prompts[:3]}), run.analysis)
+    with pytest.raises(RecordError, match="of other settings or prompts"):
+        other.grid("distinct_2")
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[1]", b'{"by_cell": [1]}', b"[" * 100_000])
+@pytest.mark.parametrize("name", ["analysis.json", "run.json"])
+def test_a_spoiled_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    (run.folder / name).write_bytes(content)
+    with pytest.raises(RecordError, match=name):
+        load(run.folder)
+
+
+def test_tables_that_the_disk_refuses_are_said_in_a_line(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    with pytest.raises(RecordError, match="the tables cannot be written: No such file or directory"):
+        write_tables(run.folder / "gone", score(Plan(run.experiment), read(run.folder), METRICS[:1]), ".tmp")
