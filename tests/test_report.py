@@ -26,6 +26,7 @@ from test_scores import completion, failure
 from evalkit.analysis import CellMean
 from evalkit.errors import RecordError
 from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
+from evalkit.experiment import check
 from evalkit.folder import write_run
 from evalkit.loaded import Run, load
 from evalkit.metrics import METRICS
@@ -334,3 +335,16 @@ def test_tables_that_the_disk_refuses_are_said_in_a_line(tmp_path: Path) -> None
     run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
     with pytest.raises(RecordError, match="the tables cannot be written: No such file or directory"):
         write_tables(run.folder / "gone", score(Plan(run.experiment), read(run.folder), METRICS[:1]), ".tmp")
+
+
+def test_many_long_prompts_are_cut_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "_MOST_OF_PROMPTS", 600)
+    prompts = [{"id": f"p{number}", "user": "y" * 1000} for number in range(2)]
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    longer = Run(run.folder, check(run.experiment.resolved() | {"prompts": prompts}), run.analysis)
+    monkeypatch.setattr(html, "sample", lambda _: answers.Sample({}, 0, ""))
+    monkeypatch.setattr(html.figures, "curves", lambda _: [])
+    for name in ("scatter", "natural_length", "tradeoff"):
+        monkeypatch.setattr(html.figures, name, lambda _: None)
+    shown = [one["messages"][0][1] for one in data_of(html.page(longer))["prompts"]]
+    assert shown == ["y" * 300 + " … 700 more characters"] * 2

@@ -25,6 +25,8 @@ from evalkit.report.words import about, decided, failures, mean_and_reach, signa
 _SCRIPTS = ("core.js", "table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
 _USUAL = 8
+_MOST_OF_PROMPTS = 4_000_000
+"""Characters of all prompts together, so that many long ones do not make a page that no browser opens."""
 _TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference", "misses": "misses a constraint"}
 
 
@@ -44,6 +46,8 @@ def page(run: Run) -> str:
     cells, metrics = tabulated.cells(run), tabulated.metrics(run)
     parameters = tabulated.parameters(run)
     maps = tabulated.maps(run)
+    messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
+    longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
     data = {
         "parameters": parameters,
         "cells": cells,
@@ -52,7 +56,7 @@ def page(run: Run) -> str:
         "usual": [visible(name) for name in usual],
         "chooses": run.choice is not None,
         "prompts": [
-            {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one)] for one in prompt.conversation()]}
+            {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
             for prompt in run.experiment.prompts
         ],
         "answers": shown.answers,
@@ -114,11 +118,12 @@ def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _content(message: Any) -> str:
+def _content(message: Any, most: int) -> str:
     content = message.get("content")
     text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
     calls = message.get("tool_calls")
-    return visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))[:20_000]
+    shown = visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))
+    return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"
 
 
 def _named(name: str) -> tuple[str, str]:
