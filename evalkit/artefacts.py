@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -18,22 +18,33 @@ def encode(value: msgspec.Struct) -> bytes:
 
 def decode(content: bytes, kind: type[Kind]) -> Kind:
     """What `encode` wrote of a `kind`, null as NaN again; raises `msgspec.MsgspecError` where it is something else."""
-    data = msgspec.json.decode(content)
+    return msgspec.convert(_restored(msgspec.json.decode(content), kind), kind)
+
+
+def _restored(data: Any, kind: Any) -> Any:
+    """`data` with NaN for each null where `kind` takes a number alone, which can only mean that."""
+    if data is None:
+        return math.nan if kind is float else None
+    if not _holds_numbers(kind):
+        return data
     if isinstance(data, dict):
-        for name, rows in data.items():
-            numbers = _numbers(kind).get(name, frozenset())
-            for row in rows if isinstance(rows, list) and numbers else ():
-                row.update({key: math.nan for key in numbers if row.get(key, 0) is None})
-    return msgspec.convert(data, kind)
+        fields = _fields(kind)
+        return {name: _restored(value, fields[name]) if name in fields else value for name, value in data.items()}
+    if isinstance(data, list):
+        (row, *_) = get_args(kind) if get_origin(kind) is list else (None,)
+        return [_restored(value, row) for value in data]
+    return data
 
 
 @cache
-def _numbers(kind: type[msgspec.Struct]) -> dict[str, frozenset[str]]:
-    """For each list of rows in `kind` the fields that are numbers, where null can only mean NaN."""
-    return {field.name: _float_fields(field.type) for field in msgspec.structs.fields(kind)}
+def _fields(kind: Any) -> dict[str, Any]:
+    """The types of a struct's fields, or of that struct's which `kind` is where it is not None."""
+    struct = next((one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, msgspec.Struct)), None)
+    return {} if struct is None or get_origin(kind) is list else {field.name: field.type for field in msgspec.structs.fields(struct)}
 
 
-def _float_fields(kind: Any) -> frozenset[str]:
-    rows = get_args(kind)
-    struct = rows[0] if rows and isinstance(rows[0], type) and issubclass(rows[0], msgspec.Struct) else None
-    return frozenset(field.name for field in msgspec.structs.fields(struct) if field.type is float) if struct else frozenset()
+@cache
+def _holds_numbers(kind: Any) -> bool:
+    if get_origin(kind) is list:
+        return any(one is float or _holds_numbers(one) for one in get_args(kind))
+    return any(one is float or _holds_numbers(one) for one in _fields(kind).values())

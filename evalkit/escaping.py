@@ -54,8 +54,10 @@ def markdown_cell(text: str) -> str:
 
 def markdown_prose(text: str) -> str:
     """A sentence of ours that holds names of others, for Markdown: no mark, link, mention, formula or HTML in it is obeyed."""
-    line = visible(text).replace("\n", " ")
+    line = visible(text).replace("\n", " ").replace("\t", " ").strip(" ")
     line = "".join(_MARKS.get(char, char) for char in line)
+    line = re.sub(r"^(\d{1,9}(?=[.)](?: |$))|(?=[-+=]))", r"\1\\", line)  # else the first sign could begin a list, a rule or a heading
+    line = re.sub(r'(%|&amp;|&#36;|&#126;)(?=[\w"{])', "\\1\u2060", line)  # milestones, epics, snippets and labels of GitLab
     return re.sub(r"(?i)www\.", lambda found: f"{found[0][:3]}\u2060.", line).replace("://", "&#58;//")
 
 

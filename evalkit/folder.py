@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from errno import EISDIR
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,17 @@ def now_text() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def check_name(folder: Path) -> None:
+    """Raise `RecordError` where a folder's name is no Unicode text, which no table or JSON file could tell of."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise RecordError(f"{folder}: this name is not in UTF-8; rename the folder, or give another place") from None
+
+
 def make(folder: Path) -> None:
     """Make the folder, readable by its owner alone; raises `RecordError` where it cannot be used."""
+    check_name(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -126,7 +136,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as fault:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         data = None
     if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict) or not isinstance(data.get("prompts"), dict):
         raise RecordError(f"{path}: not a run.json of evalkit; mend it, or move it away and run again")
@@ -176,13 +186,26 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def check_output(path: Path) -> None:
+    """Raise `RecordError` where a file that a user names is one that nothing can make again."""
+    if path.name in (RESPONSES, RUN_FILE) and path.exists():
+        raise RecordError(f"{path}: this file records a run and is not written over; give another name")
+
+
 def replace(path: Path, content: bytes) -> None:
-    """Write a whole file or none of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Write a whole file or none of it; a device or a pipe, like ``/dev/stdout``, is written to and stays. Raises `RecordError`."""
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     except OSError as fault:
         raise RecordError(f"{path}: cannot be written: {fault.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from evalkit.choice import Choice, call_of
 from evalkit.decision import cell_in_words, nothing, why
 from evalkit.errors import RecordError
 from evalkit.experiment import Experiment
-from evalkit.folder import RUN_FILE, read_run
+from evalkit.folder import RUN_FILE, check_name, read_run
 from evalkit.grouping import scored_text
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns
@@ -70,6 +70,8 @@ class Run:
         places = {prompt.id: number for number, prompt in enumerate(self.experiment.prompts)}
         table = self._read(SCORES_TABLE)
         rows, columns = table["cell_index"].to_numpy(), table["prompt_id"].map(places).to_numpy()
+        if np.isnan(columns.astype(float)).any() or rows.max(initial=-1) >= shape[0]:
+            raise RecordError(f"{self.folder / SCORES_TABLE}: of other settings or prompts than the run's; run: evalkit score {self.folder}")
         out: dict[str, dict[str, NDArray[np.float64]]] = {}
         for metric, here in table.groupby("metric", sort=False).indices.items():
             out[str(metric)] = {}
@@ -104,16 +106,20 @@ class Run:
 
     def scores(self) -> pandas.DataFrame:
         """A row a cell, prompt and metric: a column a parameter, `value` (what cells are compared by), `value_full` (whole answers), and counts."""
-        return _with_levels(self._read(SCORES_TABLE), self.analysis)
+        return _with_levels(self._read(SCORES_TABLE), self.analysis, parameter_columns(self.analysis.parameters))
 
     def responses(self) -> pandas.DataFrame:
-        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead."""
+        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead.
+
+        A parameter called like a column that stands here anyway, like ``model`` or ``seed``, has ``parameter_`` before its name.
+        """
         table = self._read(RESPONSES_TABLE)
         cells = table["cell_index"]
-        for name, column in parameter_columns(self.analysis.parameters).items():
+        columns = parameter_columns(self.analysis.parameters, table.columns)
+        for name, column in columns.items():
             levels = [None if np.isnan(at) else level_text(self.analysis.cells[int(at)][name]) for at in cells.to_numpy(dtype=float, na_value=np.nan)]
             table[column] = np.array(levels, dtype=object)
-        return _with_levels(table, self.analysis)
+        return _with_levels(table, self.analysis, columns)
 
     def failures(self) -> pandas.DataFrame:
         """The rows of `responses` that are failures."""
@@ -130,7 +136,7 @@ class Run:
         for place, (name, column) in enumerate(columns.items()):
             levels = [level_text(self.analysis.cells[row["cell_index"]][name]) for row in rows]
             table.insert(1 + place, column, np.array(levels, dtype=object))
-        return _with_levels(table, self.analysis)
+        return _with_levels(table, self.analysis, columns)
 
     def query(self, sql: str) -> pandas.DataFrame:
         """What duckdb answers to `sql` over the tables ``responses``, ``scores`` and ``summary``.
@@ -226,11 +232,11 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
     return out
 
 
-def _with_levels(table: pandas.DataFrame, analysis: Analysis) -> pandas.DataFrame:
+def _with_levels(table: pandas.DataFrame, analysis: Analysis, columns: Mapping[str, str]) -> pandas.DataFrame:
     """Parameters as numbers where all their levels are, else as ordered categories; void levels are missing."""
     import pandas
 
-    for name, column in parameter_columns(analysis.parameters).items():
+    for name, column in columns.items():
         levels = analysis.parameters[name]
         if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
             table[column] = pandas.to_numeric(table[column])
@@ -243,13 +249,15 @@ def load(folder: Path | str) -> Run:
     """The run in `folder`, as it was last scored; reads its small files only, the tables when they are asked for.
 
     Raises:
-        RecordError: there is no run, or it has not been scored.
+        RecordError: there is no run, or it has not been scored, or not since its experiment was changed.
     """
     folder = Path(folder)
     experiment = load_experiment(folder)
     analysis = _artefact(folder / ANALYSIS, lambda content: artefacts.decode(content, Analysis))
     if analysis is None:
         raise RecordError(f"{folder}: the run has not been scored; run: evalkit score {folder}")
+    if analysis.digest != (read_run(folder) or {}).get("digest", analysis.digest):
+        raise RecordError(f"{folder}: the experiment was changed after the run was scored; run: evalkit score {folder}")
     choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
     return Run(folder, experiment, analysis, choice=choice)
 
@@ -261,12 +269,13 @@ def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
         return None
     except OSError as fault:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RecordError(f"{path}: not what this version of evalkit writes; make it again with: evalkit score {path.parent}") from None
 
 
 def load_experiment(folder: Path) -> Experiment:
     """The experiment that a results folder was last run with. Raises `RecordError`."""
+    check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
     data = read_run(folder)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import RecordError
 from evalkit.parameters import level_text
 from evalkit.records import FILE
 from evalkit.scores import Grid, Scores
@@ -28,8 +29,23 @@ _OTHER_COLUMNS = frozenset(
 def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     """Write ``responses.parquet`` and ``scores.parquet`` into `folder`, under their names with `temporary` behind.
 
-    A score that is undefined is NULL there, which averages in SQL leave out.
+    A score that is undefined is NULL there, which averages in SQL leave out. Raises `RecordError` where they cannot be written.
     """
+    import duckdb
+
+    try:
+        _write_tables(folder, scores, temporary)
+    except duckdb.IOException as fault:
+        raise RecordError(f"{folder}: the tables cannot be written: {_reason(str(fault))}") from None
+
+
+def _reason(fault: str) -> str:
+    """The system's words at the end of duckdb's, which may hold a second message as JSON."""
+    said = fault.partition('": ')[2] if '": ' in fault else fault
+    return said.splitlines()[0].partition('","')[0][:200] if said else "the disk refused them"
+
+
+def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     import duckdb
 
     plan = scores.plan
@@ -69,9 +85,9 @@ def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
     return np.full(like.size, math.nan) if grid is None else grid.ravel()
 
 
-def parameter_columns(parameters: Iterable[str]) -> dict[str, str]:
-    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for another column's."""
-    taken = set(_OTHER_COLUMNS)
+def parameter_columns(parameters: Iterable[str], others: Iterable[str] = _OTHER_COLUMNS) -> dict[str, str]:
+    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for one of the `others`."""
+    taken = {name.lower() for name in others}
     columns: dict[str, str] = {}
     for name in parameters:
         column = name

@@ -356,3 +356,13 @@ def test_where_no_effect_can_be_told_the_cells_are_held_against_the_reference() 
     assert found.verdicts == []
     assert found.answers[0].startswith("Against the reference (temperature=1, top_p=0.9)")
     assert f"{METRIC.name} -0.499" in found.answers[1]
+
+
+def test_undefined_numbers_come_back_from_inside_other_things_too() -> None:
+    planned = plan({"temperature": [0.5, 1.0]}, 4)
+    found = analyse(scores(planned, [[0.1, 0.2, 0.3, 0.5], [math.nan] * 4]), [METRIC])
+    on = ComparedOn(tokens=32, k=2, eligible=[math.nan, 0.5], left_out=[], biased=[])
+    again = artefacts.decode(artefacts.encode(msgspec.structs.replace(found, compared_on=on)), Analysis)
+    assert again.compared_on is not None
+    assert math.isnan(again.compared_on.eligible[0])
+    assert again.compared_on.eligible[1] == 0.5

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html.parser
 import io
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +207,10 @@ def test_the_command_writes_each_file_and_ends_with_the_gates_word(tmp_path: Pat
         (("a", "nowhere"), 2, "no such results folder"),
         (("a", "a", "--margin", "rep_4"), 2, "expected METRIC=MARGIN"),
         (("a", "a", "--json", "nowhere/x.json"), 2, "cannot be written"),
+        (("a", "a", "--html", "."), 2, "cannot be written: Is a directory"),
+        (("a", "a", "--html", "a/run.json/x"), 2, "cannot be written: Not a directory"),
+        (("a", "a", "--html", "x" * 300), 2, "cannot be written: File name too long"),
+        (("a", "a", "--json", "a/responses.jsonl"), 2, "records a run and is not written over"),
         (("a", "--cell", "0", "--cell", "temperature=1"), 0, "temperature=0.5"),
     ],
 )
@@ -213,6 +219,30 @@ def test_exit_statuses(comparable: Path, evalkit: Command, arguments: tuple[str,
     assert out.returncode == status, out.stderr
     assert words in out.stdout + out.stderr
     assert "Traceback" not in out.stderr
+
+
+def test_a_pipe_is_written_to_and_not_replaced(comparable: Path, evalkit: Command) -> None:
+    pipe = comparable / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        out = evalkit("compare", "a", "c", "--metrics", "distinct_2", "-q", "--markdown", "pipe", cwd=comparable)
+        assert out.returncode == 0, out.stderr
+        assert pipe.is_fifo()
+        assert comparison_markdown.MARK in os.read(reader, 1 << 16).decode()
+    finally:
+        os.close(reader)
+        pipe.unlink()
+
+
+def test_a_folder_whose_name_is_no_unicode_is_refused_in_one_line(comparable: Path, evalkit: Command) -> None:
+    odd = comparable / os.fsdecode(b"caf\xe9")
+    shutil.copytree(comparable / "a", odd)
+    for arguments in (("compare", "a", odd), ("report", odd), ("score", odd)):
+        out = evalkit(*arguments, cwd=comparable)
+        assert out.returncode == 2
+        assert "this name is not in UTF-8" in out.stderr
+        assert len(out.stderr.splitlines()) == 1
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html as html_text
 import json
 import re
 import subprocess
@@ -9,19 +10,34 @@ import unicodedata
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import cmarkgfm
 import numpy as np
 import pytest
+from comparing import run as made
+from comparing import varied
 from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 from report_support import hostile, swept
+from test_scores import completion, failure
 
+from evalkit.analysis import CellMean
 from evalkit.errors import RecordError
 from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
+from evalkit.experiment import check
+from evalkit.folder import write_run
 from evalkit.loaded import Run, load
+from evalkit.metrics import METRICS
+from evalkit.parquet import write_tables
+from evalkit.plan import Plan, Request
+from evalkit.records import Outcome, read
 from evalkit.report import answers, html
 from evalkit.report.markdown import document
+from evalkit.report.words import mean_and_reach
+from evalkit.run import rescore
+from evalkit.scores import score
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -140,6 +156,58 @@ def test_a_run_without_choose_without_prompts_enough_or_without_answers_is_repor
     assert data["parameters"] == []
 
 
+def scored(folder: Path, answer: Callable[[Request], Outcome], parameters: dict[str, Any], **more: Any) -> Run:
+    rescore(made(folder, answer, parameters, **more))
+    return load(folder)
+
+
+def test_a_setting_of_which_all_requests_failed_is_reported_without_a_number(tmp_path: Path) -> None:
+    run = scored(
+        tmp_path / "run", lambda one: failure() if one.cell_index == 0 else varied(one), {"temperature": [0.5, 1.0]}, choose={"profile": "balanced"}
+    )
+    page = html.page(run)
+    assert run.analysis.compared_on is not None
+    assert np.isnan(run.analysis.compared_on.eligible[0])
+    for metric in data_of(page)["metrics"]:
+        assert metric["mean"][0] is None
+        assert metric["mean"][1] is not None
+    first = re.search(r'<tr id="cell-0".*?</tr>', page, re.S)
+    assert first is not None
+    assert set(re.findall(r"<td>(?!0<span|0 )([^<]*)", first[0])) == {"–"}
+    assert " nan" not in document(run).lower()
+
+
+def test_parameters_called_like_columns_of_the_answers_do_not_take_their_place(tmp_path: Path) -> None:
+    names = {"text": [1, 2], "seed": [3, 4], "outcome": ["a", "b"]}
+    run = scored(tmp_path / "run", varied, names, prompts=["p", "q"], replicates=1)
+    table = run.responses()
+    assert set(table["outcome"]) == {"completion"}
+    assert set(table["parameter_text"]) == {1, 2}
+    assert all(isinstance(text, str) and text for text in table["text"])
+    assert set(table["parameter_outcome"]) == {"a", "b"}
+    assert "cells-table" in html.page(run)
+
+
+def test_what_an_endpoint_says_of_the_end_is_shown_with_nothing_hidden_and_short(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", lambda _: completion("yes", "\u202estop\x00" + "x" * 5000), {}, prompts=["p"], replicates=1)
+    (row,) = data_of(html.page(run))["answers"]["0"]["0"]
+    assert row["finish"].startswith("⟦U+202E⟧stop⟦U+0000⟧")
+    assert len(row["finish"]) == 200
+
+
+def test_a_mean_is_shown_with_both_reaches_and_is_0_only_where_it_is() -> None:
+    def told(metric: str, mean: float, low: float, high: float) -> tuple[str, str]:
+        return mean_and_reach(CellMean(cell_index=0, metric=metric, mean=mean, se=0.1, ci_low=low, ci_high=high, n_prompts=3, n_eligible=9))
+
+    assert told("m", 0.5, 0.4, 0.6) == ("0.500", "±0.100")
+    assert told("m", 0.5, 0.4, 0.7) == ("0.500", "-0.100 +0.200")
+    assert told("m", 0.0002, 0.0001, 0.0003) == ("2.0e-04", "±1.0e-04")
+    assert told("m", 0.0, 0.0, 0.0) == ("0.000", "±0.000")
+    assert told("length_words", 12.34, 12.0, 12.68) == ("12.3", "±0.3")
+    assert told("m", np.nan, np.nan, np.nan) == ("–", "")
+    assert told("m", 0.5, np.nan, np.nan) == ("0.500", "")
+
+
 def test_failures_are_told_by_kind_with_the_endpoints_words(bad: Run) -> None:
     page = html.page(bad)
     assert sum(bad.analysis.counts.failures.values()) > 0
@@ -179,7 +247,20 @@ def test_a_code_span_cannot_be_ended_from_inside(text: str) -> None:
 
 def test_prose_obeys_no_mark() -> None:
     said = markdown_prose("a_b *c* [x](http://y) <b> @you #1 www.x.y | $z$ `q`")
-    assert said == r"a\_b \*c\* \[x\](http&#58;//y) &lt;b&gt; &#64;⁠you &#35;⁠1 www⁠.x.y &#124; &#36;z&#36; \`q\`"
+    assert said == r"a\_b \*c\* \[x\](http&#58;//y) &lt;b&gt; &#64;⁠you &#35;⁠1 www⁠.x.y &#124; &#36;⁠z&#36; \`q\`"
+
+
+@pytest.mark.parametrize("text", ["- x", "+ x", "1. x", "12) x", "---", "===", "    code", "\tcode", "- [ ] x", "> q", "# h", "1.", "-"])
+@pytest.mark.parametrize("before", ["", "- ", "> ", "> words\n> "])
+def test_prose_begins_no_block(text: str, before: str) -> None:
+    page = cmarkgfm.github_flavored_markdown_to_html(before + markdown_prose(text))
+    expected = {"- ": {"ul", "li"}, "": {"p"}}.get(before, {"blockquote", "p"})
+    assert set(re.findall(r"<(\w+)", page)) <= expected
+
+
+def test_prose_names_nothing_that_gitlab_links() -> None:
+    assert all(f"{sign}\u2060bug" in html_text.unescape(markdown_prose(f"{sign}bug")) for sign in "~$%&@#!")
+    assert markdown_prose("95 % of 0.5") == "95 % of 0.5"
 
 
 @pytest.mark.parametrize(("text", "safe"), [("=1+1", "'=1+1"), ("-2", "-2"), ("@x", "'@x"), ("plain", "plain"), ("+1e3", "+1e3")])
@@ -229,3 +310,41 @@ def test_a_run_read_back_gives_its_tables(run: Run) -> None:
         run.query("SELECT nothing FROM nowhere")
     with pytest.raises(RecordError, match="no metric 'nonsense' was measured; expected one of length_tokens"):
         run.grid("nonsense")
+
+
+def test_a_run_whose_experiment_changed_after_it_was_scored_is_not_shown_with_old_numbers(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", varied, {"temperature": [0.5, 1.0]})
+    write_run(run.folder, run.experiment.model_copy(update={"prompts": run.experiment.prompts[:3]}))
+    with pytest.raises(RecordError, match="changed after the run was scored; run: evalkit score"):
+        load(run.folder)
+    other = Run(run.folder, run.experiment.model_copy(update={"prompts": run.experiment.prompts[:3]}), run.analysis)
+    with pytest.raises(RecordError, match="of other settings or prompts"):
+        other.grid("distinct_2")
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[1]", b'{"by_cell": [1]}', b"[" * 100_000])
+@pytest.mark.parametrize("name", ["analysis.json", "run.json"])
+def test_a_spoiled_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    (run.folder / name).write_bytes(content)
+    with pytest.raises(RecordError, match=name):
+        load(run.folder)
+
+
+def test_tables_that_the_disk_refuses_are_said_in_a_line(tmp_path: Path) -> None:
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    with pytest.raises(RecordError, match="the tables cannot be written: No such file or directory"):
+        write_tables(run.folder / "gone", score(Plan(run.experiment), read(run.folder), METRICS[:1]), ".tmp")
+
+
+def test_many_long_prompts_are_cut_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "_MOST_OF_PROMPTS", 600)
+    prompts = [{"id": f"p{number}", "user": "y" * 1000} for number in range(2)]
+    run = scored(tmp_path / "run", varied, {}, prompts=["p"], replicates=1)
+    longer = Run(run.folder, check(run.experiment.resolved() | {"prompts": prompts}), run.analysis)
+    monkeypatch.setattr(html, "sample", lambda _: answers.Sample({}, 0, ""))
+    monkeypatch.setattr(html.figures, "curves", lambda _: [])
+    for name in ("scatter", "natural_length", "tradeoff"):
+        monkeypatch.setattr(html.figures, name, lambda _: None)
+    shown = [one["messages"][0][1] for one in data_of(html.page(longer))["prompts"]]
+    assert shown == ["y" * 300 + " … 700 more characters"] * 2

@@ -45,8 +45,10 @@ def compare(
     """
     from evalkit import artefacts, gate
     from evalkit import comparison as comparisons
-    from evalkit.folder import replace
+    from evalkit.folder import check_output, replace
 
+    for path in filter(None, (markdown, json, junit, html)):
+        check_output(path)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     found = comparisons.compare(
         baseline,

@@ -101,6 +101,8 @@ def show(run: Run, console: Console) -> None:
 
 def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     """What the numbers rest on, what it took, and where the results are."""
+    from evalkit.escaping import harmless
+
     counts = run.analysis.counts
     out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
     if run.sent is not None:
@@ -114,7 +116,7 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     out += _spent([*spent, *run.beside])
     if counts.missing:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
-    out.append(f"Results: {run.folder}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
+    out.append(f"Results: {harmless(str(run.folder), console.encoding)}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
     if run.sent is not None:
         out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)

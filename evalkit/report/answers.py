@@ -93,17 +93,18 @@ def _rows(group: dict[int, Record], run: Run, most: int) -> list[dict[str, Any]]
     for record, text, one, like in zip(records, texts, cut, repeats(cut), strict=True):
         row: dict[str, Any] = {"r": record.replicate}
         if not isinstance(record.outcome, Completion) or one is None or text is None:
-            row |= {"failed": record.outcome.kind, "text": visible(record.outcome.message[:2000])} if isinstance(record.outcome, Failure) else {}
+            if isinstance(record.outcome, Failure):
+                row |= {"failed": record.outcome.kind, "text": visible(record.outcome.message[:2000])[: min(2000, most)]}
             rows.append(row)
             continue
-        row |= {"text": one.text, "finish": record.outcome.finish_reason or "not said"}
+        row |= {"text": one.text, "finish": visible(record.outcome.finish_reason or "not said")[:200]}
         usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
         more = len(text) - most
         for name, value in {
             "spans": in_units(one.text, one.spans),
             "tokens": usage.completion_tokens if usage else None,
             "more": more if more > 0 else None,
-            "reasoning": visible((record.outcome.reasoning or "")[: most // 2]),
+            "reasoning": visible((record.outcome.reasoning or "")[: most // 2])[: most // 2],
             "like": None if like is None else [records[like[0]].replicate, like[1]],
         }.items():
             if value not in (None, "", []):

@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from importlib.resources import files
 from typing import Any
 
 from evalkit import __version__
-from evalkit.analysis import CellMean
 from evalkit.answers import signed
 from evalkit.effects import Verdict
 from evalkit.escaping import visible
@@ -22,11 +20,13 @@ from evalkit.loaded import Run
 from evalkit.plots.style import label_of, swept
 from evalkit.report import figures, method, tabulated
 from evalkit.report.answers import sample
-from evalkit.report.words import about, decided, failures, signature, warnings
+from evalkit.report.words import about, decided, failures, mean_and_reach, signature, warnings
 
 _SCRIPTS = ("core.js", "table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
 _USUAL = 8
+_MOST_OF_PROMPTS = 4_000_000
+"""Characters of all prompts together, so that many long ones do not make a page that no browser opens."""
 _TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference", "misses": "misses a constraint"}
 
 
@@ -46,6 +46,8 @@ def page(run: Run) -> str:
     cells, metrics = tabulated.cells(run), tabulated.metrics(run)
     parameters = tabulated.parameters(run)
     maps = tabulated.maps(run)
+    messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
+    longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
     data = {
         "parameters": parameters,
         "cells": cells,
@@ -54,7 +56,7 @@ def page(run: Run) -> str:
         "usual": [visible(name) for name in usual],
         "chooses": run.choice is not None,
         "prompts": [
-            {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one)] for one in prompt.conversation()]}
+            {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
             for prompt in run.experiment.prompts
         ],
         "answers": shown.answers,
@@ -116,11 +118,12 @@ def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _content(message: Any) -> str:
+def _content(message: Any, most: int) -> str:
     content = message.get("content")
     text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
     calls = message.get("tool_calls")
-    return visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))[:20_000]
+    shown = visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))
+    return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"
 
 
 def _named(name: str) -> tuple[str, str]:
@@ -153,15 +156,8 @@ def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[
             flags.append("misses")
         tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
-        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [_mean(by.get((name, index))) for name in names]})
+        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [mean_and_reach(by.get((name, index))) for name in names]})
     return out
-
-
-def _mean(row: CellMean | None) -> tuple[str, str]:
-    if row is None or math.isnan(row.mean):
-        return "–", ""
-    digits = 1 if row.metric.startswith("length") else 3
-    return f"{row.mean:.{digits}f}", "" if math.isnan(row.ci_high) else f"{row.ci_high - row.mean:.{digits}f}"
 
 
 def _verdicts(run: Run) -> dict[str, Any]:

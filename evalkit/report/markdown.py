@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -12,7 +11,7 @@ from evalkit.escaping import markdown_prose as prose
 from evalkit.loaded import Run
 from evalkit.plots.style import label_of, swept
 from evalkit.report.figures import metrics_that_matter
-from evalkit.report.words import about, decided, failures, signature, warnings
+from evalkit.report.words import about, decided, failures, mean_and_reach, signature, warnings
 
 _MOST_ROWS = 12
 _MOST_NOTES = 6
@@ -82,17 +81,14 @@ def _settings(run: Run) -> list[str]:
     out = ["| " + " | ".join(["", *map(cell, names), *map(cell, metrics)]) + " |", "|---" * (1 + len(names)) + "|--:" * len(metrics) + "|"]
     for index, role in rows.items():
         levels = ["" if (level := run.analysis.cells[index][name]) is None else cell(label_of(level)) for name in names]
-        numbers = []
-        for name in metrics:
-            row = by.get((index, name))
-            digits = 1 if name.startswith("length") else 3
-            if row is None or math.isnan(row.mean):
-                numbers.append("–")
-            else:
-                reach = "" if math.isnan(row.ci_high) else f" ±{row.ci_high - row.mean:.{digits}f}"
-                numbers.append(f"{row.mean:.{digits}f}{reach}")
+        numbers = [" ".join(filter(None, mean_and_reach(by.get((index, name))))) for name in metrics]
         out.append("| " + " | ".join([f"**{role}**" if role == "recommended" else role, *levels, *numbers]) + " |")
-    return [*out, "", f"Means over {run.analysis.counts.prompts} prompts ± half of the 95 % interval; settings left out are in the full report.", ""]
+    return [
+        *out,
+        "",
+        f"Means over {run.analysis.counts.prompts} prompts and how far their 95 % intervals reach; other settings are in the full report.",
+        "",
+    ]
 
 
 def _effects(run: Run) -> list[str]:

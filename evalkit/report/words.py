@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from evalkit import __version__
+from evalkit.analysis import CellMean
 from evalkit.choice import call_of
 from evalkit.decision import cell_in_words, nothing, why
 from evalkit.errors import RecordError
@@ -87,6 +89,25 @@ def warnings(run: Run) -> list[str]:
     if endpoint_is_local(run):
         out.append("The embedded model babbles: its numbers teach what parameters do, not which suit a real model.")
     return out
+
+
+def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
+    """A mean as tables show it and how far its interval goes to both sides, ``±0.012`` or, where they differ, ``-0.010 +0.014``.
+
+    ``–`` stands for a mean that is undefined, and nothing for an interval that is.
+    """
+    if row is None or math.isnan(row.mean):
+        return "–", ""
+    digits = 1 if row.metric.startswith("length") else 3
+    mean, down, up = (_rounded(value, digits) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    if math.isnan(row.ci_low) or math.isnan(row.ci_high):
+        return mean, ""
+    return mean, f"±{up}" if up == down else f"-{down} +{up}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """To so many digits, but what is not 0 never as 0; nor what is 0 but for rounding as some power of ten."""
+    return f"{value:.1e}" if 1e-12 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
 
 
 def endpoint_is_local(run: Run) -> bool:

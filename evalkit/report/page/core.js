@@ -18,8 +18,9 @@ function put(parent, tag, attributes = {}, ...children) {
 
 function figure(value, metric) {
   if (value === null || value === undefined) return "–";
-  if (metric && metric.startsWith("length")) return value.toFixed(1);
   const size = Math.abs(value);
+  if (size > 1e-12 && size < 0.0005) return value.toExponential(1);
+  if (metric && metric.startsWith("length")) return value.toFixed(1);
   return size >= 1000 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(3);
 }
 
