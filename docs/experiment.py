@@ -23,8 +23,8 @@ _BESIDE = {
     "- `.yaml`: a list, as below.\n- `.jsonl`: one JSON object a line, with the same keys.\n"
     "- `.csv`: the columns `id` and `user`, and if you like `system` and `tags` (with `;` between them).\n\n"
     "```yaml\n# prompts.yaml\n- id: capital\n  system: Answer in one word.\n  user: What is the capital of {{country}}?\n"
-    "  vars: {country: France}\n  expect: Paris\n- id: follow-up\n  messages:\n    - {role: user, content: What is a list in Python?}\n"
-    "    - {role: assistant, content: A mutable sequence.}\n    - {role: user, content: And a tuple?}\n```",
+    "  vars: {country: France}\n  expect: Paris\n- id: follow-up\n  messages:\n    - {role: user, content: \"What is a list in Python?\"}\n"
+    "    - {role: assistant, content: A mutable sequence.}\n    - {role: user, content: \"And a tuple?\"}\n```",
 }
 """What stands below the heading of a mapping, beside its own words."""
 
@@ -32,8 +32,8 @@ _WHOLE = """```yaml
 name: support-tone
 endpoint: {base_url: local, model: babbler}
 prompts:
-  - {id: refund, user: How do I get my money back?}
-  - {id: import, user: Why does my import fail?}
+  - {id: refund, user: "How do I get my money back?"}
+  - {id: import, user: "Why does my import fail?"}
 parameters:
   temperature: [default, 0, 0.7]
   max_tokens: {min: 100, max: 300, step: 100}
@@ -168,7 +168,7 @@ def text() -> str:
         "## Parameters and request",
         "`parameters` names what is swept, each with its levels: a list, one value, or for numbers a range `{min: 0, max: 1, step: 0.25}`, both ends included. The level "
         "`default` leaves the parameter out of the request, so the server decides; that is another setting than the documented default value written out.",
-        "`request` names what is sent with every call. A parameter stands in one of the two. `seed: per_replicate` sends the experiment's `seed` plus the number of the replicate, alike in every cell.",
+        "`request` names what is sent with every call. A parameter stands in one of the two. `seed: per_replicate` sends a seed of its own for each prompt and replicate, alike in every cell, and other ones with another `seed` of the experiment.",
         f"At `temperature: 0` these have no effect and are left out of the request: {void}. Cells that differ in nothing else become one, and the plan says so.",
         "These are known and checked. Any other name is sent as it stands, with a warning, for a server may ignore or refuse it.",
         _parameters(),

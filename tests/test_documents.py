@@ -39,7 +39,7 @@ def _kind(text: str, data: Any) -> str:
     return "experiment" if "name" in data else "part"
 
 
-@pytest.mark.parametrize("text", _blocks("yaml"))
+@pytest.mark.parametrize("text", [*_blocks("yaml")])
 def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
     data = yaml.safe_load(text)
     path = tmp_path / "shown.yaml"
@@ -62,11 +62,17 @@ def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
             pytest.fail(f"no test knows what {other} is")
 
 
+def _words(line: str) -> Iterator[str]:
+    words = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    words.whitespace_split = True
+    return words
+
+
 def _commands(text: str) -> Iterator[list[str]]:
     """The arguments of each call of evalkit in a block of shell."""
     for line in text.replace("\\\n", " ").splitlines():
         command: list[str] = []
-        for word in [*shlex.shlex(line, posix=True, punctuation_chars=True), ";"]:
+        for word in [*_words(line), ";"]:
             if not set(word) <= set("&|;"):
                 command.append(word)
                 continue
@@ -77,7 +83,7 @@ def _commands(text: str) -> Iterator[list[str]]:
             command = []
 
 
-@pytest.mark.parametrize("text", _blocks("sh"))
+@pytest.mark.parametrize("text", [*_blocks("sh")])
 def test_commands_in_the_documents_are_legal(text: str) -> None:
     root: Any = get_command(app)
     for words in _commands(text):
