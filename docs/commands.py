@@ -38,7 +38,10 @@ def _command(name: str, command: Any) -> str:
     usage = " ".join(["evalkit", name, "[OPTIONS]", *(one.metavar if one.required else f"[{one.metavar}]" for one in arguments)])
     parts = [f"## {name}", inspect.cleandoc(command.help or ""), f"```\n{usage}\n```"]
     rows = [f"| `{one.metavar}` | {_told(one)} |" for one in arguments]
-    rows += [f"| {', '.join(f'`{spelled}{_value(one)}`' for spelled in one.opts)} | {_told(one)}{' May be given several times.' if one.multiple else ''} |" for one in options]
+    rows += [
+        f"| {', '.join(f'`{spelled}{_value(one)}`' for spelled in one.opts)} | {_told(one)}{' May be given several times.' if one.multiple else ''} |"
+        for one in options
+    ]
     if rows:
         parts.append("\n".join(["| argument, option | meaning |", "|---|---|", *rows]))
     return "\n\n".join(parts)
@@ -53,7 +56,8 @@ def text() -> str:
         "This page is written by `python docs/commands.py` from the command line itself; `evalkit COMMAND --help` tells the same.",
         "`evalkit` and `python -m evalkit` are the same command. `evalkit --version` shows the version, and `evalkit --debug COMMAND` where an internal error comes from. "
         "[Exit statuses](statuses.md) are alike for all commands.",
-        "| command | what it does |\n|---|---|\n" + "\n".join(f"| [`{name}`](#{name}) | {_cell((command.help or '').partition(chr(10) * 2)[0])} |" for name, command in shown.items()),
+        "| command | what it does |\n|---|---|\n"
+        + "\n".join(f"| [`{name}`](#{name}) | {_cell((command.help or '').partition(chr(10) * 2)[0])} |" for name, command in shown.items()),
         *(_command(name, command) for name, command in shown.items()),
     ]
     return "\n\n".join(parts) + "\n"

@@ -23,8 +23,8 @@ _BESIDE = {
     "- `.yaml`: a list, as below.\n- `.jsonl`: one JSON object a line, with the same keys.\n"
     "- `.csv`: the columns `id` and `user`, and if you like `system` and `tags` (with `;` between them).\n\n"
     "```yaml\n# prompts.yaml\n- id: capital\n  system: Answer in one word.\n  user: What is the capital of {{country}}?\n"
-    "  vars: {country: France}\n  expect: Paris\n- id: follow-up\n  messages:\n    - {role: user, content: \"What is a list in Python?\"}\n"
-    "    - {role: assistant, content: A mutable sequence.}\n    - {role: user, content: \"And a tuple?\"}\n```",
+    '  vars: {country: France}\n  expect: Paris\n- id: follow-up\n  messages:\n    - {role: user, content: "What is a list in Python?"}\n'
+    '    - {role: assistant, content: A mutable sequence.}\n    - {role: user, content: "And a tuple?"}\n```',
 }
 """What stands below the heading of a mapping, beside its own words."""
 
@@ -143,7 +143,15 @@ def _ordered(schema: Schema) -> list[str]:
 
 def _parameters() -> str:
     rows = ["| parameter | value | of OpenAI's |", "|---|---|---|"]
-    words = {"number": "number", "integer": "integer", "boolean": "`true` or `false`", "string": "text", "strings": "text, or a list of texts", "mapping": "mapping", "any": "anything"}
+    words = {
+        "number": "number",
+        "integer": "integer",
+        "boolean": "`true` or `false`",
+        "string": "text",
+        "strings": "text, or a list of texts",
+        "mapping": "mapping",
+        "any": "anything",
+    }
     for name, one in KNOWN.items():
         low, high = (None if abs(end) == float("inf") else f"{end:g}" for end in (one.low, one.high))
         bounds = f", {low} to {high}" if low is not None and high is not None else f", from {low}" if low is not None else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import evalkit
 from evalkit import experiment, gate, plots, prompts
 from evalkit.cli import app
 from evalkit.experiment import Experiment
+from evalkit.loaded import Run
 from evalkit.local import rehearsal
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +46,9 @@ def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
     data = yaml.safe_load(text)
     path = tmp_path / "shown.yaml"
     path.write_text(text, encoding="utf-8")
-    (tmp_path / "prompts.yaml").write_text(yaml.safe_dump(BASE["prompts"]), encoding="utf-8")
+    (tmp_path / "prompts").mkdir()
+    for name in ("prompts.yaml", "prompts/quickstart.yaml"):
+        (tmp_path / name).write_text(yaml.safe_dump(BASE["prompts"]), encoding="utf-8")
     match _kind(text, data):
         case "experiment":
             assert experiment.load(path, []).name == data["name"]
@@ -94,6 +98,27 @@ def test_commands_in_the_documents_are_legal(text: str) -> None:
 def test_commands_are_found_in_the_documents() -> None:
     found = [words[0] for text in _blocks("sh") for words in _commands(str(text.values[0]))]
     assert set(found) >= {"init", "plan", "sweep", "report", "compare", "probe", "score"}
+
+
+def test_the_experiment_for_paradigm_is_shown_as_it_is() -> None:
+    page = (ROOT / "docs/paradigm.md").read_text(encoding="utf-8")
+    (shown,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(name:.*?)```", page, flags=re.DOTALL)]
+    assert shown == yaml.safe_load((ROOT / "experiments/paradigm.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("text", [*_blocks("python")])
+def test_python_in_the_documents_uses_what_there_is(text: str) -> None:
+    """Names of evalkit, its figures and its runs; the notebooks and the doctests run the code itself."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Attribute):
+            continue
+        match ast.unparse(node).split("."):
+            case ["ek", "plots", name]:
+                assert name in plots.__all__
+            case ["ek", name]:
+                assert name in evalkit.__all__
+            case ["run", name]:
+                assert hasattr(Run, name) or name in Run.__dataclass_fields__
 
 
 @pytest.mark.parametrize("name", ["commands", "experiment"])
