@@ -121,14 +121,19 @@ def test_python_in_the_documents_uses_what_there_is(text: str) -> None:
                 assert hasattr(Run, name) or name in Run.__dataclass_fields__
 
 
-@pytest.mark.parametrize("name", ["commands", "experiment"])
-def test_a_written_page_is_up_to_date(name: str) -> None:
-    spec = spec_from_file_location(f"page_of_{name}", ROOT / f"docs/{name}.py")
+def _written(name: str) -> Any:
+    """A program of ``docs/``, which is no package."""
+    spec = spec_from_file_location(f"docs_{name}", ROOT / f"docs/{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    page = module_from_spec(spec)
-    spec.loader.exec_module(page)
-    assert (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") == page.text(), f"out of date: python docs/{name}.py"
+    program = module_from_spec(spec)
+    spec.loader.exec_module(program)
+    return program
+
+
+@pytest.mark.parametrize("name", ["commands", "experiment"])
+def test_a_written_page_is_up_to_date(name: str) -> None:
+    assert (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") == _written(name).text(), f"out of date: python docs/{name}.py"
 
 
 def test_the_page_of_the_experiment_tells_of_every_key() -> None:
@@ -149,3 +154,16 @@ def test_the_page_of_python_shows_every_public_name() -> None:
 def test_every_page_stands_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert {page.name for page in PAGES[1:]} == set(re.findall(r": ([\w-]+\.md)$", text, flags=re.MULTILINE))
+
+
+def test_what_a_page_fetches_from_other_hosts_is_found(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="comes with the extra docs")
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<link rel="stylesheet" href="https://a.example/x.css"><link rel="canonical" href="https://here.example/">'
+        '<script src="//b.example/x.js"></script><img src="own.png" srcset="https://c.example/1.png 1x, https://c.example/2.png 2x">'
+        '<a href="https://d.example/">read</a><style>@import "https://e.example/f.css"; p { background: url(own.png) }</style>',
+        encoding="utf-8",
+    )
+    found = _written("hooks").fetched(page)
+    assert found == ["https://a.example/x.css", "//b.example/x.js", "https://c.example/1.png", "https://c.example/2.png", "https://e.example/f.css"]
