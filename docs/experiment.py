@@ -94,7 +94,7 @@ def _bounds(schema: Schema) -> str:
         return f", {low:,} to {high:,}"
     ends = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     said = [f"{word} {schema[key]:,}" for key, word in ends.items() if key in schema]
-    return f", {' '.join(said)}" if said else ""
+    return f", {', '.join(said)}" if said else ""
 
 
 def _default(key: str, schema: Schema, required: Collection[str]) -> str:
