@@ -122,7 +122,30 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``analysis.json`` holds."""
+    """What ``analysis.json`` holds; cells are told by their place in `cells`.
+
+    Attributes:
+        digest: of the experiment, as `Experiment.digest` tells it.
+        parameters: the levels of each swept parameter.
+        cells: for each the level of every parameter; None where it is void beside the others.
+        by_cell, by_level: means over prompts with their intervals.
+        compared_on: the prefix that metrics biased by length are compared on; None where too few answers are long enough, so that these
+            are of whole answers, shown and not to be tested.
+        natural_length: lengths as they would be if nothing cut answers off.
+        reference: the cell that others are compared with.
+        answers: what each parameter does, in sentences.
+        differences: each cell against the reference.
+        verdicts: effect, no effect or inconclusive, for each parameter and metric.
+        level_differences: between all pairs of levels of a parameter.
+        simple_effects: of a parameter at each level of another.
+        interactions: differences of differences.
+        shares: how much of a metric's variation each parameter explains.
+        left_over: how much none of them explains.
+        not_estimated: what could not be, a sentence each.
+        families: what each kind of adjusted p is adjusted over, and how.
+        controls: whether `max_tokens` changes words that it cannot change.
+        signature: how the numbers were made, in one line: version, experiment, model, counts, methods, seed.
+    """
 
     v: int = VERSION
     name: str
@@ -135,7 +158,6 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
-    # None: too few answers are long enough, so metrics biased by length are those of whole answers, shown and not to be tested.
     compared_on: ComparedOn | None = None
     natural_length: list[NaturalLength] = []
     reference: int = 0
@@ -149,10 +171,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     left_over: list[LeftOver] = []
     not_estimated: list[str] = []
     families: dict[str, str] = {}
-    """What each kind of adjusted p is adjusted over, and how."""
     controls: list[PrefixControl] = []
     signature: str = ""
-    """How the numbers were made, in one line: version, experiment, model, counts, methods, seed."""
 
 
 FAMILIES = {

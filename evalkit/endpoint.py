@@ -44,7 +44,8 @@ class Prices(Strict):
     """What tokens cost.
 
     Attributes:
-        input, output: a million tokens of prompts and of answers.
+        input: of a million tokens of prompts.
+        output: of a million tokens of answers.
         currency: its name, as it is to be shown.
     """
 

@@ -325,14 +325,15 @@ class Experiment(Strict):
         Raises:
             ExperimentError, PromptError: it cannot be run as given; all faults are told at once.
 
-        >>> experiment = Experiment.build(
-        ...     name="tones",
-        ...     endpoint={"base_url": "local", "model": "babbler"},
-        ...     prompts=[{"id": "hello", "user": "Say hello."}],
-        ...     parameters={"temperature": [0, 0.7]},
-        ... )
-        >>> experiment.parameters["temperature"]
-        (0, 0.7)
+        Examples:
+            >>> experiment = Experiment.build(
+            ...     name="tones",
+            ...     endpoint={"base_url": "local", "model": "babbler"},
+            ...     prompts=[{"id": "hello", "user": "Say hello."}],
+            ...     parameters={"temperature": [0, 0.7]},
+            ... )
+            >>> experiment.parameters["temperature"]
+            (0, 0.7)
         """
         return check(fields, "Experiment.build")
 

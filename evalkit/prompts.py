@@ -56,7 +56,11 @@ class Function(_Strict):
 
 
 class ToolCall(_Strict):
-    """A call of a tool, made in an assistant message."""
+    """A call of a tool, made in an assistant message.
+
+    Attributes:
+        id: the name by which a message of role ``tool`` answers this call.
+    """
 
     id: _Named
     type: Literal["function"] = "function"
@@ -66,7 +70,12 @@ class ToolCall(_Strict):
 class Message(_Strict):
     """One message of a conversation.
 
-    `content` may be missing only beside `tool_calls`; a message of role ``tool`` names the call it answers.
+    Attributes:
+        role: who speaks; ``system`` gives context and rules, ``tool`` the result of a tool.
+        content: the text; it may be missing only beside `tool_calls`.
+        name: of the speaker, where several have one role.
+        tool_calls: what an assistant message calls.
+        tool_call_id: the call that a message of role ``tool`` answers.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -130,8 +139,14 @@ _SHORT_TEXT: dict[str, Any] = {"pattern": r"\S"}
 class Prompt(_Strict):
     """One conversation to be answered: an `id` and its `messages`, or the short form `system` and `user`.
 
-    With `vars`, each ``{{name}}`` in the texts stands for a value; without, braces are plain text. `tools`, `tool_choice` and
-    `response_format` are sent with this prompt, as the API takes them; `expect` is never sent: checks compare answers with it.
+    Attributes:
+        id: names the prompt in all results; one that changes its words wants another.
+        messages: the conversation so far; the last message is what is answered.
+        system, user: the short form of a conversation of one question.
+        tags: words of your own, kept beside the prompt.
+        tools, tool_choice, response_format: sent with this prompt, as the API takes them.
+        expect: never sent; checks compare answers with it.
+        vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
     """
 
     id: _Id
