@@ -9,7 +9,7 @@ import numpy as np
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
 from evalkit.measures import MEASURED
-from evalkit.plots.style import SERIES, axes, ink, known, legend, short
+from evalkit.plots.style import SERIES, axes, entitle, ink, known, legend, short
 from evalkit.power import of_pilot
 from evalkit.records import read
 from evalkit.stats.power import detectable
@@ -54,6 +54,6 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"smallest difference seen in {short(metric)}")
-    ax.set_title("Is it enough? Detectable difference of two settings, 80 % power", fontsize="small")
+    entitle(ax, "Is it enough? Detectable difference of two settings, 80 % power")
     legend(ax)
     return ax

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalkit.loaded import Run
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns
-from evalkit.plots.style import MARKERS, SERIES, axes, ink, known, label_of, legend, muted, short, swept
+from evalkit.plots.style import MARKERS, SERIES, axes, entitle, ink, known, label_of, legend, muted, short, swept
 
 if TYPE_CHECKING:
     import pandas
@@ -51,7 +51,7 @@ def latency(run: Run, parameter: str | None = None, *, ax: Axes | None = None) -
         _medians(ax, sizes[here], seconds[here], series, "all answers" if parameter is None else label_of(level))
     ax.set_xlabel("length (tokens)" if counted else "length (characters)")
     ax.set_ylabel("latency (seconds)")
-    ax.set_title("Latency by length: medians and quartiles of answers", fontsize="small")
+    entitle(ax, "Latency by length: medians and quartiles of answers")
     ax.set_ylim(bottom=0)
     legend(ax, parameter or "", outside=True)
     return ax
@@ -107,7 +107,7 @@ def drift(run: Run, number: str = "latency_s", *, ax: Axes | None = None) -> Axe
     ax.set_xlabel("minutes since the first answer")
     unit = {"latency_s": " (seconds)", "completion_tokens": " (tokens)", "prompt_tokens": " (tokens)"}.get(number, "")
     ax.set_ylabel(f"{short(number, 40)}{unit}")
-    ax.set_title("Over the run’s time: medians and quartiles of all settings, mixed", fontsize="small")
+    entitle(ax, "Over the run’s time: medians and quartiles of all settings, mixed")
     legend(ax)
     return ax
 
