@@ -55,7 +55,7 @@ def compare(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-edge, edge)
     ax.grid(False, axis="y")
     ax.grid(True, axis="x")
-    ax.set_xlabel("candidate − baseline, in margins of the metric 95 % intervals\n← lower in the candidate     higher in the candidate →")
+    ax.set_xlabel("candidate − baseline, in margins; 95 % intervals\n← lower in the candidate     higher in the candidate →")
     entitle(ax, f"{short(comparison.candidate.name, 30)} against {short(comparison.baseline.name, 30)}, over {len(comparison.prompts)} prompts")
     legend(ax, outside=True)
     return ax
