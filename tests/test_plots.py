@@ -33,9 +33,9 @@ def _closed() -> Iterator[None]:
     plt.close("all")
 
 
-def made(folder: Path, answer: Any = varied, parameters: dict[str, Any] | None = None, prompts: Any = None, **more: Any) -> ek.Run:
+def made(folder: Path, answer: Any = varied, parameters: dict[str, Any] | None = None, prompts: Any = None, metrics: Any = (), **more: Any) -> ek.Run:
     given = {} if prompts is None else {"prompts": prompts}
-    return ek.rescore(recorded(folder, answer, GRID if parameters is None else parameters, **given, **more))
+    return ek.rescore(recorded(folder, answer, GRID if parameters is None else parameters, **given, **more), metrics=metrics)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> ek.Run:
     return made(tmp_path_factory.mktemp("run") / "other", repetitive)
 
 
-def of_run(run: ek.Run, metric: str = "distinct_2") -> dict[str, Callable[..., Axes]]:
+def of_run(run: ek.Run, metric: str = "length_words") -> dict[str, Callable[..., Axes]]:
     """Every figure of one run that takes `ax`, of its first two parameters."""
     x, *rest = list(run.analysis.parameters)
     found: dict[str, Callable[..., Axes]] = {
@@ -227,22 +227,20 @@ def empty(_: Request) -> Any:
 LEVELS = [round(at / 100, 2) for at in range(1, 201)]
 
 
+WIDE: dict[str, Any] = {
+    "prompts": ["p0", "p1"],
+    "replicates": 1,
+    "design": "one_at_a_time",
+    "metrics": ["distinct_1", "truncation_rate", "length_words"],
+}
 EXTREME: dict[str, dict[str, Any]] = {
     "one cell": {"parameters": {"temperature": [1.0]}},
     "nothing is swept": {"parameters": {}},
     "one prompt": {"prompts": ["p0"], "replicates": 2},
     "one answer": {"parameters": {"temperature": [1.0]}, "prompts": ["p0"], "replicates": 1},
     "no text": {"answer": empty},
-    "200 levels": {
-        "parameters": {"temperature": LEVELS, "top_p": [0.5, 0.9]},
-        "prompts": ["p0", "p1"],
-        "replicates": 1,
-    },
-    "200 levels across": {
-        "parameters": {"top_p": [0.5, 0.9], "temperature": LEVELS},
-        "prompts": ["p0", "p1"],
-        "replicates": 1,
-    },
+    "200 levels": {"parameters": {"temperature": LEVELS, "top_p": [0.5, 0.9]}, **WIDE},
+    "200 levels across": {"parameters": {"top_p": [0.5, 0.9], "temperature": LEVELS}, **WIDE},
     "names": {
         "parameters": {"user": ["$x^2$ $", "\x1b[31mred\x07", "<b>&amp;</b>", "l" * 300, "%s {0} \\frac"], "temperature": [0.5, 1.0]},
         "prompts": ["$p$", "q" * 60],
