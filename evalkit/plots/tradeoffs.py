@@ -159,6 +159,7 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
         ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
     ax.set_xticks(range(len(columns)), [_named(run, name) for name in columns], rotation=20, ha="right")
     ax.set_xlim(-0.3, len(columns) - 0.4)
+    ax.set_ylim(-0.15, 1.15)  # also where all lines lie at one height, whose numbers would else stand outside
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(False)
@@ -195,7 +196,7 @@ def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: in
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
     span = (high - low) or 1.0
     lines[:, place] = (means - low) / span
-    for at, value in ((0.0, low), (1.0, high)):
+    for at, value in ((0.0, low), (1.0, high)) if high > low else ((0.0, low),):
         ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
     one = rows[best]
     if not np.isnan([one.ci_low, one.ci_high]).any():
