@@ -231,7 +231,7 @@ WIDE: dict[str, Any] = {
     "prompts": ["p0", "p1"],
     "replicates": 1,
     "design": "one_at_a_time",
-    "metrics": ["distinct_1", "truncation_rate", "length_words"],
+    "metrics": ["distinct_2", "truncation_rate", "length_words"],
 }
 EXTREME: dict[str, dict[str, Any]] = {
     "one cell": {"parameters": {"temperature": [1.0]}},
