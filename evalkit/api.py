@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,19 @@ async def asweep(experiment: Source, folder: Path | str | None = None, *, quiet:
     given, place = _experiment(experiment), None if folder is None else Path(folder)
     options["confirm_replicates"] = options.pop("confirm", 0)
     interruption = Interruption()
+
+    def swept() -> Run | None:
+        with suppress(KeyboardInterrupt):  # which in a task would end the caller's loop; here it can only be what a cancellation asked for
+            return _swept(given, place, options, progress, interruption)
+        return None
+
     with Progress(quiet) as progress:
-        work = asyncio.ensure_future(asyncio.to_thread(_swept, given, place, options, progress, interruption))
+        work = asyncio.ensure_future(asyncio.to_thread(swept))
         try:
-            return await asyncio.shield(work)
+            found = await asyncio.shield(work)
+            if found is None:
+                raise asyncio.CancelledError
+            return found
         except asyncio.CancelledError:
             interruption.ask()
             await asyncio.wait([work])
@@ -125,12 +135,14 @@ def _in_a_thread(work: Callable[[Interruption], Run]) -> Run:
             found.append(work(interruption))
         except BaseException as error:
             fault.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=go, name="evalkit sweep")
-    thread.start()
-    while thread.is_alive():
+    over = threading.Event()  # not `join`: one that is interrupted takes the thread for ended on some versions of Python
+    threading.Thread(target=go, name="evalkit sweep").start()
+    while not over.is_set():
         try:
-            thread.join(0.1)
+            over.wait(0.1)
         except KeyboardInterrupt:
             interruption.ask()
     if fault:

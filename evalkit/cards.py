@@ -37,8 +37,7 @@ def text(value: object) -> str:
 
 def card(title: str, lines: Iterable[str] = (), rows: Iterable[tuple[str, str]] = (), code: str = "", notes: Iterable[str] = ()) -> Html:
     """A box with a title, lines, labelled rows and code."""
-    parts = [f"<div style='{_BOX}'><div><b>{text(title)}</b></div>"]
-    parts += [f"<div style='{_MUTED}'>{text(line)}</div>" for line in lines]
+    parts = []
     labelled = list(rows)
     if labelled:
         body = "".join(
@@ -49,8 +48,13 @@ def card(title: str, lines: Iterable[str] = (), rows: Iterable[tuple[str, str]] 
         parts.append(f"<table style='margin:.3rem 0'>{body}</table>")
     if code:
         parts.append(f"<pre style='margin:.3rem 0'>{text(code)}</pre>")
-    parts += [f"<div style='{_MUTED}'>{text(note)}</div>" for note in notes]
-    return Html("".join([*parts, "</div>"]))
+    return box(title, lines, Html("".join(parts)), notes)
+
+
+def box(title: str, lines: Iterable[str], inside: Html, notes: Iterable[str] = ()) -> Html:
+    """A box with a title, lines, what is made already, and notes."""
+    above, below = ("".join(f"<div style='{_MUTED}'>{text(one)}</div>" for one in some) for some in (lines, notes))
+    return Html(f"<div style='{_BOX}'><div><b>{text(title)}</b></div>{above}{inside}{below}</div>")
 
 
 def columns(title: str, prompt: str, beside: Mapping[str, Sequence[Answer]]) -> Html:

@@ -133,7 +133,7 @@ class Client:
         try:
             import httpx2 as hx  # what openai 3 stands on
         except ImportError:
-            import httpx as hx  # type: ignore[import-not-found,no-redef]
+            import httpx as hx  # type: ignore[import-not-found,no-redef,unused-ignore]
         self._openai, self._hx, self._http_errors = openai, hx, (openai.APIConnectionError, aiohttp.ClientError, hx.TransportError)
         self._timeout_s = timeout_s
         self._chat_url = f"{base_url.rstrip('/')}/chat/completions"  # whole, so that it is not put together anew for each call

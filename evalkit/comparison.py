@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from evalkit import __version__
+from evalkit.cards import Html, box
+from evalkit.cards import table as html_table
 from evalkit.effects import FEWEST_PROMPTS
 from evalkit.gate import FailOn, Margins
 from evalkit.measurement import Measured, Tally, measure
@@ -98,6 +100,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def gated(self) -> list[Compared]:
         """The metrics that the gate judges."""
         return [one for one in self.metrics if one.gated]
+
+    def _repr_html_(self) -> Html:
+        heads = ("metric", "better", "baseline", "candidate", "difference", "95 % interval", "margin", "verdict")
+        rows = [
+            (one.metric, one.better or "", f"{one.baseline:.3g}", f"{one.candidate:.3g}", f"{one.difference:+.3g}",
+             f"[{one.ci_low:+.3g}, {one.ci_high:+.3g}]", f"{one.margin:.2g}", one.verdict if one.gated else f"({one.verdict})")
+            for one in sorted(self.metrics, key=lambda one: (not one.gated, one.verdict == "equivalent"))
+        ]  # fmt: skip
+        title = f"{self.candidate.name} ({self.candidate.folder}) against {self.baseline.name} ({self.baseline.folder})"
+        return box(title, [headline(self)], html_table(heads, rows), [f"• {note}" for note in self.notes])
 
 
 def compare(

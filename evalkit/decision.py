@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalkit.analysis import Analysis
 from evalkit.answers import counted, in_words, signed
-from evalkit.choice import Change, Choice, Miss, Weight
+from evalkit.choice import Change, Choice, Miss, Weight, bounds_in_words
 
 _MOST_CELLS = 6
 
@@ -18,7 +18,7 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     """Why the chosen cell, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
     out = []
     if found.constraints:
-        kept = ", ".join(f"{one.metric} {_bounds(one.min, one.max)}" for one in found.constraints)
+        kept = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in found.constraints)
         many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
         out.append(("Why", f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}."))
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
@@ -42,7 +42,7 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
     out = [f"No setting satisfies: {every} a constraint."]
     for one in found.constraints:
         alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone and len(found.constraints) > 1 else ""
-        out.append(f"  {one.metric} {_bounds(one.min, one.max)}{' on the mean' if one.by == 'mean' else ''}: excludes {one.excludes}{alone}.")
+        out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{' on the mean' if one.by == 'mean' else ''}: excludes {one.excludes}{alone}.")
     if found.nearest is not None:
         out.append(f"Nearest: {cell_in_words(analysis, found.nearest)}")
         out += [f"  {_miss(one)}" for one in found.misses]
@@ -116,12 +116,6 @@ def _fresh(found: Choice) -> list[tuple[str, str]]:
 def _miss(one: Miss) -> str:
     judged = "" if one.judged == one.mean else f", its interval reaches {one.judged:.3g}"
     return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
-
-
-def _bounds(low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
 
 
 def _change(one: Change) -> str:

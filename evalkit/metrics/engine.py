@@ -51,6 +51,10 @@ def score(
 
     Raises:
         ValueError: no metric or tokeniser has that name, or a group is a single string.
+
+    >>> found = score({"alike": ["a b c", "a b c"], "apart": ["a b c", "d e f"]}, ["distinct_2"])
+    >>> found["distinct_2"].to_dict()
+    {'alike': 0.5, 'apart': 1.0}
     """
     import pandas
 

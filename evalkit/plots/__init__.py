@@ -9,6 +9,7 @@ Colours are those of Okabe & Ito 2008, which people see apart whatever their col
 
 from __future__ import annotations
 
+from evalkit.plots.comparing import compare
 from evalkit.plots.effects import all_main_effects, heatmap, interaction, main_effects
 from evalkit.plots.planning import replicates
 from evalkit.plots.spread import distribution, survival
@@ -18,6 +19,7 @@ from evalkit.plots.tradeoffs import parallel, pareto
 
 __all__ = [
     "all_main_effects",
+    "compare",
     "distribution",
     "drift",
     "heatmap",

@@ -11,13 +11,14 @@ import numpy as np
 from evalkit.effects import codes_of
 from evalkit.loaded import Run
 from evalkit.parameters import canonical
-from evalkit.plots.style import MARKERS, SERIES, axes, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
 from evalkit.stats.intervals import Interval, t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MEANS = "means, 95 % intervals over prompts"
 _MOST_LABELS = 12
 _MOST_SERIES = len(SERIES)
 _MOST_TILES = 400
@@ -38,20 +39,18 @@ def main_effects(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     show_levels(ax, [label_of(row.level) for row in rows])
     ax.set_xlabel(short(parameter, 40))
     ax.set_ylabel(label_metric(run, metric))
-    ax.set_title(f"{short(metric, 40)} by {short(parameter, 40)}")
+    entitle(ax, f"{short(metric, 30)} by {short(parameter, 30)}: {MEANS}")
     return ax
 
 
 def all_main_effects(run: Run, metric: str) -> Figure:
     """`main_effects` of every swept parameter beside each other, on one scale."""
-    import matplotlib.pyplot as plt
-
     names = swept(run) or list(run.analysis.parameters)[:1]
     known(run, [metric])
-    figure, found = plt.subplots(1, max(1, len(names)), figsize=(max(2.2, 2.05 * len(names)), 2.7), sharey=True, squeeze=False)
+    figure, found = subplots(1, max(1, len(names)), (max(2.2, 2.05 * len(names)), 2.7), sharey=True)
     for place, (ax, name) in enumerate(zip(found[0], names, strict=False)):
         main_effects(run, metric, name, ax=ax)
-        ax.set_title("")
+        entitle(ax, f"{short(metric, 40)}: {MEANS}" if not place else "")
         if place:
             ax.set_ylabel("")
     if not names:
@@ -84,7 +83,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
     legend(ax, title, outside=True)
     ax.set_xlabel(short(x, 40))
     ax.set_ylabel(label_metric(run, metric))
-    ax.set_title(f"{short(metric, 40)} by {short(x)} and {short(by)}")
+    entitle(ax, f"{short(metric, 30)} by {short(x)} and {short(by)}: {MEANS}")
     return ax
 
 
@@ -111,7 +110,7 @@ def heatmap(run: Run, metric: str, x: str, y: str, *, ax: Axes | None = None) ->
     bar.outline.set_visible(False)
     ax.set_xlabel(short(x, 40))
     ax.set_ylabel(short(y, 40))
-    ax.set_title(f"{short(metric, 40)}: mean over prompts ± half of the 95 % interval", fontsize="small")
+    entitle(ax, f"{short(metric, 40)}: mean over prompts ± half of the 95 % interval")
     return ax
 
 

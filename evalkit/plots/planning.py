@@ -9,7 +9,7 @@ import numpy as np
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
 from evalkit.measures import MEASURED
-from evalkit.plots.style import SERIES, axes, ink, known, legend, short
+from evalkit.plots.style import SERIES, axes, entitle, ink, known, legend, short
 from evalkit.power import of_pilot
 from evalkit.records import read
 from evalkit.stats.power import detectable
@@ -48,12 +48,12 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
         ax.plot([k], [detectable(prompts, seen.sd(k))], "o", color=SERIES[1], markersize=8, label="this run")
         ax.set_xlabel("answers to each prompt (replicates)")
     if not np.isnan(seen.wanted):
-        ax.axhline(seen.wanted, color=ink(ax), linewidth=1, linestyle="-.", label=f"margin ({seen.wanted:.3g})")
+        ax.axhline(seen.wanted, color=ink(ax), linewidth=1, linestyle="-.", label=f"margin: below {seen.wanted:.3g} does not matter")
     ax.set_xscale("log", base=2)
     ticks = [int(tick) for tick in 2.0 ** np.arange(np.floor(np.log2(counts[0])), np.ceil(np.log2(counts[-1])) + 1)]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_ylim(bottom=0)
-    ax.set_ylabel(f"smallest difference seen in {short(metric)}")
-    ax.set_title("Is it enough? Detectable difference of two settings, 80 % power", fontsize="small")
+    ax.set_ylabel(f"detectable difference in {short(metric)}")
+    entitle(ax, "Is it enough? Smallest difference of two settings found with 80 % power")
     legend(ax)
     return ax

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.loaded import Run
 from evalkit.metrics.tokens import is_word, words
 from evalkit.plots.effects import alike, show_levels
-from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, legend, short, swept
+from evalkit.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.survival import band, kaplan_meier
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MANY = 40
-"""Points of a level from which a violin is drawn behind them."""
+"""Points of a level from which violins are drawn behind them all."""
+_FEWEST = 10
 _MOST_POINTS = 400
 _MOST_CURVES = len(SERIES)
 
@@ -37,15 +38,16 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     grid = run.grid(metric)
     levels = run.analysis.parameters[parameter]
     rng = np.random.default_rng([run.experiment.seed, 5])
-    for place, level in enumerate(levels):
-        here = [index for index, cell in enumerate(run.analysis.cells) if alike(cell[parameter], level)]
+    rows = [[index for index, cell in enumerate(run.analysis.cells) if alike(cell[parameter], level)] for level in levels]
+    many = max((np.count_nonzero(~np.isnan(grid[here])) for here in rows), default=0) >= _MANY
+    for place, here in enumerate(rows):
         points = grid[here][~np.isnan(grid[here])] if here else np.array([])
         if not len(points):
             continue
-        if len(points) >= _MANY and np.ptp(points) > 0:
+        if many and len(points) >= _FEWEST and np.ptp(points) > 0:
             _violin(ax, points, place)
         shown = points if len(points) <= _MOST_POINTS else np.sort(points)[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)]
-        ax.plot(place + rng.uniform(-0.16, 0.16, len(shown)), shown, ".", color=SERIES[0], alpha=0.35, markersize=4, markeredgewidth=0, zorder=2)
+        ax.plot(place + rng.uniform(-0.16, 0.16, len(shown)), shown, ".", color=SERIES[0], alpha=0.5, markersize=5, markeredgewidth=0, zorder=2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
             one = t_interval(np.nanmean(grid[here], axis=0))
@@ -54,7 +56,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     show_levels(ax, [label_of(level) for level in levels])
     ax.set_xlabel(short(parameter, 40))
     ax.set_ylabel(label_metric(run, metric))
-    ax.set_title(f"{short(metric, 30)}: a point a prompt and cell; mean with 95 % interval", fontsize="small")
+    entitle(ax, f"{short(metric, 30)}: a point a prompt and cell; mean with 95 % interval")
     return ax
 
 
@@ -102,7 +104,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     ax.set_xlim(left=0)
     ax.set_xlabel(f"length ({unit})")
     ax.set_ylabel("share of answers longer than that")
-    ax.set_title("Natural length, as if nothing were cut off (Kaplan–Meier, 95 % bands)", fontsize="small")
+    entitle(ax, "Natural length, as if nothing were cut off (Kaplan–Meier, 95 % bands)")
     return ax
 
 

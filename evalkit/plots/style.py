@@ -23,6 +23,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 FORMATS = ("png", "svg", "pdf")
 
+BETTER = {"higher": " (↑ better)", "lower": " (↓ better)", None: ""}
+"""What follows a metric's name: which way is better for variety and soundness."""
+
 _WIDEST = 24
 
 
@@ -73,22 +76,41 @@ def settings(colours: Colours) -> Any:  # a dict of the settings' own literal na
 @contextmanager
 def style(dark: bool = False) -> Iterator[None]:
     """Figures made inside are in evalkit's style, light or dark."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(settings(DARK if dark else LIGHT)):
+    with _set(settings(DARK if dark else LIGHT)):
         yield
+
+
+@contextmanager
+def _set(given: Any) -> Iterator[None]:
+    """`given` are matplotlib's settings inside; whether figures show by themselves stays as a notebook's backend, loaded here, has it."""
+    import matplotlib as mpl
+    import matplotlib.pyplot
+
+    shown = mpl.is_interactive()
+    try:
+        with mpl.rc_context(given):
+            yield
+            shown = mpl.is_interactive()
+    finally:
+        mpl.interactive(shown)
+
+
+def subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """A new figure of that size in inches with its axes, shape (rows, columns), light unless `style` is at work."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    own = mpl.rcParams["axes.facecolor"] == "none"  # `style` is at work
+    with _set(None if own else settings(LIGHT)):
+        return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
 
 
 def axes(ax: Axes | None, width: float = 5.0, height: float = 3.4) -> Axes:
     """`ax`, or the axes of a new figure of that size in inches, in evalkit's light style unless the user's own says otherwise."""
     if ax is not None:
         return ax
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-
-    own = mpl.rcParams["axes.facecolor"] == "none"  # `style` is at work
-    with mpl.rc_context(None if own else settings(LIGHT)):
-        return plt.subplots(figsize=(width, height))[1]
+    made: Axes = subplots(1, 1, (width, height))[1][0, 0]
+    return made
 
 
 def ink(ax: Axes) -> str:
@@ -121,8 +143,12 @@ def label_metric(run: Run, metric: str) -> str:
     info = next(one for one in run.analysis.metrics if one.name == metric)
     unit = {"_tokens": " (tokens)", "_words": " (words)", "_chars": " (characters)", "_s": " (seconds)"}
     tail = next((text for end, text in unit.items() if metric.endswith(end) and metric != "tokens_per_s"), "")
-    arrow = {"higher": " ↑", "lower": " ↓", None: ""}[info.better]
-    return f"{short(metric)}{tail}{arrow}"
+    return f"{short(metric)}{tail}{BETTER[info.better]}"
+
+
+def entitle(ax: Axes, text: str) -> None:
+    """The title, at the left and small, so that a sentence fits."""
+    ax.set_title(text, loc="left", fontsize="small")
 
 
 def legend(ax: Axes, title: str = "", *, outside: bool = False, below: float | None = None, columns: int = 1) -> None:
@@ -154,15 +180,20 @@ def known(run: Run, metrics: Sequence[str] = (), parameters: Sequence[str] = ())
             raise ExperimentError(f"{run.folder}: no parameter {name!r} is swept; expected one of {there}")
 
 
+def checked_ending(path: Path) -> Path:
+    """`path`; raises `ExperimentError` where no figure can be written to a file of its ending."""
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise ExperimentError(f"{path}: found the ending {path.suffix!r}; expected one of {', '.join('.' + one for one in FORMATS)}")
+    return path
+
+
 def save(drawn: Axes | Figure, path: Path | str, dpi: int = 160) -> None:
     """Write a figure, or the one that axes are of, to `path`, as its ending says: png, svg or pdf.
 
     Raises:
         ExperimentError: the ending is none of these, or the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        raise ExperimentError(f"{path}: found the ending {path.suffix!r}; expected one of {', '.join('.' + one for one in FORMATS)}")
+    path = checked_ending(Path(path))
     figure = drawn if hasattr(drawn, "savefig") else drawn.get_figure()
     try:
         with quiet():

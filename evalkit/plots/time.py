@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalkit.loaded import Run
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns
-from evalkit.plots.style import MARKERS, SERIES, axes, ink, known, label_of, legend, muted, short, swept
+from evalkit.plots.style import MARKERS, SERIES, axes, entitle, ink, known, label_of, legend, muted, short, swept
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +21,8 @@ _BINS = 8
 _FEWEST = 5
 """Answers of a bin below which it has no median worth a mark."""
 _WINDOWS = 24
+_LONG_S = 300.0
+"""A run from which on its time is told in minutes."""
 
 
 def latency(run: Run, parameter: str | None = None, *, ax: Axes | None = None) -> Axes:
@@ -51,7 +53,7 @@ def latency(run: Run, parameter: str | None = None, *, ax: Axes | None = None) -
         _medians(ax, sizes[here], seconds[here], series, "all answers" if parameter is None else label_of(level))
     ax.set_xlabel("length (tokens)" if counted else "length (characters)")
     ax.set_ylabel("latency (seconds)")
-    ax.set_title("Latency by length: medians and quartiles of answers", fontsize="small")
+    entitle(ax, "Latency by length: medians and quartiles of answers")
     ax.set_ylim(bottom=0)
     legend(ax, parameter or "", outside=True)
     return ax
@@ -93,32 +95,34 @@ def drift(run: Run, number: str = "latency_s", *, ax: Axes | None = None) -> Axe
         numeric = ", ".join(name for name in table.columns if table[name].dtype.kind in "fiu")
         raise ExperimentError(f"{run.folder}: no number {number!r} of answers; expected one of {numeric}")
     began = table["at"].min()
-    minutes = ((table["at"] - began).dt.total_seconds() / 60).to_numpy(dtype=float)
+    elapsed = (table["at"] - began).dt.total_seconds().to_numpy(dtype=float)
+    long = bool(len(elapsed)) and elapsed.max() > _LONG_S
+    times = elapsed / 60 if long else elapsed
     values = table[number].to_numpy(dtype=float, na_value=np.nan)
     sweep = ((table["role"] == "sweep") & (table["outcome"] == "completion")).to_numpy() & ~np.isnan(values)
-    _windows(ax, minutes[sweep], values[sweep])
+    _windows(ax, times[sweep], values[sweep])
     anchors = ((table["role"] == "anchor") & (table["outcome"] == "completion")).to_numpy() & ~np.isnan(values)
     if anchors.any():
-        ax.plot(minutes[anchors], values[anchors], "D", color=SERIES[1], markersize=4, label="anchors: one request, repeated", zorder=3)
+        ax.plot(times[anchors], values[anchors], "D", color=SERIES[1], markersize=4, label="anchors: one request, repeated", zorder=3)
     failed = (table["outcome"] == "failure").to_numpy()
     if failed.any():
         bottom = ax.get_ylim()[0]
-        ax.plot(minutes[failed], np.full(failed.sum(), bottom), "|", color=ink(ax), markersize=9, label="failures", clip_on=False)
-    ax.set_xlabel("minutes since the first answer")
+        ax.plot(times[failed], np.full(failed.sum(), bottom), "|", color=ink(ax), markersize=9, label="failures", clip_on=False)
+    ax.set_xlabel(f"{'minutes' if long else 'seconds'} since the first answer")
     unit = {"latency_s": " (seconds)", "completion_tokens": " (tokens)", "prompt_tokens": " (tokens)"}.get(number, "")
     ax.set_ylabel(f"{short(number, 40)}{unit}")
-    ax.set_title("Over the run’s time: medians and quartiles of all settings, mixed", fontsize="small")
+    entitle(ax, "Over the run’s time: medians and quartiles of all settings, mixed")
     legend(ax)
     return ax
 
 
-def _windows(ax: Axes, minutes: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-    if not len(minutes):
+def _windows(ax: Axes, times: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+    if not len(times):
         ax.text(0.5, 0.5, "no answers with this number", ha="center", transform=ax.transAxes, color=ink(ax))
         return
-    order = np.argsort(minutes, kind="stable")
+    order = np.argsort(times, kind="stable")
     parts = [part for part in np.array_split(order, min(_WINDOWS, max(1, len(order) // _FEWEST))) if len(part)]
-    at = [float(np.median(minutes[part])) for part in parts]
+    at = [float(np.median(times[part])) for part in parts]
     low, middle, high = np.array([np.quantile(values[part], [0.25, 0.5, 0.75]) for part in parts]).T
     ax.fill_between(at, low, high, color=SERIES[0], alpha=0.18, linewidth=0, label="quartiles")
     ax.plot(at, middle, color=SERIES[0], marker="o", markersize=3, linewidth=1.3, label="median of a window")

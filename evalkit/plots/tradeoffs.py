@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from evalkit.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.loaded import Run
 from evalkit.plots.effects import alike
-from evalkit.plots.style import SERIES, axes, ink, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.stats.desirability import pareto as front_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+ITS_INTERVAL = "its 95 % interval"
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +65,7 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     ax.grid(True, axis="both")
     ax.set_xlabel(label_metric(run, x))
     ax.set_ylabel(label_metric(run, y))
-    ax.set_title(f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
+    entitle(ax, f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
     legend(ax, below=0.16, columns=2)
     return ax
 
@@ -155,14 +157,25 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
         ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
     for place in range(len(columns)):
         ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
-    ax.set_xticks(range(len(columns)), [short(name, 18) for name in columns], rotation=20, ha="right")
+    ax.set_xticks(range(len(columns)), [_named(run, name) for name in columns], rotation=20, ha="right")
     ax.set_xlim(-0.3, len(columns) - 0.4)
+    ax.set_ylim(-0.15, 1.15)  # also where all lines lie at one height, whose numbers would else stand outside
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(False)
-    ax.set_title("A line a setting; each axis from its lowest to its highest", fontsize="small")
+    entitle(ax, "A line a setting; each axis from its lowest to its highest")
     legend(ax, below=0.28, columns=2)
     return ax
+
+
+def _backed(ax: Axes) -> dict[str, Any]:
+    """What keeps a number readable over lines."""
+    return {"facecolor": ax.figure.get_facecolor(), "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+
+
+def _named(run: Run, column: str) -> str:
+    better = next((one.better for one in run.analysis.metrics if one.name == column and column not in run.analysis.parameters), None)
+    return short(column, 18) + BETTER[better].replace(" (", "\n(")
 
 
 def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None:
@@ -172,7 +185,7 @@ def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None
         found = [at for at, level in enumerate(levels) if alike(cell[name], level)]
         lines[index, place] = found[0] / span if found else np.nan
     for at in np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 8)).astype(int)):
-        ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax))
+        ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
 
 
 def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: int) -> None:
@@ -183,9 +196,10 @@ def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: in
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
     span = (high - low) or 1.0
     lines[:, place] = (means - low) / span
-    for at, value in ((0.0, low), (1.0, high)):
-        ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax))
+    for at, value in ((0.0, low), (1.0, high)) if high > low else ((0.0, low),):
+        ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
     one = rows[best]
     if not np.isnan([one.ci_low, one.ci_high]).any():
         ends = [max(-0.1, (one.ci_low - low) / span), min(1.1, (one.ci_high - low) / span)]
-        ax.plot([place, place], ends, color=SERIES[1], linewidth=4, alpha=0.5, solid_capstyle="butt")
+        label = None if ITS_INTERVAL in ax.get_legend_handles_labels()[1] else ITS_INTERVAL
+        ax.plot([place, place], ends, color=SERIES[1], linewidth=4, alpha=0.5, solid_capstyle="butt", label=label)
