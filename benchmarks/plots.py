@@ -30,8 +30,8 @@ def main() -> None:
         folder.mkdir()
         fill(folder, experiment(5, 5, 5, 100, 8))
         before = time.process_time()
-        ek.rescore(folder)
-        print(f"100,000 answers scored in {time.process_time() - before:.1f} s of CPU")
+        ek.rescore(folder, metrics=["distinct_2", "truncation_rate", "length_words"])  # scoring is measured elsewhere
+        print(f"100,000 answers scored by three metrics in {time.process_time() - before:.1f} s of CPU")
         run = ek.load(folder)
         plots = ek.plots
         figures: dict[str, Any] = {
