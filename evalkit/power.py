@@ -14,7 +14,7 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment import Experiment
 from evalkit.faults import unknown
 from evalkit.margins import margin_of
-from evalkit.metrics import METRICS, Metric
+from evalkit.metrics import METRICS
 from evalkit.plan import Plan
 from evalkit.records import Record
 from evalkit.scores import score
@@ -63,19 +63,19 @@ class Outlook(NamedTuple):
     fixed: bool
 
 
-def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]], metrics: Sequence[Metric] = METRICS) -> dict[str, Variances]:
+def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) -> dict[str, Variances]:
     """Variances of each metric in a pilot run that has two cells and two prompts at least; metrics it does not determine are left out.
 
     σ² is seen between the first half of the replicates and the second, which differ by nothing else.
     """
     plan = Plan(experiment)
     half = experiment.replicates // 2
-    scores = score(plan, records(), metrics)
-    halves = [score(plan, (one for one in records() if (one.replicate < half) == first), metrics) for first in (True, False)] if half else []
+    scores = score(plan, records())
+    halves = [score(plan, (one for one in records() if (one.replicate < half) == first)) for first in (True, False)] if half else []
     out = {}
-    for metric in metrics:
+    for metric in METRICS:
         values = scores.by_metric[metric.name].value
-        pooled = _residual_variance(values)
+        pooled = residual_variance(values)
         if math.isnan(pooled):
             continue
         wanted = margin_of(metric.name, values, float(np.nanmean(values)), experiment.margins).value
@@ -92,7 +92,7 @@ def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]], me
     return out
 
 
-def _residual_variance(values: Floats) -> float:
+def residual_variance(values: Floats) -> float:
     """Variance about the means of cells and prompts, over cells with any value and prompts complete in them; NaN below two of either."""
     there = values[~np.isnan(values).all(axis=1)]
     whole = there[:, ~np.isnan(there).any(axis=0)]

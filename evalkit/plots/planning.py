@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evalkit.errors import ExperimentError
+from evalkit.grouping import cut, gather
 from evalkit.loaded import Run
+from evalkit.margins import margin_of
 from evalkit.measures import MEASURED
+from evalkit.metrics import Metric, values
+from evalkit.plan import Plan
 from evalkit.plots.style import SERIES, axes, entitle, ink, known, legend, short
-from evalkit.power import of_pilot
+from evalkit.power import Variances, residual_variance
 from evalkit.records import read
 from evalkit.stats.power import detectable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_MOST_CELLS, _MOST_ANSWERS = 8, 2_400
+"""Settings and answers that the variance of replicates is taken from, whatever the size of the run."""
 
 
 def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
@@ -29,7 +37,7 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
         ExperimentError: the run has no such metric, or too few cells, prompts or answers to tell.
     """
     known(run, [metric])
-    seen = of_pilot(run.experiment, lambda: read(run.folder), [one for one in MEASURED if one.name == metric]).get(metric)
+    seen = _seen(run, metric)
     if seen is None:
         raise ExperimentError(f"{run.folder}: {metric}: its variances cannot be told; that takes two settings and two prompts with answers")
     ax = axes(ax, 5.6, 3.6)
@@ -57,3 +65,36 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
     entitle(ax, "Is it enough? Smallest difference of two settings found with 80 % power")
     legend(ax)
     return ax
+
+
+def _seen(run: Run, metric: str) -> Variances | None:
+    """Variances of the difference between two settings: over prompts from the run's scores, of replicates from some of its answers."""
+    info = next((one for one in MEASURED if one.name == metric), None)
+    grid = run.grid(metric)
+    pooled = residual_variance(grid)
+    if info is None or np.isnan(pooled):
+        return None
+    k = run.experiment.replicates
+    wanted = margin_of(metric, grid, float(np.nanmean(grid)), run.experiment.margins).value
+    if info.level == "group":
+        return Variances(2 * pooled, math.nan, k, wanted)
+    within = _within(run, info)
+    return None if np.isnan(within) else Variances(max(2 * (pooled - within / k), 0.0), within, 0, wanted)
+
+
+def _within(run: Run, metric: Metric) -> float:
+    """The variance of a replicate about the mean of its prompt in its setting, over some settings and prompts, spread evenly."""
+    k = run.experiment.replicates
+    if k < 2:
+        return 0.0
+    cells = _spread(len(run.analysis.cells), _MOST_CELLS)
+    prompts = {run.experiment.prompts[at].id for at in _spread(len(run.experiment.prompts), max(2, _MOST_ANSWERS // (len(cells) * k)))}
+    plan = Plan(run.experiment, only=tuple(cells))
+    gathered = cut(gather(plan, (record for record in read(run.folder) if record.prompt_id in prompts)))
+    found = [values(metric, group) for group in gathered.groups.values()]
+    spread = [float(np.var(one[~np.isnan(one)], ddof=1)) for one in found if np.count_nonzero(~np.isnan(one)) > 1]
+    return float(np.mean(spread)) if spread else math.nan
+
+
+def _spread(count: int, most: int) -> list[int]:
+    return [int(at) for at in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
