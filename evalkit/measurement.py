@@ -303,7 +303,7 @@ def _recorded(gathered: Gathered, name: str) -> Grid:
 
 def _why_not(metric: Metric, tokens: int | None, one: Grid, other: Grid) -> str | None:
     if metric.confounded and tokens is None:
-        return "it depends on length, and too few answers have even ten words in common"
+        return "it depends on length, and too many answers are shorter than ten words"
     if metric.confounded and tokens is not None and tokens < metric.shortest:
         return f"the {tokens} words that all cells' answers have are too few for it"
     if not (~np.isnan(one) & ~np.isnan(other)).any():

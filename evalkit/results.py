@@ -125,8 +125,8 @@ def _of_prefix(scores: Scores) -> Iterator[str]:
     if scores.prefix is None:
         if uncompared:
             yield (
-                f"too few answers have {PREFIXES[0]} tokens: {uncompared} depend on length, and are shown on whole answers, not to be compared "
-                "where lengths differ"
+                f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
+                "length, and are shown on whole answers, not to be compared where lengths differ"
             )
         return
     if uncompared:
