@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evalkit.analysis import Analysis
 from evalkit.answers import counted, in_words, signed
-from evalkit.choice import Change, Choice, Miss, Weight, bounds_in_words
+from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
 
 _MOST_CELLS = 6
 
@@ -18,7 +20,7 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     """Why the chosen cell, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
     out = []
     if found.constraints:
-        kept = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in found.constraints)
+        kept = _kept(found.constraints)
         many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
         out.append(("Why", f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}."))
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
@@ -59,11 +61,19 @@ def glossary(found: Choice, analysis: Analysis) -> list[str]:
     lines = ["Words used here"]
     if len(found.tied) > 1:
         lines.append("cheapest: by cost, else by tokens; within 5 % counts as alike")
-    if found.changes:
+    if found.changes or found.chosen == analysis.reference:
         lines.append("reference: the setting that the experiment names, else the nearest to all defaults")
     if any(one.clear == "unchanged" for one in found.changes):
         lines.append("unchanged: shown by test to differ by less than the margin; [brackets]: 95 % interval over prompts")
     return lines + [f"{metric.name}: {metric.definition}" for metric in analysis.metrics if metric.name in spoken]
+
+
+def _kept(constraints: Sequence[Constraint]) -> str:
+    """The bounds, those on the mean last, and what the others are judged by: a mean in a table may lie within a bound that its interval breaks."""
+    by_interval = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "interval")
+    by_mean = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "mean")
+    parts = [f"{by_interval}, even at the bad end of the 95 % interval"] if by_interval else []
+    return "; ".join([*parts, f"{by_mean} on the mean"] if by_mean else parts)
 
 
 def _goal(one: Weight) -> str:

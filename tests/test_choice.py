@@ -15,9 +15,11 @@ from rich.console import Console
 
 from evalkit import run as runs
 from evalkit import summary
-from evalkit.aims import PROFILES, metric_names, profile
+from evalkit.aims import PROFILES, Choose, Preference, metric_names, profile
 from evalkit.analysis import analyse
 from evalkit.choice import Choice, call_of, choose, recommended_yaml
+from evalkit.choice.constraints import wanted_of
+from evalkit.decision import why
 from evalkit.errors import ExperimentError
 from evalkit.experiment import check
 from evalkit.metrics import METRICS
@@ -124,6 +126,23 @@ def test_what_is_not_measured_is_left_out_of_preferences_and_never_satisfied() -
     only, _, _ = decided({"prefer": {"cost": {"goal": "minimize"}}})
     assert only.chosen is None
     assert any("nothing can be chosen" in one for one in only.notes)
+
+
+def test_what_is_measured_and_too_short_to_compare_is_not_called_unmeasured() -> None:
+    _, prefer, _, notes = wanted_of(
+        Choose(prefer={"distinct_2": Preference(goal="maximize"), "cost": Preference(goal="minimize")}), {"rep_4"}, {"rep_4", "distinct_2"}
+    )
+    assert not prefer
+    assert notes == [
+        "preferences left out, for too many answers are too short to compare settings by it: distinct_2",
+        "preferences left out, for this run does not measure it: cost",
+    ]
+
+
+def test_it_is_said_what_bounds_are_judged_by() -> None:
+    choice, analysis, _ = decided({**WANTED, "require": {"distinct_2": {"min": 0.1}, "truncation_rate": {"max": 1, "by": "mean"}}})
+    kept = why(choice, analysis)[0][1]
+    assert kept.endswith("keep to distinct_2 at least 0.1, even at the bad end of the 95 % interval; truncation_rate at most 1 on the mean.")
 
 
 def test_a_range_within_the_margin_is_not_blown_up() -> None:

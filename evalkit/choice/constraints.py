@@ -25,14 +25,19 @@ def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[
         base = profile(wanted.profile)
         about = base.about
         absent = sorted({name for name in base.require if name not in bounded} | {name for name in base.prefer if name not in known})
-        if absent:
-            notes.append(f"of the profile left out, for this run does not measure it: {', '.join(absent)}")
+        notes += [f"of the profile left out, for {reason}" for reason in _reasons(absent, bounded)]
         require = {name: one for name, one in base.require.items() if name in bounded} | require
         prefer = {name: one for name, one in base.prefer.items() if name in known} | prefer
     absent = [name for name in prefer if name not in known]
-    if absent:
-        notes.append(f"preferences left out, for this run does not measure them: {', '.join(absent)}")
+    notes += [f"preferences left out, for {reason}" for reason in _reasons(absent, bounded)]
     return require, {name: one for name, one in prefer.items() if name in known}, about, notes
+
+
+def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
+    """Why these metrics cannot be preferred: what has values on whole answers only is measured and still not to be compared."""
+    short, unmeasured = [name for name in absent if name in bounded], [name for name in absent if name not in bounded]
+    out = [f"too many answers are too short to compare settings by it: {', '.join(short)}"] if short else []
+    return out + ([f"this run does not measure it: {', '.join(unmeasured)}"] if unmeasured else [])
 
 
 def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis) -> tuple[list[Miss], list[str]]:
