@@ -27,6 +27,7 @@ from evalkit.gate import Margins
 from evalkit.plan import Request
 from evalkit.records import Outcome
 from evalkit.report import comparison_html, comparison_markdown, comparison_terminal, junit
+from evalkit.report.comparison_text import signed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 GOLDEN = ROOT / "tests/golden_comparison.md"
@@ -259,3 +260,8 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as place:
         GOLDEN.write_text(comparison_markdown.text(made(Path(place))), encoding="utf-8")
+
+
+def test_what_rounding_leaves_of_no_difference_is_no_difference() -> None:
+    assert signed(-3.5e-18) == signed(0.0) == "+0.000"
+    assert signed(-2.5e-6) == "-2.5e-06"

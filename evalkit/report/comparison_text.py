@@ -22,6 +22,10 @@ METHOD = (
 ON_TIME = "Seconds and tokens a second depend on the load of the endpoint and of this machine: they are judged only where a margin is given for them."
 
 
+_NOTHING = 1e-12
+"""Below it there is no difference, only what is left of rounding."""
+
+
 def ordered(rows: Sequence[Compared]) -> list[Compared]:
     """Rows in the order they matter: by verdict, and then by how many margins they differ."""
     return sorted(rows, key=lambda one: (_ORDER.index(one.verdict), -abs(one.difference / one.margin) if one.margin > 0 else 0.0))
@@ -32,7 +36,9 @@ def figure(value: float) -> str:
     size = abs(value)
     if math.isnan(value):
         return "-"
-    if 0 < size < 0.0005:
+    if size < _NOTHING:
+        return "0.000"
+    if size < 0.0005:
         return f"{value:.1e}"
     return f"{value:,.{0 if size >= 1_000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
 
