@@ -83,7 +83,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
     legend(ax, title, outside=True)
     ax.set_xlabel(short(x, 40))
     ax.set_ylabel(label_metric(run, metric))
-    entitle(ax, f"{short(metric, 30)} by {short(x)} and {short(by)}: {MEANS}")
+    entitle(ax, f"{short(metric, 30)} by {short(x)} and {short(by)}:\n{MEANS}")  # the legend beside it leaves no room for one line
     return ax
 
 
