@@ -20,6 +20,7 @@ from evalkit.cards import Answer, Html, card, columns
 from evalkit.choice import Choice, call_of
 from evalkit.decision import cell_in_words, nothing, why
 from evalkit.errors import RecordError
+from evalkit.escaping import harmless
 from evalkit.experiment import Experiment
 from evalkit.folder import RUN_FILE, check_name, read_run
 from evalkit.grouping import scored_text
@@ -196,7 +197,8 @@ class Run:
                     there[place[1]] = record
         return found
 
-    def _repr_html_(self) -> str:
+    def _said(self) -> tuple[str, list[str], list[tuple[str, str]], str, list[str]]:
+        """What the run came to: a title, lines, labelled rows, code and notes."""
         counts = self.analysis.counts
         lines = [f"{counts.completions:,} of {counts.planned:,} answers: {counts.cells} settings × {counts.prompts} prompts × {counts.replicates}"]
         lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
@@ -206,7 +208,16 @@ class Run:
             code = call_of(self.choice.parameters)
         elif self.choice is not None:
             rows = [("", line) for line in nothing(self.choice, self.analysis)]
-        return card(f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in self.analysis.answers])
+        told = [*(self.choice.notes if self.choice is not None else ()), *self.analysis.answers]
+        return f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in told]
+
+    def _repr_html_(self) -> str:
+        return card(*self._said())
+
+    def __repr__(self) -> str:
+        title, lines, rows, code, notes = self._said()
+        shown = [title, *lines, *(f"{label:<6}{said}" for label, said in rows), *code.splitlines(), *notes]
+        return "\n".join(harmless(line) for line in shown)
 
 
 def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[Answer]:

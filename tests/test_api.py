@@ -310,6 +310,9 @@ def test_nothing_of_others_gets_out_of_what_a_notebook_shows(bad: ek.Run) -> Non
         assert page.attributes <= {"style", "dir"}
         assert not any(sign in html for sign in ("\x1b", "\x00", "\x9b", "\u202e", "\u2066"))
     assert any("&lt;script&gt;" in html for html in shown)
+    assert not any(sign in repr(bad) for sign in ("\x1b", "\x00", "\x9b", "\u202e", "\u2066"))
+    assert "Use   " in repr(bad)
+    assert len(repr(bad)) < 10_000
     assert len(HOSTILE) >= 60
 
 
