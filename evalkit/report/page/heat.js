@@ -34,13 +34,13 @@
     place.replaceChildren();
     if (!tiles) return;
     const across = data.parameters[said[1]], up = data.parameters[said[2]];
-    const LEFT = 150, TILE = Math.max(46, Math.min(110, 760 / across.levels.length)), HIGH = 46, BOTTOM = 58;
-    const width = LEFT + TILE * across.levels.length + 20, height = HIGH * up.levels.length + BOTTOM + 8;
+    const LEFT = 150, TILE = Math.max(46, Math.min(110, 760 / across.levels.length)), HIGH = 46, TOP = 26, BOTTOM = 58;
+    const width = LEFT + TILE * across.levels.length + 20, height = HIGH * up.levels.length + BOTTOM + TOP;
     const drawing = put(place, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${said[0]} over ${across.name} and ${up.name}` });
     const values = tiles.flat().map((tile) => tile[0]).filter((value) => value !== null);
     const low = Math.min(...values), high = Math.max(...values);
     tiles.forEach((row, j) => {
-      const top = 8 + HIGH * (up.levels.length - 1 - j);
+      const top = TOP + HIGH * (up.levels.length - 1 - j);
       put(drawing, "text", { x: LEFT - 8, y: top + HIGH / 2 + 4, "text-anchor": "end" }, up.levels[j]);
       row.forEach(([mean, reach], i) => {
         const left = LEFT + TILE * i;
@@ -60,7 +60,7 @@
     });
     across.levels.forEach((level, i) => put(drawing, "text", { x: LEFT + TILE * (i + 0.5), y: height - BOTTOM + 24, "text-anchor": "middle" }, level));
     put(drawing, "text", { class: "axisname", x: LEFT + TILE * across.levels.length / 2, y: height - 12, "text-anchor": "middle" }, across.name);
-    put(drawing, "text", { class: "axisname", x: 8, y: 24 }, up.name);
+    put(drawing, "text", { class: "axisname", x: 8, y: 14 }, up.name);
     const info = metricOf(said[0]);
     by("heat-said").textContent = `${said[0]}: ${info.about}. ${info.better ? `${info.better === "higher" ? "Higher" : "Lower"} is better for variety and soundness. ` : ""}Mean over prompts and the settings with both levels, ± half of its 95 % interval.`;
   });
