@@ -47,7 +47,8 @@ def _decision(run: Run) -> list[str]:
     found = decided(run)
     out = []
     for label, texts in found.rows:
-        out += [f"- **{prose(label)}**: {prose(' '.join(texts) if label != 'Else' else '; '.join(texts[:4]))}"]
+        said = f"{texts[0].removesuffix('.')}: {'; '.join(texts[1:4])}" if label == "Else" and len(texts) > 1 else " ".join(texts)
+        out += [f"- **{prose(label)}**: {prose(said)}"]
     out += [f"- {prose(one)}" for one in (*found.nothing, *found.notes)[:_MOST_NOTES]]
     if found.call:
         fence = "`" * max(3, 1 + max((len(ticks) for ticks in _ticks(found.call)), default=0))
