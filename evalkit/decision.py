@@ -33,7 +33,7 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
         out.append(("", f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."))
     else:
         out.append(("", "It is the reference itself."))
-    return [*out, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found)]
+    return [*out, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
 
 
 def nothing(found: Choice, analysis: Analysis) -> list[str]:
@@ -110,10 +110,10 @@ def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
     return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
 
 
-def _fresh(found: Choice) -> list[tuple[str, str]]:
-    """What fresh answers say, a line a cell."""
+def _fresh(found: Choice, k: int) -> list[tuple[str, str]]:
+    """What fresh answers say, a line a cell; else how to get as many as the `k` that metrics over replicates were taken of."""
     if not found.confirmed:
-        return [("Next", "A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm 8 measures it again on fresh answers.")]
+        return [("Next", f"A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm {k or 8} measures it again on fresh answers.")]
     out: list[tuple[str, str]] = []
     for index in dict.fromkeys(one.cell_index for one in found.confirmed):
         rows = [one for one in found.confirmed if one.cell_index == index]
