@@ -17,7 +17,7 @@ def cell_in_words(analysis: Analysis, index: int) -> str:
 
 
 def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
-    """Why the chosen cell, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
+    """Why the chosen cell, what to mind, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
     out = []
     if found.constraints:
         kept = _kept(found.constraints)
@@ -33,7 +33,8 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
         out.append(("", f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."))
     else:
         out.append(("", "It is the reference itself."))
-    return [*out, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
+    mind = [("" if place else "Mind", f"{note[:1].upper()}{note[1:].rstrip('.')}.") for place, note in enumerate(found.notes)]
+    return [*out, *mind, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
 
 
 def nothing(found: Choice, analysis: Analysis) -> list[str]:

@@ -207,9 +207,8 @@ class Run:
             rows = [("Use", cell_in_words(self.analysis, self.choice.chosen)), *why(self.choice, self.analysis)]
             code = call_of(self.choice.parameters)
         elif self.choice is not None:
-            rows = [("", line) for line in nothing(self.choice, self.analysis)]
-        told = [*(self.choice.notes if self.choice is not None else ()), *self.analysis.answers]
-        return f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in told]
+            rows = [("", line) for line in (*nothing(self.choice, self.analysis), *self.choice.notes)]
+        return f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in self.analysis.answers]
 
     def _repr_html_(self) -> str:
         return card(*self._said())

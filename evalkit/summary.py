@@ -114,6 +114,7 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
     if found.chosen is None:
         head, *rest = nothing(found, analysis)
         parts += [_shown(Text(head, style="bold red"), console), *(_shown(Text(line), console) for line in rest)]
+        parts += [_shown(Text(f"Note: {one}.", style="dim"), console) for one in found.notes]
     else:
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
@@ -122,7 +123,6 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
             style = "bold green" if label == "Use" else ""
             table.add_row(Text(label, style=style or "bold"), _shown(Text(text, style=style), console))
         parts += [table, _shown(Text(call_of(found.parameters), style="cyan"), console)]
-    parts += [_shown(Text(f"Note: {one}.", style="dim"), console) for one in found.notes]
     parts += [_shown(Text(line, style="dim"), console) for line in glossary(found, analysis)]
     return Group(*parts, Text())
 

@@ -54,9 +54,7 @@ def decided(run: Run) -> Decision:
             rows.append((label or "Why", []))
         rows[-1][1].append(visible(text))
     head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
-    return Decision(
-        head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], notes
-    )
+    return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
 
 
 def about(run: Run) -> str:

@@ -21,7 +21,7 @@
   function axisOf(key, name, better, levels) {
     const values = data.cells.map((_, cell) => axisValue(key, cell)).filter((value) => value !== null && value >= (levels ? 0 : -Infinity));
     let low = levels ? 0 : Math.min(...values), high = levels ? levels.length - 1 : Math.max(...values);
-    if (!(high > low)) { low -= 0.5; high += 0.5; }
+    if (!(high > low)) { high = low + (Math.abs(low) || 1); if (!Number.isFinite(low)) { low = 0; high = 1; } }
     return { key, name, better, levels, low, high, y: (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (high - low)) };
   }
   const shown = (axis, value) => axis.levels ? axis.levels[Math.round(value)] : figure(value, axis.name);
