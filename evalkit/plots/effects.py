@@ -35,7 +35,8 @@ def main_effects(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     rows = [row for row in run.analysis.by_level if row.metric == metric and row.parameter == parameter]
     at = np.arange(len(rows))
     means = np.array([row.mean for row in rows], dtype=float)
-    _line(ax, at, means, np.array([[row.ci_low, row.ci_high] for row in rows], dtype=float).reshape(-1, 2), SERIES[0], MARKERS[0])
+    ends = np.array([[row.ci_low, row.ci_high] for row in rows], dtype=float).reshape(-1, 2)
+    _line(ax, at, means, ends, _joined([row.level for row in rows]), SERIES[0], MARKERS[0])
     show_levels(ax, [label_of(row.level) for row in rows])
     ax.set_xlabel(short(parameter, 40))
     ax.set_ylabel(label_metric(run, metric))
@@ -76,7 +77,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
         at = np.arange(len(levels)) + (series - (len(drawn) - 1) / 2) * 0.06  # intervals beside each other
         ends = np.array([[one.low, one.high] for one in column], dtype=float)
         means = np.array([one.mean for one in column], dtype=float)
-        _line(ax, at, means, ends, SERIES[series], MARKERS[series], label_of(others[int(other)]))
+        _line(ax, at, means, ends, _joined(levels), SERIES[series], MARKERS[series], label_of(others[int(other)]))
     show_levels(ax, [label_of(level) for level in levels])
     left = len(others) - len(drawn)
     title = short(by) + (f" ({left} more levels)" if left > 0 else "")
@@ -158,18 +159,25 @@ def alike(one: Any, other: Any) -> bool:
     return repr(canonical(one)) == repr(canonical(other))
 
 
+def _joined(levels: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.bool]]:
+    """The levels that a line may join: numbers. What a server takes by default lies between no two of them, and names have no order."""
+    return np.array([isinstance(level, int | float) and not isinstance(level, bool) for level in levels], dtype=bool)
+
+
 def _line(
     ax: Axes,
     at: np.ndarray[Any, np.dtype[Any]],
     means: np.ndarray[Any, np.dtype[np.float64]],
     ends: np.ndarray[Any, np.dtype[np.float64]],
+    joined: np.ndarray[Any, np.dtype[np.bool]],
     colour: str,
     marker: str,
     label: str | None = None,
 ) -> None:
-    """Means joined by a line, each with its interval."""
+    """Means, each with its interval, the `joined` ones on a line."""
     there = ~np.isnan(means)
-    ax.plot(at[there], means[there], color=colour, linewidth=1.4, marker=marker, markersize=5, label=label)
+    ax.plot(at[there], means[there], color=colour, linestyle="none", marker=marker, markersize=5, label=label)
+    ax.plot(at[there & joined], means[there & joined], color=colour, linewidth=1.4)
     wide = there & ~np.isnan(ends).any(axis=1)
     if wide.any():
         reach = np.abs(ends[wide].T - means[wide])
