@@ -50,7 +50,7 @@ class Endpoint(Protocol):
         ...
 
     async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
-        """One call."""
+        """One call, not before the endpoint's own time where it has asked to wait."""
         ...
 
 
@@ -135,7 +135,7 @@ async def _answer(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None
         reply = await endpoint.call(body, _MESSAGES)
         if not reply.again or number == _TRIES - 1:
             break
-        await asyncio.sleep(min(60.0, backoff(number + 1, 0.3, reply.wait_s)))
+        await asyncio.sleep(backoff(number + 1, 0.3))  # a wait that the endpoint asks for is kept by whoever makes the call
     failure = reply.failure
     if failure is None:
         return None

@@ -19,7 +19,7 @@ from evalkit.measures import MEASURED
 from evalkit.metrics import METRICS
 from evalkit.parameters import level_text
 from evalkit.parquet import parameter_columns, write_tables
-from evalkit.plan import Plan, Request
+from evalkit.plan import Plan, Request, seed_of
 from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
 from evalkit.scores import Scores, score
 
@@ -385,7 +385,7 @@ def test_responses_parquet_holds_a_row_for_each_record(tmp_path: Path) -> None:
     assert second["outcome"] == "completion"
     assert (second["text"], second["finish_reason"], second["prompt_tokens"], second["completion_tokens"]) == ("yes", "length", 4, 6)
     assert (second["latency_s"], second["tries"], second["model_answered"], second["system_fingerprint"]) == (0.25, 2, "m-1", "fp")
-    assert (second["cell_index"], second["replicate"], second["seed"], second["model"], second["prompt_id"]) == (0, 1, 6, "none", "p")
+    assert (second["cell_index"], second["replicate"], second["seed"], second["model"], second["prompt_id"]) == (0, 1, seed_of(5, "p", 1), "none", "p")
     assert second["cell"] == '{"temperature":0.5}'
     assert '"stop":["\\n\\n"]' in second["request"]
     assert second["at"].isoformat() == "2026-01-31T12:00:00.500000"  # UTC
