@@ -7,11 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from evalkit.analysis import decode
+from evalkit.loaded import load
 from evalkit.tables import by_level
 
-folder = Path("results/quickstart")
-analysis = decode((folder / "analysis.json").read_bytes())
+analysis = load("results/quickstart").analysis
 console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor", highlight=False)
 console.print("$ python -m evalkit sweep experiments/quickstart.yaml\n", style="bold")
 console.print(by_level(analysis, console))
