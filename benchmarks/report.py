@@ -17,7 +17,7 @@ import numpy as np
 
 from evalkit.experiment import check
 from evalkit.plan import Plan
-from evalkit.records import Completion, Record, Usage, Writer
+from evalkit.records import Completion, Usage, Writer, record_of
 
 SIZES = {"50 x 20 x 8": (5, 5, 2, 20, 8), "200 x 50 x 8": (10, 10, 2, 50, 8), "125 x 100 x 8": (5, 5, 5, 100, 8)}
 LIMITS = {"50 x 20 x 8": {"open": 2.0}, "200 x 50 x 8": {"cpu": 20.0, "rss": 1000.0}, "125 x 100 x 8": {"size": 25.0}}
@@ -62,20 +62,7 @@ def fill(folder: Path, chosen: Any) -> None:
                 latency_s=0.5 + length / 200,
                 tries=1,
             )
-            writer.append(
-                Record(
-                    key=request.key,
-                    role=request.role,
-                    prompt_id=request.prompt_id,
-                    cell=request.cell,
-                    replicate=request.replicate,
-                    seed=request.seed,
-                    model=request.model,
-                    request=request.body,
-                    at="2026-01-01T00:00:00Z",
-                    outcome=outcome,
-                )
-            )
+            writer.append(record_of(request, outcome))
     write_run(folder, chosen)
 
 

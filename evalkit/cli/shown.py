@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,9 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
         out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
     out.append(f"Results: {harmless(str(run.folder), console.encoding)}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
     if run.sent is not None:
-        out.append("Next: read the answers in responses.jsonl; add levels, prompts or replicates and sweep again: only what is new is sent.")
+        folder = harmless(shlex.quote(str(run.folder)), console.encoding)
+        out.append(f"Next: 'evalkit report {folder}' makes a page with the answers side by side.")
+        out.append("Add levels, prompts or replicates and sweep again: only what is new is sent.")
     console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
 
 
