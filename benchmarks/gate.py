@@ -119,7 +119,7 @@ def endpoint() -> None:
     with tempfile.TemporaryDirectory() as place:
 
         def swept(seed: int, penalty: float = 0, sent: bool = False) -> Path:
-            """A sweep; with a `sent` seed each replicate of every prompt is answered by the same one, else each answer by one of its own."""
+            """A sweep; with a `sent` seed each prompt's replicate has one, alike in all cells, else the endpoint draws its own for each answer."""
             folder = Path(place) / f"{seed}-{penalty}-{sent}"
             request = {name: value for name, value in data["request"].items() if sent or name != "seed"}
             made = check({**data, "seed": seed, "request": {**request, "presence_penalty": penalty}})
@@ -143,10 +143,7 @@ def endpoint() -> None:
         row(f"fails: {PLANTED} worse by twice its margin, among all metrics", float(np.mean([not one.passed for one in again])), 0.95)
         row(f"names {PLANTED}", float(np.mean([any(line.startswith(PLANTED) for line in one.objections) for one in again])))
         seeded = [compare(swept(100 * seed, sent=True), swept(100 * seed + 50, sent=True)) for seed in range(ENDPOINT_SEEDS)]
-        row(
-            "passes: other seeds sent, each to all prompts, so that prompts are no independent evidence",
-            float(np.mean([one.passed for one in seeded])),
-        )
+        row("passes: other seeds sent, one for each prompt and replicate", float(np.mean([one.passed for one in seeded])), 0.95)
 
 
 def _written(folder: Path, seed: int) -> None:

@@ -33,7 +33,7 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
         out.append(("", f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."))
     else:
         out.append(("", "It is the reference itself."))
-    mind = [("" if place else "Mind", f"{note[:1].upper()}{note[1:].rstrip('.')}.") for place, note in enumerate(found.notes)]
+    mind = [("" if place else "Mind", f"{note.rstrip('.')}.") for place, note in enumerate(found.notes)]
     return [*out, *mind, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
 
 
