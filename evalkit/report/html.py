@@ -22,7 +22,8 @@ from evalkit.report import figures, method, tabulated
 from evalkit.report.answers import sample
 from evalkit.report.words import about, decided, failures, mean_and_reach, signature, warnings
 
-_SCRIPTS = ("core.js", "table.js", "parallel.js", "heat.js", "reader.js", "start.js")
+_CORE = "core.js"
+_SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
 _USUAL = 8
 _MOST_OF_PROMPTS = 4_000_000
@@ -38,9 +39,9 @@ def page(run: Run) -> str:
     """
     from jinja2 import Environment, StrictUndefined
 
-    style, script = _file("report.css"), "\n".join(f"{{\n{text}\n}}" if name != "core.js" else text for name, text in map(_named, _SCRIPTS))
+    # Each part has names of its own, but for those of the first, which all use.
+    style, script = _file("report.css"), "\n".join([_file(_CORE), *(f"{{\n{_file(name)}\n}}" for name in _SCRIPTS)])
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["visible"] = visible
     shown = sample(run)
     usual = figures.metrics_that_matter(run, _USUAL)
     cells, metrics = tabulated.cells(run), tabulated.metrics(run)
@@ -124,10 +125,6 @@ def _content(message: Any, most: int) -> str:
     calls = message.get("tool_calls")
     shown = visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))
     return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"
-
-
-def _named(name: str) -> tuple[str, str]:
-    return name, _file(name)
 
 
 def _file(name: str) -> str:

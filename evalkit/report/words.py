@@ -14,7 +14,7 @@ from evalkit.errors import RecordError
 from evalkit.escaping import visible
 from evalkit.folder import read_run
 from evalkit.loaded import Run
-from evalkit.plots.style import swept
+from evalkit.plots.style import label_of, swept
 
 
 class Decision(NamedTuple):
@@ -146,6 +146,4 @@ def _signed(run: Run) -> Iterator[str]:
 
 def levels(run: Run) -> list[tuple[str, str]]:
     """The swept parameters with their levels."""
-    from evalkit.plots.style import label_of
-
     return [(visible(name), ", ".join(label_of(level) for level in run.analysis.parameters[name])) for name in swept(run)]
