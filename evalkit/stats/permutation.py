@@ -34,11 +34,12 @@ def energy(distances: Floats, first: int, rng: np.random.Generator) -> tuple[flo
     if not 1 <= first < n:
         raise ValueError("each of the two samples needs at least one item")
     observed = float(_energies(distances, np.arange(first)[None, :])[0])
+    edge = observed - 1e-12 * (float(distances.max()) or 1.0)
     if math.comb(n, first) <= _EXHAUSTIVE:
         chosen = np.array(list(combinations(range(n), first)))
-        return observed, float(np.mean(_energies(distances, chosen) >= observed - 1e-12))
+        return observed, float(np.mean(_energies(distances, chosen) >= edge))
     shuffled = rng.permuted(np.tile(np.arange(n), (_SAMPLED, 1)), axis=1)[:, :first]
-    beyond = int(np.sum(_energies(distances, shuffled) >= observed - 1e-12))
+    beyond = int(np.sum(_energies(distances, shuffled) >= edge))
     return observed, (beyond + 1) / (_SAMPLED + 1)
 
 
