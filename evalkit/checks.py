@@ -131,7 +131,7 @@ def _of_schema(schema: Any) -> Test:
     try:
         import jsonschema
     except ImportError:
-        raise MissingExtraError("the check json_schema needs jsonschema; run: pip install 'evalkit[checks]'") from None
+        raise MissingExtraError("the check json_schema needs jsonschema; run: pip install jsonschema") from None
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(dict(schema))

@@ -152,9 +152,9 @@ def test_simultaneous_intervals_of_all_pairs_are_near_tukeys() -> None:
     assert simultaneous(pairs, rng, draws=100_000) == pytest.approx(tukey, rel=0.02)
 
 
-VALUES = st.lists(
-    st.one_of(st.floats(-3, 3).map(lambda x: round(x, 3)), st.integers(-2, 2).map(float)), min_size=2, max_size=8
-).filter(lambda values: any(values))
+VALUES = st.lists(st.one_of(st.floats(-3, 3).map(lambda x: round(x, 3)), st.integers(-2, 2).map(float)), min_size=2, max_size=8).filter(
+    lambda values: any(values)
+)
 
 
 @settings(max_examples=60)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
+import pytest
 import yaml
 from conftest import ROOT
 
@@ -25,6 +28,49 @@ def test_every_file_that_a_document_links_to_exists() -> None:
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+BARE_INSTALL = re.compile(
+    r"""(?:(?:pip3?|uv|poetry|conda|mamba)\s+(?:install|add)\b|\buvx|\bpipx\s+(?:run|install))[^#&;|\n]*?[\s"'`]evalkit(?![\w/@.-]|\s*@)"""
+    r"""|EVALKIT\s*[:=]\s*["']?evalkit\b(?!\s*@)"""
+)
+"""An install of evalkit by its name, which on the public index is another project's package."""
+
+
+@pytest.mark.parametrize(
+    ("how", "what", "bare"),
+    [
+        ("pip install ", "evalkit", True),
+        ("python -m pip install -U ", "'evalkit[checks]'", True),
+        ("uvx ", "evalkit sweep x.yaml", True),
+        ("pipx run ", "evalkit", True),
+        ("  EVALKIT: ", "evalkit==0.2.0", True),
+        ("pip install ", '"evalkit>=1"', True),
+        ("uv add ", "evalkit", True),
+        ("pip install ", "-e .", False),
+        ("pip install ", "./evalkit/", False),
+        ("pip install ", "dist/evalkit-0.1.0-py3-none-any.whl", False),
+        ("pip install ", "'evalkit @ git+https://git.example.com/evalkit'", False),
+        ("pip install ", "git+https://git.example.com/your-team/evalkit@v0.1.0", False),
+        ("pip install ", "-e . && python -m evalkit sweep", False),
+        ("pip install ", "jsonschema", False),
+    ],
+)
+def test_a_bare_install_is_known_from_others(how: str, what: str, bare: bool) -> None:
+    assert bool(BARE_INSTALL.search(how + what)) is bare
+
+
+def test_nothing_tells_people_to_install_the_name_evalkit_from_the_index() -> None:
+    endings = {".py", ".md", ".yml", ".yaml", ".toml", ".j2", ".js", ".ipynb", ".sh", ".cfg", ".txt"}
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = [ROOT / name for name in tracked if name and (Path(name).suffix in endings or name.startswith(".ci/"))]
+    assert len(files) > 100
+    told = []
+    for path in files:
+        if path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            told += [f"{path.relative_to(ROOT)}: {found.group()}" for found in BARE_INSTALL.finditer(text)]
+    assert told == []
 
 
 def test_the_architecture_names_every_room() -> None:

@@ -69,7 +69,7 @@ def _icu() -> Any:
     try:
         from icu4py import breakers
     except ImportError:
-        raise MissingExtraError("cutting Chinese, Japanese or Thai into words needs icu4py; run: pip install 'evalkit[languages]'") from None
+        raise MissingExtraError("cutting Chinese, Japanese or Thai into words needs icu4py; run: pip install icu4py") from None
     return breakers
 
 
