@@ -90,13 +90,13 @@ async def serve() -> None:
 
 
 async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folder: Path) -> None:
-    from evalkit.client import Client
-    from evalkit.experiment import check
-    from evalkit.pace import Pace
-    from evalkit.plan import Plan
-    from evalkit.records import Writer
-    from evalkit.runner import run
-    from evalkit.tally import Tally
+    from evalkit.client.client import Client
+    from evalkit.collect.pace import Pace
+    from evalkit.collect.runner import run
+    from evalkit.collect.tally import Tally
+    from evalkit.experiment.experiment import check
+    from evalkit.plan.requests import Plan
+    from evalkit.store.records import Writer
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     experiment = check({"name": "b", "endpoint": endpoint, "prompts": [{"id": "a", "user": "Say it."}], "replicates": requests})
@@ -141,7 +141,7 @@ def main() -> int:
     if options.serve:
         asyncio.run(serve())
         return 0
-    from evalkit.records import read
+    from evalkit.store.records import read
 
     child = subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     base_url = f"http://127.0.0.1:{child.stdout.readline().strip()}/v1"

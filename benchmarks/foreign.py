@@ -167,8 +167,9 @@ def tried(name: str, server: Server, base_url: str) -> list[str]:
     """Probe and sweep; what is not as it has to be."""
     from rich.console import Console
 
-    from evalkit import run, tables
-    from evalkit.experiment import check
+    from evalkit.experiment.experiment import check
+    from evalkit.present.terminal import tables
+    from evalkit.sweeping import sweeping as run
 
     result, _ = run.probe(run.subject_of_probe(None, base_url, server.model, None))
     Console(highlight=False, width=120).print(tables.of_probe(result))

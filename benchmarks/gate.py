@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.comparison import compare
-from evalkit.experiment import Experiment, check, load
-from evalkit.folder import make, write_run
-from evalkit.gate import Margins
+from evalkit.comparison.comparison import compare
+from evalkit.comparison.gate import Margins
+from evalkit.comparison.verdict import Compared, judged
+from evalkit.experiment.experiment import Experiment, check, load
 from evalkit.metrics import Metric
-from evalkit.plan import Plan
-from evalkit.records import Completion, Record, Usage, Writer
-from evalkit.run import sweep
+from evalkit.plan.requests import Plan
 from evalkit.stats.multiple import holm
-from evalkit.verdicts import Compared, judged
+from evalkit.store.folder import make, write_run
+from evalkit.store.records import Completion, Record, Usage, Writer
+from evalkit.sweeping.sweeping import sweep
 
 SEED = 11
 SEEDS = 200

@@ -17,13 +17,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from evalkit.analysis import analyse
+from evalkit.analysis.analysis import analyse
+from evalkit.analysis.estimation import effects
 from evalkit.choice import choose
-from evalkit.effects import effects
-from evalkit.experiment import check
+from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS
-from evalkit.plan import Plan
-from evalkit.scores import Prefix, Score, Scores
+from evalkit.plan.requests import Plan
+from evalkit.scoring.scores import Prefix, Score, Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, t_interval
 from evalkit.stats.multiple import max_t, simultaneous

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from evalkit.client import Client
+from evalkit.client.client import Client
 from evalkit.local import rehearsal
 from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.corpus import sections

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.experiment import check
-from evalkit.plan import Plan
-from evalkit.records import Completion, Usage, Writer, record_of
+from evalkit.experiment.experiment import check
+from evalkit.plan.requests import Plan
+from evalkit.store.records import Completion, Usage, Writer, record_of
 
 SIZES = {"50 x 20 x 8": (5, 5, 2, 20, 8), "200 x 50 x 8": (10, 10, 2, 50, 8), "125 x 100 x 8": (5, 5, 5, 100, 8)}
 LIMITS = {"50 x 20 x 8": {"open": 2.0}, "200 x 50 x 8": {"cpu": 20.0, "rss": 1000.0}, "125 x 100 x 8": {"size": 25.0}}
@@ -46,7 +46,7 @@ def fill(folder: Path, chosen: Any) -> None:
     rng = np.random.default_rng(1)
     words = np.array([f"word{number}" for number in range(5000)])
     plan = Plan(chosen)
-    from evalkit.folder import write_run
+    from evalkit.store.folder import write_run
 
     with Writer(folder) as writer:
         for request in plan:
@@ -68,8 +68,8 @@ def fill(folder: Path, chosen: Any) -> None:
 
 def make(folder: Path) -> None:
     """In a process of its own: the report of a scored run."""
-    from evalkit import run as runs
-    from evalkit.loaded import load
+    from evalkit.run import load
+    from evalkit.sweeping import sweeping as runs
 
     before = time.process_time()
     runs.report(load(folder))
@@ -103,7 +103,7 @@ def main() -> None:
             folder.mkdir()
             chosen = experiment(*shape)
             fill(folder, chosen)
-            from evalkit import run as runs
+            from evalkit.sweeping import sweeping as runs
 
             before = time.process_time()
             runs.rescore(folder)

@@ -30,14 +30,14 @@ FIXED_MB = 20.0
 
 async def whole(base_url: str, requests: int, at_once: int, streamed: bool, folder: Path) -> None:
     """Plan, send and record as a sweep does: signals heeded, the disk kept up."""
-    from evalkit.access import Access
-    from evalkit.experiment import check
-    from evalkit.pace import Pace
-    from evalkit.plan import Plan
-    from evalkit.records import Standing, Writer
-    from evalkit.runner import Policy
-    from evalkit.sending import sent
-    from evalkit.tally import Tally
+    from evalkit.client.connection import Access
+    from evalkit.collect.pace import Pace
+    from evalkit.collect.runner import Policy
+    from evalkit.collect.session import sent
+    from evalkit.collect.tally import Tally
+    from evalkit.experiment.experiment import check
+    from evalkit.plan.requests import Plan
+    from evalkit.store.records import Standing, Writer
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     prompts = [{"id": f"p{number}", "user": "Say it."} for number in range(4)]
@@ -68,8 +68,8 @@ def child(*arguments: object) -> list[float]:
 
 def keys(count: int) -> Iterator[str]:
     """The plan of an experiment of so many requests: 100 cells on 500 prompts."""
-    from evalkit.experiment import check
-    from evalkit.plan import Plan
+    from evalkit.experiment.experiment import check
+    from evalkit.plan.requests import Plan
 
     data = {
         "name": "big",
@@ -85,7 +85,7 @@ def keys(count: int) -> Iterator[str]:
 
 def million() -> None:
     """Plan and resume a million requests, all of them present; seconds and peak RSS on standard output. The file is written by a child."""
-    from evalkit.records import standing
+    from evalkit.store.records import standing
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

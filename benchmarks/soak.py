@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from evalkit.client import Client
+from evalkit.client.client import Client
 
 AT_ONCE = 6
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"topic": {"type": "string"}}}}}

@@ -142,8 +142,8 @@ def check(name: str, holds: bool, said: str) -> bool:
 
 def keys_of(path: Path) -> dict[str, str]:
     """The key of each request of an experiment, by its body as `canonical` writes it."""
-    from evalkit.experiment import load
-    from evalkit.plan import Plan
+    from evalkit.experiment.experiment import load
+    from evalkit.plan.requests import Plan
 
     return {canonical({**request.body, "messages": request.messages}): request.key for request in Plan(load(path))}
 

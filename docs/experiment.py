@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.checks import KINDS
-from evalkit.experiment import json_schema
-from evalkit.parameters import KNOWN, OF_OPENAI, VOID_AT_TEMPERATURE_0
+from evalkit.experiment.experiment import json_schema
+from evalkit.experiment.parameters import KNOWN, OF_OPENAI, VOID_AT_TEMPERATURE_0
+from evalkit.metrics.checks import KINDS
 
 Schema = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from evalkit.loaded import load
-from evalkit.tables import by_level
+from evalkit.present.terminal.tables import by_level
+from evalkit.run import load
 
 analysis = load("results/quickstart").analysis
 console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor", highlight=False)

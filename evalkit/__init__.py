@@ -18,18 +18,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit import metrics, plots
-    from evalkit.analysis import Analysis
+    from evalkit import metrics
+    from evalkit.analysis.analysis import Analysis
     from evalkit.api import asweep, compare, rescore, sweep, write_report
-    from evalkit.budget import Budget
     from evalkit.choice import Choice
-    from evalkit.comparison import Comparison
+    from evalkit.collect.budget import Budget
+    from evalkit.comparison.comparison import Comparison
     from evalkit.errors import AuthError, EndpointError, EvalkitError, ExperimentError, MissingExtraError, PromptError, RecordError
-    from evalkit.experiment import Experiment
-    from evalkit.loaded import Run, load
-    from evalkit.prompts import Prompt
-
-__version__ = "0.1.0"
+    from evalkit.experiment.experiment import Experiment
+    from evalkit.experiment.prompts import Prompt
+    from evalkit.present import plots
+    from evalkit.run import Run, load
 
 __all__ = [
     "Analysis",
@@ -58,22 +57,25 @@ __all__ = [
 ]
 
 _PLACES = {
-    "evalkit.analysis": ("Analysis",),
+    "evalkit._version": ("__version__",),
+    "evalkit.analysis.analysis": ("Analysis",),
     "evalkit.api": ("asweep", "compare", "rescore", "sweep", "write_report"),
-    "evalkit.budget": ("Budget",),
-    "evalkit.choice": ("Choice",),
-    "evalkit.comparison": ("Comparison",),
+    "evalkit.choice.choice": ("Choice",),
+    "evalkit.collect.budget": ("Budget",),
+    "evalkit.comparison.comparison": ("Comparison",),
     "evalkit.errors": ("AuthError", "EndpointError", "EvalkitError", "ExperimentError", "MissingExtraError", "PromptError", "RecordError"),
-    "evalkit.experiment": ("Experiment",),
-    "evalkit.loaded": ("Run", "load"),
-    "evalkit.prompts": ("Prompt",),
+    "evalkit.experiment.experiment": ("Experiment",),
+    "evalkit.experiment.prompts": ("Prompt",),
+    "evalkit.run": ("Run", "load"),
 }
+_PACKAGES = {"metrics": "evalkit.metrics", "plots": "evalkit.present.plots"}
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("metrics", "plots"):
-        return import_module(f"evalkit.{name}")
+    if name in _PACKAGES:
+        found = globals()[name] = import_module(_PACKAGES[name])
+        return found
     if name in _PLACE_OF:
         found = globals()[name] = getattr(import_module(_PLACE_OF[name]), name)
         return found

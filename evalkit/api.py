@@ -9,18 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from evalkit import run as runs
-from evalkit.budget import Budget
-from evalkit.comparison import Comparison
-from evalkit.comparison import compare as compared
+from evalkit.collect.budget import Budget
+from evalkit.collect.interruption import Interruption
+from evalkit.comparison.comparison import Comparison
+from evalkit.comparison.comparison import compare as compared
+from evalkit.comparison.gate import Margins
+from evalkit.comparison.gate import margins as margins_of
 from evalkit.errors import EvalkitError
-from evalkit.experiment import Experiment
-from evalkit.experiment import load as load_experiment
-from evalkit.gate import Margins
-from evalkit.gate import margins as margins_of
-from evalkit.interruption import Interruption
-from evalkit.loaded import Run, load
-from evalkit.notebook import Progress
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import load as load_experiment
+from evalkit.present.notebook.progress import Progress
+from evalkit.run import Run, load
+from evalkit.sweeping import sweeping as runs
 
 Source = Experiment | Path | str
 

@@ -8,7 +8,7 @@
     │   └── AuthError        it refuses the key, or there is none
     └── MissingExtraError    a feature whose packages are not installed
 
-A request that fails while others succeed is no error but a value, `evalkit.records.Failure`. Messages never hold a secret.
+A request that fails while others succeed is no error but a value, `evalkit.store.records.Failure`. Messages never hold a secret.
 """
 
 from __future__ import annotations

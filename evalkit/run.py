@@ -1,383 +1,294 @@
-"""A sweep into a results folder, or a new scoring of it: the one path that the command line, a notebook and a script take."""
+"""A run read back: its experiment, analysis and choice, and its tables as DataFrames."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from evalkit.access import Access, bearer_key, opened
-from evalkit.budget import Asked, Budget, Spent
-from evalkit.endpoint import LOCAL
-from evalkit.errors import ExperimentError, RecordError
-from evalkit.experiment import Experiment
-from evalkit.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
-from evalkit.interruption import Interruption
-from evalkit.judging import judge
-from evalkit.loaded import Run, load_experiment
-from evalkit.measures import Measures, measures
-from evalkit.metrics import tokenizer as tokenizer_named
-from evalkit.pace import MOST_AT_ONCE, Pace
-from evalkit.plan import Plan, Request, Tokens
-from evalkit.records import Standing, Writer, read, standing
-from evalkit.results import settle
-from evalkit.runner import INTERRUPTED, Policy
-from evalkit.sending import Terms, looked, pace_of, sent, without_rejected
-from evalkit.tally import Tally
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.analysis import Analysis
+from evalkit.choice import Choice, call_of
+from evalkit.collect.budget import Asked
+from evalkit.collect.tally import Tally
+from evalkit.errors import RecordError
+from evalkit.experiment import experiment as experiments
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import level_text
+from evalkit.plan.requests import Plan
+from evalkit.present.notebook.cards import Answer, Html, card, columns
+from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.present.text.reading import read_text, repeats
+from evalkit.scoring.gather import scored_text
+from evalkit.scoring.tables import parameter_columns
+from evalkit.store import artefacts
+from evalkit.store.folder import RUN_FILE, check_name, read_run
+from evalkit.store.records import Completion, Failure, Record, read
+from evalkit.text.escaping import harmless
+
+if TYPE_CHECKING:
+    import pandas
+
+ANALYSIS, CHOICE, SUMMARY = "analysis.json", "choice.json", "summary.csv"
+RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
-class Pending:
-    """What a sweep is about to send."""
+class Run:
+    """A results folder with its scores.
 
-    requests: int
-    planned: int
-    local: bool
-
-
-def sweep(
-    experiment: Experiment,
-    folder: Path | None = None,
-    *,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    skip_rejected: bool = False,
-    limit: int | None = None,
-    concurrency: int | None = None,
-    budget: Budget = Budget(),  # noqa: B008 (immutable)
-    patience_s: float = 600.0,
-    confirm_replicates: int = 0,
-    confirm: Callable[[Pending], bool] = lambda _: True,
-    progress: Callable[[Tally], None] = lambda _: None,
-    note: Callable[[str], None] = lambda _: None,
-    interruption: Interruption | None = None,
-) -> Run | None:
-    """Send what `experiment` plans and has no completion yet, record it, and score what there is.
-
-    Args:
-        folder: where it is kept; ``results/<name>`` where None.
-        fresh: start over; a run that stands there moves aside, to ``<folder>.<UTC time>``.
-        retry_failed: send again also what failed in a way that would fail again.
-        skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
-        limit: use the first so many prompts only.
-        concurrency: requests in flight at once, instead of the experiment's.
-        budget: what may be spent this time; the look before the sweep and each try count.
-        patience_s: how long the endpoint may be down before the run is given up.
-        confirm_replicates: fresh replicates to send for the chosen cell, the best and the runner-up.
-        confirm: asked before anything is sent; False ends without doing anything, and gives None.
-        progress: called after every outcome.
-        note: called with each thing the user should know, as it comes up.
-        interruption: asks it to stop where it runs in a thread, which gets no signals.
-
-    Raises:
-        RecordError: the folder cannot be used, or another process uses it.
-        EndpointError, AuthError: the endpoint cannot be used; what was recorded stays.
-        ExperimentError: the budget cannot be kept.
-        KeyboardInterrupt: interrupted; what was recorded stays.
+    Attributes:
+        analysis: means with intervals, verdicts, effects.
+        notes: what the user should know, a sentence each; of a run that was read back, none.
+        sent: how the requests of this time went; None where it was only scored or read.
+        choice: what ``choose:`` of the experiment came to; None where it has none.
+        beside: who else was asked this time, judges and the endpoint for embeddings.
     """
-    experiment = narrowed(experiment, limit)
-    folder = folder or Path("results") / experiment.name
-    plan = Plan(experiment)
-    endpoint = experiment.endpoint
-    notes: list[str] = []
 
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
+    folder: Path
+    experiment: Experiment
+    analysis: Analysis
+    notes: tuple[str, ...] = ()
+    sent: Tally | None = None
+    choice: Choice | None = None
+    beside: tuple[Asked, ...] = ()
 
-    measured = measures(experiment)
-    _check_means(experiment, budget)
-    for warning in experiment.warnings():
-        tell(f"warning: {warning}")
-    for reason in plan.design.merged:
-        tell(f"merged: {reason}")
-    for reason in plan.design.beware:
-        tell(f"design: {reason}")
-    key = bearer_key(endpoint)
-    fixed = concurrency or endpoint.concurrency
-    make(folder)
-    started, began = now_text(), time.monotonic()
-    terms = Terms(began, budget, patience_s, retry_failed, progress, tell, interruption)
-    policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
+    @property
+    def complete(self) -> bool:
+        """Whether every planned request has its completion."""
+        return self.analysis.counts.completions == self.analysis.counts.planned
 
-    def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float) -> Pace:
-        """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
-        pace = _pace(what, fixed and access.at_once, access.at_once)
-        pace.hold(not_before)
-        work = sent(
-            endpoint,
-            _unsent(what, there, retry_failed),
-            access,
-            tally,
-            record=writer.append,
-            sync=writer.sync,
-            pace=pace,
-            policy=_left(policy, began),
-            progress=progress,
-            note=tell,
-            together=endpoint.replicates_per_call,
-            proven=True,  # the look before it was answered
-            interruption=interruption,
-        )
+    @cached_property
+    def _grids(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        shape = (len(self.analysis.cells), len(self.experiment.prompts))
+        places = {prompt.id: number for number, prompt in enumerate(self.experiment.prompts)}
+        table = self._read(SCORES_TABLE)
+        rows, columns = table["cell_index"].to_numpy(), table["prompt_id"].map(places).to_numpy()
+        if np.isnan(columns.astype(float)).any() or rows.max(initial=-1) >= shape[0]:
+            raise RecordError(f"{self.folder / SCORES_TABLE}: of other settings or prompts than the run's; run: evalkit score {self.folder}")
+        out: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for metric, here in table.groupby("metric", sort=False).indices.items():
+            out[str(metric)] = {}
+            for name in ("value", "value_full"):
+                grid = np.full(shape, np.nan)
+                grid[rows[here], columns[here].astype(int)] = table[name].to_numpy(dtype=float)[here]
+                out[str(metric)][name] = grid
+        return out
+
+    def grid(self, metric: str) -> NDArray[np.float64]:
+        """What the means of `metric` are taken over, NaN where undefined; shape (cells, prompts).
+
+        Raises:
+            RecordError: there is no such metric in the run, or its tables cannot be read.
+        """
+        info = next((one for one in self.analysis.metrics if one.name == metric), None)
+        if info is None or metric not in self._grids:
+            raise RecordError(
+                f"{self.folder}: no metric {metric!r} was measured; expected one of {', '.join(one.name for one in self.analysis.metrics)}"
+            )
+        return self._grids[metric]["value" if info.compared else "value_full"]
+
+    def _read(self, name: str) -> pandas.DataFrame:
+        import duckdb
+
+        path = self.folder / name
         try:
-            stopped = asyncio.run(work)
-        except BaseException as fault:
-            with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
-                write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
-            raise
-        write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, stopped))
-        if stopped == INTERRUPTED:
-            raise KeyboardInterrupt
-        if stopped:
-            tell(f"stopped: {stopped}")
-        return pace
+            with duckdb.connect() as database:
+                return database.execute("SELECT * FROM read_parquet(?)", [str(path)]).df()
+        except duckdb.Error:
+            raise RecordError(f"{path}: cannot be read; make it again with: evalkit score {self.folder}") from None
 
-    with ExitStack() as stack:
-        hold = stack.enter_context(ExitStack())
-        hold.enter_context(locked(folder))
-        fresh = fresh and is_run(folder)
-        writer = None if fresh else hold.enter_context(_writer(folder, tell))
-        there = Standing() if fresh else standing(folder)
-        requests = sum(1 for _ in _unsent(plan, there, retry_failed))
-        if requests and not confirm(Pending(requests, len(plan), endpoint.base_url == LOCAL)):
-            return None
-        tally = Tally(requests, spent=Spent(endpoint.prices))
-        progress(tally)
-        checked, access, not_before = None, None, began
-        if requests:
-            base_url = stack.enter_context(opened(endpoint))
-            access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
-            checked, not_before = asyncio.run(looked(experiment, access, tally.spent, policy, tell))
-            if checked.rejected:
-                plan = Plan(without_rejected(experiment, checked.rejected, skip_rejected, tell))
-                tally.planned = sum(1 for _ in _unsent(plan, there, retry_failed))
-        if fresh:  # only now that the endpoint is known to be of use
-            aside = move_aside(folder)
-            tell(f"the run that stood there is kept in {aside}")
-            hold.close()
-            make(folder)
-            hold.enter_context(locked(folder))
-            writer = hold.enter_context(_writer(folder, tell))
-        write_run(folder, plan.experiment, preflight=checked)
-        if access is not None and writer is not None:
-            pace = send(plan, there, access, writer, tally, not_before)
-            tell(_paced(pace))
-        beside = ask_others(folder, plan, measured, terms, (tally.spent,))
-        result = settle(folder, plan, notes, tell, tally, measured, beside=beside)
-        again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
-        if again is None or writer is None:
-            return result
-        there = standing(folder)
-        requests = sum(1 for _ in _unsent(again, there, retry_failed))
-        if requests and confirm(Pending(requests, len(again), endpoint.base_url == LOCAL)):
-            url = stack.enter_context(opened(endpoint))() if access is None else access.base_url
-            access = Access(url, key, min(fixed or MOST_AT_ONCE, requests))
-            tally.spent.earlier = tuple(one.spent for one in beside)
-            send(again, there, access, writer, Tally(requests, spent=tally.spent), began)
-        beside += ask_others(folder, plan, measured, terms, (tally.spent, *(one.spent for one in beside)))
-        return settle(folder, plan, notes, lambda _: None, tally, measured, beside=beside)
+    def scores(self) -> pandas.DataFrame:
+        """A row a cell, prompt and metric: a column a parameter, `value` (what cells are compared by), `value_full` (whole answers), and counts."""
+        return _with_levels(self._read(SCORES_TABLE), self.analysis, parameter_columns(self.analysis.parameters))
+
+    def responses(self) -> pandas.DataFrame:
+        """A row a recorded answer or failure: a column a parameter, the text, tokens, latency; failures have `kind` and `message` instead.
+
+        A parameter called like a column that stands here anyway, like ``model`` or ``seed``, has ``parameter_`` before its name.
+        """
+        table = self._read(RESPONSES_TABLE)
+        cells = table["cell_index"]
+        columns = parameter_columns(self.analysis.parameters, table.columns)
+        for name, column in columns.items():
+            levels = [None if np.isnan(at) else level_text(self.analysis.cells[int(at)][name]) for at in cells.to_numpy(dtype=float, na_value=np.nan)]
+            table[column] = np.array(levels, dtype=object)
+        return _with_levels(table, self.analysis, columns)
+
+    def failures(self) -> pandas.DataFrame:
+        """The rows of `responses` that are failures."""
+        table = self.responses()
+        return table[table["outcome"] == "failure"].reset_index(drop=True)
+
+    def summary(self) -> pandas.DataFrame:
+        """A row a cell and metric: a column a parameter, mean, standard error, 95 % interval, prompts, answers."""
+        import pandas
+
+        rows = [msgspec.structs.asdict(row) for row in self.analysis.by_cell]
+        table = pandas.DataFrame(rows)
+        columns = parameter_columns(self.analysis.parameters)
+        for place, (name, column) in enumerate(columns.items()):
+            levels = [level_text(self.analysis.cells[row["cell_index"]][name]) for row in rows]
+            table.insert(1 + place, column, np.array(levels, dtype=object))
+        return _with_levels(table, self.analysis, columns)
+
+    def query(self, sql: str) -> pandas.DataFrame:
+        """What duckdb answers to `sql` over the tables ``responses``, ``scores`` and ``summary``.
+
+        Raises:
+            RecordError: duckdb refuses the query, with its words.
+        """
+        import duckdb
+
+        with duckdb.connect(config={"enable_external_access": "true"}) as database:
+            for name in ("responses", "scores", "summary"):
+                database.register(name, getattr(self, name)())
+            try:
+                return database.execute(sql).df()
+            except duckdb.Error as fault:
+                raise RecordError(f"query: {fault}") from None
+
+    def show(self, prompt: str | int = 0, cells: Sequence[int] = (), replicates: int | None = None) -> Html:
+        """Answers to one prompt side by side, a column a setting, with what comes again in an answer marked; a notebook shows it as HTML.
+
+        Args:
+            prompt: its id, or its number from 0.
+            cells: numbers of settings; where none, the recommended one and the reference.
+            replicates: how many answers of each; all where None.
+
+        Raises:
+            RecordError: there is no such prompt or cell, or the records cannot be read.
+        """
+        ids = [one.id for one in self.experiment.prompts]
+        at = ids.index(prompt) if isinstance(prompt, str) and prompt in ids else prompt
+        if isinstance(at, str) or not 0 <= at < len(ids):
+            raise RecordError(f"{self.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
+        chosen = list(cells) or self._usual()
+        for cell in chosen:
+            if not 0 <= cell < len(self.analysis.cells):
+                raise RecordError(f"{self.folder}: no cell {cell}; expected numbers below {len(self.analysis.cells)}")
+        found = self._records(at, chosen)
+        asked = "\n".join(f"{one.get('role')}: {one.get('content')}" for one in self.experiment.prompts[at].conversation())
+        beside = {f"{cell}: {cell_in_words(self.analysis, cell)}": _answers(found.get(cell, {}), self.experiment, replicates) for cell in chosen}
+        return columns(f"{self.analysis.name}, prompt {ids[at]}", asked, beside)
+
+    def _usual(self) -> list[int]:
+        recommended = None if self.choice is None else self.choice.chosen
+        usual = [one for one in (recommended, self.analysis.reference) if one is not None]
+        return list(dict.fromkeys([*usual, len(self.analysis.cells) - 1]))[:2]
+
+    def _records(self, prompt: int, cells: Sequence[int]) -> dict[int, dict[int, Record]]:
+        """The last outcomes on one prompt, completions before failures, by cell and replicate."""
+        places = {
+            one.key: (one.cell_index, one.replicate) for one in Plan(self.experiment, only=tuple(sorted(set(cells)))) if one.prompt_index == prompt
+        }
+        found: dict[int, dict[int, Record]] = {}
+        for record in read(self.folder):
+            if record.role == "sweep" and (place := places.get(record.key)) is not None:
+                there = found.setdefault(place[0], {})
+                if not isinstance(getattr(there.get(place[1]), "outcome", None), Completion):
+                    there[place[1]] = record
+        return found
+
+    def _said(self) -> tuple[str, list[str], list[tuple[str, str]], str, list[str]]:
+        """What the run came to: a title, lines, labelled rows, code and notes."""
+        counts = self.analysis.counts
+        lines = [f"{counts.completions:,} of {counts.planned:,} answers: {counts.cells} settings × {counts.prompts} prompts × {counts.replicates}"]
+        lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
+        rows, code = [], ""
+        if self.choice is not None and self.choice.chosen is not None:
+            rows = [("Use", cell_in_words(self.analysis, self.choice.chosen)), *why(self.choice, self.analysis)]
+            code = call_of(self.choice.parameters)
+        elif self.choice is not None:
+            rows = [("", line) for line in (*nothing(self.choice, self.analysis), *self.choice.notes)]
+        return f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in self.analysis.answers]
+
+    def _repr_html_(self) -> str:
+        return card(*self._said())
+
+    def __repr__(self) -> str:
+        title, lines, rows, code, notes = self._said()
+        shown = [title, *lines, *(f"{label:<6}{said}" for label, said in rows), *code.splitlines(), *notes]
+        return "\n".join(harmless(line) for line in shown)
 
 
-def _check_means(experiment: Experiment, budget: Budget) -> None:
-    """Raise where keys are not set or costs not known that the run will need."""
-    every = [("endpoint", experiment.endpoint), *((f"judges[{at}].endpoint", one.endpoint) for at, one in enumerate(experiment.judges))]
-    every += [("embeddings", experiment.embeddings)] if experiment.embeddings is not None else []
-    for name, endpoint in every:
-        bearer_key(endpoint)
-        if budget.cost is None:
+def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[Answer]:
+    records = [record for _, record in sorted(found.items())][:replicates]
+    texts = [read_text(scored_text(one.outcome, experiment.endpoint.strip)) if isinstance(one.outcome, Completion) else None for one in records]
+    out = []
+    for record, text, like in zip(records, texts, repeats(texts), strict=True):
+        said = [(f"#{record.replicate + 1}", False)]
+        if not isinstance(record.outcome, Completion) or text is None:
+            failure = record.outcome
+            message = failure.message if isinstance(failure, Failure) else ""
+            out.append(Answer(read_text(message), (*said, (f"failed: {getattr(failure, 'kind', '')}", True))))
             continue
-        if endpoint.prices is None:
-            raise ExperimentError(f"--max-cost: costs are unknown; give {name}.prices: {{input: ..., output: ...}}, a million tokens each")
-        if experiment.endpoint.prices is not None and endpoint.prices.currency != experiment.endpoint.prices.currency:
-            raise ExperimentError(f"--max-cost: {name}.prices are in another currency than endpoint.prices; give both in one")
+        usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
+        if usage is not None and usage.completion_tokens is not None:
+            said.append((f"{usage.completion_tokens} tokens", False))
+        cut = record.outcome.finish_reason == "length"
+        said.append(("cut off by max_tokens" if cut else f"ended by {record.outcome.finish_reason or 'nothing said'}", cut))
+        if like is not None:
+            other = f"#{records[like[0]].replicate + 1}"
+            said.append((f"the same as {other}" if like[1] == 1 else f"near-duplicate of {other} ({like[1]})", True))
+        out.append(Answer(text, tuple(said)))
+    return out
 
 
-def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -> Plan | None:
-    """The requests that measure again what was chosen; None where nothing was."""
-    choice = run.choice
-    if choice is None or choice.chosen is None:
-        tell("nothing to confirm: " + ("no setting was chosen" if choice else "the experiment has no 'choose:'"))
-        return None
-    cells = tuple(sorted({one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None}))
-    # Behind the replicates of the sweep, so that a seed per replicate is a fresh one.
-    return Plan(plan.experiment, role="confirm", only=cells, first=plan.experiment.replicates, count=replicates)
+def _with_levels(table: pandas.DataFrame, analysis: Analysis, columns: Mapping[str, str]) -> pandas.DataFrame:
+    """Parameters as numbers where all their levels are, else as ordered categories; void levels are missing."""
+    import pandas
+
+    for name, column in columns.items():
+        levels = analysis.parameters[name]
+        if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+            table[column] = pandas.to_numeric(table[column])
+        else:
+            table[column] = pandas.Categorical(table[column], categories=[level_text(level) for level in levels], ordered=True)
+    return table
 
 
-@contextmanager
-def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
-    with Writer(folder) as writer:
-        if writer.mended:
-            tell(writer.mended)
-        yield writer
-
-
-def _pace(plan: Plan, fixed: int | None, most: int) -> Pace:
-    pace = pace_of(plan.experiment.endpoint, fixed, most)
-    pace.expect(max(1.0, (plan.tokens_in()[1] + (plan.most_tokens() or 0)) / max(1, len(plan))))  # until an answer tells what one uses
-    return pace
-
-
-def _left(policy: Policy, began: float) -> Policy:
-    """The policy with the time that is left of its budget."""
-    seconds = policy.budget.seconds
-    return policy if seconds is None else policy._replace(budget=policy.budget._replace(seconds=max(0.0, seconds - (time.monotonic() - began))))
-
-
-def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
-    return {
-        "started": started,
-        "ended": now_text(),
-        "stopped": stopped,
-        "completions": tally.completed,
-        "failures": dict(tally.failed),
-        **_what_it_took(tally.spent),
-        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
-    }
-
-
-def _what_it_took(spent: Spent) -> dict[str, Any]:
-    return {
-        "requests": spent.requests,
-        "tokens_in": spent.tokens_in,
-        "tokens_out": spent.tokens_out,
-        "answers_without_usage": spent.uncounted,
-        "cost": spent.cost,
-        "currency": None if spent.prices is None else spent.prices.currency,
-    }
-
-
-def _paced(pace: Pace) -> str:
-    throttled = {0: "never throttled", 1: "throttled once", 2: "throttled twice"}.get(pace.throttled, f"throttled {pace.throttled:,} times")
-    held = f"held {pace.limit} at once" if pace.limit == pace.highest else f"held {pace.limit} at once, {pace.highest} at the most"
-    return f"{held}; {throttled}"
-
-
-def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
-    """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
-    folder = folder or Path("results") / experiment.name
-    plan = Plan(experiment)
-    return plan.tokens_of(_unsent(plan, standing(folder), retry_failed)) if is_run(folder) else plan.tokens()
-
-
-def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
-    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
+def load(folder: Path | str) -> Run:
+    """The run in `folder`, as it was last scored; reads its small files only, the tables when they are asked for.
 
     Raises:
-        ExperimentError: a variance or an effect makes no sense.
-        RecordError: there is no pilot, or it has fewer than two cells or prompts.
+        RecordError: there is no run, or it has not been scored, or not since its experiment was changed.
     """
-    from evalkit import power
-
-    seen = power.given(variances, experiment.replicates)
-    if not seen:
-        folder = pilot or Path("results") / experiment.name
-        if not folder.is_dir():
-            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
-        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
-        if not seen:
-            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
-    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
+    folder = Path(folder)
+    experiment = load_experiment(folder)
+    analysis = _artefact(folder / ANALYSIS, lambda content: artefacts.decode(content, Analysis))
+    if analysis is None:
+        raise RecordError(f"{folder}: the run has not been scored; run: evalkit score {folder}")
+    if analysis.digest != (read_run(folder) or {}).get("digest", analysis.digest):
+        raise RecordError(f"{folder}: the experiment was changed after the run was scored; run: evalkit score {folder}")
+    choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
+    return Run(folder, experiment, analysis, choice=choice)
 
 
-def rescore(
-    folder: Path,
-    note: Callable[[str], None] = lambda _: None,
-    *,
-    metrics: Sequence[str] = (),
-    tokenizer: str = "uax29",
-    progress: Callable[[Tally], None] = lambda _: None,
-) -> Run:
-    """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
-
-    Args:
-        metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
-        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
-
-    Raises:
-        RecordError: the folder cannot be used.
-        ExperimentError: there is no metric or tokeniser of that name.
-        KeyboardInterrupt: interrupted; what judges said stays.
-        MissingExtraError: the tokeniser needs a package that is not installed.
-    """
+def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
     try:
-        cut = tokenizer_named(tokenizer)
-    except ValueError as fault:
-        raise ExperimentError(str(fault)) from None
-    notes: list[str] = []
-
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
-
-    plan = Plan(load_experiment(folder))
-    measured = measures(plan.experiment, metrics)
-    with locked(folder), Writer(folder) as writer:
-        if writer.mended:
-            tell(writer.mended)
-        beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside)
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RecordError(f"{path}: not what this version of evalkit writes; make it again with: evalkit score {path.parent}") from None
 
 
-def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
-    """Ask judges and the endpoint for embeddings what the answers in `folder` lack of them; who was asked anything, and what it took."""
-    from evalkit.embedding import embed
-
-    out = judge(folder, plan, measured.judges, terms, earlier)
-    if measured.embeddings is not None:
-        out.append(embed(folder, plan, measured.embeddings, terms, (*earlier, *(one.spent for one in out))))
-    out = [one for one in out if one.spent.requests]
-    for one in out:
-        write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **_what_it_took(one.spent)})
-    return out
-
-
-def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
-    """The experiment with its first `limit` prompts only."""
-    return experiment if limit is None else experiment.model_copy(update={"prompts": experiment.prompts[:limit]})
-
-
-def _unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request]:
-    return (request for request in plan.sequence() if there.wants(request.key, retry_failed))
-
-
-def report(run: Run, *, figures: bool = False) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into the run's folder; the paths.
-
-    Args:
-        figures: put PNG files into its ``figures`` and show them in ``report.md``.
-
-    Raises:
-        RecordError: the run's records cannot be read, or the report cannot be written.
-    """
-    from evalkit.report import html, markdown
-
-    shown = _pictures(run) if figures else {}
-    texts = {"report.html": html.page(run), "report.md": markdown.document(run, shown)}
-    for name, text in texts.items():
-        replace(run.folder / name, text.encode("utf-8", "replace"))
-    return [*(run.folder / name for name in texts), *(run.folder / path for path in shown.values())]
-
-
-def _pictures(run: Run) -> dict[str, str]:
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-
-    from evalkit import plots
-    from evalkit.report.figures import pictures
-
-    place = run.folder / "figures"
-    make_inside(place)
-    mpl.use("agg", force=False)
-    out = {}
-    for number, (title, draw) in enumerate(pictures(run).items()):
-        name = f"{number}-{re.sub('[^A-Za-z0-9_-]', '_', title)[:60]}.png"
-        with plots.style():
-            plots.save(draw(), place / name)
-        plt.close("all")
-        out[title] = f"figures/{name}"
-    return out
+def load_experiment(folder: Path) -> Experiment:
+    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    check_name(folder)
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
+    data = read_run(folder)
+    if data is None:
+        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
+    return experiments.check(data["experiment"], str(folder / RUN_FILE))

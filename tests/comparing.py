@@ -8,10 +8,10 @@ from typing import Any
 
 from test_scores import completion, experiment, record
 
-from evalkit.experiment import Experiment
-from evalkit.folder import make, write_run
-from evalkit.plan import Plan, Request
-from evalkit.records import Outcome, Writer
+from evalkit.experiment.experiment import Experiment
+from evalkit.plan.requests import Plan, Request
+from evalkit.store.folder import make, write_run
+from evalkit.store.records import Outcome, Writer
 
 PROMPTS = tuple(f"p{number}" for number in range(8))
 TEXT = "the list holds what you put into it and each slice of it is a new list that holds some of the same things in order again"

@@ -9,9 +9,9 @@ from typing import Any
 from endpoints import Asked, completion, serving
 from hostile import HOSTILE
 
-from evalkit import run as runs
-from evalkit.experiment import Experiment, check
-from evalkit.loaded import Run, load
+from evalkit.experiment.experiment import Experiment, check
+from evalkit.run import Run, load
+from evalkit.sweeping import sweeping as runs
 
 PROMPTS = [
     {"id": f"p{number}", "user": text}

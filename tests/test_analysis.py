@@ -18,15 +18,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import __version__, artefacts
-from evalkit.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, summary_csv
-from evalkit.escaping import guarded
-from evalkit.experiment import check
+from evalkit import __version__
+from evalkit.analysis.analysis import Analysis, CellMean, ComparedOn, LevelMean, analyse, summary_csv
+from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS, Metric
-from evalkit.plan import Plan
-from evalkit.prefix import Prefix
-from evalkit.scores import Lengths, Score, Scores
+from evalkit.plan.requests import Plan
+from evalkit.scoring.prefix import Prefix
+from evalkit.scoring.scores import Lengths, Score, Scores
 from evalkit.stats.intervals import t_interval
+from evalkit.store import artefacts
+from evalkit.text.escaping import guarded
 
 NAN = math.nan
 NUMBERS = ["mean", "se", "ci_low", "ci_high", "n_prompts", "n_eligible"]

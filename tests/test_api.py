@@ -26,14 +26,21 @@ from hostile import HOSTILE
 from report_support import hostile
 
 import evalkit as ek
-from evalkit.cards import Html
+from evalkit.present.notebook.cards import Html
 
 NAMES = {
     *("Analysis", "AuthError", "Budget", "Choice", "Comparison", "EndpointError", "EvalkitError", "Experiment", "ExperimentError"),
     *("MissingExtraError", "Prompt", "PromptError", "RecordError", "Run", "__version__"),
     *("asweep", "compare", "load", "metrics", "plots", "rescore", "sweep", "write_report"),
 }
-DOCUMENTED = ("evalkit.experiment", "evalkit.loaded", "evalkit.api", "evalkit.metrics.engine", "evalkit.comparison", "evalkit.choice.results")
+DOCUMENTED = (
+    "evalkit.experiment.experiment",
+    "evalkit.run",
+    "evalkit.api",
+    "evalkit.metrics.engine",
+    "evalkit.comparison.comparison",
+    "evalkit.choice.choice",
+)
 
 
 def built(url: str, **more: Any) -> ek.Experiment:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.budget import Budget, Spent, cost_of, money
-from evalkit.endpoint import Prices
-from evalkit.records import Completion, Usage
+from evalkit.collect.budget import Budget, Spent, cost_of, money
+from evalkit.experiment.endpoint import Prices
+from evalkit.store.records import Completion, Usage
 
 PRICES = Prices(input=0.5, output=1.5, currency="EUR")
 

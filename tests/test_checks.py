@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from test_scores import experiment
 
-from evalkit.checks import KINDS, fault, metric, metrics
 from evalkit.errors import ExperimentError
 from evalkit.metrics import tokenise, values
-from evalkit.plan import Plan
+from evalkit.metrics.checks import KINDS, fault, metric, metrics
+from evalkit.plan.requests import Plan
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,18 @@ import yaml
 from rich.cells import cell_len
 from rich.console import Console
 
-from evalkit import run as runs
-from evalkit import summary
-from evalkit.aims import PROFILES, Choose, Preference, metric_names, profile
-from evalkit.analysis import analyse
+from evalkit.analysis.analysis import analyse
 from evalkit.choice import Choice, call_of, choose, recommended_yaml
 from evalkit.choice.constraints import wanted_of
-from evalkit.decision import why
 from evalkit.errors import ExperimentError
-from evalkit.experiment import check
+from evalkit.experiment.experiment import check
+from evalkit.experiment.goals import PROFILES, Choose, Preference, metric_names, profile
 from evalkit.metrics import METRICS
-from evalkit.plan import Plan
-from evalkit.scores import Score, Scores
+from evalkit.plan.requests import Plan
+from evalkit.present.terminal import summary
+from evalkit.present.text.decision import why
+from evalkit.scoring.scores import Score, Scores
+from evalkit.sweeping import sweeping as runs
 
 NAN = math.nan
 PROMPTS = 10

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from conftest import ROOT, environment
 
-from evalkit.report.comparison_markdown import MARK
+from evalkit.present.markdown.comparison import MARK
 
 GITHUB = yaml.safe_load((ROOT / "docs/ci/github-actions.yml").read_text(encoding="utf-8"))
 GITLAB = yaml.safe_load((ROOT / "docs/ci/gitlab-ci.yml").read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from conftest import ROOT, environment
 from endpoints import completion, serving
 
 from evalkit.cli.terminal import Report
-from evalkit.tally import Tally
+from evalkit.collect.tally import Tally
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ("sweep", "plan", "score", "compare", "serve", "init", "schema")

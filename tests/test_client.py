@@ -19,10 +19,10 @@ from endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.client import Client, Reply
+from evalkit.client.client import Client, Reply
 from evalkit.errors import AuthError
-from evalkit.plan import Request
-from evalkit.records import Completion, Failure, Outcome, Usage
+from evalkit.plan.requests import Request
+from evalkit.store.records import Completion, Failure, Outcome, Usage
 
 KEY = "sk-live/abc.DEF+123=&x"
 BODY = {"model": "tiny", "temperature": 0.5, "stop": ["\n", "é"], "logit_bias": {"5": -100}}

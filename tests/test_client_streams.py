@@ -12,9 +12,9 @@ import pytest
 from endpoints import JSON, Answer, Asked, completion, serving
 from test_stream import CALLS, ROLE, SHAPES, USAGE, chunk, event, stream
 
-from evalkit.client import Client, Reply
-from evalkit.records import Completion, Failure
-from evalkit.records import Usage as Counts
+from evalkit.client.client import Client, Reply
+from evalkit.store.records import Completion, Failure
+from evalkit.store.records import Usage as Counts
 
 EVENTS = {"Content-Type": "text/event-stream; charset=utf-8"}
 MESSAGES = [{"role": "user", "content": "Say it."}]

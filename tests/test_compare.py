@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from scipy import stats
 from test_scores import completion, experiment, failure
 
-from evalkit import measurement
-from evalkit.comparison import Comparison, compare, headline, objections
+from evalkit.comparison import measurement
+from evalkit.comparison.comparison import Comparison, compare, headline, objections
+from evalkit.comparison.gate import Margins, fail_on, margins
+from evalkit.comparison.verdict import Compared, judged
 from evalkit.errors import ExperimentError, RecordError
-from evalkit.experiment import check
-from evalkit.folder import locked
-from evalkit.gate import Margins, fail_on, margins
+from evalkit.experiment.experiment import check
 from evalkit.metrics import Metric
-from evalkit.plan import Request
-from evalkit.records import Usage
-from evalkit.run import rescore
+from evalkit.plan.requests import Request
 from evalkit.stats.permutation import sign_flip
-from evalkit.verdicts import Compared, judged
+from evalkit.store.folder import locked
+from evalkit.store.records import Usage
+from evalkit.sweeping.sweeping import rescore
 
 OTHER = {"better": "worse", "worse": "better"}
 

@@ -22,12 +22,15 @@ from conftest import ROOT
 from rich.console import Console
 from test_scores import completion, failure
 
-from evalkit.comparison import Comparison, compare, objections
-from evalkit.gate import Margins
-from evalkit.plan import Request
-from evalkit.records import Outcome
-from evalkit.report import comparison_html, comparison_markdown, comparison_terminal, junit
-from evalkit.report.comparison_text import signed
+from evalkit.comparison.comparison import Comparison, compare, objections
+from evalkit.comparison.gate import Margins
+from evalkit.plan.requests import Request
+from evalkit.present import junit
+from evalkit.present.html import comparison as comparison_html
+from evalkit.present.markdown import comparison as comparison_markdown
+from evalkit.present.terminal import comparison as comparison_terminal
+from evalkit.present.text.comparison import signed
+from evalkit.store.records import Outcome
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 GOLDEN = ROOT / "tests/golden_comparison.md"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.design import body_of, design_of, from_defaults, grid, nearest_default
-from evalkit.experiment import check
-from evalkit.parameters import VOID_AT_TEMPERATURE_0, canonical
+from evalkit.experiment.experiment import check
+from evalkit.experiment.parameters import VOID_AT_TEMPERATURE_0, canonical
+from evalkit.plan.design import body_of, design_of, from_defaults, grid, nearest_default
 
 LEVELS = {
     "temperature": st.sampled_from(["default", 0, 0.0, 0.5, 1, 2]),
@@ -182,8 +182,8 @@ def test_designs_that_make_no_sense_are_told(more, message):
 
 
 def test_what_the_endpoint_rejects_leaves_named_cells_and_bases():
+    from evalkit.collect.preflight import Checked, without
     from evalkit.errors import EndpointError
-    from evalkit.preflight import Checked, without
 
     data = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}
     named = check({**data, "cells": {"one": {"temperature": 1}, "two": {"temperature": 2.0}}})

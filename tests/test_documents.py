@@ -15,11 +15,13 @@ import yaml
 from typer.main import get_command
 
 import evalkit
-from evalkit import experiment, gate, plots, prompts
 from evalkit.cli import app
-from evalkit.experiment import Experiment
-from evalkit.loaded import Run
+from evalkit.comparison import gate
+from evalkit.experiment import experiment, prompts
+from evalkit.experiment.experiment import Experiment
 from evalkit.local import rehearsal
+from evalkit.present import plots
+from evalkit.run import Run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

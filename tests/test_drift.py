@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from evalkit.drift import FEWEST, sentence, trends
-from evalkit.records import Completion, Failure, Record
+from evalkit.analysis.drift import FEWEST, sentence, trends
+from evalkit.store.records import Completion, Failure, Record
 
 
 def anchor(number: int, text: str = "a b c", latency_s: float = 0.1, role: str = "anchor") -> Record:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalkit.answers import answers, of_cells, signed
-from evalkit.effects import Effects, against_reference, codes_of, controls, effects
-from evalkit.effects.verdicts import MOST_TESTED
-from evalkit.margins import margin_of
+from evalkit.analysis.control import controls
+from evalkit.analysis.effects import Effects
+from evalkit.analysis.estimation import against_reference, codes_of, effects
+from evalkit.analysis.sentences import answers, of_cells, signed
+from evalkit.analysis.verdicts import MOST_TESTED
+from evalkit.experiment.margins import margin_of
 from evalkit.stats.power import detectable
 
 LEVELS = {"temperature": [0.5, 1.0, 1.5], "top_p": ["default", 0.9], "presence_penalty": [0, 1]}

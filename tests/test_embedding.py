@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_judging import values
 
-from evalkit import run as runs
-from evalkit.budget import Budget
-from evalkit.embeddings import FILE, Embeddings, packed
-from evalkit.experiment import Experiment, check
+from evalkit.collect.budget import Budget
+from evalkit.experiment.experiment import Experiment, check
 from evalkit.metrics import EMBEDDED, Group, tokenise, variety
+from evalkit.store.embeddings import FILE, Embeddings, packed
+from evalkit.sweeping import sweeping as runs
 
 KEY = "sk-planted-vectors-0123456789"
 

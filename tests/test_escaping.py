@@ -11,7 +11,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.escaping import markdown_cell, markdown_prose, visible
+from evalkit.text.escaping import markdown_cell, markdown_prose, visible
 
 HOSTILE = (
     *("a\\|b <b>x</b>", "`|`", "\\| @everyone <img src=x onerror=alert(1)>", "[x](javascript:alert(1))", "[-1](javascript:alert(1))", "[1][1]"),

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evalkit.endpoint import Endpoint, expand
 from evalkit.errors import EvalkitError, ExperimentError, PromptError
-from evalkit.experiment import Experiment, check, json_schema, load
-from evalkit.parameters import NO_KEY_HERE
-from evalkit.strict_yaml import parse
+from evalkit.experiment.endpoint import Endpoint, expand
+from evalkit.experiment.experiment import Experiment, check, json_schema, load
+from evalkit.experiment.parameters import NO_KEY_HERE
+from evalkit.experiment.strict_yaml import parse
 
 GOOD = """\
 name: small

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit import errors
-from evalkit.faults import Faults, edit_distance, from_pydantic, half_a_character, nearest, shown, spelled, told, unknown
+from evalkit.experiment.problems import Faults, edit_distance, from_pydantic, half_a_character, nearest, shown, spelled, told, unknown
 
 WORDS = st.text("abcd", max_size=6)
 

@@ -11,10 +11,10 @@ import pytest
 from endpoints import Answer, Asked, serving
 from test_stream import chunk, stream
 
-from evalkit import run as runs
-from evalkit.experiment import check
+from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS, OPTIONAL, tokenise, values
-from evalkit.records import Completion, read
+from evalkit.store.records import Completion, read
+from evalkit.sweeping import sweeping as runs
 
 JSON = {"Content-Type": "application/json"}
 CUT = {"text": "one two \\ud83d three \\udc00 four five \\ud83d\\ude00 six", "role": "assistant"}

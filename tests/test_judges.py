@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from test_scores import experiment
 
 from evalkit.errors import ExperimentError
-from evalkit.judges import Case, Judge, Scale, hash_of, key_of, messages, read_reply, reminded
+from evalkit.experiment.judges import Case, Judge, Scale, hash_of, key_of, messages, read_reply, reminded
 
 ENDPOINT = {"base_url": "http://127.0.0.1:9/v1", "model": "judge-1"}
 SCALE = Scale(min=1, max=5)

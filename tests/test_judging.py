@@ -17,12 +17,12 @@ import pytest
 from conftest import environment
 from endpoints import JSON, Answer, Asked, completion, nobody, serving
 
-from evalkit import run as runs
-from evalkit.budget import Budget
-from evalkit.comparison import compare
+from evalkit.collect.budget import Budget
+from evalkit.comparison.comparison import compare
 from evalkit.errors import AuthError, ExperimentError, RecordError
-from evalkit.experiment import Experiment, check
-from evalkit.judgements import FILE, Judgement, load
+from evalkit.experiment.experiment import Experiment, check
+from evalkit.store.judgements import FILE, Judgement, load
+from evalkit.sweeping import sweeping as runs
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 KEY = "sk-planted-judge-0123456789"

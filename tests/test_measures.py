@@ -13,7 +13,7 @@ from endpoints import JSON, Answer, Asked, completion, serving
 from test_scores import experiment
 
 from evalkit.errors import ExperimentError
-from evalkit.measures import MEASURED, measures
+from evalkit.scoring.metric_set import MEASURED, measures
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ENDPOINT = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}

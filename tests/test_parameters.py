@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evalkit import parameters as known
-from evalkit.faults import edit_distance
-from evalkit.parameters import KNOWN, canonical, fault_of_fixed, fault_of_level, fault_of_name, fault_of_value, json_schema, settled
+from evalkit.experiment import parameters as known
+from evalkit.experiment.parameters import KNOWN, canonical, fault_of_fixed, fault_of_level, fault_of_name, fault_of_value, json_schema, settled
+from evalkit.experiment.problems import edit_distance
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

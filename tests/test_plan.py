@@ -12,8 +12,8 @@ from conftest import ROOT
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evalkit.experiment import check, load
-from evalkit.plan import Plan, key_of, seed_of
+from evalkit.experiment.experiment import check, load
+from evalkit.plan.requests import Plan, key_of, seed_of
 
 VALUES = {
     "temperature": st.floats(0, 2) | st.integers(0, 2),

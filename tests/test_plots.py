@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from test_scores import completion
 
 import evalkit as ek
-from evalkit import plots
-from evalkit.plan import Request
+from evalkit.plan.requests import Request
+from evalkit.present import plots
 
 GRID: dict[str, Any] = {"temperature": [0.5, 1.0, 1.5], "top_p": ["default", 0.9], "max_tokens": [50, 100]}
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from evalkit.analysis.power import Variances, given, of_pilot, outlook, told, wanted
 from evalkit.errors import ExperimentError
-from evalkit.experiment import check
-from evalkit.plan import Plan
-from evalkit.power import Variances, given, of_pilot, outlook, told, wanted
-from evalkit.records import Completion, Record, Usage
+from evalkit.experiment.experiment import check
+from evalkit.plan.requests import Plan
 from evalkit.stats.power import detectable
+from evalkit.store.records import Completion, Record, Usage
 
 
 def experiment(prompts: int = 30, replicates: int = 8):

@@ -15,10 +15,10 @@ from conftest import ROOT, environment
 from endpoints import Answer, Asked, completion, serving
 from rich.console import Console
 
-from evalkit import probing
-from evalkit.experiment import check
+from evalkit.experiment.experiment import check
+from evalkit.present.terminal.tables import of_probe
 from evalkit.probe import KNOWN, Finding, Probe, only_model
-from evalkit.tables import of_probe
+from evalkit.probe import subject as probing
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.slow

@@ -81,7 +81,7 @@ def test_the_architecture_names_every_room() -> None:
 
 
 def test_each_example_names_its_schema_and_loads() -> None:
-    from evalkit.experiment import json_schema, load
+    from evalkit.experiment.experiment import json_schema, load
 
     examples = sorted((ROOT / "experiments").glob("*.yaml"))
     assert {path.name for path in examples} >= {"quickstart.yaml", "paradigm.yaml"}
@@ -94,7 +94,7 @@ def test_each_example_names_its_schema_and_loads() -> None:
 
 
 def test_the_example_in_the_readme_is_a_legal_experiment() -> None:
-    from evalkit.experiment import check
+    from evalkit.experiment.experiment import check
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
@@ -103,7 +103,7 @@ def test_the_example_in_the_readme_is_a_legal_experiment() -> None:
 
 
 def test_paradigm_runs_with_a_key_alone(monkeypatch) -> None:
-    from evalkit.experiment import load
+    from evalkit.experiment.experiment import load
 
     experiment = load(ROOT / "experiments/paradigm.yaml")
     assert experiment.endpoint.base_url == "https://paradigm.lighton.ai/api/v2"
@@ -135,7 +135,7 @@ def test_the_page_of_metrics_is_that_of_the_code() -> None:
 
 
 def test_the_documents_show_the_profiles_as_they_are() -> None:
-    from evalkit.aims import PROFILES
+    from evalkit.experiment.goals import PROFILES
 
     text = (ROOT / "docs/choice.md").read_text(encoding="utf-8")
     for name in PROFILES:
@@ -144,7 +144,7 @@ def test_the_documents_show_the_profiles_as_they_are() -> None:
 
 
 def test_the_judge_in_the_documents_is_a_legal_one() -> None:
-    from evalkit.experiment import check
+    from evalkit.experiment.experiment import check
 
     text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     data = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}

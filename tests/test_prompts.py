@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from evalkit.errors import PromptError
-from evalkit.prompts import Message, Prompt, check, load
+from evalkit.experiment.prompts import Message, Prompt, check, load
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
-    from evalkit import run as runs
-    from evalkit.experiment import load
+    from evalkit.experiment.experiment import load
+    from evalkit.sweeping import sweeping as runs
 
     folder = tmp_path_factory.mktemp("quickstart") / "run"
     result = runs.sweep(load(ROOT / "experiments/quickstart.yaml", ["replicates=3"]), folder)
@@ -47,8 +47,8 @@ def test_more_room_truncates_less(summary: list[dict[str, str]]) -> None:
 
 
 def test_every_prompt_gets_answers_at_length_and_about_it(tmp_path: Path) -> None:
-    from evalkit import run as runs
-    from evalkit.experiment import load
+    from evalkit.experiment.experiment import load
+    from evalkit.sweeping import sweeping as runs
 
     experiment = load(ROOT / "experiments/quickstart.yaml", ["replicates=6", "parameters={temperature: 1.0, max_tokens: 200}"])
     runs.sweep(experiment, tmp_path / "run")

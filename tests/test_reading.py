@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.metrics.loops import loop
-from evalkit.reading import Read, cut, in_units, read_text, repeats
+from evalkit.present.text.reading import Read, cut, in_units, read_text, repeats
 
 
 @given(st.text())

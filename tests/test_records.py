@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import RecordError
-from evalkit.records import FILE, VERSION, Completion, Failure, Record, Usage, Writer, read, standing
+from evalkit.store.records import FILE, VERSION, Completion, Failure, Record, Usage, Writer, read, standing
 
 COMPLETION = Completion(
     text="a\u2028é😀\n\0",

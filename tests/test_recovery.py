@@ -10,13 +10,13 @@ import pytest
 from conftest import ROOT
 from local_support import in_thread, real_model
 
-from evalkit import run as runs
-from evalkit.analysis import Analysis
-from evalkit.experiment import check
+from evalkit.analysis.analysis import Analysis
+from evalkit.experiment.experiment import check
+from evalkit.experiment.prompts import load
 from evalkit.local.api import Api, Chat
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
-from evalkit.prompts import load
+from evalkit.sweeping import sweeping as runs
 
 pytestmark = pytest.mark.slow
 

@@ -23,21 +23,22 @@ from hypothesis import strategies as st
 from report_support import hostile, swept
 from test_scores import completion, failure
 
-from evalkit.analysis import CellMean
+from evalkit.analysis.analysis import CellMean
 from evalkit.errors import RecordError
-from evalkit.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
-from evalkit.experiment import check
-from evalkit.folder import write_run
-from evalkit.loaded import Run, load
+from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS
-from evalkit.parquet import write_tables
-from evalkit.plan import Plan, Request
-from evalkit.records import Outcome, read
-from evalkit.report import answers, html
-from evalkit.report.markdown import document
-from evalkit.report.words import mean_and_reach
-from evalkit.run import rescore
-from evalkit.scores import score
+from evalkit.plan.requests import Plan, Request
+from evalkit.present.html import answers
+from evalkit.present.html import report as html
+from evalkit.present.markdown.report import document
+from evalkit.present.text.words import mean_and_reach
+from evalkit.run import Run, load
+from evalkit.scoring.scores import score
+from evalkit.scoring.tables import write_tables
+from evalkit.store.folder import write_run
+from evalkit.store.records import Outcome, read
+from evalkit.sweeping.sweeping import rescore
+from evalkit.text.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,8 +10,8 @@ import pytest
 from browser import axe, chromium, requested
 from report_support import hostile, swept
 
-from evalkit.loaded import Run
-from evalkit.report import html
+from evalkit.present.html import report as html
+from evalkit.run import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 

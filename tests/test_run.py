@@ -18,11 +18,11 @@ import pytest
 from conftest import ROOT, environment
 from endpoints import completion, nobody, serving
 
-from evalkit import results
-from evalkit import run as runs
 from evalkit.errors import AuthError, EndpointError, RecordError
-from evalkit.experiment import Experiment, check
-from evalkit.plan import seed_of
+from evalkit.experiment.experiment import Experiment, check
+from evalkit.plan.requests import seed_of
+from evalkit.sweeping import derivation as results
+from evalkit.sweeping import sweeping as runs
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 
-from evalkit import runner
-from evalkit.budget import Budget, Spent
-from evalkit.client import Client
-from evalkit.endpoint import Prices
+from evalkit.client.client import Client
+from evalkit.collect import runner
+from evalkit.collect.budget import Budget, Spent
+from evalkit.collect.pace import Pace
+from evalkit.collect.queue import Jobs
+from evalkit.collect.runner import Policy
+from evalkit.collect.tally import Tally
 from evalkit.errors import AuthError, EndpointError, RecordError
-from evalkit.jobs import Jobs
-from evalkit.pace import Pace
-from evalkit.plan import Request
-from evalkit.records import Completion, Failure, Record
-from evalkit.runner import Policy
-from evalkit.tally import Tally
+from evalkit.experiment.endpoint import Prices
+from evalkit.plan.requests import Request
+from evalkit.store.records import Completion, Failure, Record
 
 FINE = Answer(200, JSON, completion("fine"))
 PATIENCE_S = 30.0

@@ -15,10 +15,10 @@ import pytest
 from test_scores import experiment, records
 
 from evalkit.errors import ExperimentError
-from evalkit.plan import Plan
-from evalkit.records import Record
-from evalkit.scorers import Scorer, fault, load, name_of
-from evalkit.scores import score
+from evalkit.metrics.custom import Scorer, fault, load, name_of
+from evalkit.plan.requests import Plan
+from evalkit.scoring.scores import score
+from evalkit.store.records import Record
 
 
 def test_scorers_of_texts_records_and_groups_stand_beside_the_metrics() -> None:

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.experiment import Experiment, check
-from evalkit.measures import MEASURED
+from evalkit.experiment.experiment import Experiment, check
+from evalkit.experiment.parameters import level_text
 from evalkit.metrics import METRICS
-from evalkit.parameters import level_text
-from evalkit.parquet import parameter_columns, write_tables
-from evalkit.plan import Plan, Request, seed_of
-from evalkit.records import Completion, Failure, Outcome, Record, Usage, Writer, read
-from evalkit.scores import Scores, score
+from evalkit.plan.requests import Plan, Request, seed_of
+from evalkit.scoring.metric_set import MEASURED
+from evalkit.scoring.scores import Scores, score
+from evalkit.scoring.tables import parameter_columns, write_tables
+from evalkit.store.records import Completion, Failure, Outcome, Record, Usage, Writer, read
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]

@@ -104,7 +104,7 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(tmp_path: Path, evalk
 def test_a_traceback_does_not_show_it(tmp_path: Path) -> None:
     """A fault of evalkit itself, planted in the middle of a call, with --debug: the stack of it all comes out."""
     script = (
-        "import sys, evalkit.client as client\n"
+        "import sys, evalkit.client.client as client\n"
         "def broken(*_, **__): raise RuntimeError('planned')\n"
         "client.Client._read = broken; client.Client._failed = broken\n"
         "from evalkit.cli import main; main()\n"

@@ -14,11 +14,11 @@ import pytest
 from conftest import environment
 from endpoints import JSON, Answer, Asked, completion, serving
 
-from evalkit import run as runs
-from evalkit.budget import Budget
+from evalkit.collect.budget import Budget
 from evalkit.errors import EndpointError, ExperimentError
-from evalkit.experiment import Experiment, check
-from evalkit.run import Pending
+from evalkit.experiment.experiment import Experiment, check
+from evalkit.sweeping import sweeping as runs
+from evalkit.sweeping.sweeping import Pending
 
 FINE = Answer(200, JSON, completion("fine"))
 

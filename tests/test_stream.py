@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.records import Usage
-from evalkit.stream import BrokenStreamError, Streamed, decode, text_of
+from evalkit.client.stream import BrokenStreamError, Streamed, decode, text_of
+from evalkit.store.records import Usage
 
 
 def chunk(content: Any = None, *, index: int = 0, finish: Any = None, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.strict_yaml import named, parse, read_text
+from evalkit.experiment.strict_yaml import named, parse, read_text
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

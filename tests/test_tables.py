@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from evalkit.analysis import Analysis, analyse
-from evalkit.escaping import harmless
-from evalkit.experiment import check
+from evalkit.analysis.analysis import Analysis, analyse
+from evalkit.experiment.experiment import check
 from evalkit.metrics import named
-from evalkit.plan import Plan
-from evalkit.scores import Score, Scores
-from evalkit.tables import SHORTLIST, by_cell, by_level
+from evalkit.plan.requests import Plan
+from evalkit.present.terminal.tables import SHORTLIST, by_cell, by_level
+from evalkit.scoring.scores import Score, Scores
+from evalkit.text.escaping import harmless
 
 NAN = math.nan
 NAMES = list(SHORTLIST)

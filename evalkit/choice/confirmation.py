@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from evalkit.choice.results import Choice, Confirmed
+from evalkit.choice.choice import Choice, Confirmed
 from evalkit.metrics import METRICS
-from evalkit.scores import Scores
+from evalkit.scoring.scores import Scores
 from evalkit.stats.intervals import t_interval
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.aims import Choose, Preference, Requirement, profile
-from evalkit.analysis import Analysis
-from evalkit.choice.results import Constraint, Miss
-from evalkit.experiment import Experiment
-from evalkit.margins import margin_of
+from evalkit.analysis.analysis import Analysis
+from evalkit.choice.choice import Constraint, Miss
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.goals import Choose, Preference, Requirement, profile
+from evalkit.experiment.margins import margin_of
 from evalkit.stats.intervals import t_interval
 
 Floats = NDArray[np.float64]

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis import Analysis
+from evalkit.analysis.analysis import Analysis
+from evalkit.choice.choice import Change, Choice
 from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
 from evalkit.choice.ranking import rank, settle
-from evalkit.choice.results import Change, Choice
-from evalkit.design import Cell, body_of
-from evalkit.experiment import PER_REPLICATE, Experiment
-from evalkit.margins import margin_of
-from evalkit.scores import Scores
+from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.margins import margin_of
+from evalkit.plan.design import Cell, body_of
+from evalkit.scoring.scores import Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.aims import Preference
-from evalkit.choice.results import Weight
-from evalkit.design import Cell, from_defaults
-from evalkit.experiment import Experiment
-from evalkit.margins import margin_of
+from evalkit.choice.choice import Weight
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.goals import Preference
+from evalkit.experiment.margins import margin_of
+from evalkit.plan.design import Cell, from_defaults
 from evalkit.stats.desirability import clearly_beaten, pareto
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.selection import Aim, select

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.choice.results import Choice
-from evalkit.experiment import Experiment
-from evalkit.parameters import OF_OPENAI
+from evalkit.choice.choice import Choice
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import OF_OPENAI
 
 
 def recommended_yaml(choice: Choice, experiment: Experiment, digest: str) -> str:

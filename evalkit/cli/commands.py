@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit import __version__
+from evalkit._version import __version__
 from evalkit.cli.shown import show, show_plan, sum_up
 from evalkit.cli.terminal import complain, console, progress, seconds
 from evalkit.errors import ExperimentError
-from evalkit.escaping import harmless
+from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
-    from evalkit.experiment import Experiment
-    from evalkit.run import Pending
+    from evalkit.experiment.experiment import Experiment
+    from evalkit.sweeping.sweeping import Pending
 
 DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -80,8 +80,8 @@ def sweep(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit import run as runs
-    from evalkit.budget import Budget
+    from evalkit.collect.budget import Budget
+    from evalkit.sweeping import sweeping as runs
 
     loaded = _load(experiment, settings)
     if dry_run:
@@ -140,7 +140,7 @@ def plan(
     ] = [],  # noqa: B006
 ) -> None:
     """Show what a sweep would send; sends nothing."""
-    from evalkit import run as runs
+    from evalkit.sweeping import sweeping as runs
 
     loaded = runs.narrowed(_load(experiment, settings), limit)
     if power or pilot or variance or effect:
@@ -159,7 +159,7 @@ def score(
 
     Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
     """
-    from evalkit import run as runs
+    from evalkit.sweeping import sweeping as runs
 
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
@@ -177,8 +177,8 @@ def report(
     figures: Annotated[bool, typer.Option("--figures", help="Put PNG files beside report.md and show them in it.")] = False,
 ) -> None:
     """Write report.html, one file that opens anywhere, and report.md, for a merge request."""
-    from evalkit import run as runs
-    from evalkit.loaded import load
+    from evalkit.run import load
+    from evalkit.sweeping import sweeping as runs
 
     for path in runs.report(load(run), figures=figures):
         print(harmless(str(path)))
@@ -202,8 +202,9 @@ def probe(
 
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
     """
-    from evalkit import probing, tables
+    from evalkit.present.terminal import tables
     from evalkit.probe import KNOWN, usual_calls
+    from evalkit.probe import subject as probing
 
     if base_url and not model and experiment is None:
         model = "(the only one listed there)" if dry_run else probing.only_model(base_url, api_key_env)
@@ -286,7 +287,7 @@ def serve(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path()) -> None:
     """Write a starter experiment that runs as it is."""
-    from evalkit import starter
+    from evalkit.experiment import starter
 
     experiment = starter.write(folder)
     print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
@@ -297,7 +298,7 @@ def schema() -> None:
     """Print the JSON Schema of experiment files, for editors."""
     import json
 
-    from evalkit.experiment import json_schema
+    from evalkit.experiment.experiment import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 
@@ -312,7 +313,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _load(path: Path, settings: list[str]) -> Experiment:
-    from evalkit.experiment import load
+    from evalkit.experiment.experiment import load
 
     return load(path, settings)
 

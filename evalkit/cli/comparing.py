@@ -43,9 +43,10 @@ def compare(
 
     Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
     """
-    from evalkit import artefacts, gate
-    from evalkit import comparison as comparisons
-    from evalkit.folder import check_output, replace
+    from evalkit.comparison import comparison as comparisons
+    from evalkit.comparison import gate
+    from evalkit.store import artefacts
+    from evalkit.store.folder import check_output, replace
 
     for path in filter(None, (markdown, json, junit, html)):
         check_output(path)
@@ -61,26 +62,26 @@ def compare(
         note=complain,
     )
     if markdown is not None:
-        from evalkit.report import comparison_markdown
+        from evalkit.present.markdown import comparison as comparison_markdown
 
         replace(markdown, comparison_markdown.text(found).encode())
     if json is not None:
         replace(json, artefacts.encode(found) + b"\n")
     if junit is not None:
-        from evalkit.report import junit as junit_report
+        from evalkit.present import junit as junit_report
 
         replace(junit, junit_report.text(found).encode())
     if html is not None:
-        from evalkit.report import comparison_html
+        from evalkit.present.html import comparison as comparison_html
 
         replace(html, comparison_html.text(found).encode())
     screen = console()
     if quiet:
-        from evalkit.escaping import harmless
+        from evalkit.text.escaping import harmless
 
         print(harmless(comparisons.headline(found)))
     else:
-        from evalkit.report import comparison_terminal
+        from evalkit.present.terminal import comparison as comparison_terminal
 
         screen.print(comparison_terminal.show(found, screen))
     if not found.passed:

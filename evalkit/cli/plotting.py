@@ -11,7 +11,7 @@ import typer
 from evalkit.cli.commands import app
 
 if TYPE_CHECKING:
-    from evalkit.loaded import Run
+    from evalkit.run import Run
 
 # For each kind the arguments of its function that the command line fills, each with the option that gives it.
 KINDS: Mapping[str, Mapping[str, str]] = {
@@ -46,11 +46,11 @@ def plot(
     dark: Annotated[bool, typer.Option("--dark", help="For a dark page.")] = False,
 ) -> None:
     """Draw one figure of a run, with its intervals, as png, svg or pdf."""
-    from evalkit import plots
     from evalkit.errors import ExperimentError
-    from evalkit.folder import make_inside
-    from evalkit.loaded import load
-    from evalkit.plots.style import checked_ending
+    from evalkit.present import plots
+    from evalkit.present.plots.style import checked_ending
+    from evalkit.run import load
+    from evalkit.store.folder import make_inside
 
     if kind not in KINDS:
         raise ExperimentError(f"found the kind of figure {kind!r}; expected one of {', '.join(KINDS)}")
@@ -73,10 +73,10 @@ def plot(
 
 def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     """What the figure is drawn of: what was given, and for the rest what matters most in this run."""
-    from evalkit import comparison
+    from evalkit.comparison import comparison
     from evalkit.errors import ExperimentError
-    from evalkit.plots.style import swept
-    from evalkit.report.figures import metrics_that_matter
+    from evalkit.present.html.figures import metrics_that_matter
+    from evalkit.present.plots.style import swept
 
     out = {name: value for name, value in given.items() if value is not None}
     if kind == "compare":

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from evalkit.budget import Spent
-    from evalkit.endpoint import Prices
-    from evalkit.experiment import Experiment
-    from evalkit.loaded import Run
-    from evalkit.plan import Tokens
+    from evalkit.collect.budget import Spent
+    from evalkit.experiment.endpoint import Prices
+    from evalkit.experiment.experiment import Experiment
+    from evalkit.plan.requests import Tokens
+    from evalkit.run import Run
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost."""
-    from evalkit import run as runs
-    from evalkit.escaping import harmless
-    from evalkit.folder import is_run
-    from evalkit.plan import Plan
+    from evalkit.plan.requests import Plan
+    from evalkit.store.folder import is_run
+    from evalkit.sweeping import sweeping as runs
+    from evalkit.text.escaping import harmless
 
     planned = Plan(experiment)
     cells, prompts = len(planned.cells), len(experiment.prompts)
@@ -66,7 +66,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
 
 
 def _cost_of(left: Tokens, prices: Prices | None) -> str:
-    from evalkit.budget import cost_of, money
+    from evalkit.collect.budget import cost_of, money
 
     if prices is None:
         return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
@@ -83,7 +83,7 @@ def _product(cells: int, prompts: int, replicates: int) -> str:
 
 def show(run: Run, console: Console) -> None:
     """The tables, what each parameter does, and the recommendation."""
-    from evalkit import tables
+    from evalkit.present.terminal import tables
 
     if run.analysis.counts.completions == 0:
         return
@@ -91,7 +91,7 @@ def show(run: Run, console: Console) -> None:
     levels = tables.by_level(run.analysis, console)
     if levels is not None:
         console.print(levels)
-    from evalkit import summary
+    from evalkit.present.terminal import summary
 
     for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
         if part is not None:
@@ -102,7 +102,7 @@ def show(run: Run, console: Console) -> None:
 
 def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     """What the numbers rest on, what it took, and where the results are."""
-    from evalkit.escaping import harmless
+    from evalkit.text.escaping import harmless
 
     counts = run.analysis.counts
     out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
@@ -127,7 +127,7 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
 
 def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
     """What calls took: a line for each that was asked, and one for all together."""
-    from evalkit.budget import money, total_cost
+    from evalkit.collect.budget import money, total_cost
 
     lines = []
     for name, spent in every:
@@ -149,6 +149,6 @@ def _chosen(run: Run) -> str:
 
 
 def _refused(failures: dict[str, int]) -> str:
-    from evalkit.records import NOT_SENT_AGAIN
+    from evalkit.store.records import NOT_SENT_AGAIN
 
     return "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & failures.keys() else ""

@@ -14,7 +14,7 @@ from evalkit.errors import ExperimentError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.tally import Tally
+    from evalkit.collect.tally import Tally
 
 
 def console() -> Console:
@@ -32,7 +32,7 @@ def _columns() -> int:
 
 def complain(text: str) -> None:
     """Say something on standard error, control characters shown and not obeyed."""
-    from evalkit.escaping import harmless
+    from evalkit.text.escaping import harmless
 
     with suppress(BrokenPipeError):  # a sweep goes on though nobody reads its progress
         print("\n".join(map(harmless, text.split("\n"))), file=sys.stderr, flush=True)
@@ -73,7 +73,7 @@ class Report:
         return (tally.planned - tally.done) / rate if rate else 0.0
 
     def _details(self, tally: Tally) -> str:
-        from evalkit.budget import money
+        from evalkit.collect.budget import money
 
         elapsed = max(time.monotonic() - self._started, 1e-9)
         parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
@@ -101,7 +101,7 @@ class Report:
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task("", total=tally.planned, left="")
             self._bar.start()
-        from evalkit.escaping import harmless
+        from evalkit.text.escaping import harmless
 
         words = harmless(tally.paused) if tally.paused else self._details(tally)
         left = f"{duration(self._left(tally))} left" if tally.done else ""

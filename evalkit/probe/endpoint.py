@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evalkit.client import Reply
+from evalkit.client.client import Reply
+from evalkit.collect.pace import backoff
 from evalkit.errors import EndpointError
-from evalkit.pace import backoff
-from evalkit.records import Completion
+from evalkit.store.records import Completion
 
 _TRIES = 3
 _LONGEST_WAIT_S = 60.0

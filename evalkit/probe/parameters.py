@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.client import Reply
+from evalkit.client.client import Reply
 from evalkit.probe.comparison import Judgement, compared, difference, temperature
 from evalkit.probe.endpoint import LONG, SHORT, Endpoint, RejectedError, about, gathered, visible
-from evalkit.records import Completion, Failure
+from evalkit.store.records import Completion, Failure
 
 _TOOL = {
     "type": "function",

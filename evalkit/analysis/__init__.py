@@ -1,0 +1,1 @@
+"""From scores to findings: means with intervals, effects, verdicts, drift, power."""

@@ -1,0 +1,335 @@
+"""From scores to what they say: means with intervals, each cell against the reference, what each parameter does, and the answers in words."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit._version import __version__
+from evalkit.analysis.control import controls
+from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
+from evalkit.analysis.estimation import against_reference, effects
+from evalkit.analysis.sentences import answers, counted, of_cells
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.margins import margin_of
+from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.metrics import METRICS, Metric
+from evalkit.plan.design import Cell, from_defaults
+from evalkit.scoring.prefix import Prefix
+from evalkit.scoring.scores import Scores
+from evalkit.scoring.tables import parameter_columns
+from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
+from evalkit.stats.survival import kaplan_meier, log_rank
+from evalkit.text.escaping import guarded
+
+VERSION = 1
+CONFIDENCE = 0.95
+
+
+class CellMean(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric in a cell: mean over prompts with standard error and 95 % interval; NaN (null in the file) where undefined."""
+
+    cell_index: int
+    metric: str
+    mean: float
+    se: float
+    ci_low: float
+    ci_high: float
+    n_prompts: int
+    n_eligible: int
+
+
+class LevelMean(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric at one level of a parameter: each prompt's mean over the cells with that level, then as in a cell."""
+
+    parameter: str
+    level: Any
+    metric: str
+    mean: float
+    se: float
+    ci_low: float
+    ci_high: float
+    n_prompts: int
+    n_cells: int
+
+
+class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader of the numbers must know of a metric."""
+
+    name: str
+    better: Literal["higher", "lower"] | None
+    definition: str
+    confounded: bool
+    compared: bool = True
+    """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
+
+
+class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The prefix that metrics biased by length are compared on; `eligible` and `biased` by cell, as in `evalkit.scoring.prefix.Prefix`."""
+
+    tokens: int
+    k: int
+    eligible: list[float]
+    left_out: list[int]
+    biased: list[int]
+
+
+class NaturalLength(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a cell's answers would be if nothing cut them off, by Kaplan-Meier.
+
+    Attributes:
+        median: NaN where more than half of the answers were cut off before it.
+        p: of the log-rank test against the first cell that has answers, which takes replicates for independent; NaN for that cell itself.
+    """
+
+    cell_index: int
+    unit: str
+    n: int
+    n_truncated: int
+    median: float
+    p: float
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the numbers rest on."""
+
+    cells: int
+    prompts: int
+    replicates: int
+    planned: int
+    completions: int
+    failures: dict[str, int]
+    missing: int
+    outside: int
+    k: int
+    groups_left_out: int
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``analysis.json`` holds; cells are told by their place in `cells`.
+
+    Attributes:
+        digest: of the experiment, as `Experiment.digest` tells it.
+        parameters: the levels of each swept parameter.
+        cells: for each the level of every parameter; None where it is void beside the others.
+        by_cell, by_level: means over prompts with their intervals.
+        compared_on: the prefix that metrics biased by length are compared on; None where too few answers are long enough, so that these
+            are of whole answers, shown and not to be tested.
+        natural_length: lengths as they would be if nothing cut answers off.
+        reference: the cell that others are compared with.
+        answers: what each parameter does, in sentences.
+        differences: each cell against the reference.
+        verdicts: effect, no effect or inconclusive, for each parameter and metric.
+        level_differences: between all pairs of levels of a parameter.
+        simple_effects: of a parameter at each level of another.
+        interactions: differences of differences.
+        shares: how much of a metric's variation each parameter explains.
+        left_over: how much none of them explains.
+        not_estimated: what could not be, a sentence each.
+        families: what each kind of adjusted p is adjusted over, and how.
+        controls: whether `max_tokens` changes words that it cannot change.
+        signature: how the numbers were made, in one line: version, experiment, model, counts, methods, seed.
+    """
+
+    v: int = VERSION
+    name: str
+    digest: str
+    tokenizer: str
+    confidence: float
+    counts: Counts
+    parameters: dict[str, list[Any]]
+    cells: list[dict[str, Any]]
+    metrics: list[MetricInfo]
+    by_cell: list[CellMean]
+    by_level: list[LevelMean]
+    compared_on: ComparedOn | None = None
+    natural_length: list[NaturalLength] = []
+    reference: int = 0
+    answers: list[str] = []
+    differences: list[CellDifference] = []
+    verdicts: list[Verdict] = []
+    level_differences: list[LevelDifference] = []
+    simple_effects: list[SimpleEffect] = []
+    interactions: list[Interaction] = []
+    shares: list[VarianceShare] = []
+    left_over: list[LeftOver] = []
+    not_estimated: list[str] = []
+    families: dict[str, str] = {}
+    controls: list[PrefixControl] = []
+    signature: str = ""
+
+
+FAMILIES = {
+    "differences": "all cells against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
+    "level_differences": "all pairs of levels of one parameter, one metric: step-down largest |t| over sign flips (family-wise)",
+    "verdicts": "all parameters, one metric: Holm over each one's largest |t| (family-wise)",
+    "interactions": "all pairs of parameters, one metric: Holm over each one's largest |t| (family-wise)",
+}
+
+
+def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis:
+    """Intervals over prompts for every cell and every level, of all that was measured unless `metrics` says what."""
+    metrics = metrics or scores.metrics or METRICS
+    plan = scores.plan
+    experiment = plan.experiment
+    cells_at = [
+        (parameter, level, [index for index, cell in enumerate(plan.cells) if _has(cell, parameter, level)])
+        for parameter, levels in experiment.parameters.items()
+        for level in levels
+    ]
+    by_cell: list[CellMean] = []
+    by_level: list[LevelMean] = []
+    for metric in metrics:
+        score = scores.by_metric[metric.name]
+        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
+        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
+        grid = score.value if scores.compared(metric) else score.value_full
+        for index in range(len(plan.cells)):
+            numbers = _numbers(_interval(grid[index], experiment, rng))
+            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
+        for parameter, level, here in cells_at:
+            if not here:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
+                by_prompt = np.nanmean(grid[here], axis=0)
+            numbers = _numbers(_interval(by_prompt, experiment, rng))
+            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    reference = reference_cell(experiment, plan.cells)
+    values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
+    means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
+    margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
+    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
+    on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
+    controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
+    differences = against_reference(values, reference, experiment.seed)
+    said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
+    if not found.verdicts:
+        said = of_cells(differences, plan.cells, reference)
+    counts = Counts(
+        cells=len(plan.cells),
+        prompts=len(experiment.prompts),
+        replicates=experiment.replicates,
+        planned=len(plan),
+        completions=scores.completions,
+        failures=dict(scores.failures),
+        missing=scores.missing,
+        outside=scores.outside,
+        k=scores.k,
+        groups_left_out=scores.groups_left_out,
+    )
+    return Analysis(
+        name=experiment.name,
+        digest=experiment.digest(),
+        tokenizer=scores.tokenizer,
+        confidence=CONFIDENCE,
+        counts=counts,
+        parameters={name: list(levels) for name, levels in experiment.parameters.items()},
+        cells=[dict(cell) for cell in plan.cells],
+        metrics=[
+            MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded, compared=scores.compared(one))
+            for one in metrics
+        ],
+        by_cell=by_cell,
+        by_level=by_level,
+        compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
+        natural_length=_natural_lengths(scores),
+        reference=reference,
+        answers=said,
+        differences=differences,
+        verdicts=found.verdicts,
+        level_differences=found.levels,
+        simple_effects=found.simple,
+        interactions=found.interactions,
+        shares=found.shares,
+        left_over=found.left_over,
+        not_estimated=[*plan.design.beware, *found.not_estimated],
+        families=FAMILIES,
+        controls=controlled,
+        signature=_signature(experiment, counts),
+    )
+
+
+def _signature(experiment: Experiment, counts: Counts) -> str:
+    interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
+    size = f"{counted(counts.cells, 'cell')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
+    return (
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
+        f"{counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
+        f"equivalence by two one-sided t tests; seed {experiment.seed}"
+    )
+
+
+def _compared_on(prefix: Prefix) -> ComparedOn:
+    return ComparedOn(
+        tokens=prefix.tokens,
+        k=prefix.k,
+        eligible=[float(share) for share in prefix.eligible],
+        left_out=list(prefix.left_out),
+        biased=list(prefix.biased),
+    )
+
+
+def _natural_lengths(scores: Scores) -> list[NaturalLength]:
+    found: list[NaturalLength] = []
+    first = next((one for one in scores.lengths if len(one.lengths)), None)
+    for index, one in enumerate(scores.lengths):
+        if first is None or not len(one.lengths):
+            continue
+        found.append(
+            NaturalLength(
+                cell_index=index,
+                unit=scores.length_unit,
+                n=len(one.lengths),
+                n_truncated=int(one.truncated.sum()),
+                median=kaplan_meier(one.lengths, one.truncated).median,
+                p=math.nan if one is first else log_rank(first.lengths, first.truncated, one.lengths, one.truncated)[1],
+            )
+        )
+    return found
+
+
+def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
+    """The cell that others are compared with: the first of those that ``reference:`` fits and that are nearest to all defaults."""
+    wanted = experiment.reference or {}
+    if isinstance(wanted, str):
+        named = (experiment.cells or {})[wanted]
+        wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
+    fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
+    return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
+
+
+def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
+    return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
+
+
+def _has(cell: Cell, parameter: str, level: Any) -> bool:
+    """Whether the cell has that level, numbers by value: True and 1 are two levels, 0 and 0.0 are one."""
+    return repr(canonical(cell[parameter])) == repr(canonical(level))  # void is None, which no level is
+
+
+def _numbers(interval: Interval) -> dict[str, Any]:
+    return {"mean": interval.mean, "se": interval.se, "ci_low": interval.low, "ci_high": interval.high, "n_prompts": interval.n}
+
+
+def summary_csv(analysis: Analysis) -> str:
+    """The text of ``summary.csv``: a row for each cell and metric; an empty field where a number is undefined."""
+    numbers = ("mean", "se", "ci_low", "ci_high")
+    columns = parameter_columns(analysis.parameters).values()
+    lines = [["cell_index", *map(guarded, columns), "metric", *numbers, "n_prompts", "n_eligible"]]
+    for row in analysis.by_cell:
+        levels = [guarded(level_text(level) or "") for level in analysis.cells[row.cell_index].values()]
+        values = ["" if math.isnan(number) else repr(number) for number in (getattr(row, name) for name in numbers)]
+        lines.append([str(row.cell_index), *levels, row.metric, *values, str(row.n_prompts), str(row.n_eligible)])
+    return "".join(",".join(map(_field, line)) + "\n" for line in lines)
+
+
+def _field(text: str) -> str:
+    """A field as RFC 4180 has it; Python 3.11's csv leaves a bare carriage return unquoted, where readers then end the row."""
+    return '"' + text.replace('"', '""') + '"' if any(char in text for char in '",\r\n') else text

@@ -1,0 +1,79 @@
+"""Did the endpoint change while it was asked? The anchors, one request repeated through the run, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from evalkit.metrics.tokens import is_word, words
+from evalkit.stats.multiple import holm
+from evalkit.store.records import Completion, Record
+
+FEWEST = 6
+"""Anchors below which no order could be told from chance at the level used here."""
+_LEVEL = 0.01
+
+
+class Trend(NamedTuple):
+    """How one number of the anchors went with time.
+
+    Attributes:
+        before, after: medians of the first and of the last third.
+        tau: Kendall's tau with time, in [-1, 1].
+        p: of no trend, adjusted over the numbers looked at (Holm).
+    """
+
+    name: str
+    before: float
+    after: float
+    tau: float
+    p: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether chance alone would hardly give it."""
+        return self.p < _LEVEL
+
+
+def trends(records: Iterable[Record]) -> list[Trend] | None:
+    """Trends of latency, length and the like over the anchors' time; None where there are fewer than `FEWEST` of them.
+
+    Args:
+        records: in the order they came, which no clock that was set can change.
+    """
+    from scipy.stats import kendalltau
+
+    anchors = [record.outcome for record in records if record.role == "anchor" and isinstance(record.outcome, Completion)]
+    if len(anchors) < FEWEST:
+        return None
+    found = []
+    for name, of in _NUMBERS.items():
+        values = [(at, value) for at, one in enumerate(anchors) if (value := of(one)) is not None]
+        if len(values) < FEWEST or len({value for _, value in values}) == 1:
+            continue
+        series = [value for _, value in values]
+        result = kendalltau([at for at, _ in values], series)
+        third = max(1, len(series) // 3)
+        found.append(Trend(name, median(series[:third]), median(series[-third:]), float(result.statistic), float(result.pvalue)))
+    return [one._replace(p=float(p)) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+
+
+def sentence(found: Sequence[Trend], count: int) -> str:
+    """What `count` anchors show, for the summary."""
+    shown = [one for one in found if one.shown]
+    if not shown:
+        return f"no drift over {count} anchors"
+    told = "; ".join(f"{one.name} from {one.before:.3g} to {one.after:.3g} (Kendall's tau {one.tau:.2f}, adjusted p {one.p:.2g})" for one in shown)
+    return f"warning: the endpoint drifted while it was asked: {told}, over {count} anchors; cells are compared fairly, for all drifted alike"
+
+
+def _words(one: Completion) -> float | None:
+    return float(sum(map(is_word, words(one.text))))
+
+
+_NUMBERS: dict[str, Callable[[Completion], float | None]] = {
+    "latency_s": lambda one: one.latency_s,
+    "time_to_first_token_s": lambda one: one.time_to_first_token_s,
+    "length_words": _words,
+}

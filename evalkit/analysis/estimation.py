@@ -1,0 +1,221 @@
+"""All effects of a run: contrasts paired by prompt, shares of the variance, interactions, and what the design cannot tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.effects import FEWEST_PROMPTS, CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
+from evalkit.analysis.verdicts import MOST_TESTED, generator, verdict_of
+from evalkit.experiment.parameters import canonical
+from evalkit.plan.design import Cell
+from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
+from evalkit.stats.intervals import t_interval
+from evalkit.stats.multiple import holm, max_t
+
+Floats = NDArray[np.float64]
+
+
+def codes_of(cells: Sequence[Cell], parameters: Mapping[str, Sequence[Any]]) -> Codes:
+    """The number of each cell's level of each parameter, from 0; -1 where void. Shape (cells, parameters)."""
+    places = {name: {repr(canonical(level)): number for number, level in enumerate(levels)} for name, levels in parameters.items()}
+    rows = [[-1 if cell[name] is None else places[name][repr(canonical(cell[name]))] for name in parameters] for cell in cells]
+    return np.array(rows, dtype=np.int64).reshape(len(cells), len(parameters))
+
+
+def against_reference(values: Mapping[str, Floats], reference: int, seed: int) -> list[CellDifference]:
+    """Each cell of each metric minus the reference cell; `values` of shape (cells, prompts)."""
+    out = []
+    for metric, grid in values.items():
+        others = [index for index in range(len(grid)) if index != reference]
+        if not others:
+            continue
+        paired = (grid[others] - grid[reference]).T
+        tests = max_t(paired, generator(seed, metric, "reference"))
+        for column, index in enumerate(others):
+            one = t_interval(paired[:, column])
+            if one.n < 2:
+                continue
+            enough = one.n >= FEWEST_PROMPTS
+            out.append(
+                CellDifference(
+                    cell_index=index,
+                    metric=metric,
+                    difference=one.mean,
+                    se=one.se,
+                    ci_low=one.low,
+                    ci_high=one.high,
+                    n_prompts=one.n,
+                    p=known(tests.p[column]) if enough else None,
+                    p_adjusted=known(tests.p_adjusted[column]) if enough else None,
+                )
+            )
+    return out
+
+
+def effects(
+    values: Mapping[str, Floats],
+    cells: Sequence[Cell],
+    parameters: Mapping[str, Sequence[Any]],
+    margins: Mapping[str, tuple[float, str]],
+    seed: int,
+) -> Effects:
+    """Effects of every swept parameter and pair on every metric.
+
+    Args:
+        values: for each metric shape (cells, prompts), NaN where undefined.
+        parameters: levels, in order.
+        margins: for each metric the margin in its unit and where it comes from.
+        seed: root of the randomness of tests and simultaneous intervals.
+    """
+    out = Effects()
+    swept = {name: list(levels) for name, levels in parameters.items() if len(levels) > 1}
+    codes = codes_of(cells, swept)
+    if not swept or not values:
+        return out
+    metrics = list(values)
+    prompts = next(iter(values.values())).shape[1]
+    stacked = np.hstack([values[metric] for metric in metrics])
+    names = list(swept)
+    shares = _shares(out, values, codes, names)
+    found = {}
+    for number, name in enumerate(names):
+        here = _tested(codes, number)
+        found[name] = differences(stacked[here], codes[here], number)
+    pairs = {}
+    for one, other in combinations(range(len(names)), 2):
+        here = _tested(codes, one, other)
+        pairs[names[one], names[other]] = interactions(stacked[here], codes[here], one, other)
+    for place, metric in enumerate(metrics):
+        rows = slice(place * prompts, (place + 1) * prompts)
+        verdicts = []
+        for number, name in enumerate(names):
+            contrasts = found[name]._replace(values=found[name].values[rows])
+            verdict, rows_of_levels = verdict_of(name, swept[name], metric, contrasts, margins[metric], shares.get((metric, name), math.nan), seed)
+            out.levels.extend(rows_of_levels)
+            if verdict is None:
+                continue
+            verdicts.append(verdict)
+            here = _tested(codes, number)
+            _simple(out, verdict, swept, names, number, codes[here], values[metric][here])
+        adjusted = holm([math.nan if verdict.p is None else verdict.p for verdict in verdicts])
+        out.verdicts.extend(msgspec.structs.replace(verdict, p_adjusted=known(p)) for verdict, p in zip(verdicts, adjusted, strict=True))
+        _interactions(out, metric, {pair: contrasts.values[rows] for pair, contrasts in pairs.items()}, seed)
+    _say_what_is_missing(out, names, swept, codes, found, pairs, cells)
+    return out
+
+
+def _tested(codes: Codes, *numbers: int) -> NDArray[np.intp]:
+    """The cells at one of at most `MOST_TESTED` levels of each parameter, spread evenly: pairs of hundreds are too many to test, or to read."""
+    kept = np.ones(len(codes), dtype=bool)
+    for number in numbers:
+        count = int(codes[:, number].max(initial=-1)) + 1
+        if count > MOST_TESTED:
+            levels = np.linspace(0, count - 1, MOST_TESTED).round().astype(np.int64)
+            kept &= (codes[:, number] < 0) | np.isin(codes[:, number], levels)
+    return np.flatnonzero(kept)
+
+
+def _shares(out: Effects, values: Mapping[str, Floats], codes: Codes, names: Sequence[str]) -> dict[tuple[str, str], float]:
+    by_pattern: dict[bytes, Decomposition] = {}
+    main: dict[tuple[str, str], float] = {}
+    for metric, grid in values.items():
+        present = ~np.isnan(grid)
+        if not present.any():
+            continue
+        pattern = present.tobytes()
+        if pattern not in by_pattern:
+            by_pattern[pattern] = Decomposition(codes, present)
+        found = by_pattern[pattern].of(grid)
+        for term in found.terms:
+            term_names = tuple(names[one] for one in term.factors)
+            out.shares.append(VarianceShare(parameters=term_names, metric=metric, df=term.df, share=term.share))
+            if len(term_names) == 1:
+                main[metric, term_names[0]] = term.share
+        out.left_over.append(LeftOver(metric=metric, left_over=found.left_over, higher=known(found.higher)))
+    return main
+
+
+def _simple(out: Effects, verdict: Verdict, swept: Mapping[str, list[Any]], names: Sequence[str], number: int, codes: Codes, values: Floats) -> None:
+    """The largest step of a parameter with an effect, at each level of each other parameter."""
+    if verdict.verdict != "effect" or verdict.by_regression:
+        return
+    levels = swept[verdict.parameter]
+    pair = (_place(levels, verdict.from_level), _place(levels, verdict.to_level))
+    for other, name in enumerate(names):
+        if other == number:
+            continue
+        for place, level in enumerate(swept[name]):
+            found = differences(values, codes, number, where=(other, place))
+            if pair not in found.pairs:
+                continue
+            one = t_interval(found.values[:, found.pairs.index(pair)])
+            if one.n >= 2:
+                out.simple.append(
+                    SimpleEffect(
+                        parameter=verdict.parameter,
+                        at_parameter=name,
+                        at_level=level,
+                        metric=verdict.metric,
+                        from_level=verdict.from_level,
+                        to_level=verdict.to_level,
+                        difference=one.mean,
+                        ci_low=one.low,
+                        ci_high=one.high,
+                        n_prompts=one.n,
+                    )
+                )
+
+
+def _place(levels: Sequence[Any], level: Any) -> int:
+    return [repr(canonical(one)) for one in levels].index(repr(canonical(level)))
+
+
+def _interactions(out: Effects, metric: str, pairs: Mapping[tuple[str, str], Floats], seed: int) -> None:
+    found = []
+    for pair, values in pairs.items():
+        if values.shape[1] == 0 or not (counts := (~np.isnan(values)).sum(axis=0)).any():
+            continue
+        tests = max_t(values, generator(seed, metric, *pair))
+        n = int(counts[counts > 0].min())
+        if n >= 2:
+            found.append((pair, n, float(np.nanmin(tests.p_adjusted)) if n >= FEWEST_PROMPTS else math.nan))
+    adjusted = holm([p for _, _, p in found])
+    out.interactions.extend(
+        Interaction(parameters=pair, metric=metric, n_prompts=n, p=known(p), p_adjusted=known(q))
+        for (pair, n, p), q in zip(found, adjusted, strict=True)
+    )
+
+
+def _say_what_is_missing(
+    out: Effects,
+    names: Sequence[str],
+    swept: Mapping[str, list[Any]],
+    codes: Codes,
+    found: Mapping[str, Contrasts],
+    pairs: Mapping[tuple[str, str], Contrasts],
+    cells: Sequence[Cell],
+) -> None:
+    for number, name in enumerate(names):
+        used = {level for pair in found[name].pairs for level in pair}
+        if len(swept[name]) > MOST_TESTED:
+            out.not_estimated.append(f"{name} has {len(swept[name])} levels: differences are tested between {MOST_TESTED} of them, spread evenly")
+        elif not found[name].pairs:
+            out.not_estimated.append(f"{name}: the design does not tell its effect from that of the others")
+        elif len(used) < len(swept[name]):
+            lost = ", ".join(str(level) for place, level in enumerate(swept[name]) if place not in used)
+            out.not_estimated.append(f"{name} at {lost}: no cell there can be compared with one at another level")
+        if found[name].by_regression and found[name].pairs:
+            out.not_estimated.append(f"{name}: no two cells differ in it alone; its effect is estimated by least squares beside the others'")
+        if (codes[:, number] < 0).any():
+            there = sum(cell[name] is None for cell in cells)
+            out.not_estimated.append(f"{name} at temperature 0: void there ({there} of {len(cells)} cells), so nothing is said of it")
+    unseen = [f"{one} × {other}" for (one, other), contrasts in pairs.items() if not contrasts.pairs]
+    if unseen:
+        out.not_estimated.append(f"interactions that this design cannot see: {', '.join(unseen)}")

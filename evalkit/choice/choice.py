@@ -1,0 +1,134 @@
+"""What a choice comes to: the kinds of result, and no arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from evalkit.present.notebook.cards import Html, card
+
+VERSION = 1
+
+
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """A preference as it was used: `worst` and `best` are where its desirability is 0 and 1, `say` its share of all weights."""
+
+    metric: str
+    goal: Literal["maximize", "minimize", "target"]
+    say: float
+    worst: float
+    best: float
+    because: str | None
+    target: float | None = None
+
+
+class Constraint(msgspec.Struct, frozen=True, kw_only=True):
+    """A constraint as it was used: how many cells miss it, and how many miss it alone."""
+
+    metric: str
+    min: float | None
+    max: float | None
+    by: Literal["interval", "mean"]
+    excludes: int
+    excludes_alone: int
+    because: str | None
+
+
+class Miss(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a cell misses a constraint: the bound, the mean and the end of the interval that was judged."""
+
+    cell_index: int
+    metric: str
+    bound: float
+    mean: float
+    judged: float
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What the chosen cell changes against the reference: difference with its interval, in percent where the reference is not 0.
+
+    Attributes:
+        clear: ``changed``: the interval is clear of 0; ``unchanged``: within the margin (TOST); else ``unclear``.
+    """
+
+    metric: str
+    reference: float
+    chosen: float
+    difference: float
+    ci_low: float
+    ci_high: float
+    percent: float | None
+    percent_low: float | None
+    percent_high: float | None
+    clear: Literal["changed", "unchanged", "unclear"]
+
+
+class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell's metric on fresh replicates that had no part in choosing it, beside the value that chose it."""
+
+    cell_index: int
+    metric: str
+    selected_on: float
+    fresh: float
+    ci_low: float
+    ci_high: float
+    n_prompts: int
+    replicates: int
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was chosen and why; `chosen` is None where no cell satisfies, and `nearest` tells which comes closest.
+
+    Attributes:
+        best: the most desirable cell as measured; `chosen` may be another that is tied with it.
+        satisfying: cells that keep to every constraint.
+        pareto: of these, those that no other beats in means; `perhaps_pareto`: that no other beats beyond doubt.
+        tied: cells that cannot be told from `best`, itself included.
+        desirability: of each cell, None where a metric is missing or a constraint is missed.
+        resample_share: in how many of 2,000 resampled prompt sets `best` is the most desirable again.
+    """
+
+    v: int = VERSION
+    profile: str | None
+    about: str | None
+    among: Literal["statistically_tied", "best"]
+    weights: list[Weight]
+    constraints: list[Constraint]
+    satisfying: list[int]
+    pareto: list[int]
+    perhaps_pareto: list[int]
+    desirability: list[float | None]
+    best: int | None
+    runner_up: int | None
+    chosen: int | None
+    tied: list[int]
+    resample_share: float | None
+    changes: list[Change]
+    nearest: int | None
+    misses: list[Miss]
+    parameters: dict[str, Any]
+    notes: list[str]
+    confirmed: list[Confirmed] = []
+
+    def _repr_html_(self) -> Html:
+        if self.chosen is None:
+            missed = [("", f"{one.metric} {bounds_in_words(one.min, one.max)}: {one.excludes} settings miss it") for one in self.constraints]
+            return card("No recommendation", rows=missed, notes=self.notes)
+        from evalkit.choice.recommendation import call_of
+
+        rows = [("Keeps to", ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in self.constraints))] if self.constraints else []
+        rows.append(("Ranked by", ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in self.weights)))
+        clear = [one for one in self.changes if one.clear == "changed"]
+        if clear:
+            moves = (f"{one.metric} {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}]" for one in clear)
+            rows.append(("Against the reference", ", ".join(moves)))
+        rows.append(("Tied with the best", f"{len(self.tied)} of {len(self.satisfying)} settings that keep to the bounds"))
+        return card(f"Recommended: setting {self.chosen}", rows=rows, code=call_of(self.parameters), notes=self.notes)
+
+
+def bounds_in_words(low: float | None, high: float | None) -> str:
+    """The bounds of a constraint, of which one may be None."""
+    if low is None:
+        return f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"

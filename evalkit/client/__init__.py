@@ -1,0 +1,1 @@
+"""One call: send a request, read what comes back, say what came of it."""

@@ -1,0 +1,72 @@
+"""How an experiment's endpoint is reached: its key, its headers, and the embedded endpoint where that is meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.errors import AuthError, ExperimentError
+from evalkit.experiment.endpoint import LOCAL, Endpoint, expand
+
+if TYPE_CHECKING:
+    from evalkit.client.client import Client
+
+
+def bearer_key(endpoint: Endpoint) -> str | None:
+    """The bearer key from the environment; None where the endpoint wants none. Raises `AuthError` where it is not set."""
+    name = endpoint.api_key_env
+    if endpoint.base_url == LOCAL or name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise AuthError(f"the environment variable {name} is not set, and endpoint.api_key_env names it for the key; run: export {name}=...")
+    return key
+
+
+class Access(NamedTuple):
+    """Where the endpoint is this time, and the key for it; plain data, and never to be shown."""
+
+    base_url: str
+    key: str | None
+    at_once: int
+
+    def client(self, endpoint: Endpoint) -> Client:
+        """A client with all that the endpoint's settings ask for; raises `ExperimentError` where a header cannot be filled in."""
+        from evalkit.client.client import Client
+
+        headers, secrets = {}, []
+        for name, value in endpoint.headers.items():
+            try:
+                headers[name] = expand(value)
+            except ValueError as fault:
+                raise ExperimentError(f"endpoint.headers.{name}: {fault}") from None
+            if headers[name] != value:
+                secrets += [headers[name], headers[name].rpartition(" ")[2]]
+        return Client(
+            self.base_url,
+            self.key,
+            concurrency=self.at_once,
+            loopback=endpoint.base_url == LOCAL,
+            timeout_s=endpoint.timeout_s,
+            headers=headers,
+            secrets=secrets,
+            verify=endpoint.verify,
+            organization=endpoint.organization,
+            project=endpoint.project,
+        )
+
+
+@contextmanager
+def opened(endpoint: Endpoint) -> Iterator[Callable[[], str]]:
+    """The base URL, to be asked for when it is needed: the embedded endpoint starts meanwhile, and ends with this."""
+    if endpoint.base_url != LOCAL:
+        yield lambda: endpoint.base_url
+        return
+    from evalkit.client.embedded import Embedded
+
+    with Embedded() as child:
+        import openai  # noqa: F401  (takes as long as the child takes to start: both at once)
+
+        yield child.base_url

@@ -1,0 +1,106 @@
+"""What calls cost, and how much may be spent: requests, tokens, money, time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evalkit.experiment.endpoint import Prices
+from evalkit.store.records import Completion
+
+_PER = 1_000_000
+
+
+class Budget(NamedTuple):
+    """What may be spent this time; None: no bound. Money in the currency of the prices, time in seconds."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class Spent:
+    """What was spent so far.
+
+    Attributes:
+        requests: calls made, each try counted.
+        tokens_in, tokens_out: as the endpoint counts them.
+        uncounted: answers whose usage the endpoint did not tell, so that tokens and cost are higher than what stands here.
+        earlier: what was spent before elsewhere, of the same budget.
+    """
+
+    prices: Prices | None = None
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    uncounted: int = 0
+    earlier: tuple[Spent, ...] = ()
+
+    def add(self, completion: Completion) -> None:
+        """Count one answer; of choices that share a call, only the first is to be given."""
+        usage = completion.usage
+        if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            self.uncounted += 1
+            return
+        self.tokens_in += usage.prompt_tokens
+        self.tokens_out += usage.completion_tokens
+
+    @property
+    def tokens(self) -> int:
+        """In and out."""
+        return self.tokens_in + self.tokens_out
+
+    @property
+    def cost(self) -> float | None:
+        """Money; None where it is not known: no prices, or an answer without usage."""
+        if self.prices is None or self.uncounted:
+            return None
+        return cost_of(self.prices, self.tokens_in, self.tokens_out)
+
+    def over(self, budget: Budget, seconds: float) -> str | None:
+        """Why nothing more may be sent, or None."""
+        every = (self, *self.earlier)
+        requests, tokens = sum(one.requests for one in every), sum(one.tokens for one in every)
+        if budget.requests is not None and requests >= budget.requests:
+            return f"the {budget.requests:,} requests of --max-requests are used up"
+        if budget.seconds is not None and seconds >= budget.seconds:
+            return "the time of --max-time is used up"
+        if (budget.tokens is not None or budget.cost is not None) and any(one.uncounted for one in every):
+            return "the endpoint does not tell the tokens it used, so that --max-tokens-total and --max-cost cannot be kept"
+        if budget.tokens is not None and tokens >= budget.tokens:
+            return f"the {budget.tokens:,} tokens of --max-tokens-total are used up: {tokens:,}"
+        cost = total_cost(every) if budget.cost is not None else None
+        if budget.cost is not None and cost is not None and cost >= budget.cost:
+            return f"the {money(budget.cost, self.prices)} of --max-cost are used up: {money(cost, self.prices)}"
+        return None
+
+
+class Asked(NamedTuple):
+    """Who was asked beside the sweep's own endpoint, and what that took."""
+
+    name: str
+    spent: Spent
+
+
+def total_cost(every: Sequence[Spent]) -> float | None:
+    """Money of all together; None where one's is not known, or currencies differ."""
+    used = [one for one in every if one.requests or one.tokens]
+    costs = [one.cost for one in used]
+    currencies = {one.prices.currency for one in used if one.prices is not None}
+    return None if None in costs or len(currencies) > 1 else sum(cost for cost in costs if cost is not None)
+
+
+def cost_of(prices: Prices, tokens_in: float, tokens_out: float) -> float:
+    """Money for so many tokens."""
+    return (tokens_in * prices.input + tokens_out * prices.output) / _PER
+
+
+def money(cost: float | None, prices: Prices | None) -> str:
+    """A sum as people read it; 'unknown' where it is."""
+    if cost is None or prices is None:
+        return "unknown"
+    digits = 2 if cost >= 1 else 4
+    return f"{cost:,.{digits}f} {prices.currency}"

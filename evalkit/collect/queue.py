@@ -1,0 +1,111 @@
+"""What is still to be asked: requests as the plan gives them, and those that failed and wait to be tried again."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+from evalkit.plan.requests import Request
+from evalkit.store.records import Failure
+
+
+class Job:
+    """Requests that are asked for in one call, and what was tried of them so far.
+
+    Attributes:
+        batch: the requests that have no outcome yet; they differ in their replicate alone.
+        together: how many there were in the beginning.
+        tries: calls made.
+        forgiven: of the tries, those that met what everybody met.
+        first: when the first call began.
+        before: what the last call met.
+        nobodys: sent to see whether anybody is there; its answer is not recorded.
+    """
+
+    __slots__ = ("batch", "before", "first", "forgiven", "nobodys", "together", "tries")
+
+    def __init__(self, batch: list[Request], *, nobodys: bool = False) -> None:
+        self.batch = batch
+        self.nobodys = nobodys
+        self.together = len(batch)
+        self.tries = 0
+        self.forgiven = 0
+        self.first: float | None = None
+        self.before: Failure | None = None
+
+    @property
+    def counted(self) -> int:
+        """Tries that are held against it."""
+        return self.tries - self.forgiven
+
+    def begin_again(self) -> None:
+        """What is left of the batch has not been tried yet."""
+        self.tries, self.forgiven, self.first = 0, 0, None
+
+
+class Jobs:
+    """Jobs in the order they are to be asked for; requests are taken from the iterator as they are needed, so that memory is flat.
+
+    Args:
+        requests: those that were never asked for.
+        together: neighbours that differ in their replicate alone make one job, up to so many.
+
+    Attributes:
+        exhausted: the iterator has no more.
+    """
+
+    def __init__(self, requests: Iterable[Request], together: int = 1) -> None:
+        self._new = batches(requests, together)
+        self._waiting: list[tuple[float, int, Job]] = []
+        self._number = 0
+        self.exhausted = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be tried again."""
+        return len(self._waiting)
+
+    @property
+    def next_at(self) -> float | None:
+        """When the first of those that wait may be tried; None where none waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def ready(self, now: float) -> bool:
+        """Whether one that waited may be tried."""
+        return bool(self._waiting) and self._waiting[0][0] <= now
+
+    def again(self) -> Job | None:
+        """The first of those that wait, be its time come or not; None where none waits."""
+        return heapq.heappop(self._waiting)[2] if self._waiting else None
+
+    def new(self) -> Job | None:
+        """A job that was never asked for; None where there is none left."""
+        batch = next(self._new, None)
+        if batch is None:
+            self.exhausted = True
+            return None
+        return Job(batch)
+
+    def put_back(self, job: Job, at: float) -> None:
+        """Let it wait until then."""
+        self._number += 1
+        heapq.heappush(self._waiting, (at, self._number, job))
+
+
+def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
+    """Neighbours that differ in their replicate alone, up to `most` of them; taken from `requests` as they are asked for."""
+    batch: list[Request] = []
+    for request in requests:
+        if batch and (len(batch) == most or not _one_call(request, batch[0])):
+            yield batch
+            batch = []
+        batch.append(request)
+        if most == 1:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _one_call(request: Request, other: Request) -> bool:
+    return (request.cell_index, request.prompt_index, request.role) == (other.cell_index, other.prompt_index, other.role)

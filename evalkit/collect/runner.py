@@ -1,0 +1,387 @@
+"""Send requests, record each outcome the moment it exists, and come through whatever the endpoint does meanwhile.
+
+Workers pull from one iterator, so that memory is flat however many requests there are. `Pace` says how many there are and when the next
+call may start; what failed in a way that may pass waits its turn among the others and blocks nobody. Where every call fails, the endpoint
+is taken to be down: the run pauses, asks now and then, and goes on when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from evalkit.collect.budget import Budget
+from evalkit.collect.health import Health
+from evalkit.collect.pace import Pace, backoff
+from evalkit.collect.queue import Job, Jobs
+from evalkit.collect.tally import Tally
+from evalkit.errors import EndpointError
+from evalkit.plan.requests import Request
+from evalkit.store.records import Failure, Outcome, Record, record_of
+
+if TYPE_CHECKING:
+    from evalkit.client.client import Reply
+
+_CHECKS_BY_NEW = 4
+INTERRUPTED = "interrupted"
+"""The reason of a run that was asked to stop."""
+
+
+class Sender(Protocol):
+    """What makes one attempt at a request."""
+
+    async def send(self, request: Request, choices: int = 1) -> Reply:
+        """One attempt, for so many choices; never raises for what endpoint or network do."""
+        ...
+
+
+class Policy(NamedTuple):
+    """How far a run goes for its answers.
+
+    Attributes:
+        max_tries: calls for one request.
+        pause_s: mean wait before the second try; doubles with each further one. A server's own ``Retry-After`` is obeyed.
+        deadline_s: no further try begins so long after a request's first.
+        patience_s: how long the endpoint may be down, or refuse every call as one too many, before the run is given up.
+        budget: what may be spent.
+    """
+
+    max_tries: int = 5
+    pause_s: float = 0.5
+    deadline_s: float = 3600.0
+    patience_s: float = 600.0
+    budget: Budget = Budget()
+
+
+async def run(
+    requests: Iterable[Request],
+    sender: Sender,
+    record: Callable[[Record], None],
+    tally: Tally,
+    *,
+    pace: Pace,
+    policy: Policy = Policy(),  # noqa: B008 (immutable)
+    progress: Callable[[Tally], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
+    together: int = 1,
+    proven: bool = False,
+    stop: asyncio.Event | None = None,
+) -> str | None:
+    """Send `requests`; gives the reason where it stopped before all were sent, else None.
+
+    Args:
+        record: called with each outcome as it arrives, from one task at a time.
+        tally: counted up as outcomes arrive.
+        note: called where the run pauses and goes on.
+        together: neighbours in `requests` that differ in their replicate alone are asked for in one call, up to so many.
+        proven: the endpoint has answered before, so that no single failure can mean that it is of no use at all.
+        stop: once set, nothing more is sent, and the run ends when what is in flight has arrived.
+
+    Raises:
+        AuthError: the endpoint refuses the key; nothing more is sent.
+        EndpointError: it cannot be reached, or refuses every request, before it has answered any.
+        Exception: whatever `record` or `progress` raises, as it is; what was recorded stays.
+    """
+    one = _Run(Jobs(requests, together), sender, record, tally, pace, policy, progress, note, proven, stop)
+    return await one.whole()
+
+
+class _Run:
+    """The workers, and what they have in common."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        sender: Sender,
+        record: Callable[[Record], None],
+        tally: Tally,
+        pace: Pace,
+        policy: Policy,
+        progress: Callable[[Tally], None],
+        note: Callable[[str], None],
+        proven: bool,
+        stop: asyncio.Event | None,
+    ) -> None:
+        self._jobs, self._sender, self._record, self._tally = jobs, sender, record, tally
+        self._pace, self._policy, self._progress, self._note = pace, policy, progress, note
+        self._asked_to_stop = stop or asyncio.Event()
+        self._stopped: str | None = None
+        self._changed = asyncio.Event()
+        self._workers = 0
+        self._began = time.monotonic()
+        tally.held_until = self._began + pace.wait_s(self._began)
+        self._health = Health(proven=proven, patience_s=policy.patience_s, pause_s=policy.pause_s, now=self._began)
+        self._checker: Job | None = None
+        self._known_good: Request | None = None
+
+    async def whole(self) -> str | None:
+        watch = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._grow()
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None  # the first; others may have come of it
+        finally:
+            watch.cancel()
+        while (job := self._jobs.again()) is not None:  # the run has stopped: what they met last is their outcome
+            if job.before is not None:
+                self._settle(job, job.before)
+        self._tally.paused = ""
+        return self._stopped
+
+    async def _watch(self) -> None:
+        """Stop the run when it is asked to, or when its time is over, whatever its workers wait for."""
+        seconds = self._policy.budget.seconds
+        try:
+            async with asyncio.timeout(None if seconds is None else max(0.0, seconds - (time.monotonic() - self._began))):
+                await self._asked_to_stop.wait()
+                self._stop(INTERRUPTED)
+        except TimeoutError:
+            self._stop(self._over() or "the time is used up")
+
+    def _over(self) -> str | None:
+        return self._tally.spent.over(self._policy.budget, time.monotonic() - self._began)
+
+    def _stop(self, why: str) -> None:
+        self._stopped = self._stopped or why
+        self._changed.set()
+
+    # --- workers, and what each does next
+
+    def _grow(self) -> None:
+        """As many workers as may be at work, and as there is work for."""
+        wanted = self._pace.limit if not self._jobs.exhausted else min(self._pace.limit, self._jobs.waiting)
+        while self._workers < wanted:
+            self._workers += 1
+            self._group.create_task(self._work())
+        self._tally.at_once = self._pace.limit
+
+    async def _work(self) -> None:
+        try:
+            while (job := await self._next()) is not None:
+                await self._attempt(job)
+                self._changed.set()
+        finally:
+            self._workers -= 1
+
+    async def _next(self) -> Job | None:
+        """The next job, when it may start; None where this worker has nothing more to do."""
+        while True:
+            now = time.monotonic()
+            if self._asked_to_stop.is_set():
+                self._stop(INTERRUPTED)
+            if not self._stopped and (over := self._over()):
+                self._stop(over)
+            if self._stopped or self._workers > max(1, self._pace.limit):
+                return None
+            if self._health.down_since is not None:
+                job, wait_until = self._check(now)
+                if job is not None:
+                    return job
+                await self._until(wait_until)
+                continue
+            if not self._jobs.ready(now) and (self._jobs.exhausted or self._refused()):
+                waiting, in_flight = self._jobs.waiting, self._tally.in_flight
+                if self._workers - in_flight > waiting:  # more hands than work; what is under way comes back to the one that sent it
+                    if not (waiting or in_flight) and (error := self._refused()) is not None:
+                        raise error
+                    return None
+                await self._until(self._jobs.next_at or now)
+                continue
+            at, generation = self._pace.reserve(now), self._pace.generation
+            if at > now:
+                await self._sleep(at)
+                if self._stopped or self._health.down_since is not None or self._pace.held(time.monotonic()) or self._over():
+                    continue
+                if generation != self._pace.generation:
+                    continue  # places are given anew since
+            if (job := self._take()) is not None:
+                return job
+
+    def _take(self) -> Job | None:
+        """One that waited and is ready, else one that was never asked for."""
+        if self._jobs.ready(time.monotonic()):
+            job = self._jobs.again()
+            self._tally.waiting = self._jobs.waiting
+            return job
+        if self._jobs.exhausted or self._refused():
+            return None
+        job = self._jobs.new()
+        if job is None:
+            self._changed.set()
+        return job
+
+    async def _until(self, at: float) -> None:
+        """Wait until then, or until something has changed."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, at - time.monotonic())):
+                await self._changed.wait()
+
+    async def _sleep(self, at: float) -> None:
+        """Wait for a place that was taken: till then, whatever changes, but for the end of the run."""
+        while (left := at - time.monotonic()) > 0 and not self._stopped:
+            await asyncio.sleep(min(left, 0.25))
+
+    def _put_back(self, job: Job, at: float) -> None:
+        self._jobs.put_back(job, at)
+        self._tally.waiting = self._jobs.waiting
+
+    # --- one call, and what comes of it
+
+    async def _attempt(self, job: Job) -> None:
+        tally, count = self._tally, len(job.batch)
+        tally.in_flight += 1
+        at_once = tally.in_flight
+        tally.spent.requests += 1
+        started = time.monotonic()
+        number = self._pace.started(started)
+        job.first = started if job.first is None else job.first
+        try:
+            reply = await (self._sender.send(job.batch[0]) if count == 1 else self._sender.send(job.batch[0], count))
+        finally:
+            tally.in_flight -= 1
+        now = time.monotonic()
+        job.tries += 1
+        if reply.completions:
+            self._came(job, reply, now, started, at_once, max(tally.in_flight, self._pace.since(number)))
+        else:
+            self._failed(job, reply, now, started)
+        self._grow()
+
+    def _came(self, job: Job, reply: Reply, now: float, started: float, at_once: int, uncounted: int) -> None:
+        first = reply.completions[0]
+        usage = first.usage
+        tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
+        self._pace.answered(now, started, at_once, took_s, tokens, reply.limits, uncounted)
+        if reply.limits is not None:
+            self._tally.held_until = now + self._pace.wait_s(now)
+        self._back(self._health.answered(now, started), now)
+        self._known_good = job.batch[0]
+        self._tally.spent.add(first)
+        if job.nobodys:
+            return
+        for completion in reply.completions[: len(job.batch)]:
+            self._settle_one(job, job.batch.pop(0), completion)
+        if job.batch:  # fewer than asked for
+            job.begin_again()
+            self._put_back(job, now)
+
+    def _failed(self, job: Job, reply: Reply, now: float, started: float) -> None:
+        failure, health, tally = reply.failure, self._health, self._tally
+        if failure is None:
+            raise ValueError("a reply holds a completion or a failure")
+        was_down = health.down_since is not None
+        may_be_down = reply.again and failure.kind != "rate_limited"
+        fell = None
+        if may_be_down:
+            self._pace.faulted()
+            fell = health.failed(job.batch[0].key, now, reply.wait_s)
+            if job is self._checker:
+                self._still_down(failure, now, reply.wait_s)
+        else:
+            self._back(health.alive(now, started), now)
+            if reply.again:
+                self._pace.throttle(now, started, reply.wait_s)
+                tally.held_until = now + self._pace.wait_s(now)
+        if job.nobodys:
+            return
+        if failure.kind == "rate_limited" and reply.again and health.last_answer < started:
+            job.forgiven += 1  # nobody is let through: this is no fault of this request's; deadline and patience bound it
+        at = now + backoff(max(1, job.counted), self._policy.pause_s, reply.wait_s)
+        given_up = self._given_up(job, reply, now, at)
+        if given_up and (error := health.useless(failure, job.tries)):
+            raise error
+        if may_be_down and was_down:
+            job.forgiven += 1  # what everybody meets is not held against it
+            given_up = self._stopped is not None
+        elif fell is not None:
+            tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
+            self._note(f"{tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
+        if given_up:
+            self._settle(job, failure)
+        else:
+            job.before = failure
+            self._put_back(job, at)
+        if (why := health.verdict(failure, reply.again, reply.wait_s, now)) is not None:
+            self._stop(why)
+
+    def _given_up(self, job: Job, reply: Reply, now: float, at: float) -> bool:
+        """Whether a request that failed is not to be tried again, which would be `at` that time."""
+        return (
+            not reply.again
+            or job.counted >= self._policy.max_tries
+            or self._stopped is not None
+            or at - (job.first or now) >= self._policy.deadline_s
+            or (reply.wait_s is None and _alike(job.before, reply.failure))
+        )
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        while job.batch:
+            self._settle_one(job, job.batch.pop(0), outcome)
+
+    def _settle_one(self, job: Job, request: Request, outcome: Outcome) -> None:
+        counted = outcome if job.tries == 1 else msgspec.structs.replace(outcome, tries=max(1, job.tries))
+        self._record(record_of(request, counted, job.together))
+        self._tally.add(counted)
+        self._progress(self._tally)
+
+    def _refused(self) -> EndpointError | None:
+        """Where the endpoint takes nothing of what it is asked for: the error to end the run with."""
+        tally = self._tally
+        return None if tally.completed else self._health.all_refused(tally.failed["rejected"], tally.done, tally.planned)
+
+    # --- while the endpoint is down
+
+    def _check(self, now: float) -> tuple[Job | None, float]:
+        """The one call that finds out whether the endpoint is back, or the time to wait for."""
+        over_at, check_at = self._health.given_up_at, self._health.check_at
+        if now >= over_at:
+            self._stop(f"the endpoint has been down for {self._policy.patience_s:g} s; {self._tally.paused.removeprefix('paused: ')}")
+            return None, now
+        if self._checker is not None:
+            return None, over_at
+        if now < check_at or self._pace.held(now):
+            return None, min(max(check_at, now + 0.1), now + 1.0, over_at)
+        self._checker = self._check_job()
+        self._tally.waiting = self._jobs.waiting
+        if self._checker is None:
+            self._health.down_since = None
+        return self._checker, now
+
+    def _check_job(self) -> Job | None:
+        """What to ask an endpoint that is down.
+
+        At first what it has answered before, which tells a false alarm from requests that always fail; then mostly something new, whose answer
+        is not paid for in vain.
+        """
+        known = None if self._known_good is None else Job([self._known_good], nobodys=True)
+        if known is not None and self._health.checks % _CHECKS_BY_NEW == 0:
+            return known
+        return self._jobs.new() or known or self._jobs.again()
+
+    def _still_down(self, failure: Failure, now: float, wait_s: float | None) -> None:
+        self._health.still_down(now, wait_s)
+        self._checker = None
+        self._tally.paused = f"paused: the endpoint is down ({failure.kind}: {failure.message})"
+        self._progress(self._tally)
+
+    def _back(self, down_s: float | None, now: float) -> None:
+        """Go on, where the endpoint was down so long."""
+        if down_s is None:
+            return
+        self._note(f"the endpoint answers again after {down_s:.0f} s")
+        self._checker, self._tally.paused = None, ""
+        self._pace.wake(now)
+
+
+def _alike(one: Failure | None, other: Failure | None) -> bool:
+    """A plain 500 twice in the same words: some servers answer so to a request that they cannot take, and will for ever."""
+    return one is not None and other is not None and one.status == other.status == 500 and bool(other.message) and one.message == other.message

@@ -1,0 +1,305 @@
+"""One sweep's sending: the look before it, the run itself, and what must go on beside it: the disk kept up, signals heeded."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evalkit.client.connection import Access, bearer_key, opened
+from evalkit.collect.budget import Budget, Spent
+from evalkit.collect.interruption import Interruption
+from evalkit.collect.pace import MOST_AT_ONCE, Pace
+from evalkit.collect.runner import INTERRUPTED, Policy, Sender, run
+from evalkit.collect.tally import Tally
+from evalkit.errors import EndpointError, ExperimentError
+from evalkit.experiment.endpoint import Endpoint
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import level_text
+from evalkit.plan.requests import Request
+from evalkit.store.records import Failure, Outcome, Record
+
+if TYPE_CHECKING:
+    from evalkit.client.client import Client, Reply
+    from evalkit.collect.preflight import Checked, Preflight
+
+_SYNC_EVERY_S = 0.5
+_SHOWN_EVERY_S = 1.0
+_LONG_WAIT_S = 5.0
+"""A wait that a user should be told of."""
+
+
+class _Counted:
+    """A client whose calls are counted, refused beyond the budget, and held back while the endpoint asks to wait.
+
+    Attributes:
+        not_before: until when it has asked for that.
+    """
+
+    def __init__(self, client: Client, spent: Spent, policy: Policy, needed: int, note: Callable[[str], None]) -> None:
+        self._client, self._spent, self._policy, self._needed, self._note = client, spent, policy, needed, note
+        self._began = self.not_before = time.monotonic()
+
+    async def models(self) -> frozenset[str] | None:
+        return await self._client.models()
+
+    async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
+        while (wait_s := self.not_before - time.monotonic()) > 0:
+            self._check_budget(wait_s)
+            await asyncio.sleep(wait_s)
+        self._check_budget()
+        self._spent.requests += 1
+        reply = await self._client.call(body, messages)
+        if reply.completions:
+            self._spent.add(reply.completions[0])
+        if reply.wait_s:
+            self._wait(reply.wait_s, reply.outcome)
+        return reply
+
+    def _check_budget(self, later_s: float = 0.0) -> None:
+        if why := self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s):
+            raise ExperimentError(f"{why}, by the look at the endpoint before the sweep ({self._needed} calls or more); allow more")
+
+    def _wait(self, wait_s: float, asked: Outcome) -> None:
+        words = asked.message if isinstance(asked, Failure) else ""
+        if wait_s > self._policy.patience_s:
+            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than --patience: {words}")
+        until = time.monotonic() + wait_s
+        if wait_s >= _LONG_WAIT_S and until > self.not_before + 1:
+            self._note(f"the endpoint asks to wait {wait_s:.0f} s: {words}")
+        self.not_before = max(self.not_before, until)
+
+
+async def looked(
+    experiment: Experiment, access: Access, spent: Spent, policy: Policy, note: Callable[[str], None] = lambda _: None
+) -> tuple[Preflight, float]:
+    """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`.
+
+    Raises:
+        EndpointError: it cannot be used, or asks for too long a wait.
+        ExperimentError: the budget is too small.
+    """
+    from evalkit.collect.preflight import check, needed
+
+    calls, most = needed(experiment), policy.budget.requests
+    if most is not None and most <= calls:
+        raise ExperimentError(
+            f"--max-requests {most}: the look at the endpoint before a sweep takes {calls} calls or more; allow at least {calls + 1}"
+        )
+    async with access.client(experiment.endpoint) as client:
+        counted = _Counted(client, spent, policy, calls, note)
+        return await check(counted, experiment), counted.not_before
+
+
+def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Callable[[str], None]) -> Experiment:
+    """The experiment without the levels that the endpoint rejects; raises `EndpointError` with its words where they are not to be skipped."""
+    from evalkit.collect.preflight import advice, without
+
+    told = []
+    for one in rejected:
+        failure = one.failure
+        if failure is not None:
+            told.append(f"{one.parameter}={level_text(one.level)} is rejected (HTTP {failure.status}): {failure.message}{advice(failure)}")
+    if not skip:
+        raise EndpointError(
+            "the endpoint does not take every level of this experiment; nothing was sent of it.\n"
+            + "\n".join(told)
+            + "\nTake these levels out, or run with --skip-rejected to leave them out this time"
+        )
+    for line in told:
+        tell(f"left out: {line}")
+    return without(experiment, rejected)
+
+
+async def sent(
+    endpoint: Endpoint,
+    requests: Iterable[Request],
+    access: Access,
+    tally: Tally,
+    *,
+    record: Callable[[Record], None],
+    sync: Callable[[], object],
+    pace: Pace,
+    policy: Policy,
+    progress: Callable[[Tally], None],
+    note: Callable[[str], None],
+    interruption: Interruption | None = None,
+    together: int = 1,
+    proven: bool = False,
+    sender: Callable[[Client], Sender] = lambda client: client,
+) -> str | None:
+    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived.
+
+    Args:
+        record: takes each outcome as it arrives, and `sync` makes the disk keep it.
+        together, proven: as in `evalkit.collect.runner.run`.
+        sender: makes the calls, by the client; the client itself where nothing else is given.
+    """
+    stop = asyncio.Event()
+    async with access.client(endpoint) as client:
+        work = asyncio.ensure_future(
+            run(
+                requests,
+                sender(client),
+                record,
+                tally,
+                pace=pace,
+                policy=policy,
+                together=together,
+                progress=progress,
+                note=note,
+                proven=proven,
+                stop=stop,
+            )
+        )
+        keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
+        # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
+        keeper.add_done_callback(lambda _: stop.set())
+        shower.add_done_callback(lambda _: work.cancel())
+        beside = (keeper, shower)
+
+        def interrupted() -> None:
+            if stop.is_set():
+                work.cancel()
+                return
+            stop.set()
+            if tally.in_flight:
+                note(f"interrupted: waiting for the answers under way ({tally.in_flight}); interrupt again to end at once")
+
+        with _heeded(interrupted, interruption):
+            try:
+                return await work
+            except asyncio.CancelledError:
+                if not stop.is_set():
+                    raise
+                return INTERRUPTED
+            finally:
+                for one in beside:
+                    one.cancel()
+                await asyncio.wait(beside)
+                for one in beside:
+                    if not one.cancelled():
+                        one.result()
+
+
+async def _keep(sync: Callable[[], object]) -> None:
+    """The disk is never further behind than a second."""
+    while True:
+        await asyncio.sleep(_SYNC_EVERY_S)
+        await asyncio.to_thread(sync)
+
+
+class Terms(NamedTuple):
+    """What calls beside the sweep's own keep to: those of judges, and for embeddings.
+
+    Attributes:
+        budget: of the whole run, which `began` at that monotonic time.
+        retry_failed: ask again also for what failed in a way that would fail again.
+    """
+
+    began: float
+    budget: Budget = Budget()
+    patience_s: float = 600.0
+    retry_failed: bool = False
+    progress: Callable[[Tally], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
+    interruption: Interruption | None = None
+
+
+def asked(
+    endpoint: Endpoint,
+    requests: Iterable[Request],
+    count: int,
+    terms: Terms,
+    spent: Spent,
+    *,
+    record: Callable[[Record], None],
+    sync: Callable[[], object],
+    sender: Callable[[Client], Sender] = lambda client: client,
+) -> str | None:
+    """Send `count` requests beside the sweep's own; the reason where it stopped before all were sent, the endpoint's refusal among them.
+
+    Raises:
+        RecordError: what came cannot be written.
+        KeyboardInterrupt: interrupted; what was recorded stays.
+    """
+    gone = time.monotonic() - terms.began
+    if why := spent.over(terms.budget, gone):
+        return why
+    budget = terms.budget if terms.budget.seconds is None else terms.budget._replace(seconds=max(0.0, terms.budget.seconds - gone))
+    policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=terms.patience_s, budget=budget)
+    most = min(endpoint.concurrency or MOST_AT_ONCE, count)
+    pace = pace_of(endpoint, endpoint.concurrency and most, most)
+    requests = iter(requests)
+    begun = list(islice(requests, 1))
+    pace.expect(sum(len(str(one.body)) + len(str(one.messages)) for one in begun) / 4 + 1)  # until an answer tells what one uses
+    try:
+        with opened(endpoint) as url:
+            key = bearer_key(endpoint)
+            access = Access(url(), key, most)
+            tally = Tally(count, spent=spent)
+            work = sent(
+                endpoint,
+                chain(begun, requests),
+                access,
+                tally,
+                record=record,
+                sync=sync,
+                pace=pace,
+                policy=policy,
+                progress=terms.progress,
+                note=terms.tell,
+                interruption=terms.interruption,
+                sender=sender,
+            )
+            stopped = asyncio.run(work)
+    except (EndpointError, ExperimentError) as fault:
+        return str(fault)
+    if stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return stopped
+
+
+def pace_of(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
+    """The pace that an endpoint's settings ask for, with so many calls at once at the most."""
+    return Pace(
+        fixed,
+        requests_per_minute=endpoint.requests_per_minute,
+        tokens_per_minute=endpoint.tokens_per_minute,
+        most=most,
+        now=time.monotonic(),
+    )
+
+
+async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:
+    """Progress is shown also while nothing arrives."""
+    while True:
+        await asyncio.sleep(_SHOWN_EVERY_S)
+        progress(tally)
+
+
+@contextmanager
+def _heeded(interrupted: Callable[[], None], interruption: Interruption | None) -> Iterator[None]:
+    """SIGINT and SIGTERM call `interrupted` meanwhile; elsewhere than in the main thread, where signals cannot be had, `interruption` does."""
+    if interruption is not None:
+        with interruption.heeded(interrupted):
+            yield
+        return
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, interrupted)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Two runs or two cells: what got better or worse, and what a gate says."""

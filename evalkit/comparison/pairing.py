@@ -1,0 +1,294 @@
+"""Two results folders, or two cells, side by side: what they have in common, what differs, and why they may not be compared at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evalkit.errors import ExperimentError, RecordError
+from evalkit.experiment import strict_yaml
+from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.experiment.problems import shown
+from evalkit.plan.design import Cell, body_of
+from evalkit.plan.requests import Plan
+from evalkit.run import load_experiment
+from evalkit.store.folder import read_run
+
+_MOST_NAMED = 5
+_UNKNOWN = "unknown"
+
+
+class Contrast(msgspec.Struct, frozen=True, kw_only=True):
+    """Something in which the two runs are not alike, as text."""
+
+    what: str
+    baseline: str
+    candidate: str
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the two sides.
+
+    Attributes:
+        plan: the requests that are compared: common prompts, and cells of some pair.
+        written: what ``run.json`` holds.
+    """
+
+    folder: Path
+    plan: Plan
+    written: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What is compared with what.
+
+    Attributes:
+        pairs: (cell of the baseline, cell of the candidate), by their numbers in the two plans.
+        whole: whether that is all of both runs.
+        left_out: what stands in one run alone, a sentence each.
+        notes: what else must be known, a sentence each.
+    """
+
+    baseline: Arm
+    candidate: Arm
+    pairs: tuple[tuple[int, int], ...]
+    differs: tuple[Contrast, ...]
+    whole: bool
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) -> Pairing:
+    """The cells and prompts that `baseline` and `candidate` have in common; or with two `cells`, the one against the other.
+
+    Args:
+        candidate: None for two cells of one run.
+        cells: each a number, a name in a list design, or levels like ``temperature=0.7,top_p=0.9``; one is looked for in both runs.
+
+    Raises:
+        RecordError: a folder holds no run, or the two cannot be compared; with the reason.
+        ExperimentError: `cells` name none, or several.
+    """
+    if candidate is None and len(cells) != 2:
+        raise ExperimentError(f"one run and {len(cells)} cells: give two runs, or one run and two cells: --cell A --cell B")
+    if len(cells) > 2:
+        raise ExperimentError(f"--cell: found {len(cells)} cells; expected two at most, the baseline's and the candidate's")
+    one = load_experiment(baseline)
+    other = one if candidate is None else load_experiment(candidate)
+    common = _common_prompts(one, other)
+    experiments = [_narrowed(experiment, common, other) for experiment in (one, other)]
+    plans = [Plan(experiment) for experiment in experiments]
+    pairs = _pairs(plans, cells, one_run=candidate is None)
+    left_out = [] if candidate is None else _left_out(plans, [one, other], pairs, common, bool(cells))
+    written = [read_run(folder) or {} for folder in (baseline, candidate or baseline)]
+    arms = [
+        Arm(folder, Plan(experiment, only=tuple(pair[side] for pair in pairs)), about)
+        for side, (folder, experiment, about) in enumerate(zip((baseline, candidate or baseline), experiments, written, strict=True))
+    ]
+    differs = [] if candidate is None else _differing(one, other, written)
+    if cells:
+        differs += _of_cells(plans, pairs[0])
+    notes = []
+    if candidate is not None and baseline.resolve() == candidate.resolve():
+        notes.append("both are the same folder")
+    if _other_seeds(one, other):
+        notes.append(
+            "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
+            "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
+        )
+    judged_alike = len(notes)
+    if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
+        notes.append("checks and scorers differ: both runs are judged by those of the candidate")
+    if any(_expect(one, name) != _expect(other, name) for name in common):
+        notes.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
+    return Pairing(
+        arms[0], arms[1], tuple(pairs), tuple(differs), not left_out and not cells and len(notes) == judged_alike, tuple(left_out), tuple(notes)
+    )
+
+
+def _other_seeds(one: Experiment, other: Experiment) -> bool:
+    """Whether both send one seed to all prompts, and not the same one; ``per_replicate`` gives each prompt its own."""
+    sent = [experiment.request.get("seed") for experiment in (one, other)]
+    return None not in sent and PER_REPLICATE not in sent and sent[0] != sent[1]
+
+
+def _expect(experiment: Experiment, name: str) -> str | None:
+    return next(prompt.expect for prompt in experiment.prompts if prompt.id == name)
+
+
+def _common_prompts(one: Experiment, other: Experiment) -> list[str]:
+    """Ids of the prompts that both have, with the same conversation. Raises `RecordError`."""
+    theirs = {prompt.id: prompt for prompt in other.prompts}
+    common = [prompt for prompt in one.prompts if prompt.id in theirs]
+    if not common:
+        raise RecordError("these runs cannot be compared: they have no prompt in common (prompts are told apart by their ids)")
+    changed = [prompt.id for prompt in common if _asked(prompt) != _asked(theirs[prompt.id])]
+    if changed:
+        raise RecordError(
+            f"these runs cannot be compared: {_named(changed)} {'does' if len(changed) == 1 else 'do'} not ask the same in both; "
+            "give a changed prompt another id, or sweep the baseline again"
+        )
+    return [prompt.id for prompt in common]
+
+
+def _asked(prompt: Any) -> Any:
+    return canonical([prompt.conversation(), prompt.fields()])
+
+
+def _narrowed(experiment: Experiment, ids: Sequence[str], judge: Experiment) -> Experiment:
+    """The experiment with these prompts alone, judged by the checks, scorers and expectations of `judge`."""
+    own = {prompt.id: prompt for prompt in experiment.prompts}
+    prompts = tuple(own[name].model_copy(update={"expect": _expect(judge, name)}) for name in ids)
+    return experiment.model_copy(update={"prompts": prompts, "checks": judge.checks, "scorers": judge.scorers})
+
+
+def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> list[tuple[int, int]]:
+    if cells:
+        first, second = cell_named(plans[0], cells[0]), cell_named(plans[1], cells[-1])
+        if one_run and first == second:
+            raise ExperimentError(f"--cell: both name the cell {cell_text(plans[0], first)}; expected two different ones")
+        return [(first, second)]
+    names = {name for plan in plans for name in plan.experiment.parameters}
+    theirs = {_levels(plans[1], cell, names): index for index, cell in enumerate(plans[1].cells)}
+    pairs = [(index, theirs[key]) for index, cell in enumerate(plans[0].cells) if (key := _levels(plans[0], cell, names)) in theirs]
+    if not pairs:
+        held = [", ".join(cell_text(plan, index) for index in range(min(2, len(plan.cells)))) for plan in plans]
+        raise RecordError(
+            f"these runs cannot be compared: they have no cell in common (the baseline has {held[0]} ..., the candidate {held[1]} ...); "
+            "compare one cell with another by --cell A --cell B"
+        )
+    return pairs
+
+
+def _levels(plan: Plan, cell: Cell, names: set[str]) -> str:
+    """What tells cells apart over both runs: the level of each parameter that either of them sweeps; one that is not swept has its fixed value."""
+    fixed = body_of({}, plan.experiment.request)
+    return repr([(name, canonical(cell[name] if name in cell else fixed.get(name, DEFAULT))) for name in sorted(names)])
+
+
+_BETWEEN = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_.]*\s*=)")
+
+
+def cell_named(plan: Plan, text: str) -> int:
+    """The cell that `text` names: by its name, its number, or by levels that fit no other. Raises `ExperimentError`."""
+    named = plan.experiment.cells or {}
+    where = f"--cell {shown(text)}"
+    if text in named:
+        wanted = {name: named[text].get(name, DEFAULT) for name in plan.experiment.parameters}
+        return _fitting(plan, wanted, where)
+    if text.isdecimal() and len(text) < 10:
+        if int(text) < len(plan.cells):
+            return int(text)
+        raise ExperimentError(f"{where}: this run has the cells 0 to {len(plan.cells) - 1}")
+    wanted = {}
+    for part in _BETWEEN.split(text):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in plan.experiment.parameters:
+            names = [*named, *(f"{one}=LEVEL" for one in plan.experiment.parameters)]
+            raise ExperimentError(f"{where}: expected a number below {len(plan.cells)}{''.join(', ' + one for one in names[:_MOST_NAMED])}")
+        wanted[name] = strict_yaml.parse(value, where).data
+    return _fitting(plan, wanted, where)
+
+
+def _fitting(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
+    found = [index for index, cell in enumerate(plan.cells) if all(_has(cell[name], level) for name, level in wanted.items())]
+    if len(found) == 1:
+        return found[0]
+    fit = "no cell" if not found else f"{len(found)} cells"
+    raise ExperimentError(f"{where}: {fit} of this run fit; expected one, like {cell_text(plan, found[0] if found else 0)}")
+
+
+def _has(level: Any, wanted: Any) -> bool:
+    """Whether a level is the one wanted; a void one, where its value does not matter, fits any."""
+    return level is None or repr(canonical(level)) == repr(canonical(wanted)) or (isinstance(level, str) and level_text(wanted) == level)
+
+
+def cell_text(plan: Plan, index: int) -> str:
+    """A cell as people name it: by its name in a list design, else by its levels."""
+    cell = plan.cells[index]
+    for name, levels in (plan.experiment.cells or {}).items():
+        if all(level is None or _has(level, levels.get(parameter, DEFAULT)) for parameter, level in cell.items()):
+            return name
+    swept = {name for name, levels in plan.experiment.parameters.items() if len(levels) > 1} or set(cell)
+    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if name in swept and level is not None) or "the only cell"
+
+
+def _left_out(
+    plans: Sequence[Plan], wholes: Sequence[Experiment], pairs: Sequence[tuple[int, int]], common: Sequence[str], chosen: bool
+) -> list[str]:
+    out = []
+    for side, (which, plan, whole) in enumerate(zip(("baseline", "candidate"), plans, wholes, strict=True)):
+        alone = sorted(set(range(len(plan.cells))) - {pair[side] for pair in pairs})
+        if alone and not chosen:
+            out.append(f"cells of the {which} alone: {_named([cell_text(plan, index) for index in alone])}")
+        others = [prompt.id for prompt in whole.prompts if prompt.id not in set(common)]
+        if others:
+            out.append(f"prompts of the {which} alone: {_named(others)}")
+    return out
+
+
+def _named(names: Sequence[str]) -> str:
+    """Some names in a sentence, the first few of many."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(shown, names[:_MOST_NAMED])) + more
+
+
+def _of_cells(plans: Sequence[Plan], pair: tuple[int, int]) -> list[Contrast]:
+    texts = [cell_text(plan, index) for plan, index in zip(plans, pair, strict=True)]
+    return [Contrast(what="cell", baseline=texts[0], candidate=texts[1])] if texts[0] != texts[1] else []
+
+
+def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str, Any]]) -> list[Contrast]:
+    """Everything about the two runs that is not alike, most telling first."""
+    sides = []
+    for experiment, about in zip((one, other), written, strict=True):
+        endpoint = experiment.endpoint
+        request = {**endpoint.extra_body, **experiment.request}
+        sides.append(
+            {
+                "experiment": experiment.name,
+                "model": endpoint.model,
+                "endpoint": endpoint.base_url,
+                **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
+                **{f"request.{name}": _listed([value]) for name, value in request.items()},
+                "design": experiment.design,
+                "replicates": str(experiment.replicates),
+                "seed": str(experiment.seed),
+                "prompts": str(len(experiment.prompts)),
+                "stripped": _listed(endpoint.strip) or "nothing",
+                "prices": "none" if endpoint.prices is None else f"{endpoint.prices.input} / {endpoint.prices.output} {endpoint.prices.currency}",
+                "sent": sent_between(about),
+                "evalkit": str(_within(about, "versions", "evalkit")),
+            }
+        )
+    names = list(dict.fromkeys([*sides[0], *sides[1]]))
+    found = [(name, *(side.get(name, "not set") for side in sides)) for name in names]
+    return [Contrast(what=name, baseline=first, candidate=second) for name, first, second in found if first != second]
+
+
+def _listed(levels: Sequence[Any]) -> str:
+    return ", ".join(level_text(level) or "" for level in levels)
+
+
+def _within(about: Any, *path: str) -> Any:
+    for step in path:
+        about = about.get(step) if isinstance(about, Mapping) else None
+    return about or _UNKNOWN
+
+
+def sent_between(about: Mapping[str, Any]) -> str:
+    """When the requests of a run were sent, by the sweeps that its ``run.json`` tells of."""
+    sweeps = [one for one in about.get("sweeps") or () if isinstance(one, Mapping)]
+    begun = [str(one["started"]) for one in sweeps if one.get("started")]
+    ended = [str(one["ended"]) for one in sweeps if one.get("ended")]
+    if not begun or not ended:
+        return str(about.get("created") or _UNKNOWN)
+    return min(begun) if min(begun) == max(ended) else f"{min(begun)} to {max(ended)}"

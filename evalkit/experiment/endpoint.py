@@ -1,0 +1,231 @@
+"""Where an experiment's requests go, and how they get there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from evalkit.experiment import parameters as known
+from evalkit.experiment.problems import Faults, Path, shown
+
+LOCAL = "local"
+"""The base URL that stands for the embedded model."""
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY_PREFIX = re.compile(r"(?:sk|pk|rk|hf|gsk|xai|tok|ghp)[_-][A-Za-z0-9_-]{16,}")
+
+
+class Strict(BaseModel):
+    """Unknown keys are faults, values are taken as what they are, and no error shows them."""
+
+    # Pydantic's own text of an error would show the value, and that may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def whole(value: object) -> object:
+    """A whole number by its value: 8.0 is 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def a_table(value: object) -> object:
+    """An endpoint as it is written; raises ValueError, which shows no text, for a text: it may be a key."""
+    if isinstance(value, str):
+        raise ValueError("found a text; expected a mapping with base_url and model")
+    return value
+
+
+class Prices(Strict):
+    """What tokens cost.
+
+    Attributes:
+        input: of a million tokens of prompts.
+        output: of a million tokens of answers.
+        currency: its name, as it is to be shown.
+    """
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
+
+
+class Endpoint(Strict):
+    """Where the requests go.
+
+    Attributes:
+        base_url: ``local`` for the embedded model, or a URL up to and without ``/chat/completions``; ``${NAME}`` and
+            ``${NAME:-default}`` are filled in from the environment.
+        model: the model's name, as the endpoint lists it.
+        api_key_env: name of the environment variable that holds the key; left out: no key is sent.
+        concurrency: requests in flight at once; left out: found out by how the endpoint answers.
+        requests_per_minute, tokens_per_minute: never faster than that.
+        max_tries: calls for one request, before it counts as failed.
+        deadline_s: no further try is made for a request this long after its first.
+        stream: fetch answers as event streams, which tells the time to the first token.
+        timeout_s: the longest a whole call may take.
+        max_tokens_field: the field that carries `max_tokens`; some models want ``max_completion_tokens``.
+        replicates_per_call: ask for so many replicates in one call, by ``n``.
+        headers: sent with every call; ``${NAME}`` is filled in from the environment at the last moment, and stored as written.
+        extra_body: further fields of every request, sent as they are.
+        strip: regular expressions whose matches are taken off a text before it is scored; the record keeps the whole text.
+        verify: file of the certificates to trust instead of the system's.
+        organization, project: OpenAI's headers of these names.
+        prices: what tokens cost; without them costs are unknown.
+    """
+
+    base_url: str
+    model: Annotated[str, StringConstraints(min_length=1)]
+    api_key_env: str | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1024), BeforeValidator(whole)] | None = None
+    requests_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    tokens_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_tries: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = 5
+    deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
+    stream: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 600.0
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    replicates_per_call: Annotated[int, Field(ge=1, le=128), BeforeValidator(whole)] = 1
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    extra_body: Mapping[str, Any] = Field(default_factory=dict)
+    strip: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    verify: str | None = None
+    organization: str | None = None
+    project: str | None = None
+    prices: Prices | None = None
+
+    @field_validator("headers", mode="after")
+    @classmethod
+    def _headers_without_secrets(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        faults: list[tuple[Path, str]] = []
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                faults.append(((name,), "this is no name of a header; expected letters, digits and '-'"))
+            elif name.lower() in ("host", "content-length", "content-type", "connection", "transfer-encoding"):
+                faults.append(((name,), "evalkit sets this header itself; leave it out"))
+            elif any(part in name.lower() for part in ("auth", "key", "token", "secret", "cookie")) and "${" not in text:
+                faults.append(((name,), "not shown here, for it may be a secret; keep it out of the file: export it and write ${NAME}"))
+            elif not text.isascii() or not text.isprintable():
+                faults.append(((name,), "holds characters that no header can carry"))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("organization", "project", mode="after")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable() and value.strip() == value and value):
+            raise ValueError(f"found {shown(value)}; expected a name that a header can carry: ASCII, no spaces around it")
+        return value
+
+    @field_validator("strip", mode="after")
+    @classmethod
+    def _regular(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        import regex
+
+        faults: list[tuple[Path, str]] = []
+        for index, pattern in enumerate(value):
+            try:
+                regex.compile(pattern)
+            except regex.error as fault:
+                faults.append(((index,), f"found {shown(pattern)}; not a regular expression: {fault}"))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("extra_body", mode="after")
+    @classmethod
+    def _extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        faults: list[tuple[Path, str]] = []
+        for name, given in value.items():
+            fault = known.REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
+            fault = fault or (known.fault_of_value("", given) if given is not None else None)
+            if fault:
+                faults.append(((name,), fault))
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("base_url", "model", mode="before")
+    @classmethod
+    def _from_environment(cls, value: object) -> object:
+        return expand(value) if isinstance(value, str) else value
+
+    @field_validator("base_url", mode="after")
+    @classmethod
+    def _usable_url(cls, value: str) -> str:
+        if value == LOCAL:
+            return value
+        # Never shows the value: a URL can hold a password or a key.
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("this is not a URL; expected 'local' or one like https://host/v1") from None
+        if "${" in value:
+            raise ValueError("the URL holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
+        if "@" in parts.netloc:
+            raise ValueError("the URL holds a user name or password; put the key into an environment variable and name it in api_key_env")
+        if parts.scheme not in ("http", "https") or not host or " " in value or not value.isprintable():
+            raise ValueError("this is not an http URL; expected 'local' or one like https://host/v1")
+        if parts.query or parts.fragment:
+            raise ValueError("the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1")
+        path = parts.path.rstrip("/")
+        if path.endswith("/chat/completions"):
+            raise ValueError("the URL ends in /chat/completions; leave that part out, evalkit adds it")
+        return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+    @field_validator("model", mode="after")
+    @classmethod
+    def _filled_in(cls, value: str) -> str:
+        if "${" in value:
+            raise ValueError("the name holds a '${' that is not filled in; expected ${NAME} or ${NAME:-default}, once")
+        if not value.isprintable() or value != value.strip():
+            raise ValueError(f"found {shown(value)}; expected a name without spaces around it, line breaks and control characters")
+        return value
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _a_name(cls, value: object) -> object:
+        # Never shows the value: what stands here by mistake is the key itself.
+        if value is not None and (not isinstance(value, str) or not VARIABLE_NAME.fullmatch(value) or _looks_like_key(value)):
+            raise ValueError(
+                "this is not the name of an environment variable, and not shown here, for it may be the key itself; "
+                "keep keys out of files: export the key as, say, PARADIGM_API_KEY and write api_key_env: PARADIGM_API_KEY"
+            )
+        return value
+
+
+def _looks_like_key(name: str) -> bool:
+    if name in os.environ:
+        return False
+    if _KEY_PREFIX.fullmatch(name):
+        return True
+    return any(len(part) >= 12 and sum(map(str.isdigit, part)) >= 3 for part in name.split("_"))
+
+
+def as_sent(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Fields of a request in the form that this endpoint wants them."""
+    body = {endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in fields.items()}
+    if endpoint.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return body
+
+
+def expand(text: str) -> str:
+    """`text` with ``${NAME}`` and ``${NAME:-default}`` filled in from the environment; raises ValueError where a name is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name, dash, default = match[1].partition(":-")
+        if not VARIABLE_NAME.fullmatch(name):
+            raise ValueError("a ${...} holds no variable's name; expected ${NAME} or ${NAME:-default}")
+        found = os.environ.get(name, "")
+        if found or dash:
+            return found or default
+        raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}")
+
+    return _REFERENCE.sub(value, text)

@@ -1,0 +1,562 @@
+"""The experiment file: what to ask, of whom, with which settings. All validation of it happens here, before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from evalkit.errors import ExperimentError, PromptError
+from evalkit.experiment import goals as aims
+from evalkit.experiment import parameters as known
+from evalkit.experiment import prompts as prompt_sets
+from evalkit.experiment.endpoint import VARIABLE_NAME, Endpoint, Strict, a_table, whole
+from evalkit.experiment.judges import Judge, Scale, faults_of_names
+from evalkit.experiment.parameters import DEFAULT
+from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
+from evalkit.experiment.prompts import Prompt
+from evalkit.experiment.strict_yaml import named, parse, read_text
+from evalkit.metrics import checks
+from evalkit.metrics import custom as scorers
+
+PER_REPLICATE = "per_replicate"
+"""The value of ``request.seed`` that sends a seed of each prompt's and replicate's own."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MOST_COMBINATIONS = 100_000
+_MOST_STEPS = 1_000
+
+
+class Anchor(Strict):
+    """One cell repeated through the run: after every so many requests; 0: never."""
+
+    every: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 100
+
+
+def _is_range(name: str, given: object) -> bool:
+    """Whether levels are written as ``{min, max, step}``, where the parameter does not itself take a mapping."""
+    takes_mappings = name in known.KNOWN and known.KNOWN[name].kind in ("mapping", "any")
+    return isinstance(given, Mapping) and not takes_mappings and set(given) == {"min", "max", "step"}
+
+
+def _steps(given: Mapping[str, Any]) -> list[Any]:
+    """The levels of a range, both ends included where the steps meet them; raises ValueError where it makes none."""
+    low, high, step = (given[key] for key in ("min", "max", "step"))
+    numbers = [one for one in (low, high, step) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)]
+    if len(numbers) < 3:
+        raise ValueError("min, max and step of a range must be numbers, like {min: 0, max: 1, step: 0.25}")
+    if step <= 0 or high < low:
+        raise ValueError(f"found min {low}, max {high}, step {step}; expected max of at least min, and a step above 0")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if count > _MOST_STEPS:
+        raise ValueError(f"the range has {count:,} levels; expected at most {_MOST_STEPS}: take a larger step")
+    return [known.canonical(round(low + number * step, 12)) for number in range(count)]
+
+
+class Experiment(Strict):
+    """A sweep: every cell of `parameters` is asked every prompt, `replicates` times.
+
+    Attributes:
+        name: names the results folder.
+        endpoint: where the requests go.
+        prompts: the conversations, at least one.
+        parameters: for each swept parameter its levels, in order; ``default`` leaves the parameter out of the request.
+        request: sent with every call; ``seed: per_replicate`` sends a seed of each prompt's and replicate's own, alike in every cell.
+        replicates: answers for each prompt in each cell.
+        seed: orders the run, and is the root of all randomness of the analysis.
+        anchor: how often the reference cell is asked again, to show a drift of the endpoint; left out: every 100 requests, not at all on the
+            embedded endpoint and in short runs.
+        checks: what answers must be, as metrics: ``is_json``, ``contains: a text`` and so on (`evalkit.metrics.checks`).
+        scorers: functions of your own, each ``package.module:function``, or a mapping of ``call`` and ``better``.
+        judges: models that give each answer a number by a rubric (`evalkit.experiment.judges`).
+        embeddings: an endpoint whose ``/embeddings`` tell how far answers are apart in meaning; left out: that is not measured.
+        design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
+            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
+        cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
+        reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
+        margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
+        interval: of the means of cells and levels: Student's ``t``, or ``bootstrap_t`` for metrics that are skewed over prompts.
+        choose: how to choose among the cells.
+
+    Raises:
+        pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
+    """
+
+    name: str
+    endpoint: Annotated[Endpoint, BeforeValidator(a_table)]
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
+    parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
+    request: Mapping[str, Any] = Field(default_factory=dict)
+    replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(whole)] = 0
+    anchor: Anchor | None = None
+    checks: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
+    judges: Annotated[tuple[Judge, ...], Field(strict=False)] = ()
+    embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
+    design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
+    cells: Mapping[str, Mapping[str, Any]] | None = None
+    reference: Mapping[str, Any] | str | None = None
+    margins: Mapping[str, float | str] = Field(default_factory=dict)
+    interval: Literal["t", "bootstrap_t"] = "t"
+    choose: aims.Choose | None = None
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _sound_margins(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value, _own_metrics(info.data))):
+            raise Faults(faults)
+        return value
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _known_aims(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Mapping) and (faults := aims.faults_of_choose(value, _own_metrics(info.data))):
+            raise Faults(faults)
+        return value
+
+    @field_validator("judges", mode="after")
+    @classmethod
+    def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
+        taken = [*aims.metric_names(), *_own_metrics(info.data).names()]
+        if faults := faults_of_names(value, taken):
+            raise Faults(faults)
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value) or len(value) > 100:
+            raise ValueError(f"found {shown(value)}; expected letters, digits, '.', '_' and '-', the first a letter or digit, 100 at most")
+        return value
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _levels(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        faults: list[tuple[Path, str]] = []
+        levels: dict[str, tuple[Any, ...]] = {}
+        for name, given in value.items():
+            if fault := known.fault_of_name(name, "parameters"):
+                faults.append(((name,), fault))
+                continue
+            if _is_range(name, given):
+                try:
+                    given = _steps(given)
+                except ValueError as wrong:
+                    faults.append(((name,), str(wrong)))
+                    continue
+            bare = not isinstance(given, list | tuple)
+            many = [given] if bare else list(given)
+            if not many:
+                faults.append(((name,), "the list of levels is empty; expected at least one level"))
+            seen: set[str] = set()
+            for index, level in enumerate(many):
+                where: Path = (name,) if bare else (name, index)
+                if fault := known.fault_of_level(name, level):
+                    faults.append((where, fault))
+                    continue
+                same = json.dumps(known.canonical(level), sort_keys=True)
+                if same in seen:
+                    faults.append((where, f"the level {shown(level)} stands twice; keep one"))
+                seen.add(same)
+            levels[name] = tuple(known.settled(name, level) for level in many) if not faults else ()
+        combinations = prod(
+            max(1, len(levels.get(name, ())) or (len(given) if isinstance(given, list | tuple) else 1)) for name, given in value.items()
+        )
+        if combinations > _MOST_COMBINATIONS:
+            number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
+            faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
+        if faults:
+            raise Faults(faults)
+        return levels
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _fixed(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+
+        def fault_of(name: str, given: Any) -> str | None:
+            fault = known.fault_of_name(name, "request")
+            if fault is None and not (name == "seed" and given == PER_REPLICATE):
+                fault = known.fault_of_fixed(name, given)
+                if fault and name == "seed" and "expected" in fault:
+                    fault += f", or {PER_REPLICATE}"
+            return fault
+
+        return known.settled_fields(value, fault_of)
+
+    @field_validator("checks", mode="after")
+    @classmethod
+    def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @field_validator("scorers", mode="after")
+    @classmethod
+    def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
+        faults: list[tuple[Path, str]] = []
+        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
+        for index, one in enumerate(value):
+            name = scorers.name_of(one)
+            if fault := scorers.fault(one):
+                faults.append(((index,), fault))
+            elif name in taken:
+                faults.append(((index,), f"gives a metric {name}, which another metric is called; give the function another name"))
+            taken.add(name or "")
+        if faults:
+            raise Faults(faults)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _levels_of_cells(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
+            return data
+        cells = data["cells"]
+        faults: list[tuple[Path, str]] = []
+        if data.get("design", "list") != "list":
+            faults.append((("cells",), "named cells go with design: list; take one of the two out"))
+        if not cells:
+            faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
+        levels: dict[str, list[Any]] = {}
+        for label, cell in cells.items():
+            if not isinstance(cell, Mapping):
+                faults.append((("cells", str(label)), f"found {shown(cell)}; expected a mapping of parameters to levels"))
+                continue
+            for name, level in cell.items():
+                fault = known.fault_of_name(name, "parameters") or known.fault_of_level(name, level)
+                if fault:
+                    faults.append((("cells", str(label), str(name)), fault))
+                levels.setdefault(name, [])
+        if faults:
+            raise Faults(faults)
+        for name, found in levels.items():
+            for level in (known.settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
+                if all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in found):
+                    found.append(level)
+        given = data.get("parameters")
+        if given and known.canonical({name: list(one) for name, one in dict(given).items()}) != known.canonical(levels):
+            raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
+        return {**data, "design": "list", "parameters": levels}
+
+    @model_validator(mode="after")
+    def _each_in_one_place(self) -> Experiment:
+        faults = _standing_twice(self.parameters, self.request)
+        ids = [prompt.id for prompt in self.prompts]
+        if len(set(ids)) < len(ids):
+            faults.append((("prompts",), "two prompts have the same id; ids must differ"))
+        for name in self.endpoint.extra_body:
+            if name in self.parameters or name in self.request:
+                faults.append((("endpoint", "extra_body", name), "stands under 'parameters' or 'request' too; keep one of them"))
+        if self.endpoint.replicates_per_call > 1 and self.request.get("seed") == PER_REPLICATE:
+            faults.append((("endpoint", "replicates_per_call"), f"one call has one seed; take out request.seed: {PER_REPLICATE}, or this"))
+        for index, prompt in enumerate(self.prompts):
+            own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
+            faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
+        faults += self._faults_of_reference() + self._faults_of_design()
+        models = self.parameters.get("model", ())
+        if DEFAULT in models and self.endpoint.model in models:
+            faults.append(
+                (("parameters", "model"), f"default stands for endpoint.model, {shown(self.endpoint.model)}, which is a level too; keep one")
+            )
+        if faults:
+            raise Faults(faults)
+        return self
+
+    def _faults_of_design(self) -> list[tuple[Path, str]]:
+        if self.design == "list" and self.cells is None:
+            return [(("design",), "list needs named cells; add cells: {NAME: {temperature: 0.7}}")]
+        if self.design != "fractional":
+            return []
+        faults: list[tuple[Path, str]] = [
+            (("parameters", name), f"has {len(levels)} levels; design: fractional takes two of each swept parameter, its ends")
+            for name, levels in self.parameters.items()
+            if len(levels) > 2
+        ]
+        swept = sum(len(levels) == 2 for levels in self.parameters.values())
+        if swept > 8:
+            faults.append((("design",), f"fractional takes at most eight swept parameters, and there are {swept}; sweep fewer"))
+        return faults
+
+    def _faults_of_reference(self) -> list[tuple[Path, str]]:
+        if isinstance(self.reference, str) and self.cells is not None:
+            return (
+                []
+                if self.reference in self.cells
+                else [(("reference",), f"found {shown(self.reference)}; {unknown('cell', self.reference, self.cells)}")]
+            )
+        if isinstance(self.reference, str):
+            return [(("reference",), f"found {shown(self.reference)}; expected levels of the swept parameters, like {{temperature: 0.7}}")]
+        faults: list[tuple[Path, str]] = []
+        for name, level in (self.reference or {}).items():
+            levels = self.parameters.get(name)
+            if levels is None:
+                faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
+            elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
+                faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
+        return faults
+
+    @classmethod
+    def load(cls, path: FilePath | str, settings: Sequence[str] = ()) -> Experiment:
+        """The experiment of a file.
+
+        Args:
+            settings: changes for this time, each ``PATH=VALUE`` like ``parameters.temperature=[0, 1]``.
+
+        Raises:
+            ExperimentError, PromptError: it cannot be run as written; all faults are told at once.
+        """
+        return load(FilePath(path), list(settings))
+
+    @classmethod
+    def build(cls, **fields: Any) -> Experiment:
+        """An experiment from its fields, as a file would hold them.
+
+        Raises:
+            ExperimentError, PromptError: it cannot be run as given; all faults are told at once.
+
+        Examples:
+            >>> experiment = Experiment.build(
+            ...     name="tones",
+            ...     endpoint={"base_url": "local", "model": "babbler"},
+            ...     prompts=[{"id": "hello", "user": "Say hello."}],
+            ...     parameters={"temperature": [0, 0.7]},
+            ... )
+            >>> experiment.parameters["temperature"]
+            (0, 0.7)
+        """
+        return check(fields, "Experiment.build")
+
+    def warnings(self) -> list[str]:
+        """What is legal and probably not meant, a sentence each."""
+        out = [
+            f"{section}.{name} is not one of OpenAI's parameters; it is sent as it stands, and a server may ignore or refuse it"
+            for section, names in (("parameters", self.parameters), ("request", self.request))
+            for name in names
+            if name not in known.OF_OPENAI
+        ]
+        temperatures = self.parameters.get("temperature", (self.request.get("temperature"),))
+        if any(isinstance(level, int | float) and level == 0 for level in temperatures):
+            void = [name for name in known.VOID_AT_TEMPERATURE_0 if name in self.request]
+            out += [f"request.{name} has no effect at temperature 0, and is left out of the requests there" for name in void]
+        fixed = any(isinstance(level, int) for level in (*self.parameters.get("seed", ()), self.request.get("seed")))
+        if fixed and self.replicates > 1:
+            out.append(
+                f"a fixed seed with {self.replicates} replicates: a server that honours it gives the same answer {self.replicates} times; "
+                f"write seed: {PER_REPLICATE} under 'request'"
+            )
+        return out
+
+    def resolved(self) -> dict[str, Any]:
+        """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
+        out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers", "judges")}
+        return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
+
+    def digest(self) -> str:
+        """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
+        data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
+        data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
+        data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
+        text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "judges", "embeddings", "anchor"))
+"""Keys that decide what is made of the answers, not which are asked for."""
+
+
+def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
+    """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
+    kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
+    if any(prompt.expect is not None for prompt in data.get("prompts", ())):
+        kinds.add("contains")
+    functions = frozenset(name for one in data.get("scorers", ()) if (name := scorers.name_of(one)))
+    return aims.Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
+
+
+def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    return [(("parameters", name), "stands under 'request' too; keep one of the two") for name in parameters if name in request]
+
+
+_FIELDS: dict[str, list[str]] = {
+    "": list(Experiment.model_fields),
+    "endpoint": list(Endpoint.model_fields),
+    "judges[]": list(Judge.model_fields),
+    "judges[].scale": list(Scale.model_fields),
+    "judges[].endpoint": list(Endpoint.model_fields),
+    "embeddings": list(Endpoint.model_fields),
+    "choose": list(aims.Choose.model_fields),
+    **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
+    **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},
+}
+
+
+def _misplaced(path: Path) -> str | None:
+    """Why a key that is unknown where it stands was likely written there."""
+    name = str(path[-1])
+    if known.is_secret(name):
+        return known.NO_KEY_HERE
+    if len(path) == 1 and name in Endpoint.model_fields:
+        return "unknown key here; it belongs under 'endpoint'"
+    if len(path) == 2 and name in Experiment.model_fields:
+        return "unknown key here; it belongs at the top level"
+    if name in known.REFUSED:
+        return known.REFUSED[name]
+    if name in known.KNOWN:
+        return "unknown key here; it belongs under 'parameters' (swept) or 'request' (fixed)"
+    return None
+
+
+def load(path: FilePath | str, settings: Iterable[str] = ()) -> Experiment:
+    """The experiment in a YAML file.
+
+    Args:
+        settings: changes to it, each ``a.dotted.path=value`` with the value in YAML.
+
+    Raises:
+        ExperimentError: with every fault of the file, a line each.
+        PromptError: where only the prompt set is at fault.
+    """
+    path = FilePath(path)
+    document = parse(read_text(path), named(path))
+    data: Any = document.data
+    marks: Marks = document.marks
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else "a text" if isinstance(data, str) else shown(data)
+        raise ExperimentError(f"{named(path)}: found {found}; expected a mapping with name, endpoint, prompts and parameters")
+    for setting in settings:
+        data, marks = _changed(data, marks, setting)
+    return check(data, named(path), marks, path.parent)
+
+
+def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None, folder: FilePath | None = None) -> Experiment:
+    """The experiment in plain `data`; a prompt file is looked for in `folder`. Raises as `load` does."""
+    marks, data = marks or {}, dict(data)
+    lines: list[str] = []
+    prompts_fault: PromptError | None = None
+    if "prompts" in data:
+        try:
+            data["prompts"] = _prompts(data["prompts"], source, marks, folder or FilePath())
+        except PromptError as fault:
+            prompts_fault = fault
+            data["prompts"] = (Prompt.model_validate({"id": "placeholder", "user": "placeholder"}),)
+    experiment: Experiment | None = None
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        found = from_pydantic(error, _FIELDS, _misplaced)
+        swept, fixed = data.get("parameters"), data.get("request")
+        if isinstance(swept, Mapping) and isinstance(fixed, Mapping):
+            # Pydantic looks at the whole only where every part is sound.
+            found += [fault for fault in _standing_twice(swept, fixed) if fault not in found]
+        lines.append(told(found, source, marks))
+    if prompts_fault is not None and not lines:
+        raise prompts_fault
+    if prompts_fault is not None:
+        lines.append(str(prompts_fault))
+    if lines or experiment is None:
+        raise ExperimentError("\n".join(lines))
+    return experiment
+
+
+def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> tuple[Prompt, ...]:
+    if isinstance(written, str) and written.strip():
+        try:
+            return prompt_sets.load(folder / written)
+        except PromptError as fault:
+            raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None
+    if isinstance(written, list):
+        return prompt_sets.check(written, source, marks, ("prompts",))
+    raise PromptError(told([(("prompts",), f"found {shown(written)}; expected a file's path or a list of prompts")], source, marks))
+
+
+def _changed(data: dict[str, Any], marks: Marks, setting: str) -> tuple[dict[str, Any], Marks]:
+    dotted, equals, text = setting.partition("=")
+    path: Path = tuple(dotted.strip().split("."))
+    if not equals or not all(path):
+        # Shows no more than a path: the rest may be a key.
+        said = f" {dotted.strip()}" if _SETTING.fullmatch(dotted.strip()) else ""
+        raise ExperimentError(f"--set{said}: expected a.dotted.path=value, like parameters.temperature=[0,1]")
+    source = f"--set {spelled(path)}"
+    value = parse(text, source).data
+    root: dict[str, Any] = dict(data)
+    table = root
+    for step in path[:-1]:
+        below = table.get(str(step))
+        if below is not None and not isinstance(below, dict):
+            kind = "a text" if isinstance(below, str) else shown(below)
+            raise ExperimentError(f"{source}: '{step}' is {kind}, which has nothing below it; set {step} as a whole")
+        table[str(step)] = table = dict(below or {})
+    table[str(path[-1])] = value
+    kept = {where: line for where, line in marks.items() if where[: len(path)] != path}
+    return root, kept | {path: "given by --set"}
+
+
+_SETTING = re.compile(r"[a-z_]+(?:\.[a-z_]+)*\.?")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the experiment file, for editors."""
+    schema = Experiment.model_json_schema()
+    properties = schema["properties"]
+    inline = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Prompt"}, "description": "the prompts themselves"}
+    path = {"type": "string", "minLength": 1, "description": "path of a prompt set, from this file"}
+    properties["prompts"] = {"anyOf": [path, inline]}
+    properties["name"] |= {"pattern": f"^{_NAME.pattern}$", "maxLength": 100}
+    endpoint = schema["$defs"]["Endpoint"]["properties"]
+    endpoint["api_key_env"] = {"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$", "default": None}
+    schema["$defs"]["Prompt"]["anyOf"] = [{"required": ["messages"]}, {"required": ["user"]}]
+    levels = {name: _schema_of_levels(name) for name in known.KNOWN}
+    no_default = {"not": {"const": DEFAULT}}
+    fixed: dict[str, Any] = {name: {"allOf": [known.json_schema(name), no_default]} for name in known.KNOWN}
+    fixed["seed"] = {"anyOf": [known.json_schema("seed"), {"const": PER_REPLICATE}]}
+    levels |= {name: {"not": {}, "description": why} for name, why in known.never("parameters").items()}
+    fixed |= {name: {"not": {}, "description": why} for name, why in known.never("request").items()}
+    properties["parameters"] = {
+        "type": "object",
+        "properties": levels,
+        "additionalProperties": _schema_of_levels(""),
+        "description": "levels of each swept parameter",
+    }
+    properties["request"] = {
+        "type": "object",
+        "properties": fixed,
+        "additionalProperties": {"allOf": [known.json_schema(""), no_default]},
+        "description": "sent with every call, not swept",
+    }
+    _drop_titles(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "evalkit experiment", **schema}
+
+
+def _schema_of_levels(name: str) -> dict[str, Any]:
+    """A list of levels, or one that is no list itself."""
+    level = {"anyOf": [known.json_schema(name), {"const": DEFAULT}]}
+    ways: list[dict[str, Any]] = [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]
+    if name in known.KNOWN and known.KNOWN[name].kind in ("number", "integer"):
+        ends = {"min": {"type": "number"}, "max": {"type": "number"}, "step": {"type": "number", "exclusiveMinimum": 0}}
+        ways.append({"type": "object", "properties": ends, "required": list(ends), "additionalProperties": False, "description": "a range of levels"})
+    return {"anyOf": ways}
+
+
+def _drop_titles(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for value in schema.values():
+            _drop_titles(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _drop_titles(value)

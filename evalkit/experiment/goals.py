@@ -1,0 +1,166 @@
+"""What the user wants of a setting: constraints, preferences, margins; and the profiles that come with evalkit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from evalkit.experiment.problems import Path, shown, unknown
+from evalkit.experiment.strict_yaml import parse
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Requirement(_Strict):
+    """What a metric's mean must keep to.
+
+    Attributes:
+        min, max: bounds, inclusive, in the metric's unit; at least one.
+        by: judge by the bad end of the 95 % interval, or by the mean alone.
+        because: why, for readers.
+    """
+
+    min: Number | None = None
+    max: Number | None = None
+    by: Literal["interval", "mean"] = "interval"
+    because: str | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Requirement:
+        if self.min is None and self.max is None:
+            raise ValueError("holds neither min nor max; expected at least one, like {max: 0.05}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {shown(self.min)} is above max {shown(self.max)}; swap them")
+        return self
+
+
+class Preference(_Strict):
+    """Which way a metric is better, and how much that counts.
+
+    Attributes:
+        goal: ``maximize``, ``minimize``, or ``target`` with `target`.
+        weight: above 0; its share of all weights is its share of the say.
+        worst, best: where desirability is 0 and 1; left out: the worst and the best mean among the cells that satisfy.
+        because: why, for readers.
+    """
+
+    goal: Literal["maximize", "minimize", "target"]
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    target: Number | None = None
+    worst: Number | None = None
+    best: Number | None = None
+    because: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Preference:
+        if (self.goal == "target") != (self.target is not None):
+            raise ValueError("goal: target and target: NUMBER go together; give both or neither")
+        if self.worst is not None and self.best is not None and self.goal != "target":
+            rising = self.best > self.worst
+            if self.best == self.worst or rising != (self.goal == "maximize"):
+                raise ValueError(f"worst {shown(self.worst)} and best {shown(self.best)} do not fit goal: {self.goal}; swap them")
+        return self
+
+
+class Choose(_Strict):
+    """How to choose among the cells.
+
+    Attributes:
+        profile: ``creative``, ``precise``, ``balanced`` or ``brief``: constraints and preferences that come with evalkit; what stands
+            here beside it goes before.
+        require: constraints a metric; a cell that misses one is not chosen.
+        prefer: preferences a metric, weighed against each other.
+        among: ``statistically_tied``: of all cells that cannot be told from the best the cheapest, then the one nearest the
+            defaults; ``best``: the best as measured.
+    """
+
+    profile: str | None = None
+    require: Mapping[str, Requirement] = Field(default_factory=dict)
+    prefer: Mapping[str, Preference] = Field(default_factory=dict)
+    among: Literal["statistically_tied", "best"] = "statistically_tied"
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str | None) -> str | None:
+        if value is not None and value not in PROFILES:
+            raise ValueError(f"found {shown(value)}; {unknown('profile', value, PROFILES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Choose:
+        if self.profile is None and not self.prefer:
+            raise ValueError(
+                "says nothing about what is better; name a profile (creative, precise, balanced, brief), or write prefer: {METRIC: {goal: maximize}}"
+            )
+        return self
+
+
+PROFILES = ("creative", "precise", "balanced", "brief")
+
+
+class Profile(_Strict):
+    """A use case as constraints and preferences, each with its reason."""
+
+    about: str
+    require: Mapping[str, Requirement] = Field(default_factory=dict)
+    prefer: Mapping[str, Preference]
+
+
+def profile(name: str) -> Profile:
+    """A profile that comes with evalkit."""
+    text = resources.files("evalkit.experiment").joinpath("profiles", f"{name}.yaml").read_text(encoding="utf-8")
+    return Profile.model_validate(parse(text, f"{name}.yaml").data)
+
+
+def metric_names() -> list[str]:
+    """Every metric there is, what the records tell, and what embeddings do."""
+    from evalkit.metrics import EMBEDDED, METRICS, RECORDED
+
+    return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
+
+
+class Own(NamedTuple):
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
+
+    What a function gives by name is not known before it has run, so every ``function.name`` is taken.
+    """
+
+    checks: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    judges: frozenset[str] = frozenset()
+
+    def names(self) -> list[str]:
+        """What they are called, as far as that is known before anything has run."""
+        return [*self.checks, *self.functions, *self.judges]
+
+    def has(self, name: str) -> bool:
+        """Whether a metric may be one of them."""
+        return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions or name in self.judges
+
+
+def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each key of `value` that is no metric, neither evalkit's nor the experiment's `own`."""
+    known = metric_names()
+    there = [*known, *own.names()]
+    return [((str(name),), unknown("metric", str(name), there)) for name in value if name not in known and not own.has(str(name))]
+
+
+def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each metric under ``choose:`` that there is not."""
+    parts = {section: value.get(section) for section in ("require", "prefer")}
+    return [((section, *path), fault) for section, part in parts.items() if isinstance(part, Mapping) for path, fault in faults_of_metrics(part, own)]
+
+
+def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """What is wrong with ``margins:``."""
+    from evalkit.experiment.margins import fault_of_margin
+
+    named = [((str(name),), fault) for name, given in value.items() if (fault := fault_of_margin(given))]
+    return faults_of_metrics(value, own) + named

@@ -1,0 +1,405 @@
+"""Prompt sets: lists of conversations in YAML, JSONL or CSV, checked before anything is sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from evalkit.errors import PromptError
+from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
+from evalkit.experiment.strict_yaml import Document, named, parse, read_text
+
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CSV_COLUMNS = ("id", "system", "user", "tags")
+_MOST_BYTES = 500_000_000
+_MOST_DIGITS = 40
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _whole_characters(value: str) -> str:
+    if half_a_character(value):
+        raise ValueError(HALF_A_CHARACTER)
+    return value
+
+
+_Text = Annotated[str, AfterValidator(_whole_characters)]
+_Named = Annotated[_Text, StringConstraints(min_length=1)]
+
+
+class Function(_Strict):
+    """The function that a tool call names, with its arguments as a JSON text."""
+
+    name: _Named
+    arguments: _Text
+
+
+class ToolCall(_Strict):
+    """A call of a tool, made in an assistant message.
+
+    Attributes:
+        id: the name by which a message of role ``tool`` answers this call.
+    """
+
+    id: _Named
+    type: Literal["function"] = "function"
+    function: Function
+
+
+class Message(_Strict):
+    """One message of a conversation.
+
+    Attributes:
+        role: who speaks; ``system`` gives context and rules, ``tool`` the result of a tool.
+        content: the text; it may be missing only beside `tool_calls`.
+        name: of the speaker, where several have one role.
+        tool_calls: what an assistant message calls.
+        tool_call_id: the call that a message of role ``tool`` answers.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: _Text | None = None
+    name: _Text | None = None
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    tool_call_id: _Text | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Message:
+        if (self.content is None or not self.content.strip()) and not self.tool_calls:
+            raise ValueError("the message is empty; expected a 'content' with text")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"tool_calls stand in a message of role '{self.role}'; expected role 'assistant'")
+        if self.role == "tool" and not self.tool_call_id:
+            raise ValueError("a tool message must name the call it answers in 'tool_call_id'")
+        if self.role != "tool" and self.tool_call_id is not None:
+            raise ValueError(f"tool_call_id stands in a message of role '{self.role}'; expected role 'tool'")
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """The message as the API takes it."""
+        out = self.model_dump(exclude_none=True)
+        if self.tool_calls and self.content is None:
+            out["content"] = None
+        return out
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool | float):
+        why = ": as a number, 1.10 is 1.1" if isinstance(value, float) else ""
+        raise ValueError(f"found {shown(value)}; expected a text; put it in quotes{why}")
+    return str(value) if isinstance(value, int) else value
+
+
+def _usable_id(value: str) -> str:
+    if value != value.strip() or not value.isprintable():
+        raise ValueError(f"found {shown(value)}; expected an id without spaces around it, line breaks and control characters")
+    return value
+
+
+def _usable_names(values: Mapping[str, str]) -> Mapping[str, str]:
+    odd = [name for name in values if not _VARIABLE_NAME.fullmatch(name)]
+    if odd:
+        raise Faults([((name,), "cannot stand in {{...}}; expected a name of letters, digits and '_', the first no digit") for name in odd])
+    return values
+
+
+_OfAnyText = WithJsonSchema({"type": ["string", "integer"]})
+_Id = Annotated[
+    str,
+    BeforeValidator(_text),
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_whole_characters),
+    AfterValidator(_usable_id),
+    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": 200}),
+]
+_SHORT_TEXT: dict[str, Any] = {"pattern": r"\S"}
+
+
+class Prompt(_Strict):
+    """One conversation to be answered: an `id` and its `messages`, or the short form `system` and `user`.
+
+    Attributes:
+        id: names the prompt in all results; one that changes its words wants another.
+        messages: the conversation so far; the last message is what is answered.
+        system, user: the short form of a conversation of one question.
+        tags: words of your own, kept beside the prompt.
+        tools, tool_choice, response_format: sent with this prompt, as the API takes them.
+        expect: never sent; checks compare answers with it.
+        vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
+    """
+
+    id: _Id
+    messages: Annotated[tuple[Message, ...], Field(json_schema_extra={"minItems": 1})] = Field(default=(), strict=False)
+    system: str | None = Field(default=None, json_schema_extra=_SHORT_TEXT)
+    user: str | None = Field(default=None, json_schema_extra=_SHORT_TEXT)
+    tags: tuple[_Text, ...] = Field(default=(), strict=False)
+    tools: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    expect: str | None = None
+    vars: Annotated[Mapping[str, Annotated[_Text, BeforeValidator(_text), _OfAnyText]], AfterValidator(_usable_names)] | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, dict):
+            raise ValueError(f"found {shown(data)}; expected a mapping with an id and messages, or an id and a user text")
+        long, faults = _long_form(data)
+        try:
+            prompt = handler(long)
+        except ValidationError as error:
+            raise Faults([*faults, *from_pydantic(error, _FIELDS)]) from None
+        faults = faults or [*_answers_without_calls(prompt.messages), *_unknown_variables(prompt)]
+        if faults:
+            raise Faults(faults)
+        return prompt
+
+    def fields(self) -> dict[str, Any]:
+        """What this prompt adds to the request beside its messages."""
+        own = {"tools": self.tools, "tool_choice": self.tool_choice, "response_format": self.response_format}
+        return {name: value for name, value in own.items() if value is not None}
+
+    def conversation(self) -> list[dict[str, Any]]:
+        """The messages as sent, variables filled in."""
+        bodies = [message.body() for message in self.messages]
+        values = self.vars
+        if values is not None:
+            for body in bodies:
+                if body.get("content"):
+                    body["content"] = _VARIABLE.sub(lambda match: values[match[1]], body["content"])
+        return bodies
+
+    def plain(self) -> dict[str, Any]:
+        """The prompt as plain data that reads back as an equal one."""
+        out = self.model_dump(exclude_none=True, exclude={"system", "user"}, mode="json")
+        return out if out.get("tags") else {key: value for key, value in out.items() if key != "tags"}
+
+
+_FIELDS: dict[str, list[str]] = {
+    "": list(Prompt.model_fields),
+    "messages[]": list(Message.model_fields),
+    "messages[].tool_calls[]": list(ToolCall.model_fields),
+    "messages[].tool_calls[].function": list(Function.model_fields),
+}
+_ANY_MESSAGE = ({"role": "user", "content": "stands for one that is at fault, so that the rest is checked"},)
+
+
+def _long_form(data: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Path, str]]]:
+    """The prompt with `messages` instead of the short form, and what is wrong with either."""
+    faults: list[tuple[Path, str]] = []
+    long = {key: value for key, value in data.items() if key not in ("system", "user")}
+    short = [key for key in ("system", "user") if data.get(key) is not None]
+    if "messages" in data:
+        if short:
+            faults.append(((), f"'messages' and '{short[0]}' stand side by side; use one of the two forms"))
+        if isinstance(data["messages"], list | tuple) and not data["messages"]:
+            faults.append((("messages",), "the list is empty; expected at least one message"))
+            long["messages"] = _ANY_MESSAGE
+        return long, faults
+    if "user" not in data:
+        faults.append(((), "neither 'messages' nor 'user' is given; expected one of them"))
+    for key in short if data.get("user") is not None or "user" not in data else [*short, "user"]:
+        if not isinstance(data[key], str):
+            quotes = "; put it in quotes" if isinstance(data[key], bool | int | float) else ""
+            faults.append(((key,), f"found {shown(data[key])}; expected a text{quotes}"))
+        elif not data[key].strip():
+            faults.append(((key,), "the message is empty; expected a text"))
+        elif half_a_character(data[key]):
+            faults.append(((key,), HALF_A_CHARACTER))
+    return long | {"messages": _ANY_MESSAGE if faults else [{"role": key, "content": data[key]} for key in short]}, faults
+
+
+def _answers_without_calls(messages: Sequence[Message]) -> list[tuple[Path, str]]:
+    faults: list[tuple[Path, str]] = []
+    calls: set[str] = set()
+    for index, message in enumerate(messages):
+        calls |= {call.id for call in message.tool_calls or ()}
+        if message.role == "tool" and message.tool_call_id not in calls:
+            what = f"the tool message answers the call {shown(message.tool_call_id)}, which no assistant message before it makes"
+            faults.append((("messages", index), f"{what}; add the assistant message with its tool_calls, or mend the tool_call_id"))
+    return faults
+
+
+def _unknown_variables(prompt: Prompt) -> list[tuple[Path, str]]:
+    values = prompt.vars
+    if values is None:
+        return []
+    given = ", ".join(sorted(values)[:10]) + (", ..." if len(values) > 10 else "") or "none"
+    faults: list[tuple[Path, str]] = []
+    for index, message in enumerate(prompt.messages):
+        text = message.content or ""
+        unknown = [name for name in dict.fromkeys(_VARIABLE.findall(text)) if name not in values]
+        for name in unknown:
+            said = name if len(name) <= 60 else f"{name[:57]}..."
+            faults.append((("messages", index), f"{{{{{said}}}}} has no value; vars gives {given}; add it to vars, or mend the name"))
+        if text and not unknown and not _VARIABLE.sub(lambda match: values[match[1]], text).strip():
+            faults.append((("messages", index), "the message is empty once its variables are filled in; expected a text"))
+    return faults
+
+
+class _Unread(NamedTuple):
+    """Stands for a prompt that could not be read."""
+
+    message: str
+
+
+def check(data: object, source: str = "", marks: Marks | None = None, at: Path = ()) -> tuple[Prompt, ...]:
+    """The prompts in plain `data`; raises `PromptError` with every fault found. `at` is the path of `data` in its document."""
+    marks = marks or {}
+    if not isinstance(data, list):
+        raise PromptError(told([(at, f"found {shown(data)}; expected a list of prompts")], source, marks))
+    if not data:
+        raise PromptError(told([(at, "the prompt set is empty; expected at least one prompt")], source, marks))
+    faults: list[tuple[Path, str]] = []
+    prompts: list[Prompt] = []
+    first_at: dict[object, Path] = {}
+    for index, one in enumerate(data):
+        where: Path = (*at, index)
+        if isinstance(one, _Unread):
+            faults.append((where, one.message))
+            continue
+        try:
+            prompts.append(Prompt.model_validate(one))
+        except ValidationError as error:
+            faults += [((*where, *path), message) for path, message in from_pydantic(error, _FIELDS)]
+        name = _id_of(one)
+        if name in first_at:
+            first = spelled(first_at[name]) + (f", line {line}" if (line := marks.get(first_at[name])) else "")
+            faults.append(((*where, "id"), f"the id {shown(name)} stands twice, first at {first}; ids must differ"))
+        elif name is not None:
+            first_at[name] = where
+    if faults:
+        raise PromptError(told(faults, source, marks))
+    return tuple(prompts)
+
+
+def _id_of(one: object) -> str | None:
+    name = one.get("id") if isinstance(one, dict) else one.id if isinstance(one, Prompt) else None
+    return str(name) if isinstance(name, str | int) and not isinstance(name, bool) else None
+
+
+def load(path: FilePath) -> tuple[Prompt, ...]:
+    """The prompts of a ``.yaml``, ``.yml``, ``.jsonl`` or ``.csv`` file; raises `PromptError`."""
+    readers = {".yaml": _from_yaml, ".yml": _from_yaml, ".jsonl": _from_jsonl, ".csv": _from_csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        ending = f"a name that ends in {shown(path.suffix)}" if path.suffix else "a name without an ending"
+        raise PromptError(f"{named(path)}: found {ending}; expected a prompt set in a .yaml, .yml, .jsonl or .csv file")
+    text = read_text(path, PromptError) if reader is _from_yaml else read_text(path, PromptError, _MOST_BYTES)
+    document = reader(text, named(path))
+    return check(document.data, named(path), document.marks)
+
+
+def _from_yaml(text: str, source: str) -> Document:
+    document = parse(text, source, PromptError)
+    return document if document.data is not None else Document([], {})
+
+
+def _from_jsonl(text: str, source: str) -> Document:  # noqa: ARG001 (readers are called alike)
+    data: list[Any] = []
+    marks: dict[Path, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            marks[(len(data),)] = number
+            data.append(_from_json(line))
+    return Document(data, marks)
+
+
+def _from_json(line: str) -> Any:
+    try:
+        return json.loads(line, object_pairs_hook=_once, parse_int=_short_int)
+    except Faults as fault:
+        return _Unread(str(fault))
+    except json.JSONDecodeError as fault:
+        return _Unread(f"not valid JSON at column {fault.colno}: {fault.msg[:1].lower()}{fault.msg[1:]}; expected one JSON object a line")
+    except RecursionError:
+        return _Unread("nested too deeply to read; expected one prompt as a JSON object")
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise Faults([((), f"the key {shown(key)} stands twice; keep one")])
+        out[key] = value
+    return out
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise Faults([((), f"found a number of {len(digits):,} digits; expected at most {_MOST_DIGITS}")])
+    return int(digits)
+
+
+def _from_csv(text: str, source: str) -> Document:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    data: list[Any] = []
+    marks: dict[Path, int] = {}
+    header: list[str] | None = None
+    line = 1
+    try:
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                pass
+            elif header is None:
+                header = _csv_header(row, f"{source}: line {line}")
+            else:
+                marks[(len(data),)] = line
+                data.append(_csv_prompt(header, row))
+            line = reader.line_num + 1
+    except csv.Error as fault:
+        if "field larger" in str(fault):
+            words = f"a cell is longer than {csv.field_size_limit():,} characters; put texts this long into a .jsonl file"
+        elif "unexpected end of data" in str(fault):
+            words = "not valid CSV: a quote in this row is never closed"
+        else:
+            words = f"not valid CSV: {fault}; write a '\"' within quotes twice"
+        marks[(len(data),)] = line
+        data.append(_Unread(words))
+    return Document(data, marks)
+
+
+def _csv_header(row: list[str], where: str) -> list[str]:
+    header = [name.strip() for name in row]
+    expected = f"expected {', '.join(_CSV_COLUMNS)} (id and user at least)"
+    if len(header) == 1 and any(sign in header[0] for sign in ";\t|"):
+        raise PromptError(f"{where}: found one column, {shown(header[0])}; {expected}, with commas between them")
+    if any(name not in _CSV_COLUMNS for name in header) or len(set(header)) < len(header) or not {"id", "user"} <= set(header):
+        raise PromptError(f"{where}: found the columns {shown(', '.join(header))}; {expected}")
+    return header
+
+
+def _csv_prompt(header: list[str], row: list[str]) -> Any:
+    if len(row) != len(header):
+        return _Unread(
+            f"found {len(row)} column{'s' if len(row) > 1 else ''}; expected {len(header)}; put a text that holds a comma in double quotes"
+        )
+    one: dict[str, Any] = dict(zip(header, row, strict=True))
+    one["id"] = one["id"].strip()
+    one["tags"] = [tag.strip() for tag in one.get("tags", "").split(";") if tag.strip()]
+    if not one.get("system", "").strip():
+        one.pop("system", None)
+    return one

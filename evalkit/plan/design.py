@@ -1,0 +1,142 @@
+"""From the levels of each parameter to the cells of the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, canonical
+from evalkit.stats.factorial import fractional
+
+Cell = Mapping[str, Any]
+"""A level for each swept parameter; None where the parameter is void beside the others."""
+
+
+class Design(NamedTuple):
+    """The cells of an experiment, in order, and how many combinations of levels were merged into them.
+
+    Attributes:
+        merged: one sentence for each reason why levels were merged.
+        beware: what this kind of design cannot tell, a sentence each.
+    """
+
+    cells: tuple[Cell, ...]
+    combinations: int
+    merged: tuple[str, ...]
+    beware: tuple[str, ...] = ()
+
+
+def design_of(experiment: Experiment) -> Design:
+    """The cells that an experiment's ``design`` makes of its parameters."""
+    levels, fixed = experiment.parameters, experiment.request
+    match experiment.design:
+        case "grid":
+            return grid(levels, fixed)
+        case "list":
+            named = (experiment.cells or {}).values()
+            return _merged([{name: cell.get(name, DEFAULT) for name in levels} for cell in named], levels, fixed)
+        case "one_at_a_time":
+            base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
+            if isinstance(experiment.reference, Mapping):
+                # A level that the endpoint rejected is no base any more.
+                base |= {name: level for name, level in experiment.reference.items() if any(_alike(level, one) for one in levels[name])}
+            found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not _alike(level, base[name]))]
+            return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
+        case "fractional":
+            swept = [name for name, given in levels.items() if len(given) == 2]
+            constant = {name: given[0] for name, given in levels.items() if len(given) == 1}
+            rows = fractional(len(swept)).tolist() if swept else [[]]
+            made = [constant | {name: levels[name][at] for name, at in zip(swept, row, strict=True)} for row in rows]
+            beware = (_FRACTION,) if len(rows) < 2 ** len(swept) else ()
+            return _merged([{name: cell[name] for name in levels} for cell in made], levels, fixed)._replace(beware=beware)
+
+
+_ONE_AT_A_TIME = "one parameter is changed at a time, so this design cannot see interactions: what two parameters do together stays unknown"
+_FRACTION = (
+    "a fraction of all combinations: effects and pairs are clear of each other, and aliased with interactions of three and more, taken to be none"
+)
+
+
+def grid(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+    """All combinations of `levels`, those that cannot differ merged into one cell.
+
+    Args:
+        levels: levels of each swept parameter; empty: one cell without parameters.
+        fixed: what every request holds beside them.
+    """
+    return _merged((dict(zip(levels, values, strict=True)) for values in product(*levels.values())), levels, fixed)
+
+
+def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+    cells: dict[tuple[str, ...], Cell] = {}
+    combinations = 0
+    for cell in found:
+        combinations += 1
+        for name in list(_void(cell, fixed)):
+            cell[name] = None
+        cells.setdefault(tuple(repr(canonical(value)) for value in cell.values()), cell)
+    # A level that is void everywhere tells nothing apart, which is worth a sentence too.
+    voided = [name for name in levels if any(cell[name] is None for cell in cells.values())]
+    merged = tuple(
+        f"at temperature 0 {name} has no effect, so its {len(levels[name])} levels are one cell there" for name in voided if len(levels[name]) > 1
+    )
+    return Design(tuple(cells.values()), combinations, merged)
+
+
+_NEUTRAL = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "min_p": 0.0,
+    "top_k": -1.0,
+}
+"""What servers take where a parameter is left out."""
+
+
+def nearest_default(name: str, levels: Sequence[Any]) -> Any:
+    """The level of a parameter that is nearest to leaving it out, the first of several."""
+    return min(levels, key=lambda level: _distance(name, level, levels))
+
+
+def from_defaults(cell: Cell, parameters: Mapping[str, Sequence[Any]]) -> float:
+    """How far a cell is from leaving everything out: the sum over parameters of the distance, in units of the span of its levels.
+
+    Of a parameter without a known default the highest level counts as nearest where it bounds the length, else the first.
+    """
+    return sum(_distance(name, cell[name], levels) for name, levels in parameters.items())
+
+
+def _distance(name: str, level: Any, levels: Sequence[Any]) -> float:
+    if level is None or level == DEFAULT or len(levels) < 2:
+        return 0.0
+    numbers = [one for one in levels if isinstance(one, int | float) and not isinstance(one, bool)]
+    neutral = _NEUTRAL.get(name, max(numbers, default=0) if name in ("max_tokens", "max_completion_tokens") else None)
+    if neutral is None or not isinstance(level, int | float) or isinstance(level, bool):
+        return float(not _alike(level, levels[0]) or DEFAULT in levels)
+    span = max(abs(one - neutral) for one in numbers)
+    return 0.0 if span == 0 else abs(level - neutral) / span
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return repr(canonical(one)) == repr(canonical(other))
+
+
+def _void(cell: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[str]:
+    temperature = cell.get("temperature", fixed.get("temperature"))
+    if isinstance(temperature, int | float) and temperature == 0:
+        yield from (name for name in VOID_AT_TEMPERATURE_0 if name in cell)
+
+
+def body_of(cell: Cell, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """The request fields that a cell and the fixed parameters stand for: void and default levels left out.
+
+    A parameter counts alike swept and fixed, so a fixed top_p is left out at temperature 0 too.
+    """
+    body = dict(fixed) | {name: level for name, level in cell.items() if level is not None and level != DEFAULT}
+    for name in list(_void(body, {})):
+        del body[name]
+    return body

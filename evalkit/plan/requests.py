@@ -1,0 +1,296 @@
+"""From an experiment to its requests: which there are, what identifies each, and in what order they are sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+from zlib import crc32
+
+from evalkit.experiment.endpoint import LOCAL, as_sent
+from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.parameters import DEFAULT, canonical
+from evalkit.plan.design import Cell, Design, body_of, design_of
+
+Role = Literal["sweep", "anchor", "confirm"]
+"""What a request is for: the sweep itself; the reference repeated through it, which shows a drift; a choice looked at again."""
+
+KEY_VERSION = 1
+
+_ANCHOR_EVERY, _FEWEST_ANCHORS = 100, 3
+_MOST_KEPT = 50_000
+"""Pairs of a cell and a prompt whose hash is kept: with more of them, memory would grow with the plan."""
+
+
+class Request(NamedTuple):
+    """One call to be made.
+
+    Attributes:
+        key: what identifies it for ever, 32 hexadecimal digits.
+        cell_index, prompt_index: its place in the plan.
+        cell: level of each swept parameter, None where void.
+        replicate: counted from 0.
+        body: the request's fields without the messages.
+        messages: the conversation as sent.
+    """
+
+    key: str
+    cell_index: int
+    prompt_index: int
+    prompt_id: str
+    cell: Cell
+    replicate: int
+    seed: int | None
+    model: str
+    body: Mapping[str, Any]
+    messages: list[dict[str, Any]]
+    role: Role = "sweep"
+
+
+class Tokens(NamedTuple):
+    """Bounds of the tokens that requests use.
+
+    Attributes:
+        requests: how many of them are the sweep's.
+        anchors: how many are anchors; the bounds hold for both.
+        prompts_least, prompts_most: of the prompts.
+        answers_most: of the answers; None where one has no bound.
+    """
+
+    requests: int
+    anchors: int
+    prompts_least: int
+    prompts_most: int
+    answers_most: int | None
+
+
+class _Pair(NamedTuple):
+    """What all replicates of a prompt in a cell have in common; `begun` is the hash of their keys up to the replicate."""
+
+    begun: Any
+    tools: str
+    model: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one.
+
+    Attributes:
+        role: ``sweep``, or ``confirm`` for fresh replicates of what was chosen.
+        only: these cells alone; None for all.
+        first, count: the replicates; a count of None takes the experiment's.
+    """
+
+    experiment: Experiment
+    role: Role = "sweep"
+    only: tuple[int, ...] | None = None
+    first: int = 0
+    count: int | None = None
+
+    @cached_property
+    def design(self) -> Design:
+        """The cells, in grid order."""
+        return design_of(self.experiment)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells, in grid order."""
+        return self.design.cells
+
+    def __len__(self) -> int:
+        cells = len(self.cells) if self.only is None else len(self.only)
+        return cells * len(self.experiment.prompts) * (self.experiment.replicates if self.count is None else self.count)
+
+    def __iter__(self) -> Iterator[Request]:
+        """Every request of the sweep once, in the order of sending.
+
+        Replicate by replicate, prompts in random order; the cells of one prompt's replicate stand together in random order
+        (randomised complete blocks), so a server that drifts over time drifts alike in all cells. The order depends on the
+        experiment's seed alone.
+        """
+        import numpy as np
+
+        experiment = self.experiment
+        pairs: dict[tuple[int, int], _Pair] = {}
+        many = len(experiment.prompts) > 1 or len(self.cells) > 1
+        together = experiment.endpoint.replicates_per_call
+        end = self.first + (experiment.replicates if self.count is None else self.count)
+        wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
+        for first in range(self.first, end, together):
+            rng = np.random.default_rng([experiment.seed, first]) if many else None
+            for prompt_index in _order(rng, len(experiment.prompts)):
+                for cell_index in filter(wanted.__contains__, _order(rng, len(self.cells))):
+                    where = (cell_index, prompt_index)
+                    pair = pairs.get(where)
+                    if pair is None:
+                        pair = self._pair(*where)
+                        if len(pairs) < _MOST_KEPT and first + together < end:
+                            pairs[where] = pair
+                    for replicate in range(first, min(first + together, end)):
+                        yield self._request(pair, cell_index, prompt_index, replicate, self.role)
+
+    def anchors(self) -> Iterator[Request]:
+        """One cell on one prompt again and again: the cell nearest to the defaults, on the first prompt."""
+        levels = [sum(level == DEFAULT or level is None for level in cell.values()) for cell in self.cells]
+        cell_index = levels.index(max(levels))
+        pair = self._pair(cell_index, 0)
+        for replicate in range(self.anchor_count):
+            yield self._request(pair, cell_index, 0, replicate, "anchor")
+
+    @property
+    def anchor_count(self) -> int:
+        """How many anchors stand in the sequence; too few to show a drift are none."""
+        if self.role != "sweep":
+            return 0
+        anchor = self.experiment.anchor
+        every = anchor.every if anchor is not None else 0 if self.experiment.endpoint.base_url == LOCAL else _ANCHOR_EVERY
+        count = len(self) // every if every else 0
+        return count if count >= _FEWEST_ANCHORS or anchor is not None else 0
+
+    def sequence(self) -> Iterator[Request]:
+        """The requests of the sweep with the anchors, spread evenly among them."""
+        count = self.anchor_count
+        if not count:
+            yield from self
+            return
+        anchors, every = self.anchors(), len(self) // count
+        requests = iter(self)
+        together = self.experiment.endpoint.replicates_per_call
+        every = max(together, every // together * together)  # a call's requests stay together
+        while block := list(islice(requests, every)):
+            yield from islice(anchors, 1)
+            yield from block
+
+    @cached_property
+    def _identities(self) -> list[tuple[str, dict[str, Any], list[dict[str, Any]], Any]]:
+        out = []
+        for prompt in self.experiment.prompts:
+            messages = prompt.conversation()
+            out.append((prompt.id, prompt.fields(), messages, canonical(messages)))
+        return out
+
+    def _pair(self, cell_index: int, prompt_index: int) -> _Pair:
+        experiment = self.experiment
+        prompt_id, own, _, identity = self._identities[prompt_index]
+        fields = {**body_of(self.cells[cell_index], {**experiment.endpoint.extra_body, **experiment.request}), **own}
+        model = fields.pop("model", experiment.endpoint.model)
+        begun = _begun(experiment.endpoint.base_url, model, prompt_id, identity, fields)
+        # How an answer is fetched is no part of what identifies it.
+        return _Pair(begun, _json(canonical(fields.get("tools"))), model, {"model": model, **as_sent(fields, experiment.endpoint)})
+
+    def _request(self, pair: _Pair, cell_index: int, prompt_index: int, replicate: int, role: Role) -> Request:
+        body = pair.body
+        seed = body.get("seed")
+        if seed == PER_REPLICATE:
+            seed = seed_of(self.experiment.seed, self.experiment.prompts[prompt_index].id, replicate)
+            body = {**body, "seed": seed}
+        key = _ended(pair.begun, replicate, role, seed, pair.tools)
+        prompt_id, _, messages, _ = self._identities[prompt_index]
+        return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, seed, pair.model, body, messages, role)
+
+    def tokens_in(self) -> tuple[int, int]:
+        """Bounds of the tokens that prompts have, over all requests of the sweep.
+
+        A token is taken to be one to eight bytes of UTF-8, and a message to add up to sixteen tokens.
+        """
+        each = len(self.cells) * self.experiment.replicates
+        return each * sum(low for low, _ in self._prompt_tokens), each * sum(high for _, high in self._prompt_tokens)
+
+    def most_tokens(self) -> int | None:
+        """Upper bound of the tokens that answers can have, over all requests of the sweep; None where a cell sets no bound."""
+        bounds = [bound for bound in self._answer_tokens if bound is not None]
+        if len(bounds) < len(self.cells):
+            return None
+        return sum(bounds) * len(self.experiment.prompts) * self.experiment.replicates
+
+    def tokens(self) -> Tokens:
+        """As `tokens_of` gives them for all requests, the anchors included."""
+        anchors = self.tokens_of(self.anchors())
+        (low, high), most = self.tokens_in(), self.most_tokens()
+        whole = None if most is None or anchors.answers_most is None else most + anchors.answers_most
+        return Tokens(len(self), anchors.anchors, low + anchors.prompts_least, high + anchors.prompts_most, whole)
+
+    def tokens_of(self, requests: Iterable[Request]) -> Tokens:
+        """How many `requests` there are, anchors among them, and bounds of their tokens, as `tokens_in` and `most_tokens` take them."""
+        sweep = anchors = low = high = most = 0
+        bounded = True
+        for request in requests:
+            sweep += request.role != "anchor"
+            anchors += request.role == "anchor"
+            low += self._prompt_tokens[request.prompt_index][0]
+            high += self._prompt_tokens[request.prompt_index][1]
+            bound = self._answer_tokens[request.cell_index]
+            most += bound or 0
+            bounded = bounded and bound is not None
+        return Tokens(sweep, anchors, low, high, most if bounded else None)
+
+    @cached_property
+    def _prompt_tokens(self) -> list[tuple[int, int]]:
+        bounds = []
+        for _, own, messages, _ in self._identities:
+            size = sum(len(_json(part).encode()) for part in (*messages, own))
+            text = sum(len(str(message.get("content") or "").encode()) for message in messages)
+            bounds.append((text // 8, size + 16 * len(messages)))
+        return bounds
+
+    @cached_property
+    def _answer_tokens(self) -> list[int | None]:
+        bounds: list[int | None] = []
+        for cell in self.cells:
+            body = body_of(cell, self.experiment.request)
+            said = [int(body[name]) for name in ("max_tokens", "max_completion_tokens") if name in body]
+            bounds.append(min(said) if said else None)
+        return bounds
+
+
+def seed_of(root: int, prompt_id: str, replicate: int) -> int:
+    """The seed that ``per_replicate`` sends, in [0, 2³¹): alike in every cell, so that cells are compared under the same luck.
+
+    Each prompt has its own: servers draw the same numbers for one seed whatever the prompt, and prompts that share their luck would be no
+    independent evidence.
+    """
+    return (root + crc32(prompt_id.encode("utf-8", "surrogatepass")) + replicate) % 2**31
+
+
+def _order(rng: Any, count: int) -> list[int]:
+    """Numbers in random order; a single one needs no generator."""
+    return [0] if count == 1 else list(rng.permutation(count).tolist())
+
+
+def key_of(base_url: str, model: str, prompt_id: str, messages: Any, fields: Mapping[str, Any], replicate: int, role: str) -> str:
+    """What identifies a request for ever, 32 hexadecimal digits: the hash of all that decides its answer, in a canonical JSON text.
+
+    Args:
+        messages: the conversation as sent, canonical already (it is the same for many requests).
+        fields: all else of the body, without the model; numbers count by value, and the order does not matter.
+    """
+    seed = fields.get("seed")
+    return _ended(_begun(base_url, model, prompt_id, messages, fields), replicate, role, seed, _json(canonical(fields.get("tools"))))
+
+
+def _begun(base_url: str, model: str, prompt_id: str, messages: Any, fields: Mapping[str, Any]) -> Any:
+    """The hash of the part that replicates have in common: the names before ``replicate`` in the alphabet."""
+    shared = {
+        "base_url": base_url,
+        "messages": messages,
+        "model": model,
+        "parameters": canonical({name: value for name, value in fields.items() if name not in ("seed", "tools")}),
+        "prompt_id": prompt_id,
+    }
+    return hashlib.sha256(_json(shared)[:-1].encode())
+
+
+def _ended(begun: Any, replicate: int, role: str, seed: Any, tools: str) -> str:
+    whole = begun.copy()
+    whole.update(f',"replicate":{replicate},"role":"{role}","seed":{_json(canonical(seed))},"tools":{tools},"v":{KEY_VERSION}}}'.encode())
+    return str(whole.hexdigest()[:32])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""One page that opens anywhere: its content, style and scripts."""

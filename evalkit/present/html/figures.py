@@ -1,0 +1,107 @@
+"""Which figures a report shows of a run, and what each says to who cannot see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.present import plots
+from evalkit.present.html.svg import drawn
+from evalkit.present.plots.style import label_of, swept
+from evalkit.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as FigureOf
+
+_MOST_CURVES = 6
+_MOST_PAIRS = 2
+_ALPHA = 0.05
+
+
+class Figure(NamedTuple):
+    """A figure as SVG, with its caption."""
+
+    svg: str
+    caption: str
+
+
+def metrics_that_matter(run: Run, most: int = _MOST_CURVES) -> list[str]:
+    """The metrics that the choice rests on, then those that parameters explain most of."""
+    choice = run.choice
+    own = [*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)] if choice else []
+    explained = sorted(run.analysis.verdicts, key=lambda one: -(one.share or 0.0) if one.verdict == "effect" else 1.0)
+    there = {row.metric for row in run.analysis.by_cell if row.mean == row.mean}
+    named = dict.fromkeys([*own, *(one.metric for one in explained if one.verdict == "effect"), "distinct_2", "length_words"])
+    return [name for name in named if name in there][:most]
+
+
+def curves(run: Run) -> list[Figure]:
+    """Main effects of the metrics that matter, a figure a metric."""
+    if not swept(run):
+        return []
+    out = []
+    for metric in metrics_that_matter(run):
+        said = f"{metric} by level of each parameter: mean over prompts and cells with 95 % intervals. " + _in_words(run, metric)
+        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric)), said))
+    return out
+
+
+def _in_words(run: Run, metric: str) -> str:
+    rows = [row for row in run.analysis.by_level if row.metric == metric and len(run.analysis.parameters[row.parameter]) > 1]
+    parts = [
+        f"{name}: " + ", ".join(f"{row.mean:.3g} at {label_of(row.level)}" for row in rows if row.parameter == name)
+        for name in dict.fromkeys(row.parameter for row in rows)
+    ]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def pairs(run: Run) -> list[Figure]:
+    """The interactions beyond doubt of the metrics that matter, the most certain first."""
+    mattering = metrics_that_matter(run)
+    sure = [one for one in run.analysis.interactions if one.metric in mattering and one.p_adjusted is not None and one.p_adjusted <= _ALPHA]
+    sure.sort(key=lambda one: (mattering.index(one.metric), one.p_adjusted))
+    first = {one.metric: one for one in reversed(sure)}
+    out = []
+    for one in [first[name] for name in mattering if name in first][:_MOST_PAIRS]:
+        x, by = sorted(one.parameters, key=lambda name: -len(run.analysis.parameters[name]))
+        said = f"{one.metric}: what {x} does depends on {by} (adjusted p {one.p_adjusted:.2g}); lines that are not parallel show it."
+        out.append(Figure(drawn(f"pair-{one.metric}", said, partial(plots.interaction, run, one.metric, x, by)), said))
+    return out
+
+
+def tradeoff(run: Run) -> Figure | None:
+    """The Pareto picture; None where there are no two metrics or cells to set against each other."""
+    if len(run.analysis.cells) < 2 or len(run.analysis.metrics) < 2:
+        return None
+    said = "Each point a setting; the arrows at the names tell which way is better. On the dashed line, no other setting is better in both."
+    return Figure(drawn("pareto", said, lambda: plots.pareto(run)), said)
+
+
+def scatter(run: Run) -> Figure | None:
+    """How the first metric that matters scatters over prompts, by the parameter that explains most of it."""
+    found = [one for one in run.analysis.verdicts if one.metric in metrics_that_matter(run, 1) and one.share is not None]
+    if not found:
+        return None
+    most = max(found, key=lambda one: one.share or 0.0)
+    said = f"{most.metric} on each prompt in each setting, by {most.parameter}: how much prompts differ is what the intervals are made of."
+    return Figure(drawn("scatter", said, lambda: plots.distribution(run, most.metric, most.parameter)), said)
+
+
+def natural_length(run: Run) -> Figure | None:
+    """Kaplan-Meier curves; None where no answer's length is known."""
+    if not run.analysis.natural_length:
+        return None
+    said = "How long answers would be if max_tokens cut none of them off, estimated from those that ended by themselves."
+    return Figure(drawn("survival", said, lambda: plots.survival(run)), said)
+
+
+def pictures(run: Run) -> dict[str, Callable[[], Axes | FigureOf]]:
+    """Name and drawing of the figures that stand beside a merge request: the trade-off, and the effects of the metrics that matter most."""
+    out: dict[str, Callable[[], Axes | FigureOf]] = {}
+    if len(run.analysis.cells) > 1 and len(run.analysis.metrics) > 1:
+        out["trade-off"] = partial(plots.pareto, run)
+    if swept(run):
+        out |= {f"effects-{metric}": partial(plots.all_main_effects, run, metric) for metric in metrics_that_matter(run, 3)}
+    return out

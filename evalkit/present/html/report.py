@@ -1,0 +1,213 @@
+"""A run as one HTML file that opens anywhere: the decision first, then what it rests on, then the answers themselves.
+
+Everything is in the file, nothing is fetched: its policy forbids it. Script and style are named by their hashes, so that no text of a model
+can add any; what models, prompts and experiments say stands in it as text alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any
+
+from evalkit._version import __version__
+from evalkit.analysis.effects import Verdict
+from evalkit.analysis.sentences import signed
+from evalkit.present.html import figures, tabulated
+from evalkit.present.html.answers import sample
+from evalkit.present.plots.style import label_of, swept
+from evalkit.present.text import method
+from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
+from evalkit.run import Run
+from evalkit.text.escaping import visible
+
+_CORE = "core.js"
+_SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
+_MOST_ROWS = 2_000
+_USUAL = 8
+_MOST_OF_PROMPTS = 4_000_000
+"""Characters of all prompts together, so that many long ones do not make a page that no browser opens."""
+_TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference", "misses": "misses a constraint"}
+
+
+def page(run: Run) -> str:
+    """The text of ``report.html``.
+
+    Raises:
+        RecordError: the run's records or tables cannot be read.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    # Each part has names of its own, but for those of the first, which all use.
+    style, script = _file("report.css"), "\n".join([_file(_CORE), *(f"{{\n{_file(name)}\n}}" for name in _SCRIPTS)])
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    shown = sample(run)
+    usual = figures.metrics_that_matter(run, _USUAL)
+    cells, metrics = tabulated.cells(run), tabulated.metrics(run)
+    parameters = tabulated.parameters(run)
+    maps = tabulated.maps(run)
+    messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
+    longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
+    data = {
+        "parameters": parameters,
+        "cells": cells,
+        "metrics": metrics,
+        "maps": {visible(name): tiles for name, tiles in maps.items()},
+        "usual": [visible(name) for name in usual],
+        "chooses": run.choice is not None,
+        "prompts": [
+            {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
+            for prompt in run.experiment.prompts
+        ],
+        "answers": shown.answers,
+    }
+    counts = run.analysis.counts
+    curves = figures.curves(run)
+    context: dict[str, Any] = {
+        "version": __version__,
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
+        "name": visible(run.analysis.name),
+        "about": about(run),
+        "decision": decided(run),
+        "warnings": warnings(run),
+        "answers": [visible(one) for one in run.analysis.answers],
+        "shares": _shares(run),
+        "share_legend": _legend(run),
+        "verdicts": _verdicts(run),
+        "not_estimated": [visible(one) for one in run.analysis.not_estimated],
+        "pairs": figures.pairs(run),
+        "pareto": figures.tradeoff(run),
+        "parameters": parameters,
+        "metrics": metrics,
+        "curves": curves,
+        "spread": [one for one in (figures.scatter(run), figures.natural_length(run)) if one],
+        "usual": data["usual"],
+        "rows": _rows(run, cells[:_MOST_ROWS], [one["name"] for one in metrics]),
+        "cells_left_out": max(0, len(cells) - _MOST_ROWS),
+        "sample_told": shown.told,
+        "failures": failures(run),
+        "missing": f"{counts.missing:,}" if counts.missing else "",
+        "method": method.lines(run),
+        "signature": signature(run),
+        "data": _as_data(data),
+    }
+    context["places"] = _places(context)
+    return environment.from_string(_file("report.html.j2")).render(context)
+
+
+def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
+    explored = bool(context["parameters"] and context["metrics"])
+    return [
+        (anchor, title)
+        for anchor, title, there in (
+            ("decision", "Decision", True),
+            ("effects", "Effects", True),
+            ("pareto", "Trade-off", bool(context["pareto"])),
+            ("explore", "All settings", explored),
+            ("maps", "Maps", explored and len(context["parameters"]) > 1),
+            ("curves", "Curves", bool(context["curves"])),
+            ("settings", "Table", bool(context["metrics"])),
+            ("read", "Answers", bool(context["metrics"])),
+            ("failures", "Failures", True),
+            ("method", "Method", True),
+        )
+        if there
+    ]
+
+
+def _content(message: Any, most: int) -> str:
+    content = message.get("content")
+    text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
+    calls = message.get("tool_calls")
+    shown = visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))
+    return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"
+
+
+def _file(name: str) -> str:
+    return (files("evalkit.present.html") / "page" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _as_data(value: Any) -> str:
+    """JSON that cannot end the element it stands in, whatever its texts hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate has no bytes
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    by = {(visible(row.metric), row.cell_index): row for row in run.analysis.by_cell}
+    out = []
+    for index, cell in enumerate(cells):
+        flags = list(cell["flags"])
+        if run.choice is not None and "satisfies" not in flags:
+            flags.append("misses")
+        tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
+        levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
+        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [mean_and_reach(by.get((name, index))) for name in names]})
+    return out
+
+
+def _verdicts(run: Run) -> dict[str, Any]:
+    names = [name for name in swept(run) if any(one.parameter == name for one in run.analysis.verdicts)]
+    found = {(one.parameter, one.metric): one for one in run.analysis.verdicts}
+    rows = []
+    for info in run.analysis.metrics:
+        cells = [_verdict(found.get((name, info.name))) for name in names]
+        if any(cell["text"] != "–" for cell in cells):
+            margin = next((one.margin for one in run.analysis.verdicts if one.metric == info.name and one.margin is not None), None)
+            said = "" if margin is None else f"±{margin:.3g}"
+            rows.append({"metric": visible(info.name), "about": visible(info.definition), "cells": cells, "margin": said})
+    return {"parameters": [visible(name) for name in names], "rows": rows}
+
+
+def _verdict(one: Verdict | None) -> dict[str, str]:
+    if one is None:
+        return {"text": "–", "kind": "none", "said": "not compared"}
+    reach = f"{signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}] from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
+    if one.verdict == "no effect":
+        return {"text": "= 0", "kind": "none", "said": visible(f"no effect beyond the margin; at most {reach}")}
+    if one.verdict == "inconclusive":
+        needed = f"; {one.prompts_needed:,} prompts would tell" if one.prompts_needed else ""
+        return {"text": "?", "kind": "unsure", "said": visible(f"inconclusive: {reach}{needed}")}
+    text = signed(one.difference) if one.sure else f"({signed(one.difference)})"
+    return {"text": text, "kind": "effect" if one.sure else "unsure", "said": visible(reach)}
+
+
+def _shares(run: Run) -> list[dict[str, Any]]:
+    """For each metric that matters the bar of shares: parameters in their order, pairs together, and what is left over."""
+    names = swept(run)
+    out = []
+    for metric in figures.metrics_that_matter(run):
+        own = [one for one in run.analysis.shares if one.metric == metric]
+        if not own:
+            continue
+        parts: list[tuple[float, str, str]] = []
+        for place, name in enumerate(names):
+            share = sum(one.share for one in own if one.parameters == (name,))
+            parts.append((share, f"s{place % 6}", name))
+        parts.append((sum(one.share for one in own if len(one.parameters) > 1), "pairs", "pairs of parameters, beyond their parts"))
+        parts.append((max(0.0, 1.0 - sum(share for share, _, _ in parts)), "rest", "left over: prompts and chance"))
+        total = sum(max(0.0, share) for share, _, _ in parts) or 1.0
+        at, drawn = 0.0, []
+        for share, kind, name in parts:
+            width = 1000 * max(0.0, share) / total
+            drawn.append((f"{at:.1f}", f"{width:.1f}", kind, visible(f"{name}: {share:.0%}")))
+            at += width
+        out.append({"metric": visible(metric), "parts": drawn, "said": visible(f"{metric}: " + ", ".join(one[3] for one in drawn))})
+    return out
+
+
+def _legend(run: Run) -> list[tuple[str, str]]:
+    own = [(visible(name), f"s{place % 6}") for place, name in enumerate(swept(run))]
+    return [*own, ("pairs of parameters", "pairs"), ("left over", "rest")]

@@ -1,0 +1,205 @@
+"""What one metric costs in another: the settings between them, and those that no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.analysis import CellMean
+from evalkit.errors import ExperimentError
+from evalkit.present.plots.effects import alike
+from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.run import Run
+from evalkit.stats.desirability import pareto as front_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ITS_INTERVAL = "its 95 % interval"
+
+Floats = NDArray[np.float64]
+
+_MOST_CROSSES = 60
+"""Cells whose intervals are all drawn; of more, those of the front and the choice alone."""
+
+
+def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Each cell by two metrics, with 95 % intervals, and the cells that no other beats in both joined by a line.
+
+    Args:
+        x, y: metrics with a better direction; where None, the two that ``choose:`` weighs most, else variety and truncation.
+
+    Raises:
+        ExperimentError: the run has no such metric, or a metric has no better direction.
+    """
+    x, y = _two(run, x, y)
+    known(run, [x, y])
+    ax = axes(ax, 6.4, 4.2)
+    by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
+    there = [(index, by[index, x], by[index, y]) for index in range(len(run.analysis.cells))]
+    there = [one for one in there if not np.isnan([one[1].mean, one[2].mean]).any()]
+    choice = run.choice
+    satisfying = set(range(len(run.analysis.cells)) if choice is None else choice.satisfying)
+    front = _front(run, x, y, [one for one in there if one[0] in satisfying])
+    special = {index for index in (*front, choice.chosen if choice else None, run.analysis.reference) if index is not None}
+    for index, one, other in there:
+        inside = index in satisfying
+        colour = SERIES[0] if inside else muted(ax)
+        if index in special or len(there) <= _MOST_CROSSES:
+            _cross(ax, one, other, colour, 0.9 if index in special else 0.35)
+        ax.plot(
+            one.mean, other.mean, "o", color=colour, markerfacecolor=colour if inside else "none", markersize=5 if index in special else 4, zorder=3
+        )
+    drawn = sorted((by[index, x].mean, by[index, y].mean) for index in front)
+    ax.plot(
+        [a for a, _ in drawn], [b for _, b in drawn], color=SERIES[0], linewidth=1.2, linestyle="--", label="no other beats these in both", zorder=2
+    )
+    if len(satisfying) < len(run.analysis.cells):
+        ax.plot([], [], "o", color=muted(ax), markerfacecolor="none", markersize=4, label="misses a constraint")
+    _mark(ax, by.get((run.analysis.reference, x)), by.get((run.analysis.reference, y)), "D", ink(ax), "the reference")
+    if choice is not None and choice.chosen is not None:
+        _mark(ax, by.get((choice.chosen, x)), by.get((choice.chosen, y)), "*", SERIES[1], "recommended")
+    ax.grid(True, axis="both")
+    ax.set_xlabel(label_metric(run, x))
+    ax.set_ylabel(label_metric(run, y))
+    entitle(ax, f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
+    legend(ax, below=0.16, columns=2)
+    return ax
+
+
+def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
+    """The metrics asked for; else the one that matters most, and of the others that matter the one most at odds with it."""
+    goals = _goals(run)
+    for given in (x, y):
+        if given is not None and given not in goals:
+            known(run, [given])
+            raise ExperimentError(f"{given}: neither higher nor lower is better, so it has no front; give another metric")
+    weighed = [one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)] if run.choice else []
+    bounded = [one.metric for one in run.choice.constraints] if run.choice else []
+    usual = [*weighed, *bounded, "distinct_2", "vendi_ngram", "truncation_rate", "loop_rate", "rep_w_16"]
+    means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
+    free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
+    varied = [name for name in free if len(np.unique(means[name][~np.isnan(means[name])])) > 1] or free
+    y = y or varied.pop(0)
+    others = [name for name in varied if name != y and name in usual] or [name for name in varied if name != y] or list(goals)
+    return x or min(others, key=lambda name: _agreement(means[name], means[y])), y
+
+
+def _agreement(one: Floats, other: Floats) -> float:
+    """How far two metrics, higher taken as better, go together over cells: their correlation; 1 where it is unknown."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    if np.count_nonzero(both) < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+        return 1.0
+    return float(np.corrcoef(one[both], other[both])[0, 1])
+
+
+def _goals(run: Run) -> dict[str, int]:
+    """1 where more of a metric is wanted, -1 where less; metrics without a direction are left out."""
+    out = {one.name: 1 if one.better == "higher" else -1 for one in run.analysis.metrics if one.better}
+    wanted = {one.metric: 1 if one.goal == "maximize" else -1 for one in run.choice.weights if one.goal != "target"} if run.choice else {}
+    return out | wanted
+
+
+def _front(run: Run, x: str, y: str, there: list[tuple[int, CellMean, CellMean]]) -> list[int]:
+    if not there:
+        return []
+    signs = np.array([_goals(run)[name] for name in (x, y)])
+    values = np.array([[one.mean, other.mean] for _, one, other in there]) * signs
+    return [index for (index, _, _), on in zip(there, front_of(values), strict=True) if on]
+
+
+def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> None:
+    if not np.isnan([x.ci_low, x.ci_high]).any():
+        ax.plot([x.ci_low, x.ci_high], [y.mean, y.mean], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
+    if not np.isnan([y.ci_low, y.ci_high]).any():
+        ax.plot([x.mean, x.mean], [y.ci_low, y.ci_high], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
+
+
+def _mark(ax: Axes, x: CellMean | None, y: CellMean | None, marker: str, colour: str, label: str) -> None:
+    if x is not None and y is not None and not np.isnan([x.mean, y.mean]).any():
+        size = 15 if marker == "*" else 8
+        ax.plot(x.mean, y.mean, marker, color=colour, markersize=size, markerfacecolor=colour if marker == "*" else "none", label=label, zorder=4)
+
+
+def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -> Axes:
+    """A line a setting over parallel axes: the swept parameters, then metrics with their 95 % intervals for the recommended setting.
+
+    Args:
+        metrics: those to show; where none, what the choice rests on, else distinct_2, truncation_rate and length_words.
+
+    Raises:
+        ExperimentError: the run has no such metric.
+    """
+    known(run, metrics)
+    measured = [one.name for one in run.analysis.metrics]
+    rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
+    usual = rests_on or ["distinct_2", "truncation_rate", "length_words"]
+    columns = [*swept(run), *(metrics or [name for name in dict.fromkeys(usual) if name in measured] or measured[:3])]
+    ax = axes(ax, max(4.0, 1.35 * len(columns)), 3.8)
+    lines = np.full((len(run.analysis.cells), len(columns)), np.nan)
+    best = run.choice.chosen if run.choice is not None and run.choice.chosen is not None else run.analysis.reference
+    for place, name in enumerate(columns):
+        if name in run.analysis.parameters:
+            _levels_on(ax, run, name, place, lines)
+        else:
+            _means_on(ax, run, name, place, lines, best)
+    tied = set(run.choice.tied) if run.choice else set()
+    for index, line in enumerate(lines):
+        if index != best:
+            colour, width = (SERIES[2], 1.1) if index in tied else (muted(ax), 0.7)
+            ax.plot(line, color=colour, linewidth=width, alpha=0.8 if index in tied else 0.35)
+    recommended = run.choice is not None and run.choice.chosen is not None
+    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label="recommended" if recommended else "the reference")
+    if tied - {best}:
+        ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
+    for place in range(len(columns)):
+        ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
+    ax.set_xticks(range(len(columns)), [_named(run, name) for name in columns], rotation=20, ha="right")
+    ax.set_xlim(-0.3, len(columns) - 0.4)
+    ax.set_ylim(-0.15, 1.15)  # also where all lines lie at one height, whose numbers would else stand outside
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.grid(False)
+    entitle(ax, "A line a setting; each axis from its lowest to its highest")
+    legend(ax, below=0.28, columns=2)
+    return ax
+
+
+def _backed(ax: Axes) -> dict[str, Any]:
+    """What keeps a number readable over lines."""
+    return {"facecolor": ax.figure.get_facecolor(), "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+
+
+def _named(run: Run, column: str) -> str:
+    better = next((one.better for one in run.analysis.metrics if one.name == column and column not in run.analysis.parameters), None)
+    return short(column, 18) + BETTER[better].replace(" (", "\n(")
+
+
+def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None:
+    levels = run.analysis.parameters[name]
+    span = max(1, len(levels) - 1)
+    for index, cell in enumerate(run.analysis.cells):
+        found = [at for at, level in enumerate(levels) if alike(cell[name], level)]
+        lines[index, place] = found[0] / span if found else np.nan
+    for at in np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 8)).astype(int)):
+        ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
+
+
+def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: int) -> None:
+    rows = [row for row in run.analysis.by_cell if row.metric == name]
+    means = np.array([row.mean for row in rows])
+    if np.isnan(means).all():
+        return
+    low, high = float(np.nanmin(means)), float(np.nanmax(means))
+    span = (high - low) or 1.0
+    lines[:, place] = (means - low) / span
+    for at, value in ((0.0, low), (1.0, high)) if high > low else ((0.0, low),):
+        ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
+    one = rows[best]
+    if not np.isnan([one.ci_low, one.ci_high]).any():
+        ends = [max(-0.1, (one.ci_low - low) / span), min(1.1, (one.ci_high - low) / span)]
+        label = None if ITS_INTERVAL in ax.get_legend_handles_labels()[1] else ITS_INTERVAL
+        ax.plot([place, place], ends, color=SERIES[1], linewidth=4, alpha=0.5, solid_capstyle="butt", label=label)

@@ -1,0 +1,136 @@
+"""What every form of a comparison shows, in words and figures: what comes first, what is put how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evalkit.comparison.comparison import CellDifference, Comparison, Side
+from evalkit.comparison.verdict import Compared
+
+_ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")
+_MOST_CELLS = 3
+_MOST_METRICS = 3
+
+METHOD = (
+    "Means over prompts of each prompt's mean over cells, candidate minus baseline, paired by prompt and cell; 95 % t intervals over prompts; "
+    "p by sign flips of prompts, adjusted over the metrics judged (step-down largest |t|): without any change, at most one comparison in forty calls "
+    "anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
+    "Equivalent: two one-sided t tests at 5 % within the margin. All else is inconclusive. "
+    "'Could show' is the smallest margin within which these data show equivalence."
+)
+ON_TIME = "Seconds and tokens a second depend on the load of the endpoint and of this machine: they are judged only where a margin is given for them."
+
+
+_NOTHING = 1e-12
+"""Below it there is no difference, only what is left of rounding."""
+
+
+def ordered(rows: Sequence[Compared]) -> list[Compared]:
+    """Rows in the order they matter: by verdict, and then by how many margins they differ."""
+    return sorted(rows, key=lambda one: (_ORDER.index(one.verdict), -abs(one.difference / one.margin) if one.margin > 0 else 0.0))
+
+
+def figure(value: float) -> str:
+    """A number as tables show it; ``-`` where it is undefined."""
+    size = abs(value)
+    if math.isnan(value):
+        return "-"
+    if size < _NOTHING:
+        return "0.000"
+    if size < 0.0005:
+        return f"{value:.1e}"
+    return f"{value:,.{0 if size >= 1_000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    text = figure(value)
+    return text if text.startswith("-") or math.isnan(value) else f"+{text}"
+
+
+def interval(one: Compared | CellDifference) -> str:
+    """An interval with its two ends."""
+    return "-" if math.isnan(one.ci_low) else f"[{signed(one.ci_low)}, {signed(one.ci_high)}]"
+
+
+def p_text(p: float | None) -> str:
+    """A p value; ``-`` where none is given."""
+    return "-" if p is None or math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict_text(one: Compared) -> str:
+    """The verdict as people read it; one that no gate judges is in brackets."""
+    return one.verdict if one.gated else f"({one.verdict})"
+
+
+def of_answers(side: Side) -> str:
+    """How many answers a side has, and what failed."""
+    failed = ", ".join(f"{count:,} {kind}" for kind, count in side.failures.items())
+    missing = f"{side.missing:,} never sent" if side.missing else ""
+    rest = "; ".join(filter(None, [f"failed: {failed}" if failed else "", missing]))
+    return f"{side.answered:,} of {side.requests:,}" + (f" ({rest})" if rest else "")
+
+
+def of_cost(side: Side) -> str:
+    """What the answers cost; ``unknown`` where that is not known."""
+    return "unknown" if side.cost is None else f"{side.cost:,.4f} {side.currency or ''}".rstrip()
+
+
+def of_tokens(side: Side) -> str:
+    """Tokens of all answers."""
+    return "unknown" if side.tokens_out is None else f"{side.tokens_out:,}"
+
+
+def sides(found: Comparison) -> list[tuple[str, str, str]]:
+    """What the two are and where they differ: what, baseline, candidate."""
+    one, other = found.baseline, found.candidate
+    rows = [("folder", one.folder, other.folder), *((row.what, row.baseline, row.candidate) for row in found.differs)]
+    rows.append(("answers", of_answers(one), of_answers(other)))
+    rows.append(("tokens of answers", of_tokens(one), of_tokens(other)))
+    if one.cost is not None or other.cost is not None:
+        rows.append(("cost", of_cost(one), of_cost(other)))
+    return rows
+
+
+def where(found: Comparison) -> list[tuple[Compared, list[CellDifference]]]:
+    """For the metrics that got worse most the cells in which they did most, where there are many."""
+    if len(found.cells) <= _MOST_CELLS:
+        return []
+    out = []
+    for one in [one for one in ordered(found.gated) if one.verdict == "worse"][:_MOST_METRICS]:
+        sign = 1 if one.better == "higher" else -1
+        cells = sorted((cell for cell in found.by_cell if cell.metric == one.metric), key=lambda cell: sign * cell.difference)
+        out.append((one, cells[:_MOST_CELLS]))
+    return out
+
+
+def basis(found: Comparison) -> str:
+    """What the numbers rest on, in a sentence."""
+    parts = [_count(len(found.prompts), "prompt"), _count(len(found.cells), "cell")]
+    if found.replicates:
+        parts.append(f"{found.replicates} replicates a group")
+    if found.tokens is not None:
+        parts.append(f"metrics biased by length on the first {found.tokens} words")
+    same = f"; {found.same_answers:,} of {found.same_of:,} answers are the same, letter by letter" if found.same_answers else ""
+    return f"On {', '.join(parts)}{same}."
+
+
+def not_compared(found: Comparison) -> list[str]:
+    """What was left out, with the reason, metrics with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in found.not_compared.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"not compared: {', '.join(names)} ({reason})" for reason, names in by_reason.items()]
+
+
+def signature(found: Comparison) -> str:
+    """How the comparison was made, in a line."""
+    return (
+        f"evalkit {found.evalkit}; {found.baseline.digest or 'unknown'} against {found.candidate.digest or 'unknown'}; {found.tokenizer}; "
+        f"fails on: {', '.join(found.fail_on)}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

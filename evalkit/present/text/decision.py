@@ -1,0 +1,146 @@
+"""What a choice comes to, in words, for a terminal, a page or a merge request alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.sentences import counted, in_words, signed
+from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
+
+_MOST_CELLS = 6
+
+
+def cell_in_words(analysis: Analysis, index: int) -> str:
+    """A cell by the levels of what is swept, void parameters left out."""
+    return in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
+
+
+def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
+    """Why the chosen cell, what to mind, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
+    out = []
+    if found.constraints:
+        kept = _kept(found.constraints)
+        many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
+        out.append(("Why", f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}."))
+    weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
+    out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
+    unbeaten = len(found.pareto)
+    if len(found.weights) > 1 and unbeaten < len(found.satisfying):
+        out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
+    if found.chosen != analysis.reference:
+        changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
+        out.append(("", f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."))
+    else:
+        out.append(("", "It is the reference itself."))
+    mind = [("" if place else "Mind", f"{note.rstrip('.')}.") for place, note in enumerate(found.notes)]
+    return [*out, *mind, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
+
+
+def nothing(found: Choice, analysis: Analysis) -> list[str]:
+    """Why no cell was chosen, and which comes nearest: a headline, then a line each."""
+    if found.satisfying:
+        return ["No recommendation."]
+    every = "the only one misses" if len(analysis.cells) == 1 else f"all {len(analysis.cells)} miss"
+    out = [f"No setting satisfies: {every} a constraint."]
+    for one in found.constraints:
+        alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone and len(found.constraints) > 1 else ""
+        out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{' on the mean' if one.by == 'mean' else ''}: excludes {one.excludes}{alone}.")
+    if found.nearest is not None:
+        out.append(f"Nearest: {cell_in_words(analysis, found.nearest)}")
+        out += [f"  {_miss(one)}" for one in found.misses]
+        by_interval = {one.metric for one in found.constraints if one.by == "interval"}.issuperset(one.metric for one in found.misses)
+        out.append(f"Loosen that bound, {'judge it by: mean, ' if by_interval else ''}or sweep levels beyond this one.")
+    return out
+
+
+def glossary(found: Choice, analysis: Analysis) -> list[str]:
+    """What the metrics are that the recommendation speaks of."""
+    if found.chosen is None:
+        return []
+    spoken = {one.metric for one in found.constraints} | {one.metric for one in found.weights} | {one.metric for one in found.changes}
+    lines = ["Words used here"]
+    if len(found.tied) > 1:
+        lines.append("cheapest: by cost, else by tokens; within 5 % counts as alike")
+    if found.changes or found.chosen == analysis.reference:
+        lines.append("reference: the setting that the experiment names, else the nearest to all defaults")
+    if any(one.clear == "unchanged" for one in found.changes):
+        lines.append("unchanged: shown by test to differ by less than the margin; [brackets]: 95 % interval over prompts")
+    return lines + [f"{metric.name}: {metric.definition}" for metric in analysis.metrics if metric.name in spoken]
+
+
+def _kept(constraints: Sequence[Constraint]) -> str:
+    """The bounds, those on the mean last, and what the others are judged by: a mean in a table may lie within a bound that its interval breaks."""
+    by_interval = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "interval")
+    by_mean = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "mean")
+    parts = [f"{by_interval}, even at the bad end of the 95 % interval"] if by_interval else []
+    return "; ".join([*parts, f"{by_mean} on the mean"] if by_mean else parts)
+
+
+def _goal(one: Weight) -> str:
+    return f"bring {one.metric} near {one.target:g}" if one.target is not None else f"{one.goal} {one.metric}"
+
+
+def _sure(found: Choice, analysis: Analysis) -> str:
+    others, share = len(found.tied) - 1, f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts"
+    if len(found.satisfying) == 1:
+        return "No other setting keeps to the bounds, so there was nothing to compare it with."
+    if others == 0:
+        return f"Yes: better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
+    few = " With under five prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
+    if found.chosen == found.best:
+        others_are = f"{counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
+        return f"Of the group, not of the one: it is the best as measured and {share}, but {others_are}.{few}"
+    return (
+        f"Of the group, not of the one: {len(found.tied)} settings, this among them, cannot be told from the best as measured (tests at 5 % over "
+        f"all)."
+        f"{few} Of these it is the cheapest or, at a like price, the nearest to the defaults. The best as measured, "
+        f"{cell_in_words(analysis, found.best or 0)}, {share}."
+    )
+
+
+def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
+    others = [index for index in found.tied if index != found.chosen]
+    others.sort(key=lambda index: -(found.desirability[index] or 0.0))
+    if not others:
+        return [("Else", "Nothing else does as well on these prompts.")]
+    own = found.desirability[found.chosen] if found.chosen is not None else None
+    head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
+    out = [("Else", head), *(("", f"{cell_in_words(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
+    more = len(others) - _MOST_CELLS
+    return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
+
+
+def _fresh(found: Choice, k: int) -> list[tuple[str, str]]:
+    """What fresh answers say, a line a cell; else how to get as many as the `k` that metrics over replicates were taken of."""
+    if not found.confirmed:
+        return [("Next", f"A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm {k or 8} measures it again on fresh answers.")]
+    out: list[tuple[str, str]] = []
+    for index in dict.fromkeys(one.cell_index for one in found.confirmed):
+        rows = [one for one in found.confirmed if one.cell_index == index]
+        role = "the chosen" if index == found.chosen else "the best as measured" if index == found.best else "the runner-up"
+        figures = ", ".join(f"{one.metric} {one.fresh:.3g} [{one.ci_low:.3g}, {one.ci_high:.3g}] (was {one.selected_on:.3g})" for one in rows)
+        out.append(("" if out else "Fresh", f"{rows[0].replicates} new answers a prompt, {role}: {figures}"))
+    return out
+
+
+def _miss(one: Miss) -> str:
+    judged = "" if one.judged == one.mean else f", its interval reaches {one.judged:.3g}"
+    return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
+
+
+def _change(one: Change) -> str:
+    if one.clear == "unchanged":
+        return f"{one.metric} unchanged"
+    # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
+    if (
+        one.percent is not None
+        and one.percent_low is not None
+        and one.percent_high is not None
+        and one.percent_low >= -100
+        and one.percent_high < 1000
+    ):
+        text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
+    else:
+        text = f"{signed(one.difference)} {one.metric} [{signed(one.ci_low)}, {signed(one.ci_high)}]"
+    return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {one.metric}', '')})"

@@ -1,0 +1,73 @@
+"""How a run was measured, in plain words, with its limits."""
+
+from __future__ import annotations
+
+import zlib
+
+from evalkit.present.text.words import levels
+from evalkit.run import Run
+from evalkit.text.escaping import visible
+
+
+def lines(run: Run) -> list[str]:
+    """What was done and what it cannot show, a sentence or two each."""
+    analysis, counts = run.analysis, run.analysis.counts
+    swept = "; ".join(f"{name}: {there}" for name, there in levels(run)) or "none"
+    out = [
+        f"Swept: {swept}. Every setting was asked the same {counts.prompts} prompts, {counts.replicates} times each, in an order that mixes "
+        "settings, so that a server that changes over time does not look like a parameter's effect.",
+        f"The unit of evidence is the prompt: each number is first a mean per prompt, and intervals ({analysis.confidence:.0%}, "
+        f"{'Student’s t' if run.experiment.interval == 't' else 'bootstrap-t'}) say how far the mean would move with other prompts of the same kind. "
+        "They say nothing of other kinds of prompts.",
+        f"Words are cut by {analysis.tokenizer}; numbers made with another tokeniser cannot be compared with these.",
+    ]
+    out += _prefix(run)
+    if counts.k:
+        left = f" {counts.groups_left_out} groups have fewer and are left out." if counts.groups_left_out else ""
+        out.append(f"Metrics over the answers to one prompt are taken over {counts.k} answers each, for they move with that number alone.{left}")
+    cut = [one.n_truncated / one.n for one in analysis.natural_length if one.n]
+    if cut:
+        out.append(
+            f"Answers cut off by max_tokens: {min(cut):.0%} to {max(cut):.0%} by setting. Lengths are shown as sent; the natural length is estimated "
+            "by Kaplan–Meier, which counts a cut answer as longer than its limit."
+        )
+    out.append(
+        "An effect is called so where the interval over all pairs of a parameter’s levels is clear of 0; no effect, where an equivalence test puts "
+        "every pair within the margin; all else is inconclusive, which is not the same as no effect. p values are sign flips, adjusted: "
+        + "; ".join(f"{name.replace('_', ' ')}: {how}" for name, how in analysis.families.items())
+        + "."
+    )
+    if counts.prompts < 6:
+        out.append("With fewer than 6 prompts no sign-flip test can reach p < .05, so none is given.")
+    if run.choice is not None and run.choice.chosen is not None:
+        out.append(
+            "The recommended setting was picked because its numbers were good, so they are a little too good: fresh answers (sweep --confirm N) "
+            + ("were asked for, and stand in the decision." if run.choice.confirmed else "would tell how much.")
+        )
+    failed = sum(counts.failures.values())
+    out.append(f"Failures are counted ({failed:,}) and never scored. Undefined numbers are left out of means, not taken as 0.")
+    out.append(f"Compression by zlib {zlib.ZLIB_RUNTIME_VERSION} where this page was made.")
+    return [visible(one) for one in out]
+
+
+def _prefix(run: Run) -> list[str]:
+    on = run.analysis.compared_on
+    confounded = [one.name for one in run.analysis.metrics if one.confounded]
+    if not confounded:
+        return []
+    uncompared = [one.name for one in run.analysis.metrics if one.confounded and not one.compared]
+    if on is None:
+        return [f"Too few answers are long enough for a common beginning: {', '.join(uncompared)} move with length alone and are not compared."]
+    known = [share for share in on.eligible if share == share]
+    text = (
+        f"What longer answers alone move ({', '.join(name for name in confounded if name not in uncompared)}) is compared on the first {on.tokens} "
+        f"tokens of every answer; {min(known):.0%} to {max(known):.0%} of a setting’s answers are that long."
+    )
+    if on.left_out:
+        text += f" {len(on.left_out)} settings have too few and are left out there."
+    if on.biased:
+        text += f" In {len(on.biased)} settings markedly fewer answers reach it: what is left of them is a selection."
+    out = [text]
+    if uncompared:
+        out.append(f"{', '.join(uncompared)} need longer beginnings than all settings have: shown on whole answers, never tested.")
+    return out

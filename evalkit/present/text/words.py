@@ -1,0 +1,149 @@
+"""What a report says of a run in words: for a page and a merge request alike, untrusted parts made visible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from evalkit._version import __version__
+from evalkit.analysis.analysis import CellMean
+from evalkit.choice import call_of
+from evalkit.errors import RecordError
+from evalkit.present.plots.style import label_of, swept
+from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.run import Run
+from evalkit.store.folder import read_run
+from evalkit.text.escaping import visible
+
+
+class Decision(NamedTuple):
+    """The decision in parts.
+
+    Attributes:
+        head: what was looked for; empty where nothing was.
+        chosen: whether a setting is recommended.
+        use: its parameters.
+        rows: why, how sure, what else; label and texts.
+        call: the call to paste.
+        nothing: why no setting is recommended.
+    """
+
+    head: str
+    about: str
+    chosen: bool
+    use: str
+    rows: list[tuple[str, list[str]]]
+    call: str
+    nothing: list[str]
+    notes: list[str]
+
+
+def decided(run: Run) -> Decision:
+    """The run's choice in words."""
+    choice, analysis = run.choice, run.analysis
+    if choice is None:
+        return Decision("", "", False, "", [], "", [], [])
+    about, notes = visible(choice.about or ""), [visible(one).rstrip(".") for one in choice.notes]
+    if choice.chosen is None:
+        first, *rest = [visible(one) for one in nothing(choice, analysis)] or ["No recommendation."]
+        return Decision(first, about, False, "", [], "", rest, notes)
+    rows: list[tuple[str, list[str]]] = []
+    for label, text in why(choice, analysis):
+        if label or not rows:
+            rows.append((label or "Why", []))
+        rows[-1][1].append(visible(text))
+    head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
+    return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
+
+
+def about(run: Run) -> str:
+    """Whom was asked what, how often, when."""
+    counts, endpoint = run.analysis.counts, run.experiment.endpoint
+    when = str(_run_file(run).get("updated", ""))[:10]
+    parts = [
+        f"{endpoint.model} at {endpoint.base_url}" if endpoint.base_url != "local" else f"{endpoint.model}, evalkit's embedded model",
+        f"{counts.cells:,} settings × {counts.prompts:,} prompts × {counts.replicates:,} answers",
+        f"{counts.completions:,} of {counts.planned:,} answered",
+        when,
+    ]
+    return visible(" · ".join(filter(None, parts)))
+
+
+def _run_file(run: Run) -> dict[str, Any]:
+    try:
+        return read_run(run.folder) or {}
+    except RecordError:
+        return {}
+
+
+def warnings(run: Run) -> list[str]:
+    """What a reader must know before trusting the numbers."""
+    counts, out = run.analysis.counts, []
+    if counts.completions < counts.planned:
+        out.append(f"Only {counts.completions:,} of {counts.planned:,} planned requests have an answer; what is missing is not in the numbers.")
+    if counts.prompts < 8:
+        out.append(f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise.")
+    if endpoint_is_local(run):
+        out.append("The embedded model babbles: its numbers teach what parameters do, not which suit a real model.")
+    return out
+
+
+def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
+    """A mean as tables show it and how far its interval goes to both sides, ``±0.012`` or, where they differ, ``-0.010 +0.014``.
+
+    ``–`` stands for a mean that is undefined, and nothing for an interval that is.
+    """
+    if row is None or math.isnan(row.mean):
+        return "–", ""
+    digits = 1 if row.metric.startswith("length") else 3
+    mean, down, up = (_rounded(value, digits) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    if math.isnan(row.ci_low) or math.isnan(row.ci_high):
+        return mean, ""
+    return mean, f"±{up}" if up == down else f"-{down} +{up}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """To so many digits, but what is not 0 never as 0; nor what is 0 but for rounding as some power of ten."""
+    return f"{value:.1e}" if 1e-12 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+
+
+def endpoint_is_local(run: Run) -> bool:
+    """Whether the answers are those of the embedded model."""
+    return run.experiment.endpoint.base_url == "local"
+
+
+def failures(run: Run) -> list[dict[str, Any]]:
+    """The failures of the sweep by kind, most first, each with one message."""
+    counts = run.analysis.counts.failures
+    if not counts:
+        return []
+    table = run.failures()
+    out = []
+    for kind, count in sorted(counts.items(), key=lambda one: -one[1]):
+        said = table.loc[table["kind"] == kind, "message"]
+        out.append({"kind": visible(kind), "count": f"{count:,}", "message": visible(str(said.iloc[-1]))[:300] if len(said) else ""})
+    return out
+
+
+def signature(run: Run) -> str:
+    """One line that says how the numbers were made: version, experiment, model, counts, method, seed."""
+    return visible(" | ".join(_signed(run)))
+
+
+def _signed(run: Run) -> Iterator[str]:
+    analysis, counts = run.analysis, run.analysis.counts
+    yield f"evalkit {_run_file(run).get('versions', {}).get('evalkit', __version__)}"
+    yield f"experiment {analysis.name} {analysis.digest}"
+    yield f"model {run.experiment.endpoint.model}"
+    yield f"cells {counts.cells} prompts {counts.prompts} replicates {counts.replicates}"
+    yield f"completions {counts.completions}/{counts.planned} k {counts.k}"
+    yield f"tokenizer {analysis.tokenizer}"
+    yield f"prefix {analysis.compared_on.tokens if analysis.compared_on else 'none'}"
+    yield f"interval {run.experiment.interval} {analysis.confidence:.0%} over prompts"
+    yield f"seed {run.experiment.seed}"
+
+
+def levels(run: Run) -> list[tuple[str, str]]:
+    """The swept parameters with their levels."""
+    return [(visible(name), ", ".join(label_of(level) for level in run.analysis.parameters[name])) for name in swept(run)]

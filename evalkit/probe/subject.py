@@ -1,0 +1,114 @@
+"""A probe of an endpoint, or of what an experiment wants of one: which subject, asked how, and where its evidence goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evalkit.client.connection import Access, bearer_key, opened
+from evalkit.errors import ExperimentError
+from evalkit.experiment import experiment as experiments
+from evalkit.experiment.endpoint import Endpoint
+from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.parameters import DEFAULT
+from evalkit.store.folder import PROBE_FILE, make, now_text, replace
+
+if TYPE_CHECKING:
+    from evalkit.probe import Probe
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a probe is of: an endpoint, and the levels that an experiment wants there; `name` is None for an endpoint alone."""
+
+    endpoint: Endpoint
+    swept: Mapping[str, Sequence[Any]]
+    name: str | None
+
+    def names(self) -> list[str]:
+        """The parameters that are probed."""
+        from evalkit.probe import KNOWN
+
+        return [*KNOWN, *(name for name in self.swept if name not in KNOWN and name != "model")]
+
+
+def subject_of_probe(experiment: Experiment | None, base_url: str | None, model: str | None, api_key_env: str | None) -> Subject:
+    """The subject that these arguments name. Raises `ExperimentError` where they name none, or two."""
+    if experiment is not None:
+        if base_url or model or api_key_env:
+            raise ExperimentError("an experiment and --base-url, --model or --api-key-env: give one or the other")
+        swept = {name: [level for level in levels if level != DEFAULT] for name, levels in experiment.parameters.items()}
+        fixed = {name: [value] for name, value in {**experiment.request, **experiment.endpoint.extra_body}.items() if value != PER_REPLICATE}
+        return Subject(experiment.endpoint, swept | fixed, experiment.name)
+    if not base_url or not model:
+        raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL")
+    data = {"name": "probe", "endpoint": {"base_url": base_url, "model": model, "api_key_env": api_key_env}, "prompts": [{"id": "a", "user": "a"}]}
+    return Subject(experiments.check(data, "the command line").endpoint, {}, None)
+
+
+def only_model(base_url: str, api_key_env: str | None) -> str:
+    """The one model that an endpoint lists; asks it. Raises `ExperimentError` where it lists none or several."""
+    from evalkit.probe import only_model
+
+    subject = subject_of_probe(None, base_url, "unknown", api_key_env)
+
+    async def go(access: Access) -> frozenset[str] | None:
+        async with access.client(subject.endpoint) as client:
+            return await client.models()
+
+    with opened(subject.endpoint) as url:
+        listed = asyncio.run(go(Access(url(), bearer_key(subject.endpoint), 1)))
+    name = only_model(listed or ())
+    if name is None:
+        found = f"it lists {', '.join(sorted(listed)[:10])}" if listed else "it lists none"
+        raise ExperimentError(f"which model of {base_url}? {found}; give --model M")
+    return name
+
+
+def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200, at_once: int = 8, seed: int = 1) -> tuple[Probe, Path | None]:
+    """Probe an endpoint; the result, and where it is written: to `place`, else into the experiment's results folder, else nowhere.
+
+    Raises:
+        EndpointError: the endpoint cannot be used.
+        RecordError: the result cannot be written.
+    """
+    import numpy as np
+
+    from evalkit import probe as probes
+
+    if place is None and subject.name is not None:
+        place = Path("results") / subject.name / PROBE_FILE
+    key = bearer_key(subject.endpoint)
+
+    async def go(access: Access) -> Probe:
+        async with access.client(subject.endpoint) as client:
+            return await probes.probe(
+                client,
+                base_url=subject.endpoint.base_url,
+                model=subject.endpoint.model,
+                at=now_text(),
+                rng=np.random.default_rng(seed),
+                most_calls=most_calls,
+                at_once=at_once,
+                swept=subject.swept,
+            )
+
+    with opened(subject.endpoint) as base_url:
+        result = asyncio.run(go(Access(base_url(), key, at_once)))
+    if place is not None:
+        if place.parent.name and not place.parent.exists():
+            make(place.parent)
+        replace(place, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    return result, place
+
+
+def objections(result: Probe, subject: Subject) -> list[str]:
+    """What speaks against sweeping the subject's levels on this endpoint, a sentence each."""
+    from evalkit import probe as probes
+
+    return probes.objections(result, subject.swept)

@@ -1,0 +1,206 @@
+"""The answers that a plan asks for, gathered from the records and cut into groups; what else stands there is counted."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from evalkit.collect.budget import cost_of
+from evalkit.experiment.endpoint import Endpoint
+from evalkit.experiment.parameters import canonical
+from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, length, tokenise
+from evalkit.metrics.custom import Better, Scorer
+from evalkit.metrics.group import Floats
+from evalkit.plan.requests import Plan
+from evalkit.scoring.ignored import without_effect
+from evalkit.store.records import Completion, Record, read
+
+
+class Answer(NamedTuple):
+    """What is scored of one completion, with what the record tells beside the text."""
+
+    text: str
+    truncated: bool
+    completion_tokens: float
+    recorded: dict[str, float]
+
+
+Answers = dict[tuple[int, int], dict[int, Answer]]
+"""By the numbers of cell and prompt, then by replicate."""
+
+
+class _Place(NamedTuple):
+    cell: int
+    prompt: int
+    replicate: int
+
+
+class Column(NamedTuple):
+    """A number for each answer that is known beside the records, as a metric: of a record and the text that is scored of it, NaN where unknown."""
+
+    metric: Metric
+    of: Callable[[Record, str], float]
+
+
+@dataclass
+class Gathered:
+    """The answers of a run by cell and prompt, with what was counted on the way: what `evalkit.scoring.scores.scored` takes its values from.
+
+    Attributes:
+        answers: (cell, prompt) → replicate → answer; `cut` empties it.
+        groups: (cell, prompt) → its answers, cut into tokens; scoring empties it, so that what a group has computed goes with it.
+        own: what columns, and scorers of texts and records, gave, as metrics.
+        complaints: what scorers could not do.
+        failures: requests whose last outcome is a failure, by kind.
+        missing: requests without any outcome.
+        outside: requests in the records that the plan does not ask for.
+        unmet: completions that lack something that was asked for, by what it is.
+    """
+
+    plan: Plan
+    scorers: tuple[Scorer, ...]
+    answers: Answers = field(default_factory=dict)
+    groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    tokenizer: str = ""
+    own: dict[str, Metric] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    completions: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    outside: int = 0
+    unmet: Counter[str] = field(default_factory=Counter)
+    without_effect: dict[str, int] = field(default_factory=dict)
+
+
+def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = (), columns: Sequence[Column] = ()) -> Gathered:
+    """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records, and `columns`, give it."""
+    places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
+    found = Gathered(plan, tuple(scorers), own={one.metric.name: one.metric for one in columns})
+    last: dict[str, str] = {}
+    outside: set[str] = set()
+    for record in records:
+        place = places.get(record.key)
+        if record.role != plan.role:
+            continue  # anchors show a drift, and fresh replicates are scored by themselves
+        if place is None:
+            outside.add(record.key)
+            continue
+        if last.get(record.key) == "":
+            continue  # has its completion
+        if not isinstance(record.outcome, Completion):
+            last[record.key] = record.outcome.kind
+            continue
+        last[record.key] = ""
+        found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        answer = _answer(record.outcome, plan.experiment.endpoint)
+        found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
+        _own(scorers, record, answer, found)
+    found.failures = Counter(kind for kind in last.values() if kind)
+    found.missing = len(places) - len(last)
+    found.completions = len(last) - found.failures.total()
+    found.outside = len(outside)
+    found.without_effect = without_effect(plan, found.answers)
+    return found
+
+
+def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
+    """The same, with the answers cut into tokens."""
+    expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
+    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    gathered.tokenizer = tokenizer.name
+    for where in sorted(gathered.answers):
+        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
+        gathered.groups[where] = tokenise(
+            [one.text for one in group],
+            tokenizer,
+            [one.truncated for one in group],
+            [one.completion_tokens for one in group],
+            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
+            expects[where[1]],
+        )
+    return gathered
+
+
+def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tuple[Record, str]]:
+    """The answers in a results folder that are scored, each once, with what is scored of them.
+
+    Args:
+        wanted: keys of the sweep's answers; fresh replicates come too.
+
+    Raises:
+        RecordError: the records cannot be read.
+    """
+    seen: set[str] = set()
+    strip = plan.experiment.endpoint.strip
+    for record in read(folder):
+        if not isinstance(record.outcome, Completion) or record.key in seen or not (record.key in wanted or record.role == "confirm"):
+            continue
+        seen.add(record.key)
+        yield record, scored_text(record.outcome, strip)
+
+
+def _answer(completion: Completion, endpoint: Endpoint) -> Answer:
+    usage = completion.usage if completion.usage_shared_by == 1 else None
+    tokens_in, tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    recorded = {
+        "latency_s": completion.latency_s,
+        "time_to_first_token_s": completion.time_to_first_token_s,
+        "tokens_per_s": completion.tokens_per_s if completion.usage_shared_by == 1 else None,
+        "cost": None if endpoint.prices is None or tokens_in is None or tokens is None else cost_of(endpoint.prices, tokens_in, tokens),
+    }
+    return Answer(
+        scored_text(completion, endpoint.strip),
+        completion.finish_reason == "length",
+        math.nan if tokens is None else float(tokens),
+        {name: math.nan if one is None else float(one) for name, one in recorded.items()},
+    )
+
+
+def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, out: Gathered) -> None:
+    """Add the numbers of the scorers of texts and records to `answer`, and their names to `out`; what goes wrong is told and stops nothing."""
+    for one in scorers:
+        if one.takes == "texts":
+            continue
+        found = one.found(answer.text if one.takes == "text" else record)
+        out.complaints += [f"{fault} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})" for fault in found.faults]
+        answer.recorded.update(found.numbers)
+        for name in found.numbers.keys() - out.own.keys():
+            out.own[name] = metric_of(name, "response", one.better, partial(length.recorded, name=name))
+
+
+def metric_of(name: str, level: Literal["response", "group"], better: Better, of: Callable[[Group], Floats | float]) -> Metric:
+    """The metric of a scorer's number."""
+    said = f"{name}, by a scorer of this experiment"
+    return Metric(name, level, of, better, said, "own", content=level == "group", low=-math.inf, high=math.inf, bias="k" if level == "group" else "-")
+
+
+def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:
+    """What is scored of an answer: its content without what `strip` matches, then each tool call as its name and canonical JSON arguments.
+
+    Args:
+        strip: regular expressions; one that takes over five seconds on a text is given up, and the text stays as it is.
+    """
+    text = completion.text
+    if strip:
+        import regex
+
+        for pattern in strip:
+            with suppress(TimeoutError):
+                text = regex.sub(pattern, "", text, timeout=5.0)
+    calls = [f"{call['function']['name']} {_canonical_json(call['function']['arguments'])}" for call in completion.tool_calls or ()]
+    return "\n".join(filter(None, [text, *calls]))
+
+
+def _canonical_json(text: str) -> str:
+    try:
+        return json.dumps(canonical(json.loads(text)), ensure_ascii=False, sort_keys=True)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,128 @@
+"""Scores and records as tables on disk, by duckdb."""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import RecordError
+from evalkit.experiment.parameters import level_text
+from evalkit.scoring.scores import Grid, Scores
+from evalkit.store.records import FILE
+
+_ORDINARY_LINE = 16 * 2**20
+_OTHER_COLUMNS = frozenset(
+    (
+        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double"),
+        *("n_texts", "n_eligible", "n_prompts", "mean", "se", "ci_low", "ci_high"),
+    )
+)
+"""Columns that are no parameter's, in ``scores.parquet`` and ``summary.csv``."""
+
+
+def write_tables(folder: Path, scores: Scores, temporary: str) -> None:
+    """Write ``responses.parquet`` and ``scores.parquet`` into `folder`, under their names with `temporary` behind.
+
+    A score that is undefined is NULL there, which averages in SQL leave out. Raises `RecordError` where they cannot be written.
+    """
+    import duckdb
+
+    try:
+        _write_tables(folder, scores, temporary)
+    except duckdb.IOException as fault:
+        raise RecordError(f"{folder}: the tables cannot be written: {_reason(str(fault))}") from None
+
+
+def _reason(fault: str) -> str:
+    """The system's words at the end of duckdb's, which may hold a second message as JSON."""
+    said = fault.partition('": ')[2] if '": ' in fault else fault
+    return said.splitlines()[0].partition('","')[0][:200] if said else "the disk refused them"
+
+
+def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
+    import duckdb
+
+    plan = scores.plan
+    # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
+    with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
+        _register_scores(database, scores)
+        database.execute(f"COPY scores TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
+        rows = [(request.key, request.cell_index) for request in plan]
+        database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
+        source, target = folder / FILE, folder / f"responses.parquet{temporary}"
+        database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
+
+
+def _register_scores(database: Any, scores: Scores) -> None:
+    prompts = [prompt.id for prompt in scores.plan.experiment.prompts]
+    cells, width = len(scores.plan.cells), len(prompts)
+    names = list(scores.by_metric)
+    stacked = list(scores.by_metric.values())
+    columns: dict[str, NDArray[Any]] = {
+        "cell_index": np.tile(np.repeat(np.arange(cells), width), len(names)),
+        "prompt_id": np.tile(np.array(prompts, dtype=object), cells * len(names)),
+        "metric": np.repeat(np.array(names, dtype=object), cells * width),
+        "value": np.concatenate([one.value.ravel() for one in stacked]),
+        "value_full": np.concatenate([one.value_full.ravel() for one in stacked]),
+        "n_texts": np.concatenate([one.n_texts.ravel() for one in stacked]),
+        "n_eligible": np.concatenate([one.n_eligible.ravel() for one in stacked]),
+        "value_half": np.concatenate([_or_undefined(one.value_half, one.value) for one in stacked]),
+        "value_double": np.concatenate([_or_undefined(one.value_double, one.value) for one in stacked]),
+    }
+    for name, column in parameter_columns(scores.plan.experiment.parameters).items():
+        levels = np.array([level_text(cell[name]) for cell in scores.plan.cells], dtype=object)
+        columns[column] = np.tile(np.repeat(levels, width), len(names))
+    database.register("scores", columns)
+
+
+def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
+    return np.full(like.size, math.nan) if grid is None else grid.ravel()
+
+
+def parameter_columns(parameters: Iterable[str], others: Iterable[str] = _OTHER_COLUMNS) -> dict[str, str]:
+    """The column of each parameter in tables: its name, behind ``parameter_`` where SQL would take it for one of the `others`."""
+    taken = {name.lower() for name in others}
+    columns: dict[str, str] = {}
+    for name in parameters:
+        column = name
+        while column.lower() in taken:  # to SQL, Value and value are one
+            column = f"parameter_{column}"
+        taken.add(column.lower())
+        columns[name] = column
+    return columns
+
+
+def quoted(path: Path | str) -> str:
+    """A path as a text in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _longest_line(path: Path) -> int:
+    """Bytes that duckdb must be ready to take at once; it holds twice as many in memory for each thread."""
+    with path.open("rb") as file:
+        return max(_ORDINARY_LINE, max(map(len, file), default=0))
+
+
+# The columns are declared: guessing takes twice as long and can guess wrong.
+_RESPONSES = """
+COPY (
+    SELECT r.key, r.role, r.prompt_id, p.cell_index, p.key IS NOT NULL AND r.role = 'sweep' AS planned,
+           CAST(r.cell AS VARCHAR) AS cell, r.replicate, r.seed, r.model, CAST(r.request AS VARCHAR) AS request, r."at" AT TIME ZONE 'UTC' AS "at",
+           r.outcome.type AS outcome, r.outcome.text, r.outcome.finish_reason,
+           r.outcome.usage.prompt_tokens, r.outcome.usage.completion_tokens,
+           r.outcome.latency_s, r.outcome.tries, r.outcome.model AS model_answered, r.outcome.system_fingerprint,
+           r.outcome.kind, r.outcome.message, r.outcome.status
+    FROM read_json({source}, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{
+        key: 'VARCHAR', role: 'VARCHAR', prompt_id: 'VARCHAR', cell: 'JSON', replicate: 'BIGINT', seed: 'BIGINT', model: 'VARCHAR',
+        request: 'JSON', "at": 'TIMESTAMPTZ',
+        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
+                         latency_s DOUBLE, tries BIGINT, model VARCHAR, system_fingerprint VARCHAR, kind VARCHAR, message VARCHAR, status BIGINT)'
+    }}) r LEFT JOIN planned p ON p.key = r.key
+) TO {target} (FORMAT parquet)
+"""

@@ -1,0 +1,211 @@
+"""The files of a results folder: who holds it, what was run in it, and how a file is replaced whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from errno import EISDIR
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evalkit._version import __version__
+from evalkit.errors import RecordError
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import canonical
+from evalkit.store.records import FILE as RESPONSES
+
+VERSION = 1
+RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".holder"
+PROBE_FILE = "probe.json"
+
+_MOST_SWEEPS = 100
+_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
+
+
+def now_text() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def check_name(folder: Path) -> None:
+    """Raise `RecordError` where a folder's name is no Unicode text, which no table or JSON file could tell of."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise RecordError(f"{folder}: this name is not in UTF-8; rename the folder, or give another place") from None
+
+
+def make(folder: Path) -> None:
+    """Make the folder, readable by its owner alone; raises `RecordError` where it cannot be used."""
+    check_name(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as fault:
+        raise RecordError(f"{folder}: the results folder cannot be made: {fault.strerror}; give another place with -o") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RecordError(f"{folder}: the results folder cannot be written to; give another place with -o")
+    if not is_run(folder) and any(one.name not in (LOCK_FILE, HOLDER_FILE, PROBE_FILE) and one.suffix != ".tmp" for one in folder.iterdir()):
+        raise RecordError(f"{folder}: this folder holds other files and no run; give an empty or a new one with -o")
+
+
+def make_inside(folder: Path) -> None:
+    """Make a folder in a results folder; raises `RecordError` where it cannot be made."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise RecordError(f"{folder}: cannot be made: {fault.strerror}") from None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run stands there."""
+    return any((folder / name).exists() for name in (RUN_FILE, RESPONSES))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder; raises `RecordError`, saying by whom, where another process does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RecordError(
+            f"{folder}: another sweep{_holder(folder)} is writing into this folder; wait for it to end (or give a sweep another place with -o)"
+        ) from None
+    except OSError as fault:
+        raise RecordError(f"{folder}: cannot be locked: {fault.strerror}") from None
+    holder = folder / HOLDER_FILE
+    mine = f"process {os.getpid()} on {socket.gethostname()} since {now_text()}"
+    try:
+        # Beside the lock and not in it: who finds it taken may truncate it.
+        holder.write_text(mine)
+        yield
+    except OSError as fault:
+        if fault.filename != str(holder):
+            raise
+        raise RecordError(f"{holder}: cannot be written: {fault.strerror}") from None
+    finally:
+        with suppress(OSError):
+            if holder.read_text() == mine:  # the folder may have been moved, and another made in its place
+                holder.unlink()
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        said = (folder / HOLDER_FILE).read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    return f" ({said[:200]})" if said else ""
+
+
+def move_aside(folder: Path) -> Path:
+    """Rename the folder to ``<folder>.<UTC time>``; gives the new path."""
+    folder = folder.absolute()
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    for number in range(100):
+        aside = folder.with_name(f"{folder.name}.{stamp}Z" + (f"-{number}" if number else ""))
+        if not aside.exists():
+            try:
+                folder.rename(aside)
+                (aside / HOLDER_FILE).unlink(missing_ok=True)
+            except OSError as fault:
+                raise RecordError(f"{folder}: cannot be moved aside: {fault.strerror}; move it yourself") from None
+            return aside
+    raise RecordError(f"{folder}: cannot be moved aside; move it yourself")
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` holds; None where there is none. Raises `RecordError` where it is something else."""
+    path = folder / RUN_FILE
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
+    except (msgspec.MsgspecError, RecursionError):
+        data = None
+    if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict) or not isinstance(data.get("prompts"), dict):
+        raise RecordError(f"{path}: not a run.json of evalkit; mend it, or move it away and run again")
+    return data
+
+
+def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None) -> None:
+    """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
+
+    Args:
+        counts: those of the last scoring, None while a sweep is under way.
+        preflight: what was tried before the last sweep.
+        sweep: how a sweep went, to be added to those before.
+    """
+    before = read_run(folder) or {}
+    now = now_text()
+    prompts: dict[str, list[Any]] = before.get("prompts", {})
+    for prompt in experiment.prompts:
+        messages = prompt.conversation()
+        digest = hashlib.sha256(msgspec.json.encode(canonical(messages))).hexdigest()[:16]
+        versions = prompts.setdefault(prompt.id, [])
+        if all(one["hash"] != digest for one in versions):
+            versions.append({"hash": digest, "since": now, "tags": prompt.tags, "messages": messages})
+    data = {
+        "v": VERSION,
+        "name": experiment.name,
+        "digest": experiment.digest(),
+        "created": before.get("created", now),
+        "updated": now,
+        "versions": {"evalkit": __version__, "python": platform.python_version(), "system": platform.platform(), **_versions()},
+        "counts": counts,
+        "preflight": preflight or before.get("preflight"),
+        "sweeps": [*before.get("sweeps", []), *([] if sweep is None else [sweep])][-_MOST_SWEEPS:],
+        "experiment": experiment.resolved(),
+        "prompts": prompts,
+    }
+    replace(folder / RUN_FILE, msgspec.json.format(msgspec.json.encode(data), indent=1))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def check_output(path: Path) -> None:
+    """Raise `RecordError` where a file that a user names is one that nothing can make again."""
+    if path.name in (RESPONSES, RUN_FILE) and path.exists():
+        raise RecordError(f"{path}: this file records a run and is not written over; give another name")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a whole file or none of it; a device or a pipe, like ``/dev/stdout``, is written to and stays. Raises `RecordError`."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be written: {fault.strerror}") from None

@@ -1,0 +1,188 @@
+"""``responses.jsonl``: one line for each outcome, appended the moment it exists. All else can be made again from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from evalkit.plan.requests import Request, Role
+from evalkit.store import journal
+from evalkit.store.journal import Form, Journal
+
+VERSION = 1
+FILE = "responses.jsonl"
+
+Kind = Literal["auth", "rejected", "rate_limited", "server", "timeout", "connection", "interrupted", "malformed", "refused_by_filter"]
+
+NOT_SENT_AGAIN: frozenset[Kind] = frozenset({"rejected", "auth", "refused_by_filter"})
+"""Kinds of failure that would come again: their requests are sent again only when asked for."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens as the endpoint counts them; None where it does not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", omit_defaults=True):
+    """An answer, as it was sent.
+
+    Attributes:
+        text: the content; empty where the answer is a tool's call alone.
+        finish_reason: as sent; None where the endpoint says none.
+        latency_s: from sending the request to the last byte.
+        time_to_first_token_s: to the first visible part, reasoning and tool calls included; None where the answer did not stream.
+        tokens_per_s: completion tokens over latency; None where the endpoint does not count tokens.
+        usage_shared_by: choices of one call that `usage` counts together.
+        tool_calls: in the form of the API, the arguments as the text that was sent.
+        reasoning: what a reasoning model thought aloud, which some servers send beside the content.
+        logprobs: by token, where they were asked for.
+        unmet: what was asked for and not given, a sentence each.
+        repaired: characters that no encoding holds were replaced by U+FFFD.
+    """
+
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+    latency_s: float
+    tries: int
+    model: str | None = None
+    system_fingerprint: str | None = None
+    id: str | None = None
+    time_to_first_token_s: float | None = None
+    tokens_per_s: float | None = None
+    usage_shared_by: int = 1
+    tool_calls: list[dict[str, Any]] | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    logprobs: list[Any] | None = None
+    unmet: list[str] = []
+    repaired: bool = False
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
+    """A request that got no answer: the kind of trouble, the server's words and its HTTP status, if there was one."""
+
+    kind: Kind
+    message: str
+    tries: int
+    status: int | None = None
+    param: str | None = None
+    code: str | None = None
+    latency_s: float | None = None
+
+
+Outcome = Completion | Failure
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, and what came of it. `request` is the body as sent, without the messages."""
+
+    v: int = VERSION
+    key: str
+    role: Role
+    prompt_id: str
+    cell: Mapping[str, Any]
+    replicate: int
+    seed: int | None
+    model: str
+    request: Mapping[str, Any]
+    at: str
+    outcome: Outcome
+
+
+_RECORDS = Form(Record, VERSION)
+
+
+def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
+    """The record of an outcome that has just come; `together` requests were asked for in one call."""
+    return Record(
+        key=request.key,
+        role=request.role,
+        prompt_id=request.prompt_id,
+        cell=request.cell,
+        replicate=request.replicate,
+        seed=request.seed,
+        model=request.model,
+        request=request.body if together == 1 else {**request.body, "n": together},
+        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        outcome=outcome,
+    )
+
+
+class Writer(Journal[Record]):
+    """Appends records to a results folder; see `Journal`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / FILE, _RECORDS)
+
+
+def read(folder: Path) -> Iterator[Record]:
+    """The records of a results folder, in the order they came; a torn last line is passed over.
+
+    Raises:
+        RecordError: a line is no record, with its number; nothing is changed.
+    """
+    return journal.read(folder / FILE, _RECORDS)
+
+
+class _Outcome(msgspec.Struct):
+    type: str
+    kind: Kind | None = None
+
+
+class _Brief(msgspec.Struct):
+    v: int
+    key: str
+    outcome: _Outcome
+
+
+_BRIEFS = Form(_Brief, VERSION)
+
+
+class Standing:
+    """Which requests have their answer, and how the others failed last; a hundred bytes a request, whatever the answers hold."""
+
+    def __init__(self) -> None:
+        self._done: set[bytes] = set()
+        self._failed: dict[bytes, Kind] = {}
+
+    def add(self, key: str, kind: Kind | None) -> None:
+        """Note an outcome: None for a completion, else the kind of the failure. A completion counts for ever, of failures the last."""
+        packed = _packed(key)
+        if kind is None:
+            self._done.add(packed)
+            self._failed.pop(packed, None)
+        elif packed not in self._done:
+            self._failed[packed] = kind
+
+    def wants(self, key: str, retry_failed: bool) -> bool:
+        """Whether a request is to be sent: it has no answer, and did not fail in a way that would come again."""
+        packed = _packed(key)
+        if packed in self._done:
+            return False
+        return retry_failed or self._failed.get(packed) not in NOT_SENT_AGAIN
+
+    def __len__(self) -> int:
+        return len(self._done) + len(self._failed)
+
+
+def _packed(key: str) -> bytes:
+    try:
+        return bytes.fromhex(key)
+    except ValueError:
+        return key.encode("utf-8", "surrogatepass")
+
+
+def standing(folder: Path) -> Standing:
+    """What stands in a results folder, read without the answers. Raises `RecordError` as `read` does."""
+    out = Standing()
+    for brief in journal.read(folder / FILE, _BRIEFS):
+        out.add(brief.key, None if brief.outcome.type == "completion" else brief.outcome.kind or "malformed")
+    return out

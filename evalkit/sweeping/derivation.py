@@ -1,0 +1,175 @@
+"""From the records of a results folder to all that is made of them: scores, analysis, choice, and what the user must be told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from evalkit.analysis.analysis import Analysis, analyse, summary_csv
+from evalkit.analysis.drift import sentence, trends
+from evalkit.choice import Choice, choose, confirmed, recommended_yaml
+from evalkit.collect.budget import Asked
+from evalkit.collect.tally import Tally
+from evalkit.experiment.experiment import Experiment
+from evalkit.metrics import UAX29, Tokenizer
+from evalkit.plan.requests import Plan
+from evalkit.run import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, Run
+from evalkit.scoring.metric_set import Measures
+from evalkit.scoring.prefix import PREFIXES
+from evalkit.scoring.scores import Scores, score
+from evalkit.scoring.tables import write_tables
+from evalkit.store import artefacts, judgements
+from evalkit.store.embeddings import Embeddings
+from evalkit.store.folder import replace, write_run
+from evalkit.store.records import Record, read
+
+RECOMMENDED = "recommended.yaml"
+DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
+"""Files that can be made again from ``responses.jsonl`` and ``run.json``."""
+
+_MOST_COMPLAINTS = 5
+
+
+def settle(
+    folder: Path,
+    plan: Plan,
+    notes: list[str],
+    tell: Callable[[str], None],
+    sent: Tally | None,
+    measured: Measures = Measures(),  # noqa: B008 (immutable)
+    tokenizer: Tokenizer = UAX29,
+    beside: Sequence[Asked] = (),
+) -> Run:
+    """Score the records of `folder` by `plan` and write all that is derived from them.
+
+    Args:
+        notes: what was told so far, kept in the result.
+        tell: called with each thing the user should know.
+        sent: how the requests of this time went.
+        measured: what is measured.
+        beside: who else was asked.
+
+    Raises:
+        RecordError: the records cannot be read, or the results cannot be written.
+    """
+    others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
+    columns = judgements.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
+
+    def scored(what: Plan, records: Iterable[Record]) -> Scores:
+        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors)
+
+    scores = scored(plan, _of_the_sweep(read(folder), others))
+    for line in scores.complaints[:_MOST_COMPLAINTS]:
+        tell(f"warning: a scorer failed, which leaves its value out: {line}")
+    if len(scores.complaints) > _MOST_COMPLAINTS:
+        tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
+    analysis = analyse(scores)
+    choice = choose(scores, analysis)
+    again = _confirm_plan(others, plan) if choice is not None else None
+    if choice is not None and again is not None:
+        choice = confirmed(choice, scores, scored(again, others))
+    _write_derived(folder, scores, analysis)
+    _write_choice(folder, choice, plan.experiment)
+    write_run(folder, plan.experiment, counts=analysis.counts)
+    for name, pairs in scores.without_effect.items():
+        tell(
+            f"warning: {name} changed no answer in any of {pairs} pairs that differ in it alone: "
+            f"the endpoint seems to ignore it; 'evalkit probe' finds out"
+        )
+    for name, count in scores.unmet.items():
+        tell(f"warning: {count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
+    if scores.outside:
+        tell(
+            f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
+        )
+    anchors = plan.anchor_count
+    if anchors and (found := trends(others)) is not None:
+        tell(sentence(found, anchors))
+    if scores.groups_left_out:
+        tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
+    if scores.completions:
+        for line in _of_prefix(scores):
+            tell(line)
+    if scores.uncounted:
+        tell(
+            f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
+            "natural lengths are then in words"
+        )
+    if scores.unpriced:
+        tell(f"{scores.unpriced} answers have no cost, though endpoint.prices are given: the endpoint does not tell what each of them used")
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
+
+
+def _of_the_sweep(records: Iterable[Record], others: list[Record]) -> Iterator[Record]:
+    """The records of the sweep; the others go into `others`."""
+    for record in records:
+        if record.role == "sweep":
+            yield record
+        else:
+            others.append(record)
+
+
+def _confirm_plan(others: Sequence[Record], plan: Plan) -> Plan | None:
+    """The plan of the fresh replicates that the records hold; None where they hold none."""
+    replicates = {record.replicate for record in others if record.role == "confirm"}
+    if not replicates:
+        return None
+    return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
+
+
+def _of_prefix(scores: Scores) -> Iterator[str]:
+    """What must be said of the prefix that metrics biased by length are compared on."""
+    uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
+    if scores.prefix is None:
+        if uncompared:
+            yield (
+                f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
+                "length, and are shown on whole answers, not to be compared where lengths differ"
+            )
+        return
+    if uncompared:
+        yield (
+            f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
+            "not to be compared where lengths differ"
+        )
+    if scores.prefix.left_out:
+        yield (
+            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
+            "length are compared: they are left out of those"
+        )
+    biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
+    if biased:
+        yield (
+            f"warning: in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
+            "are compared on; what is left of them is a selection"
+        )
+
+
+def _numbers(cells: Sequence[int]) -> str:
+    return ", ".join(map(str, cells[:10])) + (f" and {len(cells) - 10} more" if len(cells) > 10 else "")
+
+
+def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
+    temporary = f".{os.getpid()}.tmp"
+    try:
+        write_tables(folder, scores, temporary)
+        for name in DERIVED[:2]:
+            (folder / f"{name}{temporary}").replace(folder / name)
+    finally:
+        for name in DERIVED[:2]:
+            (folder / f"{name}{temporary}").unlink(missing_ok=True)
+    replace(folder / ANALYSIS, artefacts.encode(analysis))
+    replace(folder / SUMMARY, summary_csv(analysis).encode("utf-8"))
+
+
+def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
+    """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
+    (folder / RECOMMENDED).unlink(missing_ok=True)
+    if choice is None:
+        (folder / CHOICE).unlink(missing_ok=True)
+        return
+    replace(folder / CHOICE, artefacts.encode(choice))
+    if choice.chosen is not None:
+        replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))

@@ -1,0 +1,1 @@
+"""Texts: escaped for where they are shown, numbers as people read them."""
