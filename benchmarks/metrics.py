@@ -70,7 +70,7 @@ def speed(full: bool) -> bool:
 
 def against_references() -> None:
     sys.path.insert(0, str(ROOT / "tests"))
-    import metric_oracles as oracles
+    from support import metric_oracles as oracles
 
     from evalkit.metrics import UAX29, score
 
@@ -127,7 +127,7 @@ def agreement(number: int) -> bool:
     sys.path.insert(0, str(ROOT / "tests"))
     import warnings
 
-    import metric_oracles as oracles
+    from support import metric_oracles as oracles
 
     from evalkit.metrics import UAX29, score
 

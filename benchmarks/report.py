@@ -83,7 +83,7 @@ def opened(page: Path) -> float | None:
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         return None
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from browser import chromium
+    from support.browser import chromium
 
     times = []
     with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as browser:

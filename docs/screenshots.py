@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from browser import chromium
+from support.browser import chromium
 
 COLUMNS = (("decision", "read"), ("explore", "maps", "pareto"))
 WIDTH, HEIGHT, SCALE, GAP = 980, 1290, 0.62, 18

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.process import COVER, environment
 
 # The machines are noisy, and no test is about time. The examples are the same at each run, so that a change is judged by what it
 # changed; `pytest --hypothesis-profile=explore` looks for new ones.
@@ -20,9 +20,6 @@ settings.load_profile("evalkit")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background, which children would inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-ROOT = Path(__file__).resolve().parent.parent
-COVER = ("PARADIGM_API_KEY", "PARADIGM_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "COLUMNS")
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +38,3 @@ def evalkit(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=120, check=False, **more)
 
     return run
-
-
-def environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child: as clean as the tests' own."""
-    return {name: value for name, value in os.environ.items() if name not in COVER} | (more or {})

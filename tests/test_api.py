@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comparing import repetitive, varied
-from comparing import run as recorded
-from conftest import ROOT, environment
-from endpoints import Answer, completion, serving
-from hostile import HOSTILE
-from report_support import hostile
+from support.comparing import repetitive, varied
+from support.comparing import run as recorded
+from support.endpoints import Answer, completion, serving
+from support.hostile import HOSTILE
+from support.process import ROOT, environment
+from support.reports import hostile
 
 import evalkit as ek
 from evalkit.present.notebook.cards import Html

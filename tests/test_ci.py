@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import yaml
-from conftest import ROOT, environment
+from support.process import ROOT, environment
 
 from evalkit.present.markdown.comparison import MARK
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.process import ROOT
 from typer.main import get_command
 
 import evalkit
@@ -23,7 +24,6 @@ from evalkit.local import rehearsal
 from evalkit.present import plots
 from evalkit.run import Run
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BASE = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}
 

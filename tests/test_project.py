@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from support.process import ROOT
 
 from evalkit import __version__
 

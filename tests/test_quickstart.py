@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.process import ROOT
 
 pytestmark = pytest.mark.slow
 

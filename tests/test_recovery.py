@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from local_support import in_thread, real_model
+from support.local import in_thread, real_model
+from support.process import ROOT
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.experiment.experiment import check

@@ -11,9 +11,9 @@ from subprocess import CompletedProcess, run
 from typing import Any
 
 import pytest
-from conftest import environment
-from endpoints import JSON, Answer, Asked, completion, serving
-from test_stream import chunk, stream
+from support.endpoints import JSON, Answer, Asked, completion, serving
+from support.process import environment
+from support.streams import chunk, stream
 
 KEY = "sk-planted/0123456789+ABCDEF=&x"
 HEADER = "header-planted-9876543210"

@@ -1,0 +1,101 @@
+"""Event streams as real servers send them: whatever the shape and however the bytes are cut, one answer comes of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.streams import CALLS, ROLE, SHAPES, USAGE, chunk, stream
+
+from evalkit.client.stream import BrokenStreamError, Streamed, decode, text_of
+from evalkit.store.records import Usage
+
+
+def texts(whole: Streamed) -> dict[int, str]:
+    return {index: one.text for index, one in whole.choices.items()}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_that_servers_send_gives_its_answer(name: str) -> None:
+    raw, expected, finish, ended = SHAPES[name]
+    whole = decode([raw])
+    assert texts(whole) == expected
+    assert whole.ended is ended
+    if expected:
+        assert whole.choices[0].finish_reason == finish
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(SHAPES)), st.data())
+def test_however_the_bytes_are_cut_the_answer_is_the_same(name: str, data: st.DataObject) -> None:
+    raw = SHAPES[name][0]
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(raw)), max_size=12)))
+    reads = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    one, other = decode([raw]), decode(reads)
+    assert texts(one) == texts(other)
+    assert [vars(choice) for choice in one.choices.values()] == [vars(choice) for choice in other.choices.values()]
+    assert one._replace(choices={}, first=None) == other._replace(choices={}, first=None)
+
+
+def test_byte_by_byte_the_first_token_is_the_read_that_completes_its_event() -> None:
+    raw = stream(ROLE, chunk("a"), chunk("b"), chunk(finish="stop"))
+    first = decode([raw[n : n + 1] for n in range(len(raw))]).first
+    assert first is not None
+    line_end = raw.index(b"\n", raw.index(b'"content": "a"'))
+    assert first == line_end
+    assert decode([raw]).first == 0
+    assert decode([stream(ROLE, chunk(finish="stop"))]).first is None
+
+
+def test_tool_calls_are_put_together_by_index() -> None:
+    calls = decode([stream(*CALLS)]).choices[0].tool_calls
+    assert calls == [
+        {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"topic": "x"}'}},
+        {"id": "call_2", "type": "function", "function": {"name": "stop", "arguments": "{}"}},
+    ]
+
+
+def test_usage_names_and_reasoning_are_taken_wherever_they_come() -> None:
+    whole = decode([stream(chunk(reasoning="h"), chunk(reasoning_content="m"), chunk("a", finish="stop"), USAGE, {"system_fingerprint": "fp"})])
+    assert whole.usage == Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)
+    assert (whole.id, whole.model, whole.system_fingerprint) == ("c1", "m", "fp")
+    assert whole.choices[0].reasoning == "hm"
+
+
+def test_log_probabilities_are_joined() -> None:
+    one = chunk("a")
+    one["choices"][0]["logprobs"] = {"content": [{"token": "a", "logprob": -0.5}]}
+    assert decode([stream(one, one)]).choices[0].logprobs == [{"token": "a", "logprob": -0.5}] * 2
+
+
+def test_an_error_in_mid_stream_is_told_not_taken_for_text() -> None:
+    whole = decode([stream(chunk("a"), {"error": {"message": "overloaded", "code": 429}})])
+    assert whole.error == {"message": "overloaded", "code": 429}
+    assert not whole.ended
+
+
+def test_half_a_character_is_replaced_and_told() -> None:
+    whole = decode([b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d"},"finish_reason":"stop"}]}\n\n'])
+    assert whole.choices[0].text == "a\ufffd"
+    assert whole.repaired
+
+
+@pytest.mark.parametrize("body", ["{broken", "[1]", '"text"', '{"choices": 5}', "1,2", '{"choices": [{"index": "x"}]}'])
+def test_an_event_that_is_no_chunk_is_refused_with_its_words(body: str) -> None:
+    with pytest.raises(BrokenStreamError) as caught:
+        decode([stream(chunk("a"), body, chunk("b"))])
+    assert body[:5] in str(caught.value)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_no_bytes_raise_anything_else(reads: list[bytes]) -> None:
+    with suppress(BrokenStreamError):
+        decode([b"data: " + one + b"\n\n" for one in reads])
+
+
+def test_the_text_of_odd_contents() -> None:
+    assert text_of(None) == ""
+    assert text_of("a") == "a"
+    assert text_of([{"text": "a"}, {"text": 1}, 5, {"text": "b"}]) == "ab"

@@ -1,0 +1,223 @@
+"""The probe names the quirk that is planted in an endpoint, and no other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.endpoints import Answer, Asked, completion, serving
+from support.process import ROOT, environment
+
+from evalkit.experiment.experiment import check
+from evalkit.present.terminal.tables import of_probe
+from evalkit.probe import KNOWN, Finding, Probe, only_model
+from evalkit.probe import subject as probing
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.slow
+
+# planted: (the quirk, what it makes of which parameter)
+QUIRKS: dict[str, tuple[str, dict[str, str]]] = {
+    "none": ("", {}),
+    "temperature ignored": ("{quirk: ignore, parameter: temperature}", {"temperature": "ignored"}),
+    "top_p ignored": ("{quirk: ignore, parameter: top_p}", {"top_p": "ignored"}),
+    "frequency_penalty ignored": ("{quirk: ignore, parameter: frequency_penalty}", {"frequency_penalty": "ignored"}),
+    "presence_penalty ignored": ("{quirk: ignore, parameter: presence_penalty}", {"presence_penalty": "ignored"}),
+    "max_tokens ignored": ("{quirk: ignore, parameter: max_tokens}", {"max_tokens": "ignored"}),
+    "stop ignored": ("{quirk: ignore, parameter: stop}", {"stop": "ignored"}),
+    "seed ignored": ("{quirk: ignore, parameter: seed}", {"seed": "ignored"}),
+    "n ignored": ("{quirk: ignore, parameter: n}", {"n": "ignored"}),
+    "logit_bias ignored": ("{quirk: ignore, parameter: logit_bias}", {"logit_bias": "ignored"}),
+    "logprobs ignored": ("{quirk: ignore, parameter: logprobs}", {"logprobs": "ignored"}),
+    "stream ignored": ("{quirk: ignore, parameter: stream}", {"stream": "ignored"}),
+    "response_format ignored": ("{quirk: ignore, parameter: response_format}", {"response_format": "ignored"}),
+    "tools ignored": ("{quirk: ignore, parameter: tools}", {"tools": "ignored"}),
+    "usage never": ("{quirk: no_usage}", {"stream_options.include_usage": "ignored"}),
+    "presence_penalty rejected": ("{quirk: reject, parameter: presence_penalty}", {"presence_penalty": "rejected"}),
+    "seed rejected": ("{quirk: reject, parameter: seed}", {"seed": "rejected"}),
+    "temperature clamped": ("{quirk: clamp, parameter: temperature, high: 1.0}", {"temperature": "clamped"}),
+    "frequency_penalty clamped": ("{quirk: clamp, parameter: frequency_penalty, high: 0.5}", {"frequency_penalty": "clamped"}),
+    "max_tokens clamped": ("{quirk: clamp, parameter: max_tokens, low: 16}", {"max_tokens": "clamped"}),
+}
+
+
+@contextmanager
+def served(folder: Path, quirk: str) -> Iterator[str]:
+    """An endpoint with one quirk, on a real socket."""
+    more = []
+    if quirk:
+        (folder / "faults.yaml").write_text(f"quirks:\n  - {quirk}\n")
+        more = ["--faults", str(folder / "faults.yaml")]
+    command = [sys.executable, "-m", "evalkit", "serve", "--port", "0", *more]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            found = [word for word in line.split() if word.startswith("http")]
+            if found:
+                yield found[0]
+                break
+        child.terminate()
+
+
+def probed(base_url: str, **more: object) -> Probe:
+    result, _ = probing.probe(probing.subject_of_probe(None, base_url, "babbler", None), **more)
+    return result
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+def test_the_planted_quirk_is_named_and_nothing_else_is_called_ignored_rejected_or_clamped(tmp_path: Path, name: str) -> None:
+    quirk, expected = QUIRKS[name]
+    with served(tmp_path, quirk) as base_url:
+        result = probed(base_url)
+    verdicts = {one.parameter: one.verdict for one in result.findings}
+    assert list(verdicts) == list(KNOWN)
+    odd = {parameter: verdict for parameter, verdict in verdicts.items() if verdict not in ("honoured", "inconclusive")}
+    if name == "stream ignored":  # where nothing streams, usage in a stream cannot be asked for
+        odd.pop("stream_options.include_usage", None)
+    if name in ("max_tokens ignored", "max_tokens clamped"):
+        odd.pop("max_completion_tokens", None)
+    assert odd == expected, [one for one in result.findings if one.verdict != "honoured"]
+    assert sum(verdict == "inconclusive" for verdict in verdicts.values()) <= 2
+    assert result.calls <= 200
+
+
+def test_what_a_left_out_parameter_equals_is_told(tmp_path: Path) -> None:
+    with served(tmp_path, "{quirk: default, parameter: temperature, value: 0.2}") as base_url:
+        result = probed(base_url)
+    equals = {one.parameter: one.equals for one in result.left_out}
+    assert equals == {"temperature": 0.2, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+
+
+def found(answer: Callable[[Asked], Answer]) -> dict[str, Finding]:
+    with serving(answer) as endpoint:
+        result, _ = probing.probe(probing.subject_of_probe(None, endpoint.url, "tiny", None))
+    return {one.parameter: one for one in result.findings}
+
+
+def test_answers_that_are_short_by_nature_say_nothing_of_limits_and_stops() -> None:
+    findings = found(lambda _: Answer(body=completion("Hello")))
+    unsure = {name: findings[name].verdict for name in ("max_tokens", "stop", "seed")}
+    assert unsure == dict.fromkeys(unsure, "inconclusive")
+    assert findings["temperature"].verdict == "ignored"
+
+
+def test_words_are_not_taken_for_tokens() -> None:
+    def answer(asked: Asked) -> Answer:
+        # A word is two tokens here, and nobody counts them.
+        limit = asked.body.get("max_tokens", asked.body.get("max_completion_tokens", 48))
+        return Answer(body=completion("word " * (limit // 2), finish_reason="length", usage=None))
+
+    finding = found(answer)["max_tokens"]
+    assert finding.verdict == "honoured"
+    assert "words (the endpoint counts no tokens)" in finding.evidence
+
+
+def test_tools_of_which_only_any_can_be_demanded_are_honoured() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+
+    def answer(asked: Asked) -> Answer:
+        if isinstance(asked.body.get("tool_choice"), dict):
+            return Answer(400, body=b'{"error": {"message": "tool_choice must be a string", "param": "tool_choice"}}')
+        return Answer(body=completion("x y", choices=[choice])) if "tools" in asked.body else Answer(body=completion("x y"))
+
+    finding = found(answer)["tools"]
+    assert finding.verdict == "honoured"
+    assert "tool_choice must be a string" in finding.evidence
+
+
+def test_streams_without_done_are_a_note(tmp_path: Path) -> None:
+    with served(tmp_path, "{quirk: no_done}") as base_url:
+        result = probed(base_url)
+    assert "streams end without [DONE]" in result.notes
+
+
+def test_the_budget_of_calls_is_kept_and_what_was_not_reached_is_inconclusive(tmp_path: Path) -> None:
+    with served(tmp_path, "") as base_url:
+        result = probed(base_url, most_calls=40)
+    assert result.calls == 40
+    assert result.findings[-1].verdict == "inconclusive"
+    assert "used up" in result.findings[-1].evidence
+
+
+def test_the_command_exits_1_where_an_experiment_sweeps_what_is_ignored(evalkit: Command, tmp_path: Path) -> None:
+    with served(tmp_path, "{quirk: ignore, parameter: presence_penalty}") as base_url:
+        text = (ROOT / "experiments/quickstart.yaml").read_text().replace("base_url: local", f"base_url: {base_url}")
+        text = text.replace("prompts: prompts/quickstart.yaml", "prompts: [{id: a, user: b}]")
+        (tmp_path / "x.yaml").write_text(text)
+        done = evalkit("probe", "x.yaml")
+        fine = evalkit("probe", "--base-url", base_url, "--model", "babbler", "-o", "probe.json")
+    assert done.returncode == 1
+    assert "presence_penalty is ignored" in done.stderr
+    stored = json.loads((tmp_path / "results/quickstart/probe.json").read_text())
+    assert {one["parameter"]: one["verdict"] for one in stored["findings"]}["presence_penalty"] == "ignored"
+    assert fine.returncode == 0
+    assert (tmp_path / "probe.json").exists()
+
+
+def test_a_dry_run_sends_nothing(evalkit: Command) -> None:
+    done = evalkit("probe", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--dry-run")
+    assert done.returncode == 0
+    assert "at most 200 calls, usually about 165" in done.stdout
+    assert "temperature, top_p" in done.stdout
+
+
+def test_the_only_model_listed_is_probed_and_how_many_calls_are_told_before(evalkit: Command, tmp_path: Path) -> None:
+    with served(tmp_path, "") as base_url:
+        done = evalkit("probe", "--base-url", base_url, "--calls", "60")
+    assert done.returncode == 0
+    assert done.stderr == f"Probing babbler at {base_url}: at most 60 calls, usually about 60.\n"
+    assert "p: how probable" in done.stdout
+    assert "inconclusive: these calls could not tell" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("listed", "only"),
+    [
+        (["babbler", "hashed-tfidf"], "babbler"),
+        (["alfred-4", "text-embedding-3-small", "bge-reranker"], "alfred-4"),
+        (["alfred-4", "alfred-5"], None),
+        (["text-embedding-3-small"], None),
+        ([], None),
+    ],
+)
+def test_a_model_is_taken_only_where_there_is_no_choice(listed: list[str], only: str | None) -> None:
+    assert only_model(listed) == only
+
+
+def test_where_no_model_can_be_told_one_is_asked_for(evalkit: Command) -> None:
+    assert "it lists none; give --model M" in evalkit("probe", "--base-url", "http://127.0.0.1:9/v1").stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_keeps_to_the_width_and_names_stay_whole(columns: int) -> None:
+    finding = Finding(parameter="max_completion_tokens", verdict="inconclusive", evidence="words " * 40 + "(p = 0.5)", calls=1)
+    long = Finding(parameter="stream_options.include_usage", verdict="honoured", evidence="short", calls=1)
+    about = {"base_url": "http://127.0.0.1/v1", "model": "m", "at": "", "calls": 2, "repeats_under_seed": "yes", "repeats_at_temperature_0": "yes"}
+    console = Console(width=columns, file=StringIO())
+    console.print(of_probe(Probe(**about, findings=[finding, long], left_out=[], notes=[])))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    for whole in ("max_completion_tokens ", "stream_options. ", "include_usage "):
+        assert any(line.startswith(whole) for line in lines)
+    evidence = next(line for line in lines if line.startswith("max_completion_tokens ")).partition("inconclusive")[2].strip()
+    assert len(evidence) >= columns // 2 - 6  # a line of it is not a word
+
+
+def test_nothing_to_probe_and_two_things_are_told(evalkit: Command) -> None:
+    assert "nothing to probe" in evalkit("probe").stderr
+    assert "one or the other" in evalkit("probe", ROOT / "experiments/quickstart.yaml", "--model", "m").stderr
+
+
+def test_own_parameters_of_an_experiment_are_probed_too() -> None:
+    experiment = check(
+        {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}], "parameters": {"top_k": [5, 50]}}
+    )
+    subject = probing.subject_of_probe(experiment, None, None, None)
+    assert subject.names()[-1] == "top_k"
