@@ -415,7 +415,7 @@ def test_a_file_without_permission_is_told(tmp_path):
     code = f"""
 import os
 from pathlib import Path
-from evalkit.strict_yaml import read_text
+from evalkit.experiment.strict_yaml import read_text
 from evalkit.errors import ExperimentError
 os.geteuid() or os.setuid(65534)
 try:

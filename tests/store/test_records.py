@@ -231,7 +231,7 @@ FILLED = """
 import json, sys
 from pathlib import Path
 from evalkit.errors import RecordError
-from evalkit.records import FILE, Completion, Record, Writer, read
+from evalkit.store.records import FILE, Completion, Record, Writer, read
 folder, long = Path(sys.argv[1]), Completion(text="é" * 4000, finish_reason=None, usage=None, latency_s=0.0, tries=1)
 def record(number):
     more = dict(role="sweep", prompt_id="p", cell={}, replicate=number, seed=None, model="m", request={}, at="")
