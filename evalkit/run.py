@@ -13,35 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice import Choice, call_of
+from evalkit.choice import Choice
 from evalkit.collect.budget import Asked
 from evalkit.collect.tally import Tally
 from evalkit.errors import RecordError
-from evalkit.experiment import experiment as experiments
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
-from evalkit.plan.requests import Plan
-from evalkit.present.notebook.cards import Answer, Html, card, columns
-from evalkit.present.text.decision import cell_in_words, nothing, why
-from evalkit.present.text.reading import read_text, repeats
-from evalkit.scoring.gather import scored_text
 from evalkit.scoring.tables import parameter_columns
 from evalkit.store import artefacts
-from evalkit.store.folder import RUN_FILE, check_name, read_run
-from evalkit.store.records import Completion, Failure, Record, read
-from evalkit.text.escaping import harmless
+from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, read_run
+from evalkit.text.hook import Shown, shown
 
 if TYPE_CHECKING:
     import pandas
-
-ANALYSIS, CHOICE, SUMMARY = "analysis.json", "choice.json", "summary.csv"
-RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
 
 Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Shown):
     """A results folder with its scores.
 
     Attributes:
@@ -155,7 +145,7 @@ class Run:
             except duckdb.Error as fault:
                 raise RecordError(f"query: {fault}") from None
 
-    def show(self, prompt: str | int = 0, cells: Sequence[int] = (), replicates: int | None = None) -> Html:
+    def show(self, prompt: str | int = 0, cells: Sequence[int] = (), replicates: int | None = None) -> str:
         """Answers to one prompt side by side, a column a setting, with what comes again in an answer marked; a notebook shows it as HTML.
 
         Args:
@@ -166,80 +156,11 @@ class Run:
         Raises:
             RecordError: there is no such prompt or cell, or the records cannot be read.
         """
-        ids = [one.id for one in self.experiment.prompts]
-        at = ids.index(prompt) if isinstance(prompt, str) and prompt in ids else prompt
-        if isinstance(at, str) or not 0 <= at < len(ids):
-            raise RecordError(f"{self.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
-        chosen = list(cells) or self._usual()
-        for cell in chosen:
-            if not 0 <= cell < len(self.analysis.cells):
-                raise RecordError(f"{self.folder}: no cell {cell}; expected numbers below {len(self.analysis.cells)}")
-        found = self._records(at, chosen)
-        asked = "\n".join(f"{one.get('role')}: {one.get('content')}" for one in self.experiment.prompts[at].conversation())
-        beside = {f"{cell}: {cell_in_words(self.analysis, cell)}": _answers(found.get(cell, {}), self.experiment, replicates) for cell in chosen}
-        return columns(f"{self.analysis.name}, prompt {ids[at]}", asked, beside)
-
-    def _usual(self) -> list[int]:
-        recommended = None if self.choice is None else self.choice.chosen
-        usual = [one for one in (recommended, self.analysis.reference) if one is not None]
-        return list(dict.fromkeys([*usual, len(self.analysis.cells) - 1]))[:2]
-
-    def _records(self, prompt: int, cells: Sequence[int]) -> dict[int, dict[int, Record]]:
-        """The last outcomes on one prompt, completions before failures, by cell and replicate."""
-        places = {
-            one.key: (one.cell_index, one.replicate) for one in Plan(self.experiment, only=tuple(sorted(set(cells)))) if one.prompt_index == prompt
-        }
-        found: dict[int, dict[int, Record]] = {}
-        for record in read(self.folder):
-            if record.role == "sweep" and (place := places.get(record.key)) is not None:
-                there = found.setdefault(place[0], {})
-                if not isinstance(getattr(there.get(place[1]), "outcome", None), Completion):
-                    there[place[1]] = record
-        return found
-
-    def _said(self) -> tuple[str, list[str], list[tuple[str, str]], str, list[str]]:
-        """What the run came to: a title, lines, labelled rows, code and notes."""
-        counts = self.analysis.counts
-        lines = [f"{counts.completions:,} of {counts.planned:,} answers: {counts.cells} settings × {counts.prompts} prompts × {counts.replicates}"]
-        lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
-        rows, code = [], ""
-        if self.choice is not None and self.choice.chosen is not None:
-            rows = [("Use", cell_in_words(self.analysis, self.choice.chosen)), *why(self.choice, self.analysis)]
-            code = call_of(self.choice.parameters)
-        elif self.choice is not None:
-            rows = [("", line) for line in (*nothing(self.choice, self.analysis), *self.choice.notes)]
-        return f"{self.analysis.name} ({self.folder})", lines, rows, code, [f"• {one}" for one in self.analysis.answers]
-
-    def _repr_html_(self) -> str:
-        return card(*self._said())
+        text: str = shown("answers", self, prompt, cells, replicates)
+        return text
 
     def __repr__(self) -> str:
-        title, lines, rows, code, notes = self._said()
-        shown = [title, *lines, *(f"{label:<6}{said}" for label, said in rows), *code.splitlines(), *notes]
-        return "\n".join(harmless(line) for line in shown)
-
-
-def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[Answer]:
-    records = [record for _, record in sorted(found.items())][:replicates]
-    texts = [read_text(scored_text(one.outcome, experiment.endpoint.strip)) if isinstance(one.outcome, Completion) else None for one in records]
-    out = []
-    for record, text, like in zip(records, texts, repeats(texts), strict=True):
-        said = [(f"#{record.replicate + 1}", False)]
-        if not isinstance(record.outcome, Completion) or text is None:
-            failure = record.outcome
-            message = failure.message if isinstance(failure, Failure) else ""
-            out.append(Answer(read_text(message), (*said, (f"failed: {getattr(failure, 'kind', '')}", True))))
-            continue
-        usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
-        if usage is not None and usage.completion_tokens is not None:
-            said.append((f"{usage.completion_tokens} tokens", False))
-        cut = record.outcome.finish_reason == "length"
-        said.append(("cut off by max_tokens" if cut else f"ended by {record.outcome.finish_reason or 'nothing said'}", cut))
-        if like is not None:
-            other = f"#{records[like[0]].replicate + 1}"
-            said.append((f"the same as {other}" if like[1] == 1 else f"near-duplicate of {other} ({like[1]})", True))
-        out.append(Answer(text, tuple(said)))
-    return out
+        return str(shown("words", self))
 
 
 def _with_levels(table: pandas.DataFrame, analysis: Analysis, columns: Mapping[str, str]) -> pandas.DataFrame:
@@ -281,14 +202,3 @@ def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RecordError(f"{path}: not what this version of evalkit writes; make it again with: evalkit score {path.parent}") from None
-
-
-def load_experiment(folder: Path) -> Experiment:
-    """The experiment that a results folder was last run with. Raises `RecordError`."""
-    check_name(folder)
-    if not folder.is_dir():
-        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
-    data = read_run(folder)
-    if data is None:
-        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
-    return experiments.check(data["experiment"], str(folder / RUN_FILE))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from evalkit.present.notebook.cards import Html, card
+from evalkit.text.hook import Shown
 
 VERSION = 1
 
@@ -77,7 +77,7 @@ class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
     replicates: int
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """What was chosen and why; `chosen` is None where no cell satisfies, and `nearest` tells which comes closest.
 
     Attributes:
@@ -110,21 +110,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     notes: list[str]
     confirmed: list[Confirmed] = []
-
-    def _repr_html_(self) -> Html:
-        if self.chosen is None:
-            missed = [("", f"{one.metric} {bounds_in_words(one.min, one.max)}: {one.excludes} settings miss it") for one in self.constraints]
-            return card("No recommendation", rows=missed, notes=self.notes)
-        from evalkit.choice.recommendation import call_of
-
-        rows = [("Keeps to", ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in self.constraints))] if self.constraints else []
-        rows.append(("Ranked by", ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in self.weights)))
-        clear = [one for one in self.changes if one.clear == "changed"]
-        if clear:
-            moves = (f"{one.metric} {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}]" for one in clear)
-            rows.append(("Against the reference", ", ".join(moves)))
-        rows.append(("Tied with the best", f"{len(self.tied)} of {len(self.satisfying)} settings that keep to the bounds"))
-        return card(f"Recommended: setting {self.chosen}", rows=rows, code=call_of(self.parameters), notes=self.notes)
 
 
 def bounds_in_words(low: float | None, high: float | None) -> str:

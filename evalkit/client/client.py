@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from evalkit.client.headers import Limits, limits_of
 from evalkit.client.stream import MASK, Answered, BrokenStreamError, Delta, StreamedChoice, decode, mended, usage_of, word
-from evalkit.collect.pace import Limits, limits_of
 from evalkit.errors import AuthError, EndpointError
 from evalkit.plan.requests import Request
 from evalkit.store.records import Completion, Failure, Kind, Usage

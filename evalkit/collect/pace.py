@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
+
+from evalkit.client.headers import Limits
 
 MOST_AT_ONCE = 256
 """Bound of the adaptive concurrency; a fixed one may be higher."""
@@ -38,15 +38,6 @@ _HISTORY = 500
 APART_S = 0.0007
 """Between the first calls, about what a call costs: sent at one moment, they would be answered at one moment, for ever after, and each
 would wait for the cost of all."""
-
-
-class Limits(NamedTuple):
-    """What an endpoint says is left to use, and in how many seconds it is whole again; None where it does not say."""
-
-    requests: float | None = None
-    requests_reset_s: float | None = None
-    tokens: float | None = None
-    tokens_reset_s: float | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -312,40 +303,3 @@ def backoff(tries: int, pause_s: float, wait_s: float | None = None) -> float:
     """Seconds before the next try, after so many: exponential with jitter, and never before the endpoint asked for it."""
     pause: float = random.uniform(0.5, 1.5) * pause_s * 2 ** min(tries - 1, 6)  # noqa: S311 (jitter)
     return max(pause, wait_s or 0.0)
-
-
-def limits_of(headers: Mapping[str, str]) -> Limits | None:
-    """What the ``x-ratelimit-*`` headers say; None where there are none."""
-    requests, tokens = headers.get("x-ratelimit-remaining-requests"), headers.get("x-ratelimit-remaining-tokens")
-    if requests is None and tokens is None:
-        return None
-    return Limits(
-        _count(requests),
-        _seconds(headers.get("x-ratelimit-reset-requests")),
-        _count(tokens),
-        _seconds(headers.get("x-ratelimit-reset-tokens")),
-    )
-
-
-def _count(said: str | None) -> float | None:
-    try:
-        count = float(said or "")
-    except ValueError:
-        return None
-    return count if math.isfinite(count) and count >= 0 else None
-
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(said: str | None) -> float | None:
-    """A duration as OpenAI writes it (``6m0s``, ``1.5s``, ``20ms``), or plain seconds."""
-    import re
-
-    if said is None:
-        return None
-    parts = re.findall(r"([0-9.]+)(ms|[smhd])", said)
-    if not parts or "".join(number + unit for number, unit in parts) != said.strip():
-        return _count(said)
-    numbers = [(_count(number), unit) for number, unit in parts]
-    return math.fsum(number * _UNITS[unit] for number, unit in numbers if number is not None)

@@ -13,9 +13,8 @@ from evalkit.comparison.gate import FailOn, Margins
 from evalkit.comparison.measurement import Measured, Tally, measure
 from evalkit.comparison.pairing import Arm, Contrast, Pairing, cell_text, paired, sent_between
 from evalkit.comparison.verdict import CONFIDENCE, Compared, judged
-from evalkit.present.notebook.cards import Html, box
-from evalkit.present.notebook.cards import table as html_table
 from evalkit.stats.intervals import t_interval
+from evalkit.text.hook import Shown
 
 VERSION = 1
 
@@ -58,7 +57,7 @@ class CellDifference(msgspec.Struct, frozen=True, kw_only=True):
     n_prompts: int
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class Comparison(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """All that ``compare`` found.
 
     Attributes:
@@ -100,16 +99,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def gated(self) -> list[Compared]:
         """The metrics that the gate judges."""
         return [one for one in self.metrics if one.gated]
-
-    def _repr_html_(self) -> Html:
-        heads = ("metric", "better", "baseline", "candidate", "difference", "95 % interval", "margin", "verdict")
-        rows = [
-            (one.metric, one.better or "", f"{one.baseline:.3g}", f"{one.candidate:.3g}", f"{one.difference:+.3g}",
-             f"[{one.ci_low:+.3g}, {one.ci_high:+.3g}]", f"{one.margin:.2g}", one.verdict if one.gated else f"({one.verdict})")
-            for one in sorted(self.metrics, key=lambda one: (not one.gated, one.verdict == "equivalent"))
-        ]  # fmt: skip
-        title = f"{self.candidate.name} ({self.candidate.folder}) against {self.baseline.name} ({self.baseline.folder})"
-        return box(title, [headline(self)], html_table(heads, rows), [f"• {note}" for note in self.notes])
 
 
 def compare(

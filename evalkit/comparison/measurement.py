@@ -17,11 +17,12 @@ from evalkit.experiment.goals import metric_names
 from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.metrics.custom import Scorer
+from evalkit.scoring import judging
 from evalkit.scoring.gather import Gathered, cut, gather
 from evalkit.scoring.metric_set import Measures, measures, without
 from evalkit.scoring.scores import basis, scored
-from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
+from evalkit.store.judgements import load as load_judgements
 from evalkit.store.records import read
 
 Grid = NDArray[np.float64]
@@ -167,7 +168,7 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
 
 
 def _gathered(arm: Arm, measured: Measures) -> Gathered:
-    columns = judgements.columns(measured.judges, arm.plan.experiment, judgements.load(arm.folder)) if measured.judges else ()
+    columns = judging.columns(measured.judges, arm.plan.experiment, load_judgements(arm.folder)) if measured.judges else ()
     return gather(arm.plan, read(arm.folder), measured.scorers, columns)
 
 

@@ -17,8 +17,7 @@ from evalkit.experiment.parameters import DEFAULT, canonical, level_text
 from evalkit.experiment.problems import shown
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
-from evalkit.run import load_experiment
-from evalkit.store.folder import read_run
+from evalkit.store.folder import load_experiment, read_run
 
 _MOST_NAMED = 5
 _UNKNOWN = "unknown"

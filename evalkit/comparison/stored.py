@@ -15,11 +15,10 @@ from evalkit._version import __version__
 from evalkit.analysis.analysis import Analysis
 from evalkit.errors import RecordError
 from evalkit.plan.requests import Plan
-from evalkit.run import ANALYSIS, SCORES_TABLE
 from evalkit.scoring.gather import Gathered
 from evalkit.scoring.tables import quoted
 from evalkit.store import artefacts
-from evalkit.store.folder import read_run
+from evalkit.store.folder import ANALYSIS, SCORES_TABLE, read_run
 
 Grid = NDArray[np.float64]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalkit.collect.budget import Asked, Spent
 from evalkit.collect.session import Terms, asked
+from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Judge, messages, read_reply, reminded
 from evalkit.plan.requests import Plan, Request
-from evalkit.scoring.gather import scored_text, texts_of
+from evalkit.scoring.gather import Column, scored_text, texts_of
 from evalkit.store.journal import Journal
 from evalkit.store.judgements import FILE, FORM, Judgement, Judgements, Keys, load
 from evalkit.store.records import Completion, Record
@@ -131,3 +133,16 @@ class _Work:
             return ""
         reasons = ", ".join(f"{count} {kind}" for kind, count in why.most_common(5))
         return f"warning: judge {self._judge.name}: {why.total():,} of {answers:,} answers have no score, and are left out of it: {reasons}"
+
+
+def columns(judges: Sequence[Judge], experiment: Experiment, found: Judgements) -> tuple[Column, ...]:
+    """The judges' scores as columns of answers, NaN where an answer has none."""
+    return tuple(_column(judge, Keys(judge, experiment), found) for judge in judges)
+
+
+def _column(judge: Judge, keys: Keys, found: Judgements) -> Column:
+    def of(record: Record, text: str) -> float:
+        key = keys.of(record.prompt_id, text)
+        return float(found.scores.get(key, math.nan)) if key is not None else math.nan
+
+    return Column(judge.metric(), of)

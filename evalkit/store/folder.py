@@ -18,7 +18,7 @@ import msgspec
 
 from evalkit._version import __version__
 from evalkit.errors import RecordError
-from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import canonical
 from evalkit.store.records import FILE as RESPONSES
 
@@ -27,6 +27,9 @@ RUN_FILE = "run.json"
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".holder"
 PROBE_FILE = "probe.json"
+ANALYSIS, CHOICE, SUMMARY = "analysis.json", "choice.json", "summary.csv"
+RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
+RECOMMENDED = "recommended.yaml"
 
 _MOST_SWEEPS = 100
 _PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
@@ -141,6 +144,17 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict) or not isinstance(data.get("prompts"), dict):
         raise RecordError(f"{path}: not a run.json of evalkit; mend it, or move it away and run again")
     return data
+
+
+def load_experiment(folder: Path) -> Experiment:
+    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    check_name(folder)
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
+    data = read_run(folder)
+    if data is None:
+        raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
+    return check(data["experiment"], str(folder / RUN_FILE))
 
 
 def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None) -> None:

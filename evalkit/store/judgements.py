@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Case, Judge, hash_of, key_of
-from evalkit.scoring.gather import Column
 from evalkit.store import journal
 from evalkit.store.journal import Form
-from evalkit.store.records import NOT_SENT_AGAIN, Failure, Record, Usage
+from evalkit.store.records import NOT_SENT_AGAIN, Failure, Usage
 
 FILE = "judgements.jsonl"
 VERSION = 1
@@ -109,16 +106,3 @@ class Keys:
     def of(self, prompt_id: str, text: str) -> str | None:
         """The key for an answer; None for an empty answer, which is not judged."""
         return key_of(self._judge, self._cases[prompt_id], text) if prompt_id in self._cases and text.strip() else None
-
-
-def columns(judges: Sequence[Judge], experiment: Experiment, found: Judgements) -> tuple[Column, ...]:
-    """The judges' scores as columns of answers, NaN where an answer has none."""
-    return tuple(_column(judge, Keys(judge, experiment), found) for judge in judges)
-
-
-def _column(judge: Judge, keys: Keys, found: Judgements) -> Column:
-    def of(record: Record, text: str) -> float:
-        key = keys.of(record.prompt_id, text)
-        return float(found.scores.get(key, math.nan)) if key is not None else math.nan
-
-    return Column(judge.metric(), of)

@@ -14,17 +14,17 @@ from evalkit.collect.tally import Tally
 from evalkit.experiment.experiment import Experiment
 from evalkit.metrics import UAX29, Tokenizer
 from evalkit.plan.requests import Plan
-from evalkit.run import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, Run
+from evalkit.run import Run
+from evalkit.scoring import judging
 from evalkit.scoring.metric_set import Measures
 from evalkit.scoring.prefix import PREFIXES
 from evalkit.scoring.scores import Scores, score
 from evalkit.scoring.tables import write_tables
 from evalkit.store import artefacts, judgements
 from evalkit.store.embeddings import Embeddings
-from evalkit.store.folder import replace, write_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
 
-RECOMMENDED = "recommended.yaml"
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
 
@@ -54,7 +54,7 @@ def settle(
         RecordError: the records cannot be read, or the results cannot be written.
     """
     others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
-    columns = judgements.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record]) -> Scores:

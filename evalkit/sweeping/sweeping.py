@@ -23,10 +23,10 @@ from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.experiment import Experiment
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.plan.requests import Plan, Request, Tokens
-from evalkit.run import Run, load_experiment
+from evalkit.run import Run
 from evalkit.scoring.judging import judge
 from evalkit.scoring.metric_set import Measures, measures
-from evalkit.store.folder import is_run, locked, make, make_inside, move_aside, now_text, replace, write_run
+from evalkit.store.folder import is_run, load_experiment, locked, make, make_inside, move_aside, now_text, replace, write_run
 from evalkit.store.records import Standing, Writer, read, standing
 from evalkit.sweeping.derivation import settle
 

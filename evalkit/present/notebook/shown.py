@@ -1,0 +1,136 @@
+"""What a notebook shows of a run, a choice, a comparison and answers; looked up by `evalkit.text.hook`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import singledispatch
+
+from evalkit.choice.choice import Choice, bounds_in_words
+from evalkit.choice.recommendation import call_of
+from evalkit.comparison.comparison import Comparison, headline
+from evalkit.errors import RecordError
+from evalkit.experiment.experiment import Experiment
+from evalkit.plan.requests import Plan
+from evalkit.present.notebook.cards import Answer, Html, box, card, columns, table
+from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.present.text.reading import read_text, repeats
+from evalkit.run import Run
+from evalkit.scoring.gather import scored_text
+from evalkit.store.records import Completion, Failure, Record, read
+from evalkit.text.escaping import harmless
+
+
+@singledispatch
+def html(value: object) -> Html:
+    """The card of a run, a choice or a comparison."""
+    raise TypeError(f"nothing is known of how to show a {type(value).__name__}")
+
+
+@html.register
+def _of_choice(choice: Choice) -> Html:
+    if choice.chosen is None:
+        missed = [("", f"{one.metric} {bounds_in_words(one.min, one.max)}: {one.excludes} settings miss it") for one in choice.constraints]
+        return card("No recommendation", rows=missed, notes=choice.notes)
+    rows = [("Keeps to", ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in choice.constraints))] if choice.constraints else []
+    rows.append(("Ranked by", ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in choice.weights)))
+    clear = [one for one in choice.changes if one.clear == "changed"]
+    if clear:
+        moves = (f"{one.metric} {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}]" for one in clear)
+        rows.append(("Against the reference", ", ".join(moves)))
+    rows.append(("Tied with the best", f"{len(choice.tied)} of {len(choice.satisfying)} settings that keep to the bounds"))
+    return card(f"Recommended: setting {choice.chosen}", rows=rows, code=call_of(choice.parameters), notes=choice.notes)
+
+
+@html.register
+def _of_comparison(found: Comparison) -> Html:
+    heads = ("metric", "better", "baseline", "candidate", "difference", "95 % interval", "margin", "verdict")
+    rows = [
+        (one.metric, one.better or "", f"{one.baseline:.3g}", f"{one.candidate:.3g}", f"{one.difference:+.3g}",
+         f"[{one.ci_low:+.3g}, {one.ci_high:+.3g}]", f"{one.margin:.2g}", one.verdict if one.gated else f"({one.verdict})")
+        for one in sorted(found.metrics, key=lambda one: (not one.gated, one.verdict == "equivalent"))
+    ]  # fmt: skip
+    title = f"{found.candidate.name} ({found.candidate.folder}) against {found.baseline.name} ({found.baseline.folder})"
+    return box(title, [headline(found)], table(heads, rows), [f"• {note}" for note in found.notes])
+
+
+@html.register
+def _of_run(run: Run) -> Html:
+    return card(*_said(run))
+
+
+def words(run: Run) -> str:
+    """The same of a run as text."""
+    title, lines, rows, code, notes = _said(run)
+    said = [title, *lines, *(f"{label:<6}{words}" for label, words in rows), *code.splitlines(), *notes]
+    return "\n".join(harmless(line) for line in said)
+
+
+def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[str]]:
+    """What the run came to: a title, lines, labelled rows, code and notes."""
+    counts = run.analysis.counts
+    lines = [f"{counts.completions:,} of {counts.planned:,} answers: {counts.cells} settings × {counts.prompts} prompts × {counts.replicates}"]
+    lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
+    rows, code = [], ""
+    if run.choice is not None and run.choice.chosen is not None:
+        rows = [("Use", cell_in_words(run.analysis, run.choice.chosen)), *why(run.choice, run.analysis)]
+        code = call_of(run.choice.parameters)
+    elif run.choice is not None:
+        rows = [("", line) for line in (*nothing(run.choice, run.analysis), *run.choice.notes)]
+    return f"{run.analysis.name} ({run.folder})", lines, rows, code, [f"• {one}" for one in run.analysis.answers]
+
+
+def answers(run: Run, prompt: str | int, cells: Sequence[int], replicates: int | None) -> Html:
+    """Answers to one prompt side by side, as `Run.show` takes them."""
+    ids = [one.id for one in run.experiment.prompts]
+    at = ids.index(prompt) if isinstance(prompt, str) and prompt in ids else prompt
+    if isinstance(at, str) or not 0 <= at < len(ids):
+        raise RecordError(f"{run.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
+    chosen = list(cells) or _usual(run)
+    for cell in chosen:
+        if not 0 <= cell < len(run.analysis.cells):
+            raise RecordError(f"{run.folder}: no cell {cell}; expected numbers below {len(run.analysis.cells)}")
+    found = _records(run, at, chosen)
+    asked = "\n".join(f"{one.get('role')}: {one.get('content')}" for one in run.experiment.prompts[at].conversation())
+    beside = {f"{cell}: {cell_in_words(run.analysis, cell)}": _answers(found.get(cell, {}), run.experiment, replicates) for cell in chosen}
+    return columns(f"{run.analysis.name}, prompt {ids[at]}", asked, beside)
+
+
+def _usual(run: Run) -> list[int]:
+    recommended = None if run.choice is None else run.choice.chosen
+    usual = [one for one in (recommended, run.analysis.reference) if one is not None]
+    return list(dict.fromkeys([*usual, len(run.analysis.cells) - 1]))[:2]
+
+
+def _records(run: Run, prompt: int, cells: Sequence[int]) -> dict[int, dict[int, Record]]:
+    """The last outcomes on one prompt, completions before failures, by cell and replicate."""
+    places = {one.key: (one.cell_index, one.replicate) for one in Plan(run.experiment, only=tuple(sorted(set(cells)))) if one.prompt_index == prompt}
+    found: dict[int, dict[int, Record]] = {}
+    for record in read(run.folder):
+        if record.role == "sweep" and (place := places.get(record.key)) is not None:
+            there = found.setdefault(place[0], {})
+            if not isinstance(getattr(there.get(place[1]), "outcome", None), Completion):
+                there[place[1]] = record
+    return found
+
+
+def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[Answer]:
+    records = [record for _, record in sorted(found.items())][:replicates]
+    texts = [read_text(scored_text(one.outcome, experiment.endpoint.strip)) if isinstance(one.outcome, Completion) else None for one in records]
+    out = []
+    for record, text, like in zip(records, texts, repeats(texts), strict=True):
+        said = [(f"#{record.replicate + 1}", False)]
+        if not isinstance(record.outcome, Completion) or text is None:
+            failure = record.outcome
+            message = failure.message if isinstance(failure, Failure) else ""
+            out.append(Answer(read_text(message), (*said, (f"failed: {getattr(failure, 'kind', '')}", True))))
+            continue
+        usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
+        if usage is not None and usage.completion_tokens is not None:
+            said.append((f"{usage.completion_tokens} tokens", False))
+        cut = record.outcome.finish_reason == "length"
+        said.append(("cut off by max_tokens" if cut else f"ended by {record.outcome.finish_reason or 'nothing said'}", cut))
+        if like is not None:
+            other = f"#{records[like[0]].replicate + 1}"
+            said.append((f"the same as {other}" if like[1] == 1 else f"near-duplicate of {other} ({like[1]})", True))
+        out.append(Answer(text, tuple(said)))
+    return out
