@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from evalkit.client.client import Reply
+from evalkit.client.reply import Reply
 from evalkit.collect.pace import backoff
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment.endpoint import as_sent

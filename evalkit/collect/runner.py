@@ -25,7 +25,7 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import Failure, Outcome, Record, record_of
 
 if TYPE_CHECKING:
-    from evalkit.client.client import Reply
+    from evalkit.client.reply import Reply
 
 _CHECKS_BY_NEW = 4
 INTERRUPTED = "interrupted"

@@ -25,7 +25,8 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import Failure, Outcome, Record
 
 if TYPE_CHECKING:
-    from evalkit.client.client import Client, Reply
+    from evalkit.client.client import Client
+    from evalkit.client.reply import Reply
     from evalkit.collect.preflight import Checked, Preflight
 
 _SYNC_EVERY_S = 0.5
