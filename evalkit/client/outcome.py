@@ -38,14 +38,16 @@ def ending(completion: Completion, body: Mapping[str, Any]) -> Ending:
     """How an answer ended, given the fields of its request: where no finish reason tells, all tokens that were allowed are evidence of *cut*."""
     if completion.ending is not None:
         return completion.ending
-    told = ending_of(completion.finish_reason)
-    if told == "whole" and completion.refusal and not completion.text:
+    if completion.refusal and not completion.text and ending_of(completion.finish_reason) == "whole":
         return "refused"
     usage = completion.usage if completion.usage_shared_by == 1 else None
-    limit = limit_of(body)
-    if told == "unknown" and usage is not None and usage.completion_tokens is not None and limit is not None and usage.completion_tokens >= limit:
-        return "cut"
-    return told
+    return ending_by_count(completion.finish_reason, None if usage is None else usage.completion_tokens, limit_of(body))
+
+
+def ending_by_count(finish_reason: str | None, tokens: float | None, limit: float | None) -> Ending:
+    """What a finish reason means, or where it means nothing what the tokens of the answer tell, as many as were allowed."""
+    told = ending_of(finish_reason)
+    return "cut" if told == "unknown" and tokens is not None and limit is not None and tokens >= limit else told
 
 
 def limit_of(body: Mapping[str, Any]) -> int | None:

@@ -56,8 +56,7 @@ class _Counted:
         self._check_budget()
         self._spent.requests += 1
         reply = await self._client.call(body, messages)
-        if reply.completions:
-            self._spent.add(reply.completions[0])
+        self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
         return reply

@@ -7,6 +7,7 @@ from functools import singledispatch
 
 from evalkit.choice.choice import Choice, bounds_in_words
 from evalkit.choice.recommendation import call_of
+from evalkit.client.outcome import ending
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
@@ -127,7 +128,7 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
         usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
         if usage is not None and usage.completion_tokens is not None:
             said.append((f"{usage.completion_tokens} tokens", False))
-        cut = record.outcome.finish_reason == "length"
+        cut = ending(record.outcome, record.request) == "cut"
         said.append(("cut off by max_tokens" if cut else f"ended by {record.outcome.finish_reason or 'nothing said'}", cut))
         if like is not None:
             other = f"#{records[like[0]].replicate + 1}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.client.outcome import ending_by_count, limit_of
 from evalkit.metrics.tokens import is_word, words
 from evalkit.present.plots.effects import alike, show_levels
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
@@ -117,5 +119,11 @@ def _lengths(run: Run) -> tuple[NDArray[np.float64], NDArray[np.bool], NDArray[A
     found: Any = table["completion_tokens"] if counted else table["text"].map(lambda text: sum(map(is_word, words(text))))
     places = {prompt.id: number for number, prompt in enumerate(run.experiment.prompts)}
     cells, prompts = table["cell_index"].to_numpy(dtype=np.int64), table["prompt_id"].map(places).to_numpy(dtype=np.int64)
-    truncated = (table["finish_reason"] == "length").to_numpy(dtype=bool)
+    ended = [
+        ending if isinstance(ending, str) else ending_by_count(reason if isinstance(reason, str) else None, tokens, limit_of(json.loads(request)))
+        for ending, reason, tokens, request in zip(table["ending"], table["finish_reason"], table["completion_tokens"], table["request"], strict=True)
+    ]
+    known = np.isin(ended, ("cut", "whole"))
+    table, found, cells, prompts = table[known], found[known], cells[known], prompts[known]
+    truncated = np.array(ended, dtype=object)[known] == "cut"
     return found.to_numpy(dtype=float), truncated, cells, prompts, "tokens" if counted else "words"
