@@ -18,7 +18,7 @@ from evalkit.analysis.estimation import against_reference, effects
 from evalkit.analysis.sentences import answers, counted, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
-from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.experiment.parameters import DEFAULT, level_text, same_level
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
@@ -179,7 +179,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     plan = scores.plan
     experiment = plan.experiment
     cells_at = [
-        (parameter, level, [index for index, cell in enumerate(plan.cells) if _has(cell, parameter, level)])
+        (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
         for parameter, levels in experiment.parameters.items()
         for level in levels
     ]
@@ -301,17 +301,14 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     if isinstance(wanted, str):
         named = (experiment.cells or {})[wanted]
         wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
-    fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
+    fitting = [
+        index for index, cell in enumerate(cells) if all(cell[name] is None or same_level(cell[name], level) for name, level in wanted.items())
+    ]
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
 
 
 def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
     return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
-
-
-def _has(cell: Cell, parameter: str, level: Any) -> bool:
-    """Whether the cell has that level, numbers by value: True and 1 are two levels, 0 and 0.0 are one."""
-    return repr(canonical(cell[parameter])) == repr(canonical(level))  # void is None, which no level is
 
 
 def _numbers(interval: Interval) -> dict[str, Any]:

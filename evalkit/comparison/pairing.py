@@ -13,7 +13,7 @@ import msgspec
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment import strict_yaml
 from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.experiment.parameters import DEFAULT, canonical, level_key, level_text, same_level
 from evalkit.experiment.problems import shown
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
@@ -167,10 +167,10 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
     return pairs
 
 
-def _levels(plan: Plan, cell: Cell, names: set[str]) -> str:
+def _levels(plan: Plan, cell: Cell, names: set[str]) -> tuple[str, ...]:
     """What tells cells apart over both runs: the level of each parameter that either of them sweeps; one that is not swept has its fixed value."""
     fixed = body_of({}, plan.experiment.request)
-    return repr([(name, canonical(cell[name] if name in cell else fixed.get(name, DEFAULT))) for name in sorted(names)])
+    return tuple(level_key(cell[name] if name in cell else fixed.get(name, DEFAULT)) for name in sorted(names))
 
 
 _BETWEEN = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_.]*\s*=)")
@@ -207,7 +207,7 @@ def _fitting(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
 
 def _has(level: Any, wanted: Any) -> bool:
     """Whether a level is the one wanted; a void one, where its value does not matter, fits any."""
-    return level is None or repr(canonical(level)) == repr(canonical(wanted)) or (isinstance(level, str) and level_text(wanted) == level)
+    return level is None or same_level(level, wanted) or (isinstance(level, str) and level_text(wanted) == level)
 
 
 def cell_text(plan: Plan, index: int) -> str:

@@ -164,7 +164,7 @@ class Experiment(Strict):
                 if fault := known.fault_of_level(name, level):
                     faults.append((where, fault))
                     continue
-                same = json.dumps(known.canonical(level), sort_keys=True)
+                same = known.level_key(level)
                 if same in seen:
                     faults.append((where, f"the level {shown(level)} stands twice; keep one"))
                 seen.add(same)
@@ -244,10 +244,10 @@ class Experiment(Strict):
             raise Faults(faults)
         for name, found in levels.items():
             for level in (known.settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
-                if all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in found):
+                if not any(known.same_level(level, one) for one in found):
                     found.append(level)
         given = data.get("parameters")
-        if given and known.canonical({name: list(one) for name, one in dict(given).items()}) != known.canonical(levels):
+        if given and not known.same_level(given, levels):
             raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
         return {**data, "design": "list", "parameters": levels}
 
@@ -304,7 +304,7 @@ class Experiment(Strict):
             levels = self.parameters.get(name)
             if levels is None:
                 faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
-            elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
+            elif not any(known.same_level(level, one) for one in levels):
                 faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
         return faults
 

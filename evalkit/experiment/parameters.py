@@ -262,6 +262,19 @@ def canonical(value: Any) -> Any:
             return value
 
 
+def level_key(level: Any) -> str:
+    """What two levels have in common where they are one, and two different levels have not: for dictionaries, sets and sorting out doubles.
+
+    Numbers count by value, so 1, 1.0 and 0.0, -0.0 are one each; True is no number; lists and mappings count by what they hold.
+    """
+    return repr(canonical(level))
+
+
+def same_level(one: Any, other: Any) -> bool:
+    """Whether two levels are one, by `level_key`. A void level, None, is the same as no level."""
+    return level_key(one) == level_key(other)
+
+
 def level_text(level: Any) -> str | None:
     """A level as tables write it: numbers by value, lists and mappings as JSON; None where void."""
     match level:

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, canonical
+from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, level_key, same_level
 from evalkit.stats.factorial import fractional
 
 Cell = Mapping[str, Any]
@@ -41,8 +41,8 @@ def design_of(experiment: Experiment) -> Design:
             base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
             if isinstance(experiment.reference, Mapping):
                 # A level that the endpoint rejected is no base any more.
-                base |= {name: level for name, level in experiment.reference.items() if any(_alike(level, one) for one in levels[name])}
-            found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not _alike(level, base[name]))]
+                base |= {name: level for name, level in experiment.reference.items() if any(same_level(level, one) for one in levels[name])}
+            found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not same_level(level, base[name]))]
             return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
         case "fractional":
             swept = [name for name, given in levels.items() if len(given) == 2]
@@ -76,7 +76,7 @@ def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]]
         combinations += 1
         for name in list(_void(cell, fixed)):
             cell[name] = None
-        cells.setdefault(tuple(repr(canonical(value)) for value in cell.values()), cell)
+        cells.setdefault(tuple(map(level_key, cell.values())), cell)
     # A level that is void everywhere tells nothing apart, which is worth a sentence too.
     voided = [name for name in levels if any(cell[name] is None for cell in cells.values())]
     merged = tuple(
@@ -116,13 +116,9 @@ def _distance(name: str, level: Any, levels: Sequence[Any]) -> float:
     numbers = [one for one in levels if isinstance(one, int | float) and not isinstance(one, bool)]
     neutral = _NEUTRAL.get(name, max(numbers, default=0) if name in ("max_tokens", "max_completion_tokens") else None)
     if neutral is None or not isinstance(level, int | float) or isinstance(level, bool):
-        return float(not _alike(level, levels[0]) or DEFAULT in levels)
+        return float(not same_level(level, levels[0]) or DEFAULT in levels)
     span = max(abs(one - neutral) for one in numbers)
     return 0.0 if span == 0 else abs(level - neutral) / span
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return repr(canonical(one)) == repr(canonical(other))
 
 
 def _void(cell: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[str]:

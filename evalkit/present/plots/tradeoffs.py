@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import CellMean
 from evalkit.errors import ExperimentError
-from evalkit.present.plots.effects import alike
+from evalkit.experiment.parameters import same_level
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.run import Run
 from evalkit.stats.desirability import pareto as front_of
@@ -182,7 +182,7 @@ def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None
     levels = run.analysis.parameters[name]
     span = max(1, len(levels) - 1)
     for index, cell in enumerate(run.analysis.cells):
-        found = [at for at, level in enumerate(levels) if alike(cell[name], level)]
+        found = [at for at, level in enumerate(levels) if same_level(cell[name], level)]
         lines[index, place] = found[0] / span if found else np.nan
     for at in np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 8)).astype(int)):
         ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
