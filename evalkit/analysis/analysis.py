@@ -20,6 +20,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
 from evalkit.metrics import METRICS, Metric
+from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
@@ -118,6 +119,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         digest: of the experiment, as `Experiment.digest` tells it.
         parameters: the levels of each swept parameter.
         cells: for each the level of every parameter; None where it is void beside the others.
+        cell_names: of the cells, in their order, where the experiment names them; not there where it does not.
         by_cell, by_level: means over prompts with their intervals.
         compared_on: the prefix that metrics biased by length are compared on; None where too few answers are long enough, so that these
             are of whole answers, shown and not to be tested.
@@ -145,6 +147,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     parameters: dict[str, list[Any]]
     cells: list[dict[str, Any]]
+    cell_names: list[str] | msgspec.UnsetType = msgspec.UNSET
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
@@ -163,6 +166,10 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     families: dict[str, str] = {}
     controls: list[PrefixControl] = []
     signature: str = ""
+
+    def name_of(self, cell: int) -> str | None:
+        """The name of a cell by its index, None where the experiment names none."""
+        return None if self.cell_names is msgspec.UNSET else self.cell_names[cell]
 
 
 FAMILIES = {
@@ -211,7 +218,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     differences = against_reference(values, reference, experiment.seed)
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
     if not found.verdicts:
-        said = of_cells(differences, plan.cells, reference)
+        said = of_cells(differences, plan.cells, reference, plan.design.names)
     counts = Counts(
         cells=len(plan.cells),
         prompts=len(experiment.prompts),
@@ -232,6 +239,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         counts=counts,
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         cells=[dict(cell) for cell in plan.cells],
+        cell_names=list(plan.design.names) or msgspec.UNSET,
         metrics=[
             MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded, compared=scores.compared(one))
             for one in metrics
@@ -301,9 +309,7 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     if isinstance(wanted, str):
         named = (experiment.cells or {})[wanted]
         wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
-    fitting = [
-        index for index, cell in enumerate(cells) if all(cell[name] is None or same_level(cell[name], level) for name, level in wanted.items())
-    ]
+    fitting = [index for index, cell in enumerate(cells) if fits(cell, wanted)]
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
 
 

@@ -24,17 +24,22 @@ def answers(effects: Effects, parameters: Sequence[str], prompts: int, controls:
     return out
 
 
-def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str, Any]], reference: int) -> list[str]:
-    """One sentence for each cell, where the design tells no parameter's effect from another's: what it changes against the reference."""
+def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str, Any]], reference: int, names: Sequence[str] = ()) -> list[str]:
+    """One sentence for each cell, where the design tells no parameter's effect from another's: what it changes against the reference.
+
+    Args:
+        names: of the cells; where they have none, they are told by their levels.
+    """
+    said = list(names) or [in_words(cell) for cell in cells]
     out = []
     for index in dict.fromkeys(one.cell_index for one in differences):
         here = [one for one in differences if one.cell_index == index]
         sure = [one for one in here if one.p_adjusted is not None and one.p_adjusted <= ALPHA]
         sure.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
         figures = _listed([f"{one.metric} {signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}]" for one in sure])
-        out.append(f"{in_words(cells[index])}: {figures or 'no difference that is sure'}.")
+        out.append(f"{said[index]}: {figures or 'no difference that is sure'}.")
     if out:
-        out.insert(0, f"Against the reference ({in_words(cells[reference])}), all settings of a metric counted together:")
+        out.insert(0, f"Against the reference ({said[reference]}), all settings of a metric counted together:")
     return out
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +57,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
         best=found.best,
         runner_up=found.runner_up,
         chosen=chosen,
+        chosen_name=(analysis.name_of(chosen) or msgspec.UNSET) if chosen is not None else msgspec.UNSET,
         tied=found.tied,
         resample_share=found.share,
         changes=_changes(chosen, analysis, values, [*prefer, *require], experiment) if chosen is not None else [],

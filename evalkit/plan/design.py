@@ -20,12 +20,14 @@ class Design(NamedTuple):
     Attributes:
         merged: one sentence for each reason why levels were merged.
         beware: what this kind of design cannot tell, a sentence each.
+        names: of the cells, where the experiment names them, else none; of cells that were merged the first one's.
     """
 
     cells: tuple[Cell, ...]
     combinations: int
     merged: tuple[str, ...]
     beware: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def design_of(experiment: Experiment) -> Design:
@@ -35,8 +37,9 @@ def design_of(experiment: Experiment) -> Design:
         case "grid":
             return grid(levels, fixed)
         case "list":
-            named = (experiment.cells or {}).values()
-            return _merged([{name: cell.get(name, DEFAULT) for name in levels} for cell in named], levels, fixed)
+            named = experiment.cells or {}
+            found = [{name: cell.get(name, DEFAULT) for name in levels} for cell in named.values()]
+            return _merged(found, levels, fixed, tuple(named))
         case "one_at_a_time":
             base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
             if isinstance(experiment.reference, Mapping):
@@ -69,20 +72,24 @@ def grid(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Desig
     return _merged((dict(zip(levels, values, strict=True)) for values in product(*levels.values())), levels, fixed)
 
 
-def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], named: Sequence[str] = ()) -> Design:
     cells: dict[tuple[str, ...], Cell] = {}
+    names: list[str] = []
     combinations = 0
     for cell in found:
         combinations += 1
         for name in list(_void(cell, fixed)):
             cell[name] = None
-        cells.setdefault(tuple(map(level_key, cell.values())), cell)
+        key = tuple(map(level_key, cell.values()))
+        if key not in cells and named:
+            names.append(named[combinations - 1])
+        cells.setdefault(key, cell)
     # A level that is void everywhere tells nothing apart, which is worth a sentence too.
     voided = [name for name in levels if any(cell[name] is None for cell in cells.values())]
     merged = tuple(
         f"at temperature 0 {name} has no effect, so its {len(levels[name])} levels are one cell there" for name in voided if len(levels[name]) > 1
     )
-    return Design(tuple(cells.values()), combinations, merged)
+    return Design(tuple(cells.values()), combinations, merged, names=tuple(names))
 
 
 _NEUTRAL = {

@@ -59,9 +59,10 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     )
     if len(satisfying) < len(run.analysis.cells):
         ax.plot([], [], "o", color=muted(ax), markerfacecolor="none", markersize=4, label="misses a constraint")
-    _mark(ax, by.get((run.analysis.reference, x)), by.get((run.analysis.reference, y)), "D", ink(ax), "the reference")
+    base = run.analysis.reference
+    _mark(ax, by.get((base, x)), by.get((base, y)), "D", ink(ax), _called(run, "the reference", base))
     if choice is not None and choice.chosen is not None:
-        _mark(ax, by.get((choice.chosen, x)), by.get((choice.chosen, y)), "*", SERIES[1], "recommended")
+        _mark(ax, by.get((choice.chosen, x)), by.get((choice.chosen, y)), "*", SERIES[1], _called(run, "recommended", choice.chosen))
     ax.grid(True, axis="both")
     ax.set_xlabel(label_metric(run, x))
     ax.set_ylabel(label_metric(run, y))
@@ -118,6 +119,12 @@ def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> Non
         ax.plot([x.mean, x.mean], [y.ci_low, y.ci_high], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
 
 
+def _called(run: Run, role: str, cell: int) -> str:
+    """What a cell is, and its name if it has one."""
+    name = run.analysis.name_of(cell)
+    return role if name is None else f"{role}: {short(name)}"
+
+
 def _mark(ax: Axes, x: CellMean | None, y: CellMean | None, marker: str, colour: str, label: str) -> None:
     if x is not None and y is not None and not np.isnan([x.mean, y.mean]).any():
         size = 15 if marker == "*" else 8
@@ -152,7 +159,7 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
             colour, width = (SERIES[2], 1.1) if index in tied else (muted(ax), 0.7)
             ax.plot(line, color=colour, linewidth=width, alpha=0.8 if index in tied else 0.35)
     recommended = run.choice is not None and run.choice.chosen is not None
-    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label="recommended" if recommended else "the reference")
+    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label=_called(run, "recommended" if recommended else "the reference", best))
     if tied - {best}:
         ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
     for place in range(len(columns)):

@@ -80,7 +80,13 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
         rows.append(([Text(level, justify="right") for level in levels], numbers))
     heads = [_cut(harmless(name, console.encoding), _NAME) for name in swept]
     breaks: Sequence[int] = ()
-    if _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the levels below each other instead
+    if names := _names(analysis, console):
+        rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads = ["cell", *heads]
+    if names and _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the names tell the cells apart
+        rows = [(levels[:1], numbers) for levels, numbers in rows]
+        heads = heads[:1]
+    elif _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the levels below each other instead
         rows = [([_stacked(heads, levels)], numbers) for levels, numbers in rows]
         heads, breaks = ["cell"], range(1, len(rows))
     table, dropped = _fitted(heads, metrics, rows, console.width, breaks)
@@ -276,6 +282,13 @@ def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
     texts = [_cut(harmless(text, console.encoding), width) for text in whole]
     numbered = [f"{_cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
     return dict(zip(map(level_key, levels), numbered, strict=True))
+
+
+def _names(analysis: Analysis, console: Console) -> list[Text]:
+    """The names of the cells as they are shown; none where they have none."""
+    names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
+    shown = _shown(names, console)
+    return [Text(shown[level_key(name)]) for name in names]
 
 
 def _cut(text: str, width: int) -> str:
