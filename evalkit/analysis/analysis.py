@@ -25,12 +25,12 @@ from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
 
 VERSION = 1
-CONFIDENCE = 0.95
 
 
 class CellMean(msgspec.Struct, frozen=True, kw_only=True):

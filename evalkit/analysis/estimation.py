@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import FEWEST_PROMPTS, CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
+from evalkit.analysis.effects import CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
 from evalkit.analysis.verdicts import MOST_TESTED, generator, verdict_of
 from evalkit.experiment.parameters import level_key
 from evalkit.plan.design import Cell
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import holm, max_t

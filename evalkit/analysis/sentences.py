@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.analysis.effects import ALPHA, FEWEST_PROMPTS, CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
 
 _MOST_NAMED = 4
 _UNDONE = 0.34

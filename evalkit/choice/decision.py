@@ -18,6 +18,7 @@ from evalkit.experiment.experiment import PER_REPLICATE, Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
+from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 
@@ -81,7 +82,7 @@ def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims
         if one.n < 2:
             continue
         margin = margin_of(name, values[name], base, experiment.margins).value
-        inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= 0.05
+        inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
         share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
         out.append(
             Change(

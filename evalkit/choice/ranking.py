@@ -14,6 +14,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Preference
 from evalkit.experiment.margins import margin_of
 from evalkit.plan.design import Cell, from_defaults
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.desirability import clearly_beaten, pareto
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.selection import Aim, select
@@ -117,7 +118,7 @@ def _perhaps(satisfying: Sequence[int], values: Floats, aims: Sequence[Aim]) -> 
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(n > 0, np.nansum(paired, axis=2) / n, np.nan)
             spread = np.sqrt(np.nansum((paired - mean[:, :, None]) ** 2, axis=2) / (n - 1) / n)
-            lows.append(np.where(n > 1, mean - stdtrit(np.maximum(n - 1, 1), 0.975) * spread, -np.inf))
+            lows.append(np.where(n > 1, mean - stdtrit(np.maximum(n - 1, 1), 0.5 + CONFIDENCE / 2) * spread, -np.inf))
     beaten = clearly_beaten(np.stack(lows, axis=2))
     return [index for index, out in zip(satisfying, beaten, strict=True) if not out]
 

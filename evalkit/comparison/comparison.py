@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from evalkit._version import __version__
-from evalkit.analysis.effects import FEWEST_PROMPTS
 from evalkit.comparison.gate import FailOn, Margins
 from evalkit.comparison.measurement import Measured, Tally, measure
 from evalkit.comparison.pairing import Arm, Contrast, Pairing, paired, sent_between
-from evalkit.comparison.verdict import CONFIDENCE, Compared, judged
+from evalkit.comparison.verdict import Compared, judged
 from evalkit.plan.cells import cell_text
+from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
 from evalkit.text.hook import Shown
 

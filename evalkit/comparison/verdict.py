@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import ALPHA, FEWEST_PROMPTS
 from evalkit.comparison.gate import Margins
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import profile
 from evalkit.experiment.margins import margin_of
 from evalkit.metrics import RECORDED, Metric
+from evalkit.stats.conventions import ALPHA, CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
@@ -26,7 +26,6 @@ from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
 
 _TIMED = frozenset(metric.name for metric in RECORDED)
 
-CONFIDENCE = 0.95
 
 Grid = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equivalent", "differs", "inconclusive"]

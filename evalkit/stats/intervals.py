@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.conventions import CONFIDENCE
+
 
 class Interval(NamedTuple):
     """A mean with its standard error and two-sided confidence interval; all NaN where `n` leaves them undefined."""
@@ -20,7 +22,7 @@ class Interval(NamedTuple):
     n: int
 
 
-def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:
     """Student's t interval of the mean of independent `values`, shape (n,); NaN entries are left out.
 
     One value gives a mean and no interval; none gives no mean. Student 1908, "The Probable Error of a Mean".
@@ -40,7 +42,9 @@ def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float 
     return Interval(mean, se, mean - half, mean + half, n)
 
 
-def bootstrap_t(values: Sequence[float] | NDArray[np.float64], rng: np.random.Generator, confidence: float = 0.95, resamples: int = 4999) -> Interval:
+def bootstrap_t(
+    values: Sequence[float] | NDArray[np.float64], rng: np.random.Generator, confidence: float = CONFIDENCE, resamples: int = 4999
+) -> Interval:
     """Studentised bootstrap interval of the mean of independent `values`, shape (n,): for skewed ones; NaN entries are left out.
 
     It follows the skew that Student's t leaves out of account, at the price of wider intervals. Below five values, or where they do

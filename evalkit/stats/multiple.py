@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.permutation import signs
 
 Floats = NDArray[np.float64]
@@ -120,7 +121,7 @@ def _students_t(values: Floats) -> float:
     return mean / (spread / math.sqrt(len(scaled)))
 
 
-def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = 0.95, draws: int = 10_000) -> float:
+def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = CONFIDENCE, draws: int = 10_000) -> float:
     """How many standard errors each side an interval of every contrast must reach, so that all hold together with `confidence`.
 
     One contrast: the quantile of Student's t. Several: that of the largest |t| of normal contrasts with the correlations seen, each studentised

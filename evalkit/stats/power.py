@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-ALPHA = 0.05
-POWER = 0.8
+from evalkit.stats.conventions import ALPHA, POWER
+
 _MOST = 10_000_000
 
 
