@@ -14,8 +14,9 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Change, Choice
 from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
 from evalkit.choice.ranking import rank, settle
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
+from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
 from evalkit.stats.conventions import ALPHA

@@ -12,8 +12,8 @@ from evalkit.client.client import Reply
 from evalkit.collect.pace import backoff
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment.endpoint import as_sent
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT, same_level
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, same_level
 from evalkit.plan.design import body_of, design_of
 from evalkit.store.records import Failure
 

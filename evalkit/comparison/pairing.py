@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from evalkit.errors import ExperimentError, RecordError
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT, canonical, level_key, level_text
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical, level_key, level_text
 from evalkit.experiment.problems import shown
 from evalkit.plan.cells import cell_named, cell_text
 from evalkit.plan.design import Cell, body_of

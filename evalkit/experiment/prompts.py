@@ -149,6 +149,8 @@ class Prompt(_Strict):
         vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
     """
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["messages"]}, {"required": ["user"]}]})
+
     id: _Id
     messages: Annotated[tuple[Message, ...], Field(json_schema_extra={"minItems": 1})] = Field(default=(), strict=False)
     system: str | None = Field(default=None, json_schema_extra=_SHORT_TEXT)

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from evalkit.experiment import parameters as known
 from evalkit.experiment.parameters import (
@@ -24,7 +25,6 @@ from evalkit.experiment.parameters import (
     same_level,
     settled,
 )
-from evalkit.experiment.problems import edit_distance
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -82,7 +82,7 @@ def test_a_name_is_refused_with_the_reason_or_sent(name, section, fault):
 @given(st.sampled_from(sorted(KNOWN)), st.integers(0, 20), st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=2))
 def test_a_name_within_two_edits_of_a_known_one_is_taken_for_a_slip(name, at, letters):
     slip = name[: at % len(name)] + letters + name[at % len(name) + 1 :]
-    assume(slip not in KNOWN and slip not in known.never("parameters") and edit_distance(slip, name) <= 2)
+    assume(slip not in KNOWN and slip not in known.never("parameters") and OSA.distance(slip, name) <= 2)
     fault = fault_of_name(slip, "parameters")
     assert fault is not None
     assert "did you mean" in fault

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import ExperimentError
-from evalkit.experiment.experiment import json_schema
+from evalkit.experiment.schema import json_schema
 
 _FILES = {"experiment.yaml": "experiment.yaml", "prompts.yaml": "prompts.yaml"}
 _SCHEMA = "experiment.schema.json"
