@@ -45,7 +45,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     judged: float
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What the chosen cell changes against the reference: difference with its interval, in percent where the reference is not 0.
 
     Attributes:
@@ -106,7 +106,7 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
     chosen_name: str | msgspec.UnsetType = msgspec.UNSET
     tied: list[int]
     resample_share: float | None
-    changes: list[Change]
+    changes: list[Consequence]
     nearest: int | None
     misses: list[Miss]
     parameters: dict[str, Any]

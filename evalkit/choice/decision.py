@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice.choice import Change, Choice
+from evalkit.choice.choice import Choice, Consequence
 from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
 from evalkit.choice.ranking import rank, settle
 from evalkit.experiment.experiment import Experiment
@@ -70,7 +70,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     )
 
 
-def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Change]:
+def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Consequence]:
     reference = analysis.reference
     if chosen == reference:
         return []
@@ -86,7 +86,7 @@ def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims
         inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
         share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
         out.append(
-            Change(
+            Consequence(
                 metric=name,
                 reference=base,
                 chosen=t_interval(values[name][chosen]).mean,

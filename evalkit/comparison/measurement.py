@@ -21,8 +21,8 @@ from evalkit.scoring import judging
 from evalkit.scoring.gather import Gathered, cut, gather
 from evalkit.scoring.metric_set import Measures, measures, without
 from evalkit.scoring.scores import basis, scored
+from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
-from evalkit.store.judgements import load as load_judgements
 from evalkit.store.records import read
 
 Grid = NDArray[np.float64]
@@ -44,7 +44,7 @@ _SCRIPTS = {
 }
 
 
-class Tally(NamedTuple):
+class Answered(NamedTuple):
     """What was sent on one side and what came of it; tokens and money are None where an answer does not tell."""
 
     requests: int
@@ -72,7 +72,7 @@ class Measured(NamedTuple):
     tokens: int | None
     not_compared: dict[str, str]
     notes: list[str]
-    sides: tuple[Tally, Tally]
+    sides: tuple[Answered, Answered]
     same: int
     same_of: int
 
@@ -107,7 +107,7 @@ def measure(
     check({*metric_names(), *(one.name for one in (*METRICS, *OPTIONAL, *metrics, *own)), *of_texts})
     if any(metric.content for metric in metrics):
         _refuse_other_scripts(pairing, gathered)
-    tallies = (_tally(arms[0], gathered[0]), _tally(arms[1], gathered[1]))
+    tallies = (_answered(arms[0], gathered[0]), _answered(arms[1], gathered[1]))
     same, same_of = _same(pairing, gathered)
     found = _stored(pairing, gathered, metrics, scorers, cutter) or _rescored(arms, gathered, measured, cutter, note)
     rows = [[pair[side] for pair in pairing.pairs] for side in (0, 1)]
@@ -168,7 +168,7 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
 
 
 def _gathered(arm: Arm, measured: Measures) -> Gathered:
-    columns = judging.columns(measured.judges, arm.plan.experiment, load_judgements(arm.folder)) if measured.judges else ()
+    columns = judging.columns(measured.judges, arm.plan.experiment, judgements.load(arm.folder)) if measured.judges else ()
     return gather(arm.plan, read(arm.folder), measured.scorers, columns)
 
 
@@ -182,11 +182,11 @@ def _own(gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
     return list(gathered[1].own.values()), not_compared
 
 
-def _tally(arm: Arm, gathered: Gathered) -> Tally:
+def _answered(arm: Arm, gathered: Gathered) -> Answered:
     answers = [one for group in gathered.answers.values() for one in group.values()]
     tokens = sum(one.completion_tokens for one in answers)
     cost = sum(one.recorded.get("cost", math.nan) for one in answers)
-    return Tally(
+    return Answered(
         requests=len(arm.plan),
         answered=gathered.completions,
         failures=dict(sorted(gathered.failures.items())),

@@ -28,7 +28,7 @@ _TIMED = frozenset(metric.name for metric in RECORDED)
 
 
 Grid = NDArray[np.float64]
-Verdict = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
+Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     margin: float
     margin_from: str
     p_equivalent: float
-    verdict: Verdict
+    verdict: Comparative
     reachable: float
     detectable: float
     prompts_to_settle: int | None = None
@@ -143,7 +143,7 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Comp
     clear = enough and p_adjusted <= ALPHA and (interval.low > 0 or interval.high < 0) and abs(interval.mean) > margin
     if clear:
         up = interval.mean > 0
-        verdict: Verdict = "differs" if one.better is None else "better" if up == (one.better == "higher") else "worse"
+        verdict: Comparative = "differs" if one.better is None else "better" if up == (one.better == "higher") else "worse"
     elif same.p <= ALPHA or (len(values) > 1 and not values.any()):
         verdict = "equivalent"
     else:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
-from evalkit.experiment import parameters as known
+from evalkit.experiment.parameters import REFUSED, fault_of_value
 from evalkit.experiment.problems import Faults, Path, shown
 
 LOCAL = "local"
@@ -142,8 +142,8 @@ class Endpoint(Strict):
     def _extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         faults: list[tuple[Path, str]] = []
         for name, given in value.items():
-            fault = known.REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
-            fault = fault or (known.fault_of_value("", given) if given is not None else None)
+            fault = REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
+            fault = fault or (fault_of_value("", given) if given is not None else None)
             if fault:
                 faults.append(((name,), fault))
         if faults:

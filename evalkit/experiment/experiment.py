@@ -12,19 +12,32 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.experiment import goals as aims
-from evalkit.experiment import parameters as known
-from evalkit.experiment import prompts as prompt_sets
 from evalkit.experiment.endpoint import Endpoint, Strict, a_table, whole
+from evalkit.experiment.goals import Choose, Own, Preference, Requirement, faults_of_choose, faults_of_margins, metric_names
 from evalkit.experiment.judges import Judge, Scale, faults_of_names
 from evalkit.experiment.levels import levels_of, with_levels_of_cells
-from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, schema_of_fixed, schema_of_swept
+from evalkit.experiment.parameters import (
+    DEFAULT,
+    KNOWN,
+    NO_KEY_HERE,
+    OF_OPENAI,
+    PER_REPLICATE,
+    REFUSED,
+    VOID_AT_TEMPERATURE_0,
+    canonical,
+    fault_of_fixed,
+    fault_of_name,
+    is_secret,
+    same_level,
+    schema_of_fixed,
+    schema_of_swept,
+    settled_fields,
+)
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
-from evalkit.experiment.prompts import Prompt
+from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
-from evalkit.metrics import checks
-from evalkit.metrics import custom as scorers
+from evalkit.metrics import checks, custom
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -89,26 +102,26 @@ class Experiment(Strict):
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
-    choose: aims.Choose | None = None
+    choose: Choose | None = None
 
     @field_validator("margins", mode="before")
     @classmethod
     def _sound_margins(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value, _own_metrics(info.data))):
+        if isinstance(value, Mapping) and (faults := faults_of_margins(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
     @field_validator("choose", mode="before")
     @classmethod
     def _known_aims(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_choose(value, _own_metrics(info.data))):
+        if isinstance(value, Mapping) and (faults := faults_of_choose(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
     @field_validator("judges", mode="after")
     @classmethod
     def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
-        taken = [*aims.metric_names(), *_own_metrics(info.data).names()]
+        taken = [*metric_names(), *_own_metrics(info.data).names()]
         if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
@@ -132,14 +145,14 @@ class Experiment(Strict):
             return value
 
         def fault_of(name: str, given: Any) -> str | None:
-            fault = known.fault_of_name(name, "request")
+            fault = fault_of_name(name, "request")
             if fault is None and not (name == "seed" and given == PER_REPLICATE):
-                fault = known.fault_of_fixed(name, given)
+                fault = fault_of_fixed(name, given)
                 if fault and name == "seed" and "expected" in fault:
                     fault += f", or {PER_REPLICATE}"
             return fault
 
-        return known.settled_fields(value, fault_of)
+        return settled_fields(value, fault_of)
 
     @field_validator("checks", mode="after")
     @classmethod
@@ -153,10 +166,10 @@ class Experiment(Strict):
     @classmethod
     def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
         faults: list[tuple[Path, str]] = []
-        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
+        taken = {*metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
         for index, one in enumerate(value):
-            name = scorers.name_of(one)
-            if fault := scorers.fault(one):
+            name = custom.name_of(one)
+            if fault := custom.fault(one):
                 faults.append(((index,), fault))
             elif name in taken:
                 faults.append(((index,), f"gives a metric {name}, which another metric is called; give the function another name"))
@@ -225,7 +238,7 @@ class Experiment(Strict):
             levels = self.parameters.get(name)
             if levels is None:
                 faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
-            elif not any(known.same_level(level, one) for one in levels):
+            elif not any(same_level(level, one) for one in levels):
                 faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
         return faults
 
@@ -266,11 +279,11 @@ class Experiment(Strict):
             f"{section}.{name} is not one of OpenAI's parameters; it is sent as it stands, and a server may ignore or refuse it"
             for section, names in (("parameters", self.parameters), ("request", self.request))
             for name in names
-            if name not in known.OF_OPENAI
+            if name not in OF_OPENAI
         ]
         temperatures = self.parameters.get("temperature", (self.request.get("temperature"),))
         if any(isinstance(level, int | float) and level == 0 for level in temperatures):
-            void = [name for name in known.VOID_AT_TEMPERATURE_0 if name in self.request]
+            void = [name for name in VOID_AT_TEMPERATURE_0 if name in self.request]
             out += [f"request.{name} has no effect at temperature 0, and is left out of the requests there" for name in void]
         fixed = any(isinstance(level, int) for level in (*self.parameters.get("seed", ()), self.request.get("seed")))
         if fixed and self.replicates > 1:
@@ -291,7 +304,7 @@ class Experiment(Strict):
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
-        text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -299,13 +312,13 @@ _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", 
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
-def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
+def _own_metrics(data: Mapping[str, Any]) -> Own:
     """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
     if any(prompt.expect is not None for prompt in data.get("prompts", ())):
         kinds.add("contains")
-    functions = frozenset(name for one in data.get("scorers", ()) if (name := scorers.name_of(one)))
-    return aims.Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
+    functions = frozenset(name for one in data.get("scorers", ()) if (name := custom.name_of(one)))
+    return Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -319,24 +332,24 @@ _FIELDS: dict[str, list[str]] = {
     "judges[].scale": list(Scale.model_fields),
     "judges[].endpoint": list(Endpoint.model_fields),
     "embeddings": list(Endpoint.model_fields),
-    "choose": list(aims.Choose.model_fields),
-    **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
-    **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},
+    "choose": list(Choose.model_fields),
+    **{f"choose.require.{name}": list(Requirement.model_fields) for name in metric_names()},
+    **{f"choose.prefer.{name}": list(Preference.model_fields) for name in metric_names()},
 }
 
 
 def _misplaced(path: Path) -> str | None:
     """Why a key that is unknown where it stands was likely written there."""
     name = str(path[-1])
-    if known.is_secret(name):
-        return known.NO_KEY_HERE
+    if is_secret(name):
+        return NO_KEY_HERE
     if len(path) == 1 and name in Endpoint.model_fields:
         return "unknown key here; it belongs under 'endpoint'"
     if len(path) == 2 and name in Experiment.model_fields:
         return "unknown key here; it belongs at the top level"
-    if name in known.REFUSED:
-        return known.REFUSED[name]
-    if name in known.KNOWN:
+    if name in REFUSED:
+        return REFUSED[name]
+    if name in KNOWN:
         return "unknown key here; it belongs under 'parameters' (swept) or 'request' (fixed)"
     return None
 
@@ -396,9 +409,9 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
 def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> tuple[Prompt, ...]:
     if isinstance(written, str) and written.strip():
         try:
-            return prompt_sets.load(folder / written)
+            return load_prompts(folder / written)
         except PromptError as fault:
             raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None
     if isinstance(written, list):
-        return prompt_sets.check(written, source, marks, ("prompts",))
+        return check_prompts(written, source, marks, ("prompts",))
     raise PromptError(told([(("prompts",), f"found {shown(written)}; expected a file's path or a list of prompts")], source, marks))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import counted, in_words, signed
-from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
+from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
 
 _MOST_CELLS = 6
 
@@ -136,7 +136,7 @@ def _miss(one: Miss) -> str:
     return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
 
 
-def _change(one: Change) -> str:
+def _change(one: Consequence) -> str:
     if one.clear == "unchanged":
         return f"{one.metric} unchanged"
     # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
