@@ -185,29 +185,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     metrics = metrics or scores.metrics or METRICS
     plan = scores.plan
     experiment = plan.experiment
-    cells_at = [
-        (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
-        for parameter, levels in experiment.parameters.items()
-        for level in levels
-    ]
-    by_cell: list[CellMean] = []
-    by_level: list[LevelMean] = []
-    for metric in metrics:
-        score = scores.by_metric[metric.name]
-        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
-        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
-        grid = score.value if scores.compared(metric) else score.value_full
-        for index in range(len(plan.cells)):
-            numbers = _numbers(_interval(grid[index], experiment, rng))
-            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
-        for parameter, level, here in cells_at:
-            if not here:
-                continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(grid[here], axis=0)
-            numbers = _numbers(_interval(by_prompt, experiment, rng))
-            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    by_cell, by_level = _means(scores, metrics)
     reference = reference_cell(experiment, plan.cells)
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
@@ -219,18 +197,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
     if not found.verdicts:
         said = of_cells(differences, plan.cells, reference, plan.design.names)
-    counts = Counts(
-        cells=len(plan.cells),
-        prompts=len(experiment.prompts),
-        replicates=experiment.replicates,
-        planned=len(plan),
-        completions=scores.completions,
-        failures=dict(scores.failures),
-        missing=scores.missing,
-        outside=scores.outside,
-        k=scores.k,
-        groups_left_out=scores.groups_left_out,
-    )
+    counts = _counts(scores)
     return Analysis(
         name=experiment.name,
         digest=experiment.digest(),
@@ -261,6 +228,53 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         families=FAMILIES,
         controls=controlled,
         signature=_signature(experiment, counts),
+    )
+
+
+def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], list[LevelMean]]:
+    """Each metric in each cell and at each level, with intervals over prompts."""
+    plan = scores.plan
+    experiment = plan.experiment
+    cells_at = [
+        (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
+        for parameter, levels in experiment.parameters.items()
+        for level in levels
+    ]
+    by_cell: list[CellMean] = []
+    by_level: list[LevelMean] = []
+    for metric in metrics:
+        score = scores.by_metric[metric.name]
+        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
+        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
+        grid = score.value if scores.compared(metric) else score.value_full
+        for index in range(len(plan.cells)):
+            numbers = _numbers(_interval(grid[index], experiment, rng))
+            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
+        for parameter, level, here in cells_at:
+            if not here:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
+                by_prompt = np.nanmean(grid[here], axis=0)
+            numbers = _numbers(_interval(by_prompt, experiment, rng))
+            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    return by_cell, by_level
+
+
+def _counts(scores: Scores) -> Counts:
+    plan = scores.plan
+    experiment = plan.experiment
+    return Counts(
+        cells=len(plan.cells),
+        prompts=len(experiment.prompts),
+        replicates=experiment.replicates,
+        planned=len(plan),
+        completions=scores.completions,
+        failures=dict(scores.failures),
+        missing=scores.missing,
+        outside=scores.outside,
+        k=scores.k,
+        groups_left_out=scores.groups_left_out,
     )
 
 

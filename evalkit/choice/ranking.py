@@ -60,11 +60,8 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
     of_cell = {index: float(found.desirability[place]) for place, index in enumerate(satisfying) if known[place]}
     order = np.argsort(np.where(known, -found.desirability, 1), kind="stable")
     others = [satisfying[place] for place in order if place != found.best and known[place]]
-    upward = np.array(
-        [aim.of(one) if aim.goal == "target" else one * (1 if aim.goal == "maximize" else -1) for aim, one in zip(aims, means, strict=True)]
-    )
+    upward = np.array([_upward(aim, one) for aim, one in zip(aims, means, strict=True)])
     front = [index for index, unbeaten in zip(satisfying, pareto(upward.T), strict=True) if unbeaten]
-    say = sum(aim.weight for aim in aims)
     return Ranking(
         desirability=[of_cell.get(index) for index in range(len(none))],
         best=satisfying[found.best],
@@ -73,20 +70,22 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
         tied=[index for place, index in enumerate(satisfying) if found.tied[place]],
         pareto=front,
         perhaps=_perhaps(satisfying, stacked, aims) if len(satisfying) <= _MOST_COMPARED else front,
-        weights=[
-            Weight(
-                metric=name,
-                goal=aim.goal,
-                say=aim.weight / say,
-                worst=aim.worst,
-                best=aim.best,
-                because=prefer[name].because,
-                target=prefer[name].target,
-            )
-            for name, aim in zip(prefer, aims, strict=True)
-        ],
+        weights=_weights(prefer, aims),
         notes=notes,
     )
+
+
+def _weights(prefer: Mapping[str, Preference], aims: Sequence[Aim]) -> list[Weight]:
+    say = sum(aim.weight for aim in aims)
+    return [
+        Weight(metric=name, goal=aim.goal, say=aim.weight / say, worst=aim.worst, best=aim.best, because=wanted.because, target=wanted.target)
+        for (name, wanted), aim in zip(prefer.items(), aims, strict=True)
+    ]
+
+
+def _upward(aim: Aim, values: Floats) -> Floats:
+    """`values` turned so that larger is better."""
+    return aim.of(values) if aim.goal == "target" else values * (1 if aim.goal == "maximize" else -1)
 
 
 def _aim(name: str, wanted: Preference, means: Floats, values: Floats, experiment: Experiment) -> Aim:
@@ -112,7 +111,7 @@ def _perhaps(satisfying: Sequence[int], values: Floats, aims: Sequence[Aim]) -> 
 
     lows = []
     for aim, grid in zip(aims, values, strict=True):
-        better = aim.of(grid) if aim.goal == "target" else grid * (1 if aim.goal == "maximize" else -1)
+        better = _upward(aim, grid)
         paired = better[:, None, :] - better[None, :, :]
         n = (~np.isnan(paired)).sum(axis=2)
         with np.errstate(invalid="ignore", divide="ignore"):

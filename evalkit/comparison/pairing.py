@@ -94,22 +94,31 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
     differs = [] if candidate is None else _differing(one, other, written)
     if cells:
         differs += _of_cells(plans, pairs[0])
-    notes = []
-    if candidate is not None and baseline.resolve() == candidate.resolve():
-        notes.append("both are the same folder")
-    if _other_seeds(one, other):
-        notes.append(
-            "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
-            "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
-        )
-    judged_alike = len(notes)
+    judged = _judged_otherwise(one, other, common)
+    same_folder = candidate is not None and baseline.resolve() == candidate.resolve()
+    notes = [*(["both are the same folder"] if same_folder else []), *_told_apart(one, other), *judged]
+    whole = not left_out and not cells and not judged
+    return Pairing(arms[0], arms[1], tuple(pairs), tuple(differs), whole, tuple(left_out), tuple(notes))
+
+
+def _told_apart(one: Experiment, other: Experiment) -> list[str]:
+    """What speaks against the two as samples of one kind, a sentence each."""
+    if not _other_seeds(one, other):
+        return []
+    return [
+        "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
+        "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
+    ]
+
+
+def _judged_otherwise(one: Experiment, other: Experiment, common: Sequence[str]) -> list[str]:
+    """By what else than their own the answers of the baseline are judged, a sentence each."""
+    out = []
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
-        notes.append("checks and scorers differ: both runs are judged by those of the candidate")
+        out.append("checks and scorers differ: both runs are judged by those of the candidate")
     if any(_expect(one, name) != _expect(other, name) for name in common):
-        notes.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
-    return Pairing(
-        arms[0], arms[1], tuple(pairs), tuple(differs), not left_out and not cells and len(notes) == judged_alike, tuple(left_out), tuple(notes)
-    )
+        out.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
+    return out
 
 
 def _other_seeds(one: Experiment, other: Experiment) -> bool:

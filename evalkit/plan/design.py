@@ -41,19 +41,27 @@ def design_of(experiment: Experiment) -> Design:
             found = [{name: cell.get(name, DEFAULT) for name in levels} for cell in named.values()]
             return _merged(found, levels, fixed, tuple(named))
         case "one_at_a_time":
-            base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
-            if isinstance(experiment.reference, Mapping):
-                # A level that the endpoint rejected is no base any more.
-                base |= {name: level for name, level in experiment.reference.items() if any(same_level(level, one) for one in levels[name])}
-            found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not same_level(level, base[name]))]
-            return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
+            return _one_at_a_time(levels, fixed, experiment.reference)
         case "fractional":
-            swept = [name for name, given in levels.items() if len(given) == 2]
-            constant = {name: given[0] for name, given in levels.items() if len(given) == 1}
-            rows = fractional(len(swept)).tolist() if swept else [[]]
-            made = [constant | {name: levels[name][at] for name, at in zip(swept, row, strict=True)} for row in rows]
-            beware = (_FRACTION,) if len(rows) < 2 ** len(swept) else ()
-            return _merged([{name: cell[name] for name in levels} for cell in made], levels, fixed)._replace(beware=beware)
+            return _fraction(levels, fixed)
+
+
+def _one_at_a_time(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], reference: Mapping[str, Any] | str | None) -> Design:
+    base = {name: nearest_default(name, given) for name, given in levels.items()}
+    if isinstance(reference, Mapping):
+        # A level that the endpoint rejected is no base any more.
+        base |= {name: level for name, level in reference.items() if any(same_level(level, one) for one in levels[name])}
+    found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not same_level(level, base[name]))]
+    return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
+
+
+def _fraction(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+    swept = [name for name, given in levels.items() if len(given) == 2]
+    constant = {name: given[0] for name, given in levels.items() if len(given) == 1}
+    rows = fractional(len(swept)).tolist() if swept else [[]]
+    made = [constant | {name: levels[name][at] for name, at in zip(swept, row, strict=True)} for row in rows]
+    beware = (_FRACTION,) if len(rows) < 2 ** len(swept) else ()
+    return _merged([{name: cell[name] for name in levels} for cell in made], levels, fixed)._replace(beware=beware)
 
 
 _ONE_AT_A_TIME = "one parameter is changed at a time, so this design cannot see interactions: what two parameters do together stays unknown"
