@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.client.outcome import ending_by_count, limit_of
+from evalkit.experiment.parameters import same_level
 from evalkit.metrics.tokens import is_word, words
-from evalkit.present.plots.effects import alike, show_levels
+from evalkit.present.plots.effects import show_levels
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
 from evalkit.run import Run
 from evalkit.stats.intervals import t_interval
@@ -40,7 +41,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     grid = run.grid(metric)
     levels = run.analysis.parameters[parameter]
     rng = np.random.default_rng([run.experiment.seed, 5])
-    rows = [[index for index, cell in enumerate(run.analysis.cells) if alike(cell[parameter], level)] for level in levels]
+    rows = [[index for index, cell in enumerate(run.analysis.cells) if same_level(cell[parameter], level)] for level in levels]
     many = max((np.count_nonzero(~np.isnan(grid[here])) for here in rows), default=0) >= _MANY
     for place, here in enumerate(rows):
         points = grid[here][~np.isnan(grid[here])] if here else np.array([])
@@ -89,7 +90,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     drawn = np.unique(np.linspace(0, len(levels) - 1, min(len(levels), _MOST_CURVES)).astype(int))
     for series, place in enumerate(drawn):
         level = levels[int(place)]
-        inside = [index for index, cell in enumerate(run.analysis.cells) if parameter is None or alike(cell[parameter], level)]
+        inside = [index for index, cell in enumerate(run.analysis.cells) if parameter is None or same_level(cell[parameter], level)]
         here = np.isin(cells, inside)
         if not here.any():
             continue

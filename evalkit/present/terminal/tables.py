@@ -15,7 +15,7 @@ from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
 from evalkit.analysis.sentences import counted
-from evalkit.experiment.parameters import DEFAULT, level_text
+from evalkit.experiment.parameters import DEFAULT, level_key, level_text
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.probe import Probe
 from evalkit.text.escaping import harmless
@@ -75,12 +75,18 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     rows = []
     for index in order:
         cell = analysis.cells[index]
-        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(repr(cell[name]), sign.void) for name in swept]
+        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
         numbers = [_number(means[index, metric], marks[metric].get(index), sign) for metric in metrics]
         rows.append(([Text(level, justify="right") for level in levels], numbers))
     heads = [_cut(harmless(name, console.encoding), _NAME) for name in swept]
     breaks: Sequence[int] = ()
-    if _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the levels below each other instead
+    if names := _names(analysis, console):
+        rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads = ["cell", *heads]
+    if names and _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the names tell the cells apart
+        rows = [(levels[:1], numbers) for levels, numbers in rows]
+        heads = heads[:1]
+    elif _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the levels below each other instead
         rows = [([_stacked(heads, levels)], numbers) for levels, numbers in rows]
         heads, breaks = ["cell"], range(1, len(rows))
     table, dropped = _fitted(heads, metrics, rows, console.width, breaks)
@@ -108,7 +114,7 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     """
     sign = signs(console)
     metrics = _chosen(analysis)
-    means = {(row.parameter, repr(row.level), row.metric): row for row in analysis.by_level}
+    means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
     rows: list[tuple[list[Text], list[Text]]] = []
     starts: list[int] = []
     for name, levels in analysis.parameters.items():
@@ -270,12 +276,19 @@ def _figure(value: float, metric: str) -> str:
 
 
 def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
-    """How the levels of a parameter are shown, by their `repr`: narrow, harmless, and no two alike."""
+    """How the levels of a parameter are shown, by their key: narrow, harmless, and no two alike."""
     width = 16 if console.width >= _ROOMY else 9
     whole = [repr(level) if isinstance(level, str) and not level.strip() else level_text(level) or "" for level in levels]
     texts = [_cut(harmless(text, console.encoding), width) for text in whole]
     numbered = [f"{_cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
-    return dict(zip(map(repr, levels), numbered, strict=True))
+    return dict(zip(map(level_key, levels), numbered, strict=True))
+
+
+def _names(analysis: Analysis, console: Console) -> list[Text]:
+    """The names of the cells as they are shown; none where they have none."""
+    names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
+    shown = _shown(names, console)
+    return [Text(shown[level_key(name)]) for name in names]
 
 
 def _cut(text: str, width: int) -> str:

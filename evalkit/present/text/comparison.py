@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalkit.comparison.comparison import CellDifference, Comparison, Side
+from evalkit.comparison.comparison import ChangeInCell, Comparison, Side
 from evalkit.comparison.verdict import Compared
 
 _ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")
@@ -49,7 +49,7 @@ def signed(value: float) -> str:
     return text if text.startswith("-") or math.isnan(value) else f"+{text}"
 
 
-def interval(one: Compared | CellDifference) -> str:
+def interval(one: Compared | ChangeInCell) -> str:
     """An interval with its two ends."""
     return "-" if math.isnan(one.ci_low) else f"[{signed(one.ci_low)}, {signed(one.ci_high)}]"
 
@@ -93,7 +93,7 @@ def sides(found: Comparison) -> list[tuple[str, str, str]]:
     return rows
 
 
-def where(found: Comparison) -> list[tuple[Compared, list[CellDifference]]]:
+def where(found: Comparison) -> list[tuple[Compared, list[ChangeInCell]]]:
     """For the metrics that got worse most the cells in which they did most, where there are many."""
     if len(found.cells) <= _MOST_CELLS:
         return []

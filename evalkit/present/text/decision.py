@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import counted, in_words, signed
-from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
+from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
 
 _MOST_CELLS = 6
 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
-    """A cell by the levels of what is swept, void parameters left out."""
-    return in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
+    """A cell by its name, if it has one, and by the levels of what is swept, void parameters left out."""
+    levels = in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
+    name = analysis.name_of(index)
+    return levels if name is None else f"{name} ({levels})"
+
+
+def cell_in_short(analysis: Analysis, index: int) -> str:
+    """A cell by its name alone, if it has one, else by its levels: for a place in brackets."""
+    return analysis.name_of(index) or cell_in_words(analysis, index)
 
 
 def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
@@ -30,7 +37,7 @@ def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
         out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
     if found.chosen != analysis.reference:
         changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
-        out.append(("", f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."))
+        out.append(("", f"Against the reference ({cell_in_short(analysis, analysis.reference)}): {changes}."))
     else:
         out.append(("", "It is the reference itself."))
     mind = [("" if place else "Mind", f"{note.rstrip('.')}.") for place, note in enumerate(found.notes)]
@@ -106,7 +113,7 @@ def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
         return [("Else", "Nothing else does as well on these prompts.")]
     own = found.desirability[found.chosen] if found.chosen is not None else None
     head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
-    out = [("Else", head), *(("", f"{cell_in_words(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
+    out = [("Else", head), *(("", f"{cell_in_short(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
     return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
 
@@ -129,7 +136,7 @@ def _miss(one: Miss) -> str:
     return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
 
 
-def _change(one: Change) -> str:
+def _change(one: Consequence) -> str:
     if one.clear == "unchanged":
         return f"{one.metric} unchanged"
     # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
