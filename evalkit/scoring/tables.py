@@ -121,7 +121,8 @@ COPY (
     FROM read_json({source}, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{
         key: 'VARCHAR', role: 'VARCHAR', prompt_id: 'VARCHAR', cell: 'JSON', replicate: 'BIGINT', seed: 'BIGINT', model: 'VARCHAR',
         request: 'JSON', "at": 'TIMESTAMPTZ',
-        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, ending VARCHAR, usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
+        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, ending VARCHAR,
+                         usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
                          latency_s DOUBLE, tries BIGINT, model VARCHAR, system_fingerprint VARCHAR, kind VARCHAR, message VARCHAR, status BIGINT)'
     }}) r LEFT JOIN planned p ON p.key = r.key
 ) TO {target} (FORMAT parquet)

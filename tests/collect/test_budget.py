@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.collect.budget import Budget, Spent, cost_of, money
+from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Spent, cost_of, money
 from evalkit.experiment.endpoint import Prices
 from evalkit.store.records import Completion, Usage
 
