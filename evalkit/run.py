@@ -23,6 +23,7 @@ from evalkit.scoring.tables import parameter_columns
 from evalkit.store import artefacts
 from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, read_run
 from evalkit.text.hook import Shown, shown
+from evalkit.text.notes import Note
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +37,7 @@ class Run(Shown):
 
     Attributes:
         analysis: means with intervals, verdicts, effects.
-        notes: what the user should know, a sentence each; of a run that was read back, none.
+        notes: what the user should know; of a run that was read back, none.
         sent: how the requests of this time went; None where it was only scored or read.
         choice: what ``choose:`` of the experiment came to; None where it has none.
         beside: who else was asked this time, judges and the endpoint for embeddings.
@@ -45,7 +46,7 @@ class Run(Shown):
     folder: Path
     experiment: Experiment
     analysis: Analysis
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     sent: Tally | None = None
     choice: Choice | None = None
     beside: tuple[Asked, ...] = ()

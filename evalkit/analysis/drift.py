@@ -9,6 +9,7 @@ from typing import NamedTuple
 from evalkit.metrics.tokens import is_word, words
 from evalkit.stats.multiple import holm
 from evalkit.store.records import Completion, Record
+from evalkit.text.notes import Note, note, warning
 
 FEWEST = 6
 """Anchors below which no order could be told from chance at the level used here."""
@@ -59,13 +60,13 @@ def trends(records: Iterable[Record]) -> list[Trend] | None:
     return [one._replace(p=float(p)) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 
-def sentence(found: Sequence[Trend], count: int) -> str:
+def sentence(found: Sequence[Trend], count: int) -> Note:
     """What `count` anchors show, for the summary."""
     shown = [one for one in found if one.shown]
     if not shown:
-        return f"no drift over {count} anchors"
+        return note(f"no drift over {count} anchors")
     told = "; ".join(f"{one.name} from {one.before:.3g} to {one.after:.3g} (Kendall's tau {one.tau:.2f}, adjusted p {one.p:.2g})" for one in shown)
-    return f"warning: the endpoint drifted while it was asked: {told}, over {count} anchors; cells are compared fairly, for all drifted alike"
+    return warning(f"the endpoint drifted while it was asked: {told}, over {count} anchors; cells are compared fairly, for all drifted alike")
 
 
 def _words(one: Completion) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.cli import comparing, plotting  # noqa: F401 (add their commands)
 from evalkit.cli.commands import CHECK_FAILED, DONE, INTERRUPTED, USAGE, app
-from evalkit.cli.terminal import complain
+from evalkit.cli.terminal import complain, in_flags
 from evalkit.errors import EvalkitError
 
 __all__ = ["app", "main"]
@@ -31,7 +31,7 @@ def main() -> None:
         status = app(standalone_mode=False)  # the exit status of a typer.Exit
         sys.stdout.flush()
     except EvalkitError as error:
-        complain(f"error: {error}")
+        complain(f"error: {in_flags(str(error))}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
         complain("interrupted")

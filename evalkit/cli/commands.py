@@ -12,7 +12,7 @@ import typer
 
 from evalkit._version import __version__
 from evalkit.cli.shown import show, show_plan, sum_up
-from evalkit.cli.terminal import complain, console, progress, seconds
+from evalkit.cli.terminal import complain, console, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
@@ -164,7 +164,7 @@ def score(
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
-        result = rescoring.rescore(run, note=complain, metrics=names, tokenizer=tokenizer, progress=report)
+        result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, progress=report)
     show(result, screen)
     sum_up(result, screen, None)
     if not result.complete:

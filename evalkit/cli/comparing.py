@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.commands import CHECK_FAILED, app
-from evalkit.cli.terminal import complain, console
+from evalkit.cli.terminal import console, tell
 
 
 @app.command()
@@ -59,7 +59,7 @@ def compare(
         metrics=names,
         tokenizer=tokenizer,
         fail_on=gate.fail_on(fail_on, strict=strict),
-        note=complain,
+        note=tell,
     )
     if markdown is not None:
         from evalkit.present.markdown import comparison as comparison_markdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ExperimentError
+from evalkit.text.notes import Note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +32,39 @@ def _columns() -> int:
     return int(said) if said.isdecimal() and int(said) >= 40 else 120
 
 
+_FLAGS = {
+    "skip_rejected": "--skip-rejected",
+    "retry_failed": "--retry-failed",
+    "patience_s": "--patience",
+    "budget.requests": "--max-requests",
+    "budget.tokens": "--max-tokens-total",
+    "budget.cost": "--max-cost",
+    "budget.seconds": "--max-time",
+    "the option fresh": "--fresh",
+    "the option limit with 5": "--limit 5",
+    "give variance METRIC": "give --variance METRIC",
+    "give another folder": "give another place with -o",
+    "give an empty or a new one": "give an empty or a new one with -o",
+    "give a sweep another folder": "give a sweep another place with -o",
+}
+"""What Python calls an option, and how it is typed here."""
+
+
+def in_flags(text: str) -> str:
+    """A message with the names of options as they are typed on a command line."""
+    for name, flag in _FLAGS.items():
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)", flag, text)
+    return text
+
+
+def tell(one: Note) -> None:
+    """Say a note on standard error."""
+    complain(in_flags(str(one)))
+
+
 def complain(text: str) -> None:
     """Say something on standard error, control characters shown and not obeyed."""
-    from evalkit.text.escaping import harmless
+    from evalkit.text.escaping import harmless  # as above
 
     with suppress(BrokenPipeError):  # a sweep goes on though nobody reads its progress
         print("\n".join(map(harmless, text.split("\n"))), file=sys.stderr, flush=True)
@@ -50,10 +82,10 @@ class Report:
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet
 
-    def note(self, text: str) -> None:
+    def note(self, one: Note) -> None:
         """Tell the user something; a warning, and why it stops, also where it is quiet."""
-        if not self._quiet or text.startswith(("warning", "stopped", "interrupted")):
-            complain(text)
+        if not self._quiet or one.urgent:
+            tell(one)
 
     def __call__(self, tally: Tally) -> None:
         """Show how far it is, where it is time for that."""

@@ -56,16 +56,16 @@ class Spent:
         every = (self, *self.earlier)
         requests, tokens = sum(one.requests for one in every), sum(one.tokens for one in every)
         if budget.requests is not None and requests >= budget.requests:
-            return f"the {budget.requests:,} requests of the budget are used up"
+            return f"the {budget.requests:,} requests of budget.requests are used up"
         if budget.seconds is not None and seconds >= budget.seconds:
-            return "the time of the budget is used up"
+            return "the time of budget.seconds is used up"
         if (budget.tokens is not None or budget.cost is not None) and any(one.uncounted for one in every):
-            return "the endpoint does not tell the tokens it used, so that a budget of tokens or money cannot be kept"
+            return "the endpoint does not tell the tokens it used, so that budget.tokens and budget.cost cannot be kept"
         if budget.tokens is not None and tokens >= budget.tokens:
-            return f"the {budget.tokens:,} tokens of the budget are used up: {tokens:,}"
+            return f"the {budget.tokens:,} tokens of budget.tokens are used up: {tokens:,}"
         cost = total_cost(every) if budget.cost is not None else None
         if budget.cost is not None and cost is not None and cost >= budget.cost:
-            return f"the {money(budget.cost, self.prices)} of the budget are used up: {money(cost, self.prices)}"
+            return f"the {money(budget.cost, self.prices)} of budget.cost are used up: {money(cost, self.prices)}"
         return None
 
 

@@ -100,7 +100,7 @@ class Health:
         if failure.kind == "rejected":
             self._refusal = failure
         if again and (wait_s or 0) > self._patience_s:
-            return f"the endpoint asks to wait {wait_s:.0f} s, longer than --patience: {failure.message}"
+            return f"the endpoint asks to wait {wait_s:.0f} s, longer than patience_s, {self._patience_s:g} s: {failure.message}"
         if failure.kind != "rate_limited":
             self._refused_since = None
         elif self._refused_since is None:
@@ -131,7 +131,7 @@ class Health:
         them = f"the first {refused} requests, all it was sent" if refused == done else f"{refused} of {done} requests and answered none"
         return EndpointError(
             f"the endpoint refused {them} (HTTP {self._refusal.status}): {self._refusal.message}. "
-            "Change the experiment; if the endpoint was at fault, run again with --retry-failed"
+            "Change the experiment; if the endpoint was at fault, run again with retry_failed"
         )
 
 

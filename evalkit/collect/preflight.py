@@ -23,6 +23,7 @@ from evalkit.experiment.parameters import DEFAULT, level_key, same_level
 from evalkit.plan.design import Cell
 from evalkit.plan.requests import Plan, Request
 from evalkit.store.records import Failure, Outcome, Standing
+from evalkit.text.notes import Tell, note, warning
 
 _TRIES = 3
 _PROMPTS_TRIED = 5
@@ -60,7 +61,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
 class Caller(Protocol):
     """What a look asks by."""
 
-    note: Callable[[str], None]
+    tell: Tell
 
     @property
     def patience_s(self) -> float:
@@ -97,7 +98,7 @@ async def look(caller: Caller, plan: Plan, there: Standing, keep: Callable[[Requ
     """
     experiment = plan.experiment
     listed = await caller.models()
-    _tell_of_models(experiment, listed, caller.note)
+    _tell_of_models(experiment, listed, caller.tell)
     one = _Look(caller, plan, there, keep)
     base = plan.plainest
     first = await one.first(base)
@@ -177,8 +178,8 @@ class _Look:
             if tries >= _TRIES and not loading:
                 return reply
             if tries >= _TRIES and not told:
-                self._caller.note(
-                    f"the endpoint is not ready (HTTP {failure.status}: {failure.message}); waiting for it up to {self._caller.patience_s:g} s"
+                self._caller.tell(
+                    note(f"the endpoint is not ready (HTTP {failure.status}: {failure.message}); waiting for it up to {self._caller.patience_s:g} s")
                 )
                 told = True
             await asyncio.sleep(min(_LONGEST_PAUSE_S, backoff(tries, 0.3)))  # a wait that the endpoint asks for is kept by whoever makes the call
@@ -213,12 +214,13 @@ def _refuses(tried: _Tried, name: str, level: Any, taken: Sequence[Cell]) -> boo
     return bool(taken) and not any(same_level(cell.get(name), level) for cell in taken)
 
 
-def _tell_of_models(experiment: Experiment, listed: frozenset[str] | None, note: Callable[[str], None]) -> None:
+def _tell_of_models(experiment: Experiment, listed: frozenset[str] | None, tell: Tell) -> None:
     """A list of models is no proof of what an endpoint takes: names of deployments, suffixes, wildcards stand in none."""
     absent = [] if not listed else [name for name in _models(experiment) if name not in listed]
     if absent and listed is not None:
         known = ", ".join(name[:60] for name in sorted(listed)[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
-        note(f"the endpoint's list of models lacks {', '.join(map(repr, absent[:5]))}; it lists: {known}. It is asked all the same")
+        lacks = f"the endpoint's list of models lacks {', '.join(map(repr, absent[:5]))}"
+        tell(warning(f"{lacks}; it lists: {known}. It is asked all the same"))
 
 
 def _models(experiment: Experiment) -> list[str]:

@@ -23,6 +23,7 @@ from evalkit.collect.queue import Job, Jobs
 from evalkit.collect.tally import Tally
 from evalkit.errors import EndpointError
 from evalkit.store.records import Failure, Outcome
+from evalkit.text.notes import Tell, nobody, note
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -59,7 +60,7 @@ async def run(
     pace: Pace,
     policy: Policy = Policy(),  # noqa: B008 (immutable)
     progress: Callable[[Tally], None] = lambda _: None,
-    note: Callable[[str], None] = lambda _: None,
+    tell: Tell = nobody,
     together: int = 1,
     proven: bool = False,
     stop: asyncio.Event | None = None,
@@ -71,7 +72,7 @@ async def run(
     Args:
         calls: each is given its outcome as it arrives, from one task at a time.
         tally: counted up as outcomes arrive.
-        note: called where the run pauses and goes on.
+        tell: called where the run pauses and goes on.
         together: neighbours of one group are asked for in one call, up to so many.
         proven: the endpoint has answered before, so that no single failure can mean that it is of no use at all.
         stop: once set, nothing more is sent, and the run ends when what is in flight has arrived.
@@ -81,7 +82,7 @@ async def run(
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
         Exception: whatever a call's `keep` or `progress` raises, as it is; what was recorded stays.
     """
-    one = _Run(Jobs(calls, together), client, tally, pace, policy, progress, note, proven, stop)
+    one = _Run(Jobs(calls, together), client, tally, pace, policy, progress, tell, proven, stop)
     return await one.whole()
 
 
@@ -96,12 +97,12 @@ class _Run:
         pace: Pace,
         policy: Policy,
         progress: Callable[[Tally], None],
-        note: Callable[[str], None],
+        tell: Tell,
         proven: bool,
         stop: asyncio.Event | None,
     ) -> None:
         self._jobs, self._client, self._tally = jobs, client, tally
-        self._pace, self._policy, self._progress, self._note = pace, policy, progress, note
+        self._pace, self._policy, self._progress, self._tell = pace, policy, progress, tell
         self._asked_to_stop = stop or asyncio.Event()
         self._stopped: str | None = None
         self._changed = asyncio.Event()
@@ -299,7 +300,7 @@ class _Run:
             given_up = self._stopped is not None
         elif fell is not None:
             self._tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
-            self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
+            self._tell(note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most"))
         if given_up:
             self._settle(job, failure)
         else:
@@ -387,6 +388,6 @@ class _Run:
         """Go on, where the endpoint was down so long."""
         if down_s is None:
             return
-        self._note(f"the endpoint answers again after {down_s:.0f} s")
+        self._tell(note(f"the endpoint answers again after {down_s:.0f} s"))
         self._checker, self._tally.paused = None, ""
         self._pace.wake(now)

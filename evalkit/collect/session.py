@@ -25,6 +25,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
 from evalkit.plan.requests import Plan, Request
 from evalkit.store.records import Failure, Outcome, Standing
+from evalkit.text.notes import Note, Tell, nobody, note, warning
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -44,8 +45,8 @@ class Looking:
         not_before: until when it has asked for that.
     """
 
-    def __init__(self, client: Client, spent: Spent, policy: Policy, note: Callable[[str], None]) -> None:
-        self._client, self._spent, self._policy, self.note = client, spent, policy, note
+    def __init__(self, client: Client, spent: Spent, policy: Policy, tell: Tell) -> None:
+        self._client, self._spent, self._policy, self.tell = client, spent, policy, tell
         self._began = self.not_before = time.monotonic()
 
     async def models(self) -> frozenset[str] | None:
@@ -55,8 +56,8 @@ class Looking:
     async def send(self, request: Request) -> Reply | None:
         """One call, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
         while (wait_s := self.not_before - time.monotonic()) > 0:
-            if self._over(wait_s):
-                return None
+            if why := self._over(wait_s):
+                raise ExperimentError(f"{why}, by the wait that the endpoint asks for before the sweep; allow more")
             await asyncio.sleep(wait_s)
         if self._over():
             return None
@@ -72,16 +73,16 @@ class Looking:
         """How long an endpoint may be down."""
         return self._policy.patience_s
 
-    def _over(self, later_s: float = 0.0) -> bool:
-        return self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s) is not None
+    def _over(self, later_s: float = 0.0) -> str | None:
+        return self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s)
 
     def _wait(self, wait_s: float, asked: Outcome) -> None:
         words = asked.message if isinstance(asked, Failure) else ""
         if wait_s > self._policy.patience_s:
-            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than its patience of {self._policy.patience_s:g} s: {words}")
+            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than patience_s, {self._policy.patience_s:g} s: {words}")
         until = time.monotonic() + wait_s
         if wait_s >= _LONG_WAIT_S and until > self.not_before + 1:
-            self.note(f"the endpoint asks to wait {wait_s:.0f} s: {words}")
+            self.tell(note(f"the endpoint asks to wait {wait_s:.0f} s: {words}"))
         self.not_before = max(self.not_before, until)
 
 
@@ -92,17 +93,18 @@ async def looked(
     keep: Callable[[Request, Outcome], None],
     spent: Spent,
     policy: Policy,
-    note: Callable[[str], None] = lambda _: None,
+    tell: Tell = nobody,
 ) -> tuple[Preflight, float]:
     """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`, and their outcomes given to `keep`.
 
     Raises:
         EndpointError: it cannot be used, or asks for too long a wait.
+        ExperimentError: it asks to wait for longer than the budget's time.
     """
     from evalkit.collect.preflight import look  # at first use: a sweep with nothing to send needs none
 
     async with access.client(plan.experiment.endpoint) as client:
-        looking = Looking(client, spent, policy, note)
+        looking = Looking(client, spent, policy, tell)
         try:
             return await look(looking, plan, there, keep), looking.not_before
         except EndpointError as fault:
@@ -122,7 +124,7 @@ async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -
     return type(fault)(f"{fault}. Did you forget /v1 at the end?")
 
 
-def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Callable[[str], None]) -> Experiment:
+def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Tell) -> Experiment:
     """The experiment without the levels that the endpoint rejects; raises `EndpointError` with its words where they are not to be skipped."""
     from evalkit.collect.preflight import advice, without  # as above
 
@@ -139,7 +141,7 @@ def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool
             + "\nTake these levels out, or leave them out this time with skip_rejected"
         )
     for line in told:
-        tell(f"left out: {line}")
+        tell(warning(f"left out: {line}"))
     return without(experiment, rejected)
 
 
@@ -153,7 +155,7 @@ async def sent(
     pace: Pace,
     policy: Policy,
     progress: Callable[[Tally], None],
-    note: Callable[[str], None],
+    tell: Tell,
     interruption: Interruption | None = None,
     together: int = 1,
     proven: bool = False,
@@ -167,7 +169,7 @@ async def sent(
     stop = asyncio.Event()
     async with access.client(endpoint) as client:
         work = asyncio.ensure_future(
-            run(calls, client, tally, pace=pace, policy=policy, together=together, progress=progress, note=note, proven=proven, stop=stop)
+            run(calls, client, tally, pace=pace, policy=policy, together=together, progress=progress, tell=tell, proven=proven, stop=stop)
         )
         keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
         # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
@@ -181,7 +183,7 @@ async def sent(
                 return
             stop.set()
             if tally.in_flight:
-                note(f"interrupted: waiting for the answers under way ({tally.in_flight}); interrupt again to end at once")
+                tell(Note("interrupted", f"waiting for the answers under way ({tally.in_flight}); interrupt again to end at once"))
 
         with _heeded(interrupted, interruption):
             try:
@@ -219,7 +221,7 @@ class Terms(NamedTuple):
     patience_s: float = 600.0
     retry_failed: bool = False
     progress: Callable[[Tally], None] = lambda _: None
-    tell: Callable[[str], None] = lambda _: None
+    tell: Tell = nobody
     interruption: Interruption | None = None
 
 
@@ -253,7 +255,7 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
                 pace=pace,
                 policy=policy,
                 progress=terms.progress,
-                note=terms.tell,
+                tell=terms.tell,
                 interruption=terms.interruption,
             )
             stopped = asyncio.run(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from evalkit.plan.cells import cell_text
 from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
 from evalkit.text.hook import Shown
+from evalkit.text.notes import Tell, nobody
 
 VERSION = 1
 
@@ -111,7 +112,7 @@ def compare(
     metrics: Sequence[str] = (),
     tokenizer: str | None = None,
     fail_on: Sequence[FailOn] = ("worse",),
-    note: Callable[[str], None] = lambda _: None,
+    note: Tell = nobody,
 ) -> Comparison:
     """Compare a candidate with a baseline; reads both folders, writes into neither, sends nothing.
 

@@ -25,6 +25,7 @@ from evalkit.scoring.scores import basis, scored
 from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
 from evalkit.store.records import read
+from evalkit.text.notes import Tell, warning
 
 Grid = NDArray[np.float64]
 
@@ -78,9 +79,7 @@ class Measured(NamedTuple):
     same_of: int
 
 
-def measure(
-    pairing: Pairing, names: Sequence[str], tokenizer: str | None, check: Callable[[Iterable[str]], None], note: Callable[[str], None]
-) -> Measured:
+def measure(pairing: Pairing, names: Sequence[str], tokenizer: str | None, check: Callable[[Iterable[str]], None], note: Tell) -> Measured:
     """Measure both sides of `pairing`, on what they have in common.
 
     Args:
@@ -257,15 +256,13 @@ def _script(text: str) -> str | None:
     return most if counts[most] else None
 
 
-def _rescored(
-    arms: tuple[Arm, Arm], gathered: tuple[Gathered, Gathered], measured: Measures, cutter: Tokenizer, note: Callable[[str], None]
-) -> _Found:
+def _rescored(arms: tuple[Arm, Arm], gathered: tuple[Gathered, Gathered], measured: Measures, cutter: Tokenizer, note: Tell) -> _Found:
     both = [cut(one, cutter) for one in gathered]
     on = basis(both)
     vectors = [None if measured.embeddings is None else Embeddings(arm.folder, measured.embeddings).of for arm in arms]
     scores = [scored(one, its, measured.metrics, of, beside=False) for one, its, of in zip(both, on, vectors, strict=True)]
     for line in dict.fromkeys(line for one in scores for line in one.complaints[:_MOST_COMPLAINTS]):
-        note(f"warning: a scorer failed, which leaves its value out: {line}")
+        note(warning(f"a scorer failed, which leaves its value out: {line}"))
     values = [{name: score.value for name, score in one.by_metric.items()} for one in scores]
     first = on[0].prefix
     highest = max(

@@ -22,6 +22,7 @@ from evalkit.scoring.gather import texts_of
 from evalkit.store.embeddings import FILE, FORM, Embedding, Embeddings, key_of, packed
 from evalkit.store.journal import Journal
 from evalkit.store.records import Failure, Outcome, Usage
+from evalkit.text.notes import note, warning
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -48,9 +49,9 @@ def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: t
     if work.alone:  # a call is refused whole where one of its texts is too long
         stopped = work.ask(terms, spent, together=False)
     if stopped:
-        terms.tell(f"warning: embeddings stopped: {stopped}; run again to go on")
+        terms.tell(warning(f"embeddings stopped: {stopped}; run again to go on"))
     if told := work.lacking():
-        terms.tell(told)
+        terms.tell(warning(told))
     return Asked("embeddings", spent)
 
 
@@ -94,10 +95,10 @@ class _Batches:
         batches = self._batched(terms.retry_failed, together)
         if not batches:
             return None
-        terms.tell(f"embeddings: {len(batches):,} calls to make{'' if together else ', a text each'}")
+        terms.tell(note(f"embeddings: {len(batches):,} calls to make{'' if together else ', a text each'}"))
         with Journal(self._folder / FILE, FORM) as journal:
             if journal.mended:
-                terms.tell(journal.mended)
+                terms.tell(note(journal.mended))
             calls = (self._call(keys, together, journal.append) for keys in batches)
             stopped = asked(self._endpoint, calls, len(batches), terms, spent, journal.sync)
         self._found = Embeddings(self._folder, self._endpoint)
@@ -161,7 +162,7 @@ class _Batches:
         if not why:
             return ""
         reasons = ", ".join(f"{count} {kind}" for kind, count in why.most_common(5))
-        return f"warning: embeddings: {why.total():,} of {self._counts.total():,} answers have none, and their groups are left out: {reasons}"
+        return f"embeddings: {why.total():,} of {self._counts.total():,} answers have none, and their groups are left out: {reasons}"
 
 
 def _decoded(raw: bytes) -> Any:

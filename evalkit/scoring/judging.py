@@ -18,6 +18,7 @@ from evalkit.scoring.gather import Column, scored_text, texts_of
 from evalkit.store.journal import Journal
 from evalkit.store.judgements import FILE, FORM, Judgement, Judgements, Keys, load
 from evalkit.store.records import Completion, Outcome, Record, moment
+from evalkit.text.notes import note, warning
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -49,9 +50,9 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
         spent = Spent(work.judge.endpoint.prices, earlier=(*earlier, *(other.spent for other in out)))
         stopped = work.ask(terms, spent, first=True) or work.ask(terms, spent, first=False)
         if stopped:
-            terms.tell(f"warning: judge {work.judge.name} stopped: {stopped}; run again to go on")
+            terms.tell(warning(f"judge {work.judge.name} stopped: {stopped}; run again to go on"))
         if told := work.lacking():
-            terms.tell(told)
+            terms.tell(warning(told))
         out.append(Asked(f"judge {work.judge.name}", spent))
     return out
 
@@ -94,10 +95,10 @@ class _Work:
         if not lacking:
             return None
         again = "" if first else " once more, whose first judgement could not be read"
-        terms.tell(f"judge {self.judge.name}: {len(lacking):,} answers to judge{again}")
+        terms.tell(note(f"judge {self.judge.name}: {len(lacking):,} answers to judge{again}"))
         with Journal(self._folder / FILE, FORM) as journal:
             if journal.mended:
-                terms.tell(journal.mended)
+                terms.tell(note(journal.mended))
 
             def append(judgement: Judgement) -> None:
                 journal.append(judgement)

@@ -46,13 +46,13 @@ def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
         if name in own or name in embedded:
             metrics[name] = own.get(name) or embedded[name]
         elif any(name == one.name for one in EMBEDDED):
-            raise ExperimentError(f"--metrics: {name} needs an endpoint for embeddings; add 'embeddings:' to the experiment and sweep it again")
+            raise ExperimentError(f"metrics: {name} needs an endpoint for embeddings; add 'embeddings:' to the experiment and sweep it again")
         elif name not in judges and name not in functions:
             try:
                 metrics |= {one.name: one for one in named([name])}
             except ValueError as fault:
                 also = ", ".join([*own, *functions, *judges])
-                raise ExperimentError(f"--metrics: {fault}{f'; of this experiment itself: {also}' if also else ''}") from None
+                raise ExperimentError(f"metrics: {fault}{f'; of this experiment itself: {also}' if also else ''}") from None
     return Measures(
         tuple(metrics.values()),
         tuple(scorers.load(spec) for name, spec in functions.items() if name in names),

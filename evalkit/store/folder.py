@@ -55,11 +55,11 @@ def make(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as fault:
-        raise RecordError(f"{folder}: the results folder cannot be made: {fault.strerror}; give another place with -o") from None
+        raise RecordError(f"{folder}: the results folder cannot be made: {fault.strerror}; give another folder") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise RecordError(f"{folder}: the results folder cannot be written to; give another place with -o")
+        raise RecordError(f"{folder}: the results folder cannot be written to; give another folder")
     if not is_run(folder) and any(one.name not in (LOCK_FILE, HOLDER_FILE, PROBE_FILE) and one.suffix != ".tmp" for one in folder.iterdir()):
-        raise RecordError(f"{folder}: this folder holds other files and no run; give an empty or a new one with -o")
+        raise RecordError(f"{folder}: this folder holds other files and no run; give an empty or a new one")
 
 
 def make_inside(folder: Path) -> None:
@@ -85,7 +85,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise RecordError(
-            f"{folder}: another sweep{_holder(folder)} is writing into this folder; wait for it to end (or give a sweep another place with -o)"
+            f"{folder}: another sweep{_holder(folder)} is writing into this folder; wait for it to end (or give a sweep another folder)"
         ) from None
     except OSError as fault:
         raise RecordError(f"{folder}: cannot be locked: {fault.strerror}") from None

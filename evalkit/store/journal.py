@@ -190,7 +190,7 @@ def _unreadable(path: Path, number: int, line: bytes, form: Form[T]) -> RecordEr
         return RecordError(_newer(f"{path}: line {number}", line, form.version))
     return RecordError(
         f"{path}: line {number}: not a {form.name} of evalkit; nothing was changed. "
-        "Mend or remove that line, or start over with --fresh (which keeps the old folder)"
+        "Mend or remove that line, or start over with the option fresh (which keeps the old folder)"
     )
 
 

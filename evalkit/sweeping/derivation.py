@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
@@ -24,6 +24,7 @@ from evalkit.store import artefacts, judgements
 from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
+from evalkit.text.notes import Note, Tell, note, warning
 
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
@@ -34,8 +35,8 @@ _MOST_COMPLAINTS = 5
 def settle(
     folder: Path,
     plan: Plan,
-    notes: list[str],
-    tell: Callable[[str], None],
+    notes: list[Note],
+    tell: Tell,
     sent: Tally | None,
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
@@ -62,9 +63,9 @@ def settle(
 
     scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:
-        tell(f"warning: a scorer failed, which leaves its value out: {line}")
+        tell(warning(f"a scorer failed, which leaves its value out: {line}"))
     if len(scores.complaints) > _MOST_COMPLAINTS:
-        tell(f"warning: {len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers")
+        tell(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
     analysis = analyse(scores)
     choice = choose(scores, analysis)
     again = _confirm_plan(others, plan) if choice is not None else None
@@ -73,33 +74,36 @@ def settle(
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
+    for one in _of_scores(scores, plan, others):
+        tell(one)
+    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
+
+
+def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:
+    """What must be said of what the scores rest on."""
     for name, pairs in scores.without_effect.items():
-        tell(
-            f"warning: {name} changed no answer in any of {pairs} pairs that differ in it alone: "
-            f"the endpoint seems to ignore it; 'evalkit probe' finds out"
+        yield warning(
+            f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' finds out"
         )
     for name, count in scores.unmet.items():
-        tell(f"warning: {count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
+        yield warning(f"{count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
     if scores.outside:
-        tell(
+        yield note(
             f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
         )
-    anchors = plan.anchor_count
-    if anchors and (found := trends(others)) is not None:
-        tell(sentence(found, anchors))
+    if plan.anchor_count and (found := trends(others)) is not None:
+        yield sentence(found, plan.anchor_count)
     if scores.groups_left_out:
-        tell(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
+        yield note(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
     if scores.completions:
-        for line in _of_prefix(scores):
-            tell(line)
+        yield from _of_prefix(scores)
     if scores.uncounted:
-        tell(
+        yield note(
             f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
             "natural lengths are then in words"
         )
     if scores.unpriced:
-        tell(f"{scores.unpriced} answers have no cost, though endpoint.prices are given: the endpoint does not tell what each of them used")
-    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
+        yield note(f"{scores.unpriced} answers have no cost, though endpoint.prices are given: the endpoint does not tell what each of them used")
 
 
 def _of_the_sweep(records: Iterable[Record], others: list[Record]) -> Iterator[Record]:
@@ -119,30 +123,30 @@ def _confirm_plan(others: Sequence[Record], plan: Plan) -> Plan | None:
     return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
 
 
-def _of_prefix(scores: Scores) -> Iterator[str]:
+def _of_prefix(scores: Scores) -> Iterator[Note]:
     """What must be said of the prefix that metrics biased by length are compared on."""
     uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
     if scores.prefix is None:
         if uncompared:
-            yield (
+            yield note(
                 f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
                 "length, and are shown on whole answers, not to be compared where lengths differ"
             )
         return
     if uncompared:
-        yield (
+        yield note(
             f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
             "not to be compared where lengths differ"
         )
     if scores.prefix.left_out:
-        yield (
+        yield note(
             f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
             "length are compared: they are left out of those"
         )
     biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
     if biased:
-        yield (
-            f"warning: in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
+        yield warning(
+            f"in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
             "are compared on; what is left of them is a selection"
         )
 

@@ -32,7 +32,7 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
     if not seen:
         folder = pilot or Path("results") / experiment.name
         if not folder.is_dir():
-            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
+            raise RecordError(f"{folder}: no such run; sweep a pilot (the option limit with 5), or give variance METRIC=BETWEEN,WITHIN")
         seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
         if not seen:
             raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")

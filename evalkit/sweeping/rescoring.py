@@ -19,11 +19,12 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import Writer
 from evalkit.sweeping.derivation import settle
+from evalkit.text.notes import Note, Tell, nobody
 
 
 def rescore(
     folder: Path,
-    note: Callable[[str], None] = lambda _: None,
+    note: Tell = nobody,
     *,
     metrics: Sequence[str] = (),
     tokenizer: str = "uax29",
@@ -45,17 +46,17 @@ def rescore(
         cut = tokens.tokenizer(tokenizer)
     except ValueError as fault:
         raise ExperimentError(str(fault)) from None
-    notes: list[str] = []
+    notes: list[Note] = []
 
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
+    def tell(one: Note) -> None:
+        notes.append(one)
+        note(one)
 
     plan = Plan(load_experiment(folder))
     measured = measures(plan.experiment, metrics)
     with locked(folder), Writer(folder) as writer:
         if writer.mended:
-            tell(writer.mended)
+            tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
         return settle(folder, plan, notes, tell, None, measured, cut, beside)
 

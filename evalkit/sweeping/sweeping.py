@@ -31,6 +31,7 @@ from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.rescoring import ask_others, what_it_took
+from evalkit.text.notes import Note, Tell, nobody, note, warning
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Hooks:
 
     confirm: Callable[[Pending], bool] = lambda _: True
     progress: Callable[[Tally], None] = lambda _: None
-    note: Callable[[str], None] = lambda _: None
+    note: Tell = nobody
     interruption: Interruption | None = None
 
 
@@ -88,28 +89,28 @@ class _Sweep:
     folder: Path
     options: Options
     hooks: Hooks
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.experiment)
         self.began, self.started = time.monotonic(), now_text()
         self.measured: Measures = measures(self.experiment)
         _check_means(self.experiment, self.options.budget)
-        for warning in self.experiment.warnings():
-            self.tell(f"warning: {warning}")
+        for text in self.experiment.warnings():
+            self.tell(warning(text))
         for reason in self.plan.design.merged:
-            self.tell(f"merged: {reason}")
+            self.tell(note(f"merged: {reason}"))
         for reason in self.plan.design.beware:
-            self.tell(f"design: {reason}")
+            self.tell(note(f"design: {reason}"))
         endpoint, options = self.experiment.endpoint, self.options
         self.key = bearer_key(endpoint)
         self.fixed = options.concurrency or endpoint.concurrency
         self.policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=options.patience_s, budget=options.budget)
 
-    def tell(self, text: str) -> None:
+    def tell(self, one: Note) -> None:
         """Tell the user, and keep it with the result."""
-        self.notes.append(text)
-        self.hooks.note(text)
+        self.notes.append(one)
+        self.hooks.note(one)
 
     def whole(self, stack: ExitStack) -> Run | None:
         """All steps; None where nothing was to be sent after all."""
@@ -130,7 +131,7 @@ class _Sweep:
             look, kept.not_before = self._look(access, there, tally, writer, kept)
         if fresh:  # only now that the endpoint is known to be of use
             aside = move_aside(self.folder)
-            self.tell(f"the run that stood there is kept in {aside}")
+            self.tell(note(f"the run that stood there is kept in {aside}"))
             hold.close()
             make(self.folder)
             hold.enter_context(locked(self.folder))
@@ -143,7 +144,7 @@ class _Sweep:
         write_run(self.folder, self.plan.experiment, preflight=look)
         if access is not None and writer is not None:
             pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
-            self.tell(_paced(pace))
+            self.tell(note(_paced(pace)))
         beside = self._ask_others((tally.spent,))
         result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
         if not self.options.confirm or writer is None:
@@ -162,7 +163,7 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
-        return settle(self.folder, self.plan, self.notes, lambda _: None, tally, self.measured, beside=beside)
+        return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside)
 
     def _left(self, plan: Plan, there: Standing) -> int:
         return sum(1 for _ in unsent(plan, there, self.options.retry_failed))
@@ -203,7 +204,7 @@ class _Sweep:
             pace=pace,
             policy=_what_is_left(self.policy, self.began),
             progress=self.hooks.progress,
-            note=self.tell,
+            tell=self.tell,
             together=what.experiment.endpoint.replicates_per_call,
             proven=proven,
             interruption=self.hooks.interruption,
@@ -218,7 +219,7 @@ class _Sweep:
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
         if stopped:
-            self.tell(f"stopped: {stopped}")
+            self.tell(Note("stopped", stopped))
         return pace
 
     def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Asked]:
@@ -251,16 +252,16 @@ def _check_means(experiment: Experiment, budget: Budget) -> None:
         if budget.cost is None:
             continue
         if endpoint.prices is None:
-            raise ExperimentError(f"--max-cost: costs are unknown; give {name}.prices: {{input: ..., output: ...}}, a million tokens each")
+            raise ExperimentError(f"budget.cost: costs are unknown; give {name}.prices: {{input: ..., output: ...}}, a million tokens each")
         if experiment.endpoint.prices is not None and endpoint.prices.currency != experiment.endpoint.prices.currency:
-            raise ExperimentError(f"--max-cost: {name}.prices are in another currency than endpoint.prices; give both in one")
+            raise ExperimentError(f"budget.cost: {name}.prices are in another currency than endpoint.prices; give both in one")
 
 
-def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -> Plan | None:
+def _fresh(run: Run, plan: Plan, replicates: int, tell: Tell) -> Plan | None:
     """The requests that measure again what was chosen; None where nothing was."""
     choice = run.choice
     if choice is None or choice.chosen is None:
-        tell("nothing to confirm: " + ("no setting was chosen" if choice else "the experiment has no 'choose:'"))
+        tell(note("nothing to confirm: " + ("no setting was chosen" if choice else "the experiment has no 'choose:'")))
         return None
     cells = tuple(sorted({one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None}))
     # Behind the replicates of the sweep, so that a seed per replicate is a fresh one.
@@ -268,10 +269,10 @@ def _fresh(run: Run, plan: Plan, replicates: int, tell: Callable[[str], None]) -
 
 
 @contextmanager
-def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
+def _writer(folder: Path, tell: Tell) -> Iterator[Writer]:
     with Writer(folder) as writer:
         if writer.mended:
-            tell(writer.mended)
+            tell(note(writer.mended))
         yield writer
 
 

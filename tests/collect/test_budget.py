@@ -20,8 +20,8 @@ def answer(tokens_in: int | None, tokens_out: int | None) -> Completion:
 def test_tokens_cost_what_a_million_of_them_costs() -> None:
     assert cost_of(PRICES, 2_000_000, 1_000_000) == pytest.approx(2.5)
     spent = Spent(PRICES)
-    spent.add(answer(1000, 500))
-    spent.add(answer(1000, 500))
+    spent.add(answer(1000, 500).usage, answered=True)
+    spent.add(answer(1000, 500).usage, answered=True)
     assert (spent.tokens_in, spent.tokens_out, spent.tokens) == (2000, 1000, 3000)
     assert spent.cost == pytest.approx((2000 * 0.5 + 1000 * 1.5) / 1e6)
     assert money(spent.cost, PRICES) == "0.0025 EUR"
@@ -33,7 +33,7 @@ def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None
     assert Spent().cost is None
     assert money(Spent().cost, None) == "unknown"
     spent = Spent(PRICES)
-    spent.add(odd)
+    spent.add(odd.usage, answered=True)
     assert (spent.cost, spent.uncounted) == (None, 1)
     assert "does not tell the tokens" in (spent.over(Budget(cost=1.0), 0) or "")
     assert "does not tell the tokens" in (spent.over(Budget(tokens=10), 0) or "")
@@ -45,17 +45,17 @@ def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None
     [
         (Budget(), 1e9, None),
         (Budget(requests=4), 0, None),
-        (Budget(requests=3), 0, "3 requests of --max-requests"),
+        (Budget(requests=3), 0, "3 requests of budget.requests"),
         (Budget(tokens=3001), 0, None),
-        (Budget(tokens=3000), 0, "3,000 tokens of --max-tokens-total"),
+        (Budget(tokens=3000), 0, "3,000 tokens of budget.tokens"),
         (Budget(cost=0.003), 0, None),
-        (Budget(cost=0.0025), 0, "0.0025 EUR of --max-cost"),
+        (Budget(cost=0.0025), 0, "0.0025 EUR of budget.cost"),
         (Budget(seconds=10), 9.9, None),
-        (Budget(seconds=10), 10.0, "--max-time is used up"),
+        (Budget(seconds=10), 10.0, "budget.seconds is used up"),
     ],
 )
 def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: str | None) -> None:
     spent = Spent(PRICES, requests=3)
-    spent.add(answer(2000, 1000))
+    spent.add(answer(2000, 1000).usage, answered=True)
     over = spent.over(budget, seconds)
     assert over is None if why is None else why in (over or "")

@@ -152,7 +152,9 @@ def test_a_text_that_is_refused_spoils_no_other(tmp_path: Path) -> None:
         rescoring.rescore(tmp_path)
         assert len(embedded(server)) == sent
     assert result is not None
-    assert any("embeddings: 1 of 12 answers have none, and their groups are left out: 1 rejected (too long)" in note for note in result.notes)
+    assert any(
+        "embeddings: 1 of 12 answers have none, and their groups are left out: 1 rejected (too long)" in note for note in map(str, result.notes)
+    )
     assert sum(value is None for value in values(tmp_path, "vendi_embedding")) == 1
 
 
@@ -206,7 +208,7 @@ def test_what_is_no_vector_is_told_and_never_scored(tmp_path: Path, name: str) -
     assert result.complete
     assert values(tmp_path, "vendi_embedding") == values(tmp_path, "embedding_distance") == [None] * 4
     assert None not in values(tmp_path, "length_words")
-    assert any(note.startswith("warning: embeddings: 12 of 12 answers have none") for note in result.notes)
+    assert any(note.startswith("warning: embeddings: 12 of 12 answers have none") for note in map(str, result.notes))
 
 
 def test_vectors_of_another_width_are_refused(tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_vectors_of_another_width_are_refused(tmp_path: Path) -> None:
         rescoring.rescore(tmp_path)
         assert len(embedded(server)) == 1  # it would come again
     assert result is not None
-    assert any("1 of 12 answers have none" in note and "a vector of 3 numbers; expected 2" in note for note in result.notes)
+    assert any("1 of 12 answers have none" in note and "a vector of 3 numbers; expected 2" in note for note in map(str, result.notes))
 
 
 def test_base64_and_any_order_are_read(tmp_path: Path) -> None:
@@ -241,14 +243,14 @@ def test_nobody_there_and_budgets_and_torn_lines(tmp_path: Path) -> None:
         with nobody() as url:
             result = sweep(experiment(server.url, {"base_url": url, "max_tries": 1}), tmp_path)
         assert result is not None
-        assert any(note.startswith("warning: embeddings stopped: the endpoint cannot be reached") for note in result.notes)
+        assert any(note.startswith("warning: embeddings stopped: the endpoint cannot be reached") for note in map(str, result.notes))
         result = sweep(experiment(server.url), tmp_path, budget=Budget(tokens=1))
         assert embedded(server) != []
         (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-9])
         sent = len(embedded(server))
         result = rescoring.rescore(tmp_path)
         assert [len(one.body["input"]) for one in embedded(server)[sent:]] == [1]
-        assert any("its text is embedded again" in note for note in result.notes)
+        assert any("its text is embedded again" in note for note in map(str, result.notes))
     assert None not in values(tmp_path, "vendi_embedding")
 
 

@@ -129,7 +129,7 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more(tmp_path: Path) -> N
     assert values(tmp_path) == [4, 4, 4, 4]
     assert Counter((one["attempt"], one["score"]) for one in lines(tmp_path)) == {(1, None): 4, (2, 4): 4}
     assert result is not None
-    assert not any("have no score" in note for note in result.notes)
+    assert not any("have no score" in note for note in map(str, result.notes))
     assert result.beside[0].spent.requests == 8
 
 
@@ -158,7 +158,7 @@ def test_a_judge_that_fails_gives_no_number_and_costs_no_answer(tmp_path: Path, 
     assert result.complete
     assert values(tmp_path) == [None] * 4
     assert all(value is not None for value in values(tmp_path, "length_words"))
-    (told,) = [note for note in result.notes if "have no score" in note]
+    (told,) = [note for note in map(str, result.notes) if "have no score" in note]
     assert told.startswith("warning: judge good: 12 of 12 answers have no score")
     if (tmp_path / FILE).exists():
         assert all(one["score"] is None for one in lines(tmp_path))
@@ -185,7 +185,7 @@ def test_nobody_there_is_told_and_the_run_is_whole(tmp_path: Path) -> None:
         result = sweep(experiment(server.url, {"endpoint": endpoint}), tmp_path)
     assert result is not None
     assert result.complete
-    assert any(note.startswith("warning: judge good stopped: the endpoint cannot be reached") for note in result.notes)
+    assert any(note.startswith("warning: judge good stopped: the endpoint cannot be reached") for note in map(str, result.notes))
 
 
 def test_empty_answers_are_not_judged(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_empty_answers_are_not_judged(tmp_path: Path) -> None:
         assert len(judged(server)) == 2
     assert values(tmp_path) == [3, 3, None, None]
     assert result is not None
-    assert not any("have no score" in note for note in result.notes)
+    assert not any("have no score" in note for note in map(str, result.notes))
 
 
 def test_the_budget_holds_for_judges_too_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_the_budget_holds_for_judges_too_and_the_next_run_goes_on(tmp_path: Path
         assert 0 < some < 12
         assert len(lines(tmp_path)) == some
         assert result is not None
-        assert any("the 20 requests of --max-requests are used up; run again" in note for note in result.notes)
-        assert any(f"{12 - some} of 12 answers have no score" in note and f"{12 - some} not asked" in note for note in result.notes)
+        assert any("the 20 requests of budget.requests are used up; run again" in note for note in map(str, result.notes))
+        assert any(f"{12 - some} of 12 answers have no score" in note and f"{12 - some} not asked" in note for note in map(str, result.notes))
         rescoring.rescore(tmp_path)
         assert len(judged(server)) == 12
         priced = experiment(server.url, endpoint={"base_url": server.url, "model": "tiny", "prices": {"input": 1, "output": 1}})
@@ -240,7 +240,7 @@ def test_a_key_that_is_not_set_is_told_before_anything_is_sent(tmp_path: Path, m
         assert {one.headers.get("authorization") for one in server.seen if one.body["model"] == "tiny"} == {None}
         monkeypatch.delenv("JUDGE_KEY")
         result = rescoring.rescore(tmp_path)
-    assert any("judge good stopped: the environment variable JUDGE_KEY is not set" in note for note in result.notes)
+    assert any("judge good stopped: the environment variable JUDGE_KEY is not set" in note for note in map(str, result.notes))
 
 
 def test_a_judge_that_quotes_the_key_brings_it_into_no_file(tmp_path: Path, evalkit: Command) -> None:
@@ -268,7 +268,7 @@ def test_a_torn_judgement_is_mended_and_made_again(tmp_path: Path) -> None:
         assert len(load(tmp_path).scores) == 11
         result = rescoring.rescore(tmp_path)
         assert len(judged(server)) == 13
-        assert any("its answer is judged again" in note for note in result.notes)
+        assert any("its answer is judged again" in note for note in map(str, result.notes))
         assert len(lines(tmp_path)) == 12
         (tmp_path / FILE).write_bytes(b"no judgement\n" + whole)
         with pytest.raises(RecordError, match="line 1: not a judgement of evalkit"):

@@ -14,8 +14,11 @@ HOOKS = ("confirm", "progress", "note", "interruption")
 
 
 def sweep(experiment: Experiment, folder: Path | None = None, **named: Any) -> Run | None:
-    """`run_sweep` with its hooks and options by name; ``fresh_replicates`` is the option ``confirm``."""
+    """`run_sweep` with its hooks and options by name; ``note`` is given texts; ``fresh_replicates`` is the option ``confirm``."""
     hooks = {name: named.pop(name) for name in HOOKS if name in named}
+    if "note" in hooks:
+        told = hooks["note"]
+        hooks["note"] = lambda one: told(str(one))
     if "fresh_replicates" in named:
         named["confirm"] = named.pop("fresh_replicates")
     return run_sweep(experiment, folder, DEFAULTS.changed(**named), Hooks(**hooks))

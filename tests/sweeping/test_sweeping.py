@@ -106,7 +106,7 @@ def test_more_levels_prompts_and_replicates_send_only_what_is_new_and_fewer_keep
     assert result is not None
     assert result.analysis.counts.completions == 2
     assert result.analysis.counts.outside == 10
-    assert any("10 recorded requests are not in this plan" in note for note in result.notes)
+    assert any("10 recorded requests are not in this plan" in note for note in map(str, result.notes))
     assert len(lines(tmp_path / "run")) == 12
 
 
@@ -130,7 +130,7 @@ def test_fresh_moves_the_old_run_aside_and_deletes_nothing(tmp_path: Path) -> No
     assert sent == 2 * 6
     (aside,) = tmp_path.glob("run.*")
     assert (aside / "responses.jsonl").read_bytes() == old
-    assert any(str(aside) in note for note in result.notes)
+    assert any(str(aside) in note for note in map(str, result.notes))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
@@ -173,7 +173,7 @@ def test_a_rejected_level_ends_the_sweep_before_it_costs_anything(tmp_path: Path
             sweep(one, tmp_path / "run")
         assert asked(server) == []
     assert "temperature=1 is rejected (HTTP 400): too hot" in str(caught.value)
-    assert "--skip-rejected" in str(caught.value)
+    assert "skip_rejected" in str(caught.value)
     assert lines(tmp_path / "run") == []
 
 
@@ -183,7 +183,7 @@ def test_skip_rejected_leaves_the_level_out_and_says_so(tmp_path: Path) -> None:
         assert {one.body["temperature"] for one in asked(server)} == {0}
     assert result is not None
     assert result.complete
-    assert any(note.startswith("left out: temperature=1 is rejected") for note in result.notes)
+    assert any(note.startswith("left out: temperature=1 is rejected") for note in map(str, result.notes))
     calls = json.loads((tmp_path / "run/run.json").read_text())["preflight"]["calls"]
     assert [(call["parameter"], call["level"], bool(call["failure"])) for call in calls] == [
         (None, None, False),
@@ -307,7 +307,7 @@ def test_a_parameter_that_changes_no_answer_is_told(tmp_path: Path) -> None:
         result = sweep(one, tmp_path / "run")
         child.terminate()
     assert result is not None
-    told = [note for note in result.notes if "seems to ignore it" in note]
+    told = [note for note in map(str, result.notes) if "seems to ignore it" in note]
     assert len(told) == 1
     assert "presence_penalty changed no answer in any of 16 pairs" in told[0]
 
@@ -342,7 +342,7 @@ def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path)
     assert result is not None
     assert result.sent is not None
     assert result.sent.planned == 1
-    assert any("the last line was torn" in note for note in result.notes)
+    assert any("the last line was torn" in note for note in map(str, result.notes))
     assert len(lines(tmp_path / "run")) == 12
     assert path.read_bytes().startswith(whole[: whole[:-1].rindex(b"\n") + 1])
 
@@ -416,7 +416,7 @@ def test_a_key_refused_in_mid_run_stops_it_and_keeps_what_was_answered(tmp_path:
         assert len(asked(server)) == 6
     assert result is not None
     assert not result.complete
-    assert any("stopped: the endpoint refuses the key since it has answered" in note for note in result.notes)
+    assert any("stopped: the endpoint refuses the key since it has answered" in note for note in map(str, result.notes))
     assert len(completions_by_key(tmp_path / "run")) == 5
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.collect.tally import Tally
 from evalkit.present.notebook.cards import text
 from evalkit.text.escaping import harmless
+from evalkit.text.notes import Note
 
 _EVERY_S = {"notebook": 0.3, "plain": 10.0}
 
@@ -24,14 +25,14 @@ class Progress:
         self._started = self._last = time.monotonic()
         self._display: Any = None if quiet else _display()
 
-    def note(self, said: str) -> None:
+    def note(self, one: Note) -> None:
         """Tell the user something; a warning also where it is quiet."""
-        if self._quiet and not said.startswith("warning"):
+        if self._quiet and not one.urgent:
             return
         if self._display is None:
-            print(harmless(said), file=sys.stderr, flush=True)  # noqa: T201 (a script's user reads it there)
+            print(harmless(str(one)), file=sys.stderr, flush=True)  # noqa: T201 (a script's user reads it there)
             return
-        self._notes.append(said)
+        self._notes.append(str(one))
         self._draw(None)
 
     def __call__(self, tally: Tally) -> None:
