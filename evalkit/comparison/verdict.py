@@ -18,13 +18,11 @@ from evalkit.comparison.gate import Margins
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import profile
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import RECORDED, Metric
+from evalkit.metrics import Metric
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
-
-_TIMED = frozenset(metric.name for metric in RECORDED)
 
 CONFIDENCE = 0.95
 
@@ -119,10 +117,8 @@ def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: 
     margin = margin_of(name, known, first, said)
     source = given.sources.get(name, "the experiment") if name in said else margin.source
     better = wanted.get(name, metric.better)
-    # Their seconds are those of the machine's load that day: they gate nothing unless somebody says how much of it may be.
-    explicit = name in said
-    return _Contrasted(metric, better, better is not None and (explicit or name not in _TIMED), prompts[2], int(both.any(axis=1).sum()),
-                       (first, second), margin.value, source)  # fmt: skip
+    gated = better is not None and (metric.gated or name in said)
+    return _Contrasted(metric, better, gated, prompts[2], int(both.any(axis=1).sum()), (first, second), margin.value, source)
 
 
 def directions(experiment: Experiment) -> dict[str, Literal["higher", "lower"] | None]:

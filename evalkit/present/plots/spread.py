@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.control import LIMITS
 from evalkit.metrics.tokens import is_word, words
 from evalkit.present.plots.effects import alike, show_levels
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
@@ -79,7 +80,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     Raises:
         ExperimentError: the run has no such parameter.
     """
-    parameter = parameter or next((name for name in (*swept(run), *run.analysis.parameters) if not name.startswith("max_")), None)
+    parameter = parameter or next((name for name in (*swept(run), *run.analysis.parameters) if name not in LIMITS), None)
     known(run, (), [parameter] if parameter else ())
     ax = axes(ax)
     lengths, truncated, cells, prompts, unit = _lengths(run)

@@ -12,6 +12,7 @@ from evalkit.analysis.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.present.plots.effects import alike
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.present.shortlists import PARALLEL, TRADE_OFF
 from evalkit.run import Run
 from evalkit.stats.desirability import pareto as front_of
 
@@ -79,7 +80,7 @@ def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
             raise ExperimentError(f"{given}: neither higher nor lower is better, so it has no front; give another metric")
     weighed = [one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)] if run.choice else []
     bounded = [one.metric for one in run.choice.constraints] if run.choice else []
-    usual = [*weighed, *bounded, "distinct_2", "vendi_ngram", "truncation_rate", "loop_rate", "rep_w_16"]
+    usual = [*weighed, *bounded, *TRADE_OFF]
     means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
     free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
     varied = [name for name in free if len(np.unique(means[name][~np.isnan(means[name])])) > 1] or free
@@ -136,7 +137,7 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
     known(run, metrics)
     measured = [one.name for one in run.analysis.metrics]
     rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
-    usual = rests_on or ["distinct_2", "truncation_rate", "length_words"]
+    usual = rests_on or PARALLEL
     columns = [*swept(run), *(metrics or [name for name in dict.fromkeys(usual) if name in measured] or measured[:3])]
     ax = axes(ax, max(4.0, 1.35 * len(columns)), 3.8)
     lines = np.full((len(run.analysis.cells), len(columns)), np.nan)

@@ -14,14 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.analysis.control import LIMITS
 from evalkit.analysis.sentences import counted
 from evalkit.experiment.parameters import DEFAULT, level_text
-from evalkit.metrics import METRICS, OPTIONAL, RECORDED
+from evalkit.metrics import CATALOGUE, METRICS, OPTIONAL, RECORDED, digits
+from evalkit.present.shortlists import TERMINAL
 from evalkit.probe import Probe
 from evalkit.text.escaping import harmless
-
-SHORTLIST = ("distinct_1", "distinct_2", "rep_2", "rep_4", "exact_duplicates", "truncation_rate", "length_tokens", "length_words")
-"""The metrics that a terminal shows, where a run has them; ``summary.csv`` holds all."""
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
@@ -35,13 +34,9 @@ _SHORT = {
     "presence_penalty": "pres\npen.",
     "max_tokens": "max\ntok.",
     "max_completion_tokens": "max\ntok.",
-    "distinct_1": "dist.\n1",
-    "distinct_2": "dist.\n2",
-    "exact_duplicates": "exact\ndupl.",
-    "truncation_rate": "trunc\nrate",
-    "length_tokens": "length\ntokens",
-    "length_words": "length\nwords",
+    **{metric.name: metric.heading for metric in CATALOGUE.values() if metric.heading},
 }
+"""Names of parameters and metrics where there is little room."""
 
 
 class Signs(NamedTuple):
@@ -138,7 +133,7 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
     if on_prefix and analysis.compared_on:
         lines.append(f"{', '.join(on_prefix)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
-    if confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
+    if confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in LIMITS):
         lines.append(f"{', '.join(confounded)} move with the length of an answer alone: beside max_tokens they say little.")
     return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], lines)
 
@@ -147,7 +142,7 @@ def _chosen(analysis: Analysis) -> list[str]:
     """The metrics to show: those of the shortlist that were measured, and where there are none all."""
     measured = [metric.name for metric in analysis.metrics]
     own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
-    return [name for name in SHORTLIST if name in measured] + own or measured
+    return [name for name in TERMINAL if name in measured] + own or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
@@ -266,7 +261,7 @@ def _with_interval(row: LevelMean | None, sign: Signs) -> Text:
 def _figure(value: float, metric: str) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:.1f}" if metric.startswith("length") else f"{value:.3f}"
+    return f"{value:.{digits(metric)}f}"
 
 
 def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:

@@ -10,6 +10,7 @@ from evalkit._version import __version__
 from evalkit.analysis.analysis import CellMean
 from evalkit.choice import call_of
 from evalkit.errors import RecordError
+from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.text.decision import cell_in_words, nothing, why
 from evalkit.run import Run
@@ -96,8 +97,7 @@ def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
     """
     if row is None or math.isnan(row.mean):
         return "–", ""
-    digits = 1 if row.metric.startswith("length") else 3
-    mean, down, up = (_rounded(value, digits) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    mean, down, up = (_rounded(value, digits(row.metric)) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
     if math.isnan(row.ci_low) or math.isnan(row.ci_high):
         return mean, ""
     return mean, f"±{up}" if up == down else f"-{down} +{up}"
