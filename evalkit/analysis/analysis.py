@@ -15,7 +15,7 @@ from evalkit._version import __version__
 from evalkit.analysis.control import controls
 from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
 from evalkit.analysis.estimation import against_reference, effects
-from evalkit.analysis.sentences import answers, counted, of_cells
+from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, canonical, level_text
@@ -27,6 +27,7 @@ from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
+from evalkit.text.numbers import counted
 
 VERSION = 1
 CONFIDENCE = 0.95

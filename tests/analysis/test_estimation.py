@@ -12,10 +12,11 @@ from scipy import stats
 from evalkit.analysis.control import controls
 from evalkit.analysis.effects import Effects
 from evalkit.analysis.estimation import against_reference, codes_of, effects
-from evalkit.analysis.sentences import answers, of_cells, signed
+from evalkit.analysis.sentences import answers, of_cells
 from evalkit.analysis.verdicts import MOST_TESTED
 from evalkit.experiment.margins import margin_of
 from evalkit.stats.power import detectable
+from evalkit.text.numbers import signed
 
 LEVELS = {"temperature": [0.5, 1.0, 1.5], "top_p": ["default", 0.9], "presence_penalty": [0, 1]}
 CELLS = [dict(zip(LEVELS, one, strict=True)) for one in product(*LEVELS.values())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.collect.budget import Budget, Spent, cost_of, money
+from evalkit.collect.budget import Budget, Spent, cost_of, priced
 from evalkit.experiment.endpoint import Prices
 from evalkit.store.records import Completion, Usage
 
@@ -23,14 +23,14 @@ def test_tokens_cost_what_a_million_of_them_costs() -> None:
     spent.add(answer(1000, 500))
     assert (spent.tokens_in, spent.tokens_out, spent.tokens) == (2000, 1000, 3000)
     assert spent.cost == pytest.approx((2000 * 0.5 + 1000 * 1.5) / 1e6)
-    assert money(spent.cost, PRICES) == "0.0025 EUR"
-    assert money(1234.5, PRICES) == "1,234.50 EUR"
+    assert priced(spent.cost, PRICES) == "0.0025 EUR"
+    assert priced(1234.5, PRICES) == "1,234.50 EUR"
 
 
 @pytest.mark.parametrize("odd", [answer(None, None), answer(5, None)])
 def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None:
     assert Spent().cost is None
-    assert money(Spent().cost, None) == "unknown"
+    assert priced(Spent().cost, None) == "unknown"
     spent = Spent(PRICES)
     spent.add(odd)
     assert (spent.cost, spent.uncounted) == (None, 1)

@@ -10,8 +10,9 @@ from html import escape
 
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.comparison.verdict import Compared
-from evalkit.present.text import comparison as said
+from evalkit.present.text.comparison import METHOD, ON_TIME, basis, ends, not_compared, ordered, sides, signature, verdict_text, where
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import figure, p_value, signed_figure
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --soft: #595959; --page: #fff; --line: #d0d0d0; --band: #e4e9f0; --bad: #a3260c; --good: #0b5d3b; }
@@ -41,22 +42,22 @@ _SPAN = 4.0  # margins to each side of 0
 def text(found: Comparison) -> str:
     """The whole page."""
     word, _, rest = headline(found).partition(": ")
-    notes = [*found.notes, *found.left_out, *said.not_compared(found)]
+    notes = [*found.notes, *found.left_out, *not_compared(found)]
     shown = [one for one in found.metrics if not one.gated]
     parts = [
         f'<p class="gate{"" if found.passed else " failed"}"><strong>{word}</strong>: {_text(rest)}</p>',
-        f"<p>{_text(said.basis(found))}</p>",
-        _table("What is judged", said.ordered(found.gated)),
+        f"<p>{_text(basis(found))}</p>",
+        _table("What is judged", ordered(found.gated)),
         *(
             f"<p><code>{_text(one.metric)}</code> got worse most in:</p><ul>"
-            + "".join(f"<li><code>{_text(cell.cell)}</code> {said.signed(cell.difference)} {said.interval(cell)}</li>" for cell in cells)
+            + "".join(f"<li><code>{_text(cell.cell)}</code> {signed_figure(cell.difference)} {ends(cell)}</li>" for cell in cells)
             + "</ul>"
-            for one, cells in said.where(found)
+            for one, cells in where(found)
         ),
         "<h2>To know</h2><ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>" if notes else "",
         _of_sides(found),
-        _table("Shown, not judged", said.ordered(shown)) + f'<p class="soft">{_text(said.ON_TIME)}</p>' if shown else "",
-        f'<h2>Method</h2><p class="soft">{_text(said.METHOD)}</p><p class="soft">{_text(said.signature(found))}</p>',
+        _table("Shown, not judged", ordered(shown)) + f'<p class="soft">{_text(ON_TIME)}</p>' if shown else "",
+        f'<h2>Method</h2><p class="soft">{_text(METHOD)}</p><p class="soft">{_text(signature(found))}</p>',
     ]
     title = _text(f"{found.candidate.name}: candidate against baseline")
     return (
@@ -73,7 +74,7 @@ def _text(words: str) -> str:
 def _of_sides(found: Comparison) -> str:
     rows = "".join(
         f'<tr><th scope="row">{_text(what)}</th><td><code>{_text(one)}</code></td><td><code>{_text(other)}</code></td></tr>'
-        for what, one, other in said.sides(found)
+        for what, one, other in sides(found)
     )
     head = '<tr><th scope="col">what</th><th scope="col">baseline</th><th scope="col">candidate</th></tr>'
     return f'<h2>The two runs</h2><div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
@@ -90,15 +91,13 @@ def _table(title: str, rows: Sequence[Compared]) -> str:
 
 
 def _row(one: Compared) -> str:
-    numbers = "".join(
-        f'<td class="number">{number}</td>' for number in (said.figure(one.baseline), said.figure(one.candidate), said.signed(one.difference))
-    )
-    last = "".join(f'<td class="number">{number}</td>' for number in (said.p_text(one.p_adjusted), said.figure(one.margin)))
+    numbers = "".join(f'<td class="number">{number}</td>' for number in (figure(one.baseline), figure(one.candidate), signed_figure(one.difference)))
+    last = "".join(f'<td class="number">{number}</td>' for number in (p_value(one.p_adjusted), figure(one.margin)))
     reason = f' <span class="soft">{_text(one.reason)}</span>' if one.reason else ""
     way = f' <span class="soft">({one.better} is better)</span>' if one.better else ""
     name = f'<th scope="row"><code title="{_text(one.definition)}">{_text(one.metric)}</code>{way}</th>'
-    verdict = f'<td><span class="{one.verdict}">{said.verdict_text(one)}</span>{reason}</td>'
-    return f'<tr>{name}{numbers}<td class="ends">{said.interval(one)}</td>{last}<td>{_picture(one)}</td>{verdict}</tr>'
+    verdict = f'<td><span class="{one.verdict}">{verdict_text(one)}</span>{reason}</td>'
+    return f'<tr>{name}{numbers}<td class="ends">{ends(one)}</td>{last}<td>{_picture(one)}</td>{verdict}</tr>'
 
 
 def _picture(one: Compared) -> str:
@@ -106,7 +105,7 @@ def _picture(one: Compared) -> str:
     if math.isnan(one.ci_low) or not one.margin > 0:
         return ""
     low, mid, high = (_place(value / one.margin) for value in (one.ci_low, one.difference, one.ci_high))
-    label = f"{said.signed(one.difference)} {said.interval(one)}, margin {said.figure(one.margin)}"
+    label = f"{signed_figure(one.difference)} {ends(one)}, margin {figure(one.margin)}"
     band = f'<rect class="band" x="{_place(-1):.1f}" y="0" width="{_place(1) - _place(-1):.1f}" height="16"/>'
     zero = '<line class="zero" x1="80" x2="80" y1="0" y2="16"/>'
     reach = f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="8" y2="8"/>'

@@ -14,7 +14,6 @@ from typing import Any
 
 from evalkit._version import __version__
 from evalkit.analysis.effects import Verdict
-from evalkit.analysis.sentences import signed
 from evalkit.present.html import figures, tabulated
 from evalkit.present.html.answers import sample
 from evalkit.present.plots.style import label_of, swept
@@ -22,6 +21,7 @@ from evalkit.present.text import method
 from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
 from evalkit.run import Run
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import interval, signed
 
 _CORE = "core.js"
 _SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
@@ -174,7 +174,7 @@ def _verdicts(run: Run) -> dict[str, Any]:
 def _verdict(one: Verdict | None) -> dict[str, str]:
     if one is None:
         return {"text": "–", "kind": "none", "said": "not compared"}
-    reach = f"{signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}] from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
+    reach = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high)} from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
     if one.verdict == "no effect":
         return {"text": "= 0", "kind": "none", "said": visible(f"no effect beyond the margin; at most {reach}")}
     if one.verdict == "inconclusive":

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
-from evalkit.analysis.sentences import signed
 from evalkit.choice import Choice, call_of
 from evalkit.present.terminal.tables import signs
 from evalkit.present.text.decision import cell_in_words, glossary, nothing, why
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import roughly, signed
 
 _WIDE = 13  # columns of the console for a column of verdicts
 
@@ -86,7 +86,7 @@ def _verdict(one: Verdict | None) -> Text:
 def _figure(values: Sequence[float | None]) -> Text:
     """The smallest and the largest of several figures that are known."""
     known = [value for value in values if value is not None]
-    ends = list(dict.fromkeys(f"{value:.2g}" if value < 10 else f"{value:,.0f}" for value in (min(known), max(known)))) if known else ["-"]
+    ends = list(dict.fromkeys(map(roughly, (min(known), max(known))))) if known else ["-"]
     return Text("..".join(ends), style="dim")
 
 

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
 from evalkit.analysis.control import LIMITS
-from evalkit.analysis.sentences import counted
 from evalkit.experiment.parameters import DEFAULT, level_text
 from evalkit.metrics import CATALOGUE, METRICS, OPTIONAL, RECORDED, digits
 from evalkit.present.shortlists import TERMINAL
 from evalkit.probe import Probe
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.analysis.sentences import counted, in_words, signed
+from evalkit.analysis.sentences import in_words
 from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
+from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
 
@@ -142,5 +143,5 @@ def _change(one: Change) -> str:
     ):
         text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
     else:
-        text = f"{signed(one.difference)} {one.metric} [{signed(one.ci_low)}, {signed(one.ci_high)}]"
+        text = f"{signed(one.difference)} {one.metric} {interval(one.ci_low, one.ci_high)}"
     return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {one.metric}', '')})"

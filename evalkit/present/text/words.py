@@ -16,6 +16,7 @@ from evalkit.present.text.decision import cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import rounded
 
 
 class Decision(NamedTuple):
@@ -97,15 +98,10 @@ def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
     """
     if row is None or math.isnan(row.mean):
         return "–", ""
-    mean, down, up = (_rounded(value, digits(row.metric)) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    mean, down, up = (rounded(value, digits(row.metric)) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
     if math.isnan(row.ci_low) or math.isnan(row.ci_high):
         return mean, ""
     return mean, f"±{up}" if up == down else f"-{down} +{up}"
-
-
-def _rounded(value: float, digits: int) -> str:
-    """To so many digits, but what is not 0 never as 0; nor what is 0 but for rounding as some power of ten."""
-    return f"{value:.1e}" if 1e-12 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
 
 
 def endpoint_is_local(run: Run) -> bool:
@@ -128,10 +124,10 @@ def failures(run: Run) -> list[dict[str, Any]]:
 
 def signature(run: Run) -> str:
     """One line that says how the numbers were made: version, experiment, model, counts, method, seed."""
-    return visible(" | ".join(_signed(run)))
+    return visible(" | ".join(_made_by(run)))
 
 
-def _signed(run: Run) -> Iterator[str]:
+def _made_by(run: Run) -> Iterator[str]:
     analysis, counts = run.analysis, run.analysis.counts
     yield f"evalkit {_run_file(run).get('versions', {}).get('evalkit', __version__)}"
     yield f"experiment {analysis.name} {analysis.digest}"
