@@ -141,7 +141,7 @@ def test_what_is_measured_and_too_short_to_compare_is_not_called_unmeasured() ->
 
 def test_it_is_said_what_bounds_are_judged_by() -> None:
     choice, analysis, _ = decided({**WANTED, "require": {"distinct_2": {"min": 0.1}, "truncation_rate": {"max": 1, "by": "mean"}}})
-    kept = why(choice, analysis)[0][1]
+    kept = why(choice, analysis)[0].texts[0]
     assert kept.endswith("keep to distinct_2 at least 0.1, even at the bad end of the 95 % interval; truncation_rate at most 1 on the mean.")
 
 

@@ -155,8 +155,8 @@ def _verdicts(run: Run) -> dict[str, Any]:
     found = {(one.parameter, one.metric): one for one in run.analysis.verdicts}
     rows = []
     for info in run.analysis.metrics:
-        cells = [_verdict(found.get((name, info.name))) for name in names]
-        if any(cell["text"] != "–" for cell in cells):
+        if any((name, info.name) in found for name in names):
+            cells = [_verdict(found.get((name, info.name))) for name in names]
             margin = next((one.margin for one in run.analysis.verdicts if one.metric == info.name and one.margin is not None), None)
             said = "" if margin is None else f"±{margin:.3g}"
             rows.append({"metric": visible(info.name), "about": visible(info.definition), "cells": cells, "margin": said})

@@ -6,6 +6,7 @@ import math
 from itertools import combinations
 from typing import Any
 
+from evalkit.analysis.estimation import codes_of
 from evalkit.metrics import digits
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.effects import two_ways
@@ -25,8 +26,6 @@ def parameters(run: Run) -> list[dict[str, Any]]:
 
 def cells(run: Run) -> list[dict[str, Any]]:
     """Each cell: the number of its level of each swept parameter, -1 where void; its name; and what the choice made of it."""
-    from evalkit.analysis.estimation import codes_of
-
     names = swept(run)
     codes = codes_of(run.analysis.cells, {name: run.analysis.parameters[name] for name in names})
     choice = run.choice

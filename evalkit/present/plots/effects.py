@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.analysis.estimation import codes_of
+from evalkit.errors import ExperimentError
 from evalkit.experiment.parameters import canonical
 from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
 from evalkit.run import Run
@@ -134,8 +135,6 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
     Raises:
         ExperimentError: both parameters are one.
     """
-    from evalkit.errors import ExperimentError
-
     if x == y:
         raise ExperimentError(f"found {x!r} twice; expected two parameters")
     levels, others = run.analysis.parameters[x], run.analysis.parameters[y]

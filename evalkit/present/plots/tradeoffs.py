@@ -14,7 +14,7 @@ from evalkit.present.plots.effects import alike
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.present.shortlists import PARALLEL, TRADE_OFF
 from evalkit.run import Run
-from evalkit.stats.desirability import pareto as front_of
+from evalkit.stats import desirability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def _front(run: Run, x: str, y: str, there: list[tuple[int, CellMean, CellMean]]
         return []
     signs = np.array([_goals(run)[name] for name in (x, y)])
     values = np.array([[one.mean, other.mean] for _, one, other in there]) * signs
-    return [index for (index, _, _), on in zip(there, front_of(values), strict=True) if on]
+    return [index for (index, _, _), on in zip(there, desirability.pareto(values), strict=True) if on]
 
 
 def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> None:

@@ -15,7 +15,7 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice, call_of
 from evalkit.present.terminal.tables import signs
-from evalkit.present.text.decision import cell_in_words, glossary, nothing, why
+from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import roughly, signed
 
@@ -143,9 +143,9 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for label, text in [("Use", cell_in_words(analysis, found.chosen)), *why(found, analysis)]:
-            style = "bold green" if label == "Use" else ""
-            table.add_row(Text(label, style=style or "bold"), _shown(Text(text, style=style), console))
+        table.add_row(Text("Use", style="bold green"), _shown(Text(cell_in_words(analysis, found.chosen), style="bold green"), console))
+        for label, text in labelled(why(found, analysis)):
+            table.add_row(Text(label, style="bold"), _shown(Text(text), console))
         parts += [table, _shown(Text(call_of(found.parameters), style="cyan"), console)]
     parts += [_shown(Text(line, style="dim"), console) for line in glossary(found, analysis)]
     return Group(*parts, Text())

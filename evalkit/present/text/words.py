@@ -12,7 +12,7 @@ from evalkit.choice import call_of
 from evalkit.errors import RecordError
 from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.present.text.decision import Part, cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
@@ -26,7 +26,7 @@ class Decision(NamedTuple):
         head: what was looked for; empty where nothing was.
         chosen: whether a setting is recommended.
         use: its parameters.
-        rows: why, how sure, what else; label and texts.
+        rows: why, how sure, what else.
         call: the call to paste.
         nothing: why no setting is recommended.
     """
@@ -35,7 +35,7 @@ class Decision(NamedTuple):
     about: str
     chosen: bool
     use: str
-    rows: list[tuple[str, list[str]]]
+    rows: list[Part]
     call: str
     nothing: list[str]
     notes: list[str]
@@ -50,11 +50,7 @@ def decided(run: Run) -> Decision:
     if choice.chosen is None:
         first, *rest = [visible(one) for one in nothing(choice, analysis)] or ["No recommendation."]
         return Decision(first, about, False, "", [], "", rest, notes)
-    rows: list[tuple[str, list[str]]] = []
-    for label, text in why(choice, analysis):
-        if label or not rows:
-            rows.append((label or "Why", []))
-        rows[-1][1].append(visible(text))
+    rows = [Part(part.about, [visible(text) for text in part.texts]) for part in why(choice, analysis)]
     head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
     return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
 
