@@ -27,7 +27,6 @@ from evalkit.scoring.scores import Prefix, Score, Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, t_interval
 from evalkit.stats.multiple import max_t, simultaneous
-from evalkit.stats.permutation import sign_flip
 from evalkit.stats.power import detectable
 from evalkit.stats.selection import Aim, select
 
@@ -74,7 +73,7 @@ def null() -> None:
         reps = NULLS
         for number in range(reps):
             values = experiment(rng, 6, prompts, skewed, failing)
-            wrong[0] += sign_flip(values[1] - values[0], rng) <= 0.05
+            wrong[0] += max_t((values[1] - values[0])[:, None], rng).p[0] <= 0.05
             found = effects({"m": values}, cells, levels, {"m": (math.nan, "")}, number)
             one = {verdict.parameter: verdict for verdict in found.verdicts}
             wrong[1:] += [

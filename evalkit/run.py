@@ -145,16 +145,17 @@ class Run(Shown):
             except duckdb.Error as fault:
                 raise RecordError(f"query: {fault}") from None
 
-    def show(self, prompt: str | int = 0, cells: Sequence[int] = (), replicates: int | None = None) -> str:
+    def show(self, prompt: str | int = 0, cells: Sequence[int | str] = (), replicates: int | None = None) -> str:
         """Answers to one prompt side by side, a column a setting, with what comes again in an answer marked; a notebook shows it as HTML.
 
         Args:
             prompt: its id, or its number from 0.
-            cells: numbers of settings; where none, the recommended one and the reference.
+            cells: settings, each by its number, its name or its levels, like ``temperature=0.7``; where none, the recommended one and the reference.
             replicates: how many answers of each; all where None.
 
         Raises:
-            RecordError: there is no such prompt or cell, or the records cannot be read.
+            RecordError: there is no such prompt or number, or the records cannot be read.
+            ExperimentError: no setting, or more than one, has that name or those levels.
         """
         text: str = shown("answers", self, prompt, cells, replicates)
         return text

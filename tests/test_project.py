@@ -81,7 +81,8 @@ def test_the_architecture_names_every_room() -> None:
 
 
 def test_each_example_names_its_schema_and_loads() -> None:
-    from evalkit.experiment.experiment import json_schema, load
+    from evalkit.experiment.experiment import load
+    from evalkit.experiment.schema import json_schema
 
     examples = sorted((ROOT / "experiments").glob("*.yaml"))
     assert {path.name for path in examples} >= {"quickstart.yaml", "paradigm.yaml"}

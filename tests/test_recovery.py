@@ -12,7 +12,7 @@ from support.process import ROOT
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.experiment.experiment import check
-from evalkit.experiment.prompts import load
+from evalkit.experiment.prompts import load_prompts
 from evalkit.local.api import Api, Chat
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
@@ -20,7 +20,7 @@ from evalkit.sweeping import sweeping as runs
 
 pytestmark = pytest.mark.slow
 
-PROMPTS = [prompt.plain() for prompt in load(ROOT / "experiments/prompts/quickstart.yaml")]
+PROMPTS = [prompt.plain() for prompt in load_prompts(ROOT / "experiments/prompts/quickstart.yaml")]
 
 
 def analysed(

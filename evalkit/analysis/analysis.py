@@ -18,19 +18,20 @@ from evalkit.analysis.estimation import against_reference, effects
 from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
-from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.experiment.parameters import DEFAULT, level_text, same_level
 from evalkit.metrics import METRICS, Metric
+from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
 from evalkit.text.numbers import counted
 
 VERSION = 1
-CONFIDENCE = 0.95
 
 
 class CellMean(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +120,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         digest: of the experiment, as `Experiment.digest` tells it.
         parameters: the levels of each swept parameter.
         cells: for each the level of every parameter; None where it is void beside the others.
+        cell_names: of the cells, in their order, where the experiment names them; not there where it does not.
         by_cell, by_level: means over prompts with their intervals.
         compared_on: the prefix that metrics biased by length are compared on; None where too few answers are long enough, so that these
             are of whole answers, shown and not to be tested.
@@ -146,6 +148,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     parameters: dict[str, list[Any]]
     cells: list[dict[str, Any]]
+    cell_names: list[str] | msgspec.UnsetType = msgspec.UNSET
     metrics: list[MetricInfo]
     by_cell: list[CellMean]
     by_level: list[LevelMean]
@@ -165,6 +168,10 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     controls: list[PrefixControl] = []
     signature: str = ""
 
+    def name_of(self, cell: int) -> str | None:
+        """The name of a cell by its index, None where the experiment names none."""
+        return None if self.cell_names is msgspec.UNSET else self.cell_names[cell]
+
 
 FAMILIES = {
     "differences": "all cells against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
@@ -179,29 +186,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     metrics = metrics or scores.metrics or METRICS
     plan = scores.plan
     experiment = plan.experiment
-    cells_at = [
-        (parameter, level, [index for index, cell in enumerate(plan.cells) if _has(cell, parameter, level)])
-        for parameter, levels in experiment.parameters.items()
-        for level in levels
-    ]
-    by_cell: list[CellMean] = []
-    by_level: list[LevelMean] = []
-    for metric in metrics:
-        score = scores.by_metric[metric.name]
-        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
-        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
-        grid = score.value if scores.compared(metric) else score.value_full
-        for index in range(len(plan.cells)):
-            numbers = _numbers(_interval(grid[index], experiment, rng))
-            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
-        for parameter, level, here in cells_at:
-            if not here:
-                continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(grid[here], axis=0)
-            numbers = _numbers(_interval(by_prompt, experiment, rng))
-            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    by_cell, by_level = _means(scores, metrics)
     reference = reference_cell(experiment, plan.cells)
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
@@ -212,19 +197,8 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     differences = against_reference(values, reference, experiment.seed)
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
     if not found.verdicts:
-        said = of_cells(differences, plan.cells, reference)
-    counts = Counts(
-        cells=len(plan.cells),
-        prompts=len(experiment.prompts),
-        replicates=experiment.replicates,
-        planned=len(plan),
-        completions=scores.completions,
-        failures=dict(scores.failures),
-        missing=scores.missing,
-        outside=scores.outside,
-        k=scores.k,
-        groups_left_out=scores.groups_left_out,
-    )
+        said = of_cells(differences, plan.cells, reference, plan.design.names)
+    counts = _counts(scores)
     return Analysis(
         name=experiment.name,
         digest=experiment.digest(),
@@ -233,6 +207,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         counts=counts,
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         cells=[dict(cell) for cell in plan.cells],
+        cell_names=list(plan.design.names) or msgspec.UNSET,
         metrics=[
             MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded, compared=scores.compared(one))
             for one in metrics
@@ -254,6 +229,53 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         families=FAMILIES,
         controls=controlled,
         signature=_signature(experiment, counts),
+    )
+
+
+def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], list[LevelMean]]:
+    """Each metric in each cell and at each level, with intervals over prompts."""
+    plan = scores.plan
+    experiment = plan.experiment
+    cells_at = [
+        (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
+        for parameter, levels in experiment.parameters.items()
+        for level in levels
+    ]
+    by_cell: list[CellMean] = []
+    by_level: list[LevelMean] = []
+    for metric in metrics:
+        score = scores.by_metric[metric.name]
+        rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
+        # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
+        grid = score.value if scores.compared(metric) else score.value_full
+        for index in range(len(plan.cells)):
+            numbers = _numbers(_interval(grid[index], experiment, rng))
+            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
+        for parameter, level, here in cells_at:
+            if not here:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
+                by_prompt = np.nanmean(grid[here], axis=0)
+            numbers = _numbers(_interval(by_prompt, experiment, rng))
+            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+    return by_cell, by_level
+
+
+def _counts(scores: Scores) -> Counts:
+    plan = scores.plan
+    experiment = plan.experiment
+    return Counts(
+        cells=len(plan.cells),
+        prompts=len(experiment.prompts),
+        replicates=experiment.replicates,
+        planned=len(plan),
+        completions=scores.completions,
+        failures=dict(scores.failures),
+        missing=scores.missing,
+        outside=scores.outside,
+        k=scores.k,
+        groups_left_out=scores.groups_left_out,
     )
 
 
@@ -302,17 +324,12 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     if isinstance(wanted, str):
         named = (experiment.cells or {})[wanted]
         wanted = {name: named.get(name, DEFAULT) for name in experiment.parameters}
-    fitting = [index for index, cell in enumerate(cells) if all(cell[name] is None or _has(cell, name, level) for name, level in wanted.items())]
+    fitting = [index for index, cell in enumerate(cells) if fits(cell, wanted)]
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
 
 
 def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
     return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
-
-
-def _has(cell: Cell, parameter: str, level: Any) -> bool:
-    """Whether the cell has that level, numbers by value: True and 1 are two levels, 0 and 0.0 are one."""
-    return repr(canonical(cell[parameter])) == repr(canonical(level))  # void is None, which no level is
 
 
 def _numbers(interval: Interval) -> dict[str, Any]:

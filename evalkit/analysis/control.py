@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from evalkit.analysis.effects import ALPHA, PrefixControl, Verdict
+from evalkit.analysis.effects import PrefixControl, Verdict
+from evalkit.stats.conventions import ALPHA
 from evalkit.stats.multiple import holm
 
 LIMITS = ("max_tokens", "max_completion_tokens")

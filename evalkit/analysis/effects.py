@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-ALPHA = 0.05
-FEWEST_PROMPTS = 6
-"""Below, no rearrangement of signs reaches p < .05."""
+from evalkit.stats.conventions import ALPHA
 
 
 class CellDifference(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import FEWEST_PROMPTS, CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
+from evalkit.analysis.effects import CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
 from evalkit.analysis.verdicts import MOST_TESTED, generator, verdict_of
-from evalkit.experiment.parameters import canonical
+from evalkit.experiment.parameters import level_key
 from evalkit.plan.design import Cell
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import holm, max_t
@@ -24,8 +25,8 @@ Floats = NDArray[np.float64]
 
 def codes_of(cells: Sequence[Cell], parameters: Mapping[str, Sequence[Any]]) -> Codes:
     """The number of each cell's level of each parameter, from 0; -1 where void. Shape (cells, parameters)."""
-    places = {name: {repr(canonical(level)): number for number, level in enumerate(levels)} for name, levels in parameters.items()}
-    rows = [[-1 if cell[name] is None else places[name][repr(canonical(cell[name]))] for name in parameters] for cell in cells]
+    places = {name: {level_key(level): number for number, level in enumerate(levels)} for name, levels in parameters.items()}
+    rows = [[-1 if cell[name] is None else places[name][level_key(cell[name])] for name in parameters] for cell in cells]
     return np.array(rows, dtype=np.int64).reshape(len(cells), len(parameters))
 
 
@@ -174,7 +175,7 @@ def _simple(out: Effects, verdict: Verdict, swept: Mapping[str, list[Any]], name
 
 
 def _place(levels: Sequence[Any], level: Any) -> int:
-    return [repr(canonical(one)) for one in levels].index(repr(canonical(level)))
+    return [level_key(one) for one in levels].index(level_key(level))
 
 
 def _interactions(out: Effects, metric: str, pairs: Mapping[tuple[str, str], Floats], seed: int) -> None:

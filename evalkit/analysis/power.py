@@ -107,9 +107,9 @@ def given(texts: Sequence[str], replicates: int) -> dict[str, Variances]:
     """Variances as the user gives them, each ``METRIC=BETWEEN,WITHIN``. Raises `ExperimentError`."""
     out = {}
     for text in texts:
-        name, values = _named(text, "--variance", "distinct_2=0.001,0.004")
+        name, values = _named(text, "variance", "distinct_2=0.001,0.004")
         if len(values) != 2 or any(value < 0 for value in values):
-            raise ExperimentError(f"--variance {name}: expected two numbers of at least 0, between prompts and within: {name}=0.001,0.004")
+            raise ExperimentError(f"variance {name}: expected two numbers of at least 0, between prompts and within: {name}=0.001,0.004")
         group = any(metric.name == name and metric.level == "group" for metric in METRICS)
         out[name] = Variances(values[0], math.nan if group else values[1], replicates if group else 0, math.nan)
     return out
@@ -119,9 +119,9 @@ def wanted(texts: Sequence[str]) -> dict[str, float]:
     """Differences to plan for, each ``METRIC=DIFFERENCE``. Raises `ExperimentError`."""
     out = {}
     for text in texts:
-        name, values = _named(text, "--effect", "distinct_2=0.05")
+        name, values = _named(text, "effect", "distinct_2=0.05")
         if len(values) != 1 or values[0] <= 0:
-            raise ExperimentError(f"--effect {name}: expected one number above 0: {name}=0.05")
+            raise ExperimentError(f"effect {name}: expected one number above 0: {name}=0.05")
         out[name] = values[0]
     return out
 

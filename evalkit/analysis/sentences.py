@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.analysis.effects import ALPHA, FEWEST_PROMPTS, CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
 
 _MOST_NAMED = 4
@@ -25,17 +26,22 @@ def answers(effects: Effects, parameters: Sequence[str], prompts: int, controls:
     return out
 
 
-def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str, Any]], reference: int) -> list[str]:
-    """One sentence for each cell, where the design tells no parameter's effect from another's: what it changes against the reference."""
+def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str, Any]], reference: int, names: Sequence[str] = ()) -> list[str]:
+    """One sentence for each cell, where the design tells no parameter's effect from another's: what it changes against the reference.
+
+    Args:
+        names: of the cells; where they have none, they are told by their levels.
+    """
+    said = list(names) or [in_words(cell) for cell in cells]
     out = []
     for index in dict.fromkeys(one.cell_index for one in differences):
         here = [one for one in differences if one.cell_index == index]
         sure = [one for one in here if one.p_adjusted is not None and one.p_adjusted <= ALPHA]
         sure.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
         figures = _listed([f"{one.metric} {signed(one.difference)} {interval(one.ci_low, one.ci_high)}" for one in sure])
-        out.append(f"{in_words(cells[index])}: {figures or 'no difference that is sure'}.")
+        out.append(f"{said[index]}: {figures or 'no difference that is sure'}.")
     if out:
-        out.insert(0, f"Against the reference ({in_words(cells[reference])}), all settings of a metric counted together:")
+        out.insert(0, f"Against the reference ({said[reference]}), all settings of a metric counted together:")
     return out
 
 
@@ -95,25 +101,39 @@ def _of_parameter(effects: Effects, name: str) -> str:
     if len(nothing) == len(verdicts):
         tiny = f"; differences there are, within it: {_figures(beside)}" if (beside := [one for one in nothing if one.beside_zero]) else ""
         return f"{name} does nothing here: no effect beyond the margin on any of {counted(len(nothing), 'metric')} (±{_margins(nothing)}){tiny}."
+    parts = _of_certain(effects, certain)
+    if weak:
+        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "by the interval alone"
+        parts.append(f"perhaps moves {_names(weak)} ({why})")
+    return f"{name}: {'; '.join([*parts, *_of_nothing(nothing), *_of_unknown(unknown)])}."
+
+
+def _of_certain(effects: Effects, certain: Sequence[Verdict]) -> list[str]:
     parts = []
     if certain:
         first, *rest = certain
         share = f"explains {first.share:.0%} of the variation in" if first.share is not None else "moves"
         text = f"{share} {first.metric}: {_change(first)}"
         parts += [text + (f"; also {_figures(rest)}" if rest else ""), *_conditions(effects, first)]
-    if weak:
-        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "by the interval alone"
-        parts.append(f"perhaps moves {_names(weak)} ({why})")
+    return parts
+
+
+def _of_nothing(nothing: Sequence[Verdict]) -> list[str]:
+    parts = []
     if nothing:
         parts.append(f"no effect on {_names(nothing)}")
         if beside := [one for one in nothing if one.beside_zero]:
             parts.append(f"of these a difference there is, too small to matter: {_figures(beside)}")
-    if unknown:
-        needed = sorted(one.prompts_needed for one in unknown if one.prompts_needed is not None)
-        # None where a metric's margin is unknown or out of any reach.
-        span = "" if not needed else f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
-        parts.append(f"inconclusive on {_names(unknown)}" + (f" ({span} prompts would tell, not {_present(unknown)})" if span else ""))
-    return f"{name}: {'; '.join(parts)}."
+    return parts
+
+
+def _of_unknown(unknown: Sequence[Verdict]) -> list[str]:
+    if not unknown:
+        return []
+    needed = sorted(one.prompts_needed for one in unknown if one.prompts_needed is not None)
+    # None where a metric's margin is unknown or out of any reach.
+    span = "" if not needed else f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
+    return [f"inconclusive on {_names(unknown)}" + (f" ({span} prompts would tell, not {_present(unknown)})" if span else "")]
 
 
 def _present(verdicts: Sequence[Verdict]) -> str:

@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import ALPHA, FEWEST_PROMPTS, LevelDifference, Verdict, known
+from evalkit.analysis.effects import LevelDifference, Verdict, known
+from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS, POWER
 from evalkit.stats.equivalence import tost
 from evalkit.stats.factorial import Contrasts
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t, simultaneous
-from evalkit.stats.power import POWER, prompts_to_settle
+from evalkit.stats.power import prompts_to_settle
 
 Floats = NDArray[np.float64]
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from evalkit.choice.choice import Change, Choice, Confirmed, Constraint, Miss, Weight, bounds_in_words
+from evalkit.choice.choice import Choice, Confirmed, Consequence, Constraint, Miss, Weight, bounds_in_words
 from evalkit.choice.confirmation import confirmed
 from evalkit.choice.decision import choose
 from evalkit.choice.recommendation import call_of, recommended_yaml
 
-__all__ = ["Change", "Choice", "Confirmed", "Constraint", "Miss", "Weight", "bounds_in_words", "call_of", "choose", "confirmed", "recommended_yaml"]
+__all__ = [
+    "Choice",
+    "Confirmed",
+    "Consequence",
+    "Constraint",
+    "Miss",
+    "Weight",
+    "bounds_in_words",
+    "call_of",
+    "choose",
+    "confirmed",
+    "recommended_yaml",
+]

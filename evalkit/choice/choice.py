@@ -45,7 +45,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     judged: float
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What the chosen cell changes against the reference: difference with its interval, in percent where the reference is not 0.
 
     Attributes:
@@ -85,6 +85,7 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
         satisfying: cells that keep to every constraint.
         pareto: of these, those that no other beats in means; `perhaps_pareto`: that no other beats beyond doubt.
         tied: cells that cannot be told from `best`, itself included.
+        chosen_name: of the chosen cell, where the experiment names its cells; else not there.
         desirability: of each cell, None where a metric is missing or a constraint is missed.
         resample_share: in how many of 2,000 resampled prompt sets `best` is the most desirable again.
     """
@@ -102,9 +103,10 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
     best: int | None
     runner_up: int | None
     chosen: int | None
+    chosen_name: str | msgspec.UnsetType = msgspec.UNSET
     tied: list[int]
     resample_share: float | None
-    changes: list[Change]
+    changes: list[Consequence]
     nearest: int | None
     misses: list[Miss]
     parameters: dict[str, Any]

@@ -51,24 +51,25 @@ def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], 
             notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
         for index in range(len(analysis.cells)):
             mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
-            if one.max is not None:
-                judged = mean if one.by == "mean" else high
-                if not judged <= one.max:  # also where it is unknown
-                    out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=judged))
-                    continue
-            if one.min is not None:
-                judged = mean if one.by == "mean" else low
-                if not judged >= one.min:
-                    out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=judged))
-        unseen = sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in out[before:])
-        if unseen:
-            cells = f"{unseen} cell{'' if unseen == 1 else 's'}"
-            notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
-        undefined = sum(math.isnan(miss.mean) for miss in out[before:]) if name in values else 0
-        if undefined:
-            cells = "1 cell, which" if undefined == 1 else f"{undefined} cells, each of which"
-            notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
+            lowest, highest = (mean, mean) if one.by == "mean" else (low, high)
+            if one.max is not None and not highest <= one.max:  # also where it is unknown
+                out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=highest))
+            elif one.min is not None and not lowest >= one.min:
+                out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=lowest))
+        notes += _unknown(name, out[before:]) if name in values else []
     return out, notes
+
+
+def _unknown(name: str, misses: Sequence[Miss]) -> list[str]:
+    """What is said of the cells that miss a constraint because its metric is not known there."""
+    notes = []
+    if unseen := sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in misses):
+        cells = f"{unseen} cell{'' if unseen == 1 else 's'}"
+        notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
+    if undefined := sum(math.isnan(miss.mean) for miss in misses):
+        cells = "1 cell, which" if undefined == 1 else f"{undefined} cells, each of which"
+        notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
+    return notes
 
 
 def _ends(values: Floats) -> tuple[float, float, float]:

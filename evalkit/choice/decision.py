@@ -6,17 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice.choice import Change, Choice
+from evalkit.choice.choice import Choice, Consequence
 from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
 from evalkit.choice.ranking import rank, settle
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
+from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
+from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
+from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 
@@ -56,6 +59,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
         best=found.best,
         runner_up=found.runner_up,
         chosen=chosen,
+        chosen_name=(analysis.name_of(chosen) or msgspec.UNSET) if chosen is not None else msgspec.UNSET,
         tied=found.tied,
         resample_share=found.share,
         changes=_changes(chosen, analysis, values, [*prefer, *require], experiment) if chosen is not None else [],
@@ -66,7 +70,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     )
 
 
-def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Change]:
+def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Consequence]:
     reference = analysis.reference
     if chosen == reference:
         return []
@@ -79,10 +83,10 @@ def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims
         if one.n < 2:
             continue
         margin = margin_of(name, values[name], base, experiment.margins).value
-        inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= 0.05
+        inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
         share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
         out.append(
-            Change(
+            Consequence(
                 metric=name,
                 reference=base,
                 chosen=t_interval(values[name][chosen]).mean,

@@ -14,6 +14,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Preference
 from evalkit.experiment.margins import margin_of
 from evalkit.plan.design import Cell, from_defaults
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.desirability import clearly_beaten, pareto
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.selection import Aim, select
@@ -59,11 +60,8 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
     of_cell = {index: float(found.desirability[place]) for place, index in enumerate(satisfying) if known[place]}
     order = np.argsort(np.where(known, -found.desirability, 1), kind="stable")
     others = [satisfying[place] for place in order if place != found.best and known[place]]
-    upward = np.array(
-        [aim.of(one) if aim.goal == "target" else one * (1 if aim.goal == "maximize" else -1) for aim, one in zip(aims, means, strict=True)]
-    )
+    upward = np.array([_upward(aim, one) for aim, one in zip(aims, means, strict=True)])
     front = [index for index, unbeaten in zip(satisfying, pareto(upward.T), strict=True) if unbeaten]
-    say = sum(aim.weight for aim in aims)
     return Ranking(
         desirability=[of_cell.get(index) for index in range(len(none))],
         best=satisfying[found.best],
@@ -72,20 +70,22 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
         tied=[index for place, index in enumerate(satisfying) if found.tied[place]],
         pareto=front,
         perhaps=_perhaps(satisfying, stacked, aims) if len(satisfying) <= _MOST_COMPARED else front,
-        weights=[
-            Weight(
-                metric=name,
-                goal=aim.goal,
-                say=aim.weight / say,
-                worst=aim.worst,
-                best=aim.best,
-                because=prefer[name].because,
-                target=prefer[name].target,
-            )
-            for name, aim in zip(prefer, aims, strict=True)
-        ],
+        weights=_weights(prefer, aims),
         notes=notes,
     )
+
+
+def _weights(prefer: Mapping[str, Preference], aims: Sequence[Aim]) -> list[Weight]:
+    say = sum(aim.weight for aim in aims)
+    return [
+        Weight(metric=name, goal=aim.goal, say=aim.weight / say, worst=aim.worst, best=aim.best, because=wanted.because, target=wanted.target)
+        for (name, wanted), aim in zip(prefer.items(), aims, strict=True)
+    ]
+
+
+def _upward(aim: Aim, values: Floats) -> Floats:
+    """`values` turned so that larger is better."""
+    return aim.of(values) if aim.goal == "target" else values * (1 if aim.goal == "maximize" else -1)
 
 
 def _aim(name: str, wanted: Preference, means: Floats, values: Floats, experiment: Experiment) -> Aim:
@@ -111,13 +111,13 @@ def _perhaps(satisfying: Sequence[int], values: Floats, aims: Sequence[Aim]) -> 
 
     lows = []
     for aim, grid in zip(aims, values, strict=True):
-        better = aim.of(grid) if aim.goal == "target" else grid * (1 if aim.goal == "maximize" else -1)
+        better = _upward(aim, grid)
         paired = better[:, None, :] - better[None, :, :]
         n = (~np.isnan(paired)).sum(axis=2)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(n > 0, np.nansum(paired, axis=2) / n, np.nan)
             spread = np.sqrt(np.nansum((paired - mean[:, :, None]) ** 2, axis=2) / (n - 1) / n)
-            lows.append(np.where(n > 1, mean - stdtrit(np.maximum(n - 1, 1), 0.975) * spread, -np.inf))
+            lows.append(np.where(n > 1, mean - stdtrit(np.maximum(n - 1, 1), 0.5 + CONFIDENCE / 2) * spread, -np.inf))
     beaten = clearly_beaten(np.stack(lows, axis=2))
     return [index for index, out in zip(satisfying, beaten, strict=True) if not out]
 

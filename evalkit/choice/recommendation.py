@@ -18,7 +18,8 @@ def recommended_yaml(choice: Choice, experiment: Experiment, digest: str) -> str
     lines = [
         f"# Recommended by evalkit for {json.dumps(experiment.name)} ({digest}), profile {choice.profile or 'of its own'}.",
         f"# Best as measured in {choice.resample_share or 0:.0%} of resampled prompt sets; {len(choice.tied)} settings cannot be told from the best.",
-        "# Values of a winner are optimistic: check on fresh answers with --confirm.",
+        *([f"# The cell {json.dumps(choice.chosen_name, ensure_ascii=False)}."] if isinstance(choice.chosen_name, str) else []),
+        "# Values of a winner are optimistic: confirm the choice on fresh answers.",
     ]
     return "\n".join(lines) + "\n" + yaml.safe_dump(_plain(choice.parameters), sort_keys=False, allow_unicode=True)
 

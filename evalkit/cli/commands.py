@@ -298,7 +298,7 @@ def schema() -> None:
     """Print the JSON Schema of experiment files, for editors."""
     import json
 
-    from evalkit.experiment.experiment import json_schema
+    from evalkit.experiment.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 

@@ -1,10 +1,12 @@
-"""What an endpoint says in its headers of what it takes."""
+"""What an endpoint says in its headers: what it takes, and how long to wait."""
 
 from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -26,9 +28,9 @@ def limits_of(headers: Mapping[str, str]) -> Limits | None:
         return None
     return Limits(
         _count(requests),
-        _seconds(headers.get("x-ratelimit-reset-requests")),
+        duration_s(headers.get("x-ratelimit-reset-requests")),
         _count(tokens),
-        _seconds(headers.get("x-ratelimit-reset-tokens")),
+        duration_s(headers.get("x-ratelimit-reset-tokens")),
     )
 
 
@@ -40,7 +42,7 @@ def _count(said: str | None) -> float | None:
     return count if math.isfinite(count) and count >= 0 else None
 
 
-def _seconds(said: str | None) -> float | None:
+def duration_s(said: str | None) -> float | None:
     """A duration as OpenAI writes it (``6m0s``, ``1.5s``, ``20ms``), or plain seconds."""
     if said is None:
         return None
@@ -49,3 +51,23 @@ def _seconds(said: str | None) -> float | None:
         return _count(said)
     numbers = [(_count(number), unit) for number, unit in parts]
     return math.fsum(number * _UNITS[unit] for number, unit in numbers if number is not None)
+
+
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+    milliseconds, said = _number(headers.get("retry-after-ms")), headers.get("retry-after")
+    seconds = _number(said) if milliseconds is None else milliseconds / 1000
+    if seconds is None and said is not None:
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _number(said: str | None) -> float | None:
+    try:
+        number = float(said or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evalkit.experiment.endpoint import Prices
-from evalkit.store.records import Completion
+from evalkit.store.records import Usage
 from evalkit.text.numbers import money
 
 _PER = 1_000_000
@@ -40,14 +40,13 @@ class Spent:
     uncounted: int = 0
     earlier: tuple[Spent, ...] = ()
 
-    def add(self, completion: Completion) -> None:
-        """Count one answer; of choices that share a call, only the first is to be given."""
-        usage = completion.usage
-        if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
-            self.uncounted += 1
+    def add(self, usage: Usage | None, *, answered: bool) -> None:
+        """Count what one call used, by what is billed of it; a call that brought no answer and tells no usage is taken to have used nothing."""
+        if usage is None or usage.prompt_tokens is None or usage.billed_tokens is None:
+            self.uncounted += answered
             return
         self.tokens_in += usage.prompt_tokens
-        self.tokens_out += usage.completion_tokens
+        self.tokens_out += usage.billed_tokens
 
     @property
     def tokens(self) -> int:

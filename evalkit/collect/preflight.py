@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from evalkit.client.client import Reply
+from evalkit.client.reply import Reply
 from evalkit.collect.pace import backoff
 from evalkit.errors import AuthError, EndpointError
 from evalkit.experiment.endpoint import as_sent
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, same_level
 from evalkit.plan.design import body_of, design_of
 from evalkit.store.records import Failure
 
@@ -74,7 +74,7 @@ async def check(endpoint: Endpoint, experiment: Experiment) -> Preflight:
     cells = design_of(experiment).cells
     tried = [(name, level) for name, levels in experiment.parameters.items() if name != "model" for level in extremes(levels)]
     # A level is tried in the first cell that has it: beside it stand the first levels of the others, on which it may depend.
-    bodies = [_body(experiment, next((cell for cell in cells if _same(cell[name], level)), {name: level})) for name, level in tried]
+    bodies = [_body(experiment, next((cell for cell in cells if same_level(cell[name], level)), {name: level})) for name, level in tried]
     answers = await asyncio.gather(*(_answer(endpoint, body) for body in bodies))
     calls = [Checked(parameter=None, level=None, failure=None)]
     calls += [Checked(parameter=name, level=level, failure=failure) for (name, level), failure in zip(tried, answers, strict=True)]
@@ -100,7 +100,7 @@ def _is_number(level: Any) -> bool:
 def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
     """The experiment without the rejected levels; a parameter left without any is left out of the requests."""
     parameters = {
-        name: tuple(level for level in levels if not any(one.parameter == name and _same(one.level, level) for one in rejected)) or (DEFAULT,)
+        name: tuple(level for level in levels if not any(one.parameter == name and same_level(one.level, level) for one in rejected)) or (DEFAULT,)
         for name, levels in experiment.parameters.items()
     }
     named = experiment.cells
@@ -109,15 +109,11 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
         named = {
             label: cell
             for label, cell in named.items()
-            if not any(name in cell and _same(cell[name], level) for name, level in refused if name is not None)
+            if not any(name in cell and same_level(cell[name], level) for name, level in refused if name is not None)
         }
         if not named:
             raise EndpointError("the endpoint rejects a level of every named cell, so nothing is left to sweep; change 'cells'")
     return experiment.model_copy(update={"parameters": parameters, "cells": named})
-
-
-def _same(one: Any, other: Any) -> bool:
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _body(experiment: Experiment, levels: Mapping[str, Any]) -> dict[str, Any]:

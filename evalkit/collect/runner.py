@@ -25,7 +25,7 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import Failure, Outcome, Record, record_of
 
 if TYPE_CHECKING:
-    from evalkit.client.client import Reply
+    from evalkit.client.reply import Reply
 
 _CHECKS_BY_NEW = 4
 INTERRUPTED = "interrupted"
@@ -249,6 +249,7 @@ class _Run:
             tally.in_flight -= 1
         now = time.monotonic()
         job.tries += 1
+        tally.spent.add(reply.usage, answered=bool(reply.completions))
         if reply.completions:
             self._came(job, reply, now, started, at_once, max(tally.in_flight, self._pace.since(number)))
         else:
@@ -258,14 +259,13 @@ class _Run:
     def _came(self, job: Job, reply: Reply, now: float, started: float, at_once: int, uncounted: int) -> None:
         first = reply.completions[0]
         usage = first.usage
-        tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.billed_tokens or 0)
         took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
         self._pace.answered(now, started, at_once, took_s, tokens, reply.limits, uncounted)
         if reply.limits is not None:
             self._tally.held_until = now + self._pace.wait_s(now)
         self._back(self._health.answered(now, started), now)
         self._known_good = job.batch[0]
-        self._tally.spent.add(first)
         if job.nobodys:
             return
         for completion in reply.completions[: len(job.batch)]:

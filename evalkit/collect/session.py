@@ -25,7 +25,8 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import Failure, Outcome, Record
 
 if TYPE_CHECKING:
-    from evalkit.client.client import Client, Reply
+    from evalkit.client.client import Client
+    from evalkit.client.reply import Reply
     from evalkit.collect.preflight import Checked, Preflight
 
 _SYNC_EVERY_S = 0.5
@@ -55,8 +56,7 @@ class _Counted:
         self._check_budget()
         self._spent.requests += 1
         reply = await self._client.call(body, messages)
-        if reply.completions:
-            self._spent.add(reply.completions[0])
+        self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
         return reply

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 
 from evalkit._version import __version__
-from evalkit.analysis.effects import FEWEST_PROMPTS
 from evalkit.comparison.gate import FailOn, Margins
-from evalkit.comparison.measurement import Measured, Tally, measure
-from evalkit.comparison.pairing import Arm, Contrast, Pairing, cell_text, paired, sent_between
-from evalkit.comparison.verdict import CONFIDENCE, Compared, judged
+from evalkit.comparison.measurement import Answered, Measured, measure
+from evalkit.comparison.pairing import Arm, Contrast, Pairing, paired, sent_between
+from evalkit.comparison.verdict import Compared, judged
+from evalkit.plan.cells import cell_text
+from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
 from evalkit.text.hook import Shown
 
@@ -46,7 +47,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
 
 
-class CellDifference(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeInCell(msgspec.Struct, frozen=True, kw_only=True):
     """The same difference in one cell alone, with its t interval: shown to find out where a change comes from, not tested."""
 
     cell: str
@@ -84,7 +85,7 @@ class Comparison(Shown, msgspec.Struct, frozen=True, kw_only=True):
     same_answers: int
     same_of: int
     metrics: list[Compared]
-    by_cell: list[CellDifference]
+    by_cell: list[ChangeInCell]
     not_compared: dict[str, str]
     notes: list[str]
     fail_on: list[str]
@@ -155,13 +156,13 @@ def compare(
     return msgspec.structs.replace(result, objections=objections(result))
 
 
-def _by_cell(measured: Measured, names: Sequence[str]) -> list[CellDifference]:
+def _by_cell(measured: Measured, names: Sequence[str]) -> list[ChangeInCell]:
     out = []
     for metric in measured.metrics:
         for name, row in zip(names, measured.candidate[metric.name] - measured.baseline[metric.name], strict=True):
             interval = t_interval(row, CONFIDENCE)
             if interval.n:
-                out.append(CellDifference(cell=name, metric=metric.name, difference=interval.mean, ci_low=interval.low, ci_high=interval.high,
+                out.append(ChangeInCell(cell=name, metric=metric.name, difference=interval.mean, ci_low=interval.low, ci_high=interval.high,
                                           n_prompts=interval.n))  # fmt: skip
     return out
 
@@ -171,7 +172,7 @@ def _pair_text(pairing: Pairing, pair: tuple[int, int]) -> str:
     return one if one == other else f"{one} → {other}"
 
 
-def _side(arm: Arm, about: Tally) -> Side:
+def _side(arm: Arm, about: Answered) -> Side:
     experiment = arm.plan.experiment
     versions = arm.written.get("versions") or {}
     return Side(

@@ -72,7 +72,7 @@ def fail_on(names: Sequence[str], *, strict: bool = False) -> tuple[FailOn, ...]
     wanted = [part.strip() for name in names for part in name.split(",") if part.strip()] or ["worse"]
     for one in wanted:
         if one not in FAIL_ON:
-            raise ExperimentError(f"--fail-on: found {shown(one)}; expected {', '.join(FAIL_ON)}")
+            raise ExperimentError(f"fail_on: found {shown(one)}; expected {', '.join(FAIL_ON)}")
     if "nothing" in wanted and (len(set(wanted)) > 1 or strict):
-        raise ExperimentError("--fail-on: 'nothing' stands beside something else; give one of the two")
+        raise ExperimentError("fail_on: 'nothing' stands beside something else; give one of the two")
     return tuple(one for one in FAIL_ON if one in wanted or (strict and one == "inconclusive"))

@@ -20,9 +20,10 @@ from evalkit.metrics.custom import Scorer
 from evalkit.scoring import judging
 from evalkit.scoring.gather import Gathered, cut, gather
 from evalkit.scoring.metric_set import Measures, measures, without
+from evalkit.scoring.prefix import FAR_APART
 from evalkit.scoring.scores import basis, scored
+from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
-from evalkit.store.judgements import load as load_judgements
 from evalkit.store.records import read
 
 Grid = NDArray[np.float64]
@@ -44,7 +45,7 @@ _SCRIPTS = {
 }
 
 
-class Tally(NamedTuple):
+class Answered(NamedTuple):
     """What was sent on one side and what came of it; tokens and money are None where an answer does not tell."""
 
     requests: int
@@ -72,7 +73,7 @@ class Measured(NamedTuple):
     tokens: int | None
     not_compared: dict[str, str]
     notes: list[str]
-    sides: tuple[Tally, Tally]
+    sides: tuple[Answered, Answered]
     same: int
     same_of: int
 
@@ -97,30 +98,42 @@ def measure(
     measured, left_out = _wanted(pairing, names)
     metrics, scorers = measured.metrics, measured.scorers
     gathered = _gathered(arms[0], measured), _gathered(arms[1], measured)
-    for which, side in zip(("baseline", "candidate"), gathered, strict=True):
-        if not side.completions:
-            failed = ", ".join(f"{count} {kind}" for kind, count in sorted(side.failures.items())) or "none was sent"
-            raise RecordError(f"these runs cannot be compared: none of the {len(side.plan):,} requests of the {which} has an answer ({failed})")
+    _refuse_without_answers(gathered)
     own, not_compared = _own(gathered)
     not_compared |= left_out
     of_texts = [one.name for one in scorers if one.takes == "texts"]
     check({*metric_names(), *(one.name for one in (*METRICS, *OPTIONAL, *metrics, *own)), *of_texts})
     if any(metric.content for metric in metrics):
         _refuse_other_scripts(pairing, gathered)
-    tallies = (_tally(arms[0], gathered[0]), _tally(arms[1], gathered[1]))
+    tallies = (_answered(arms[0], gathered[0]), _answered(arms[1], gathered[1]))
     same, same_of = _same(pairing, gathered)
     found = _stored(pairing, gathered, metrics, scorers, cutter) or _rescored(arms, gathered, measured, cutter, note)
     rows = [[pair[side] for pair in pairing.pairs] for side in (0, 1)]
     values = [{name: grid[at] for name, grid in side.items()} for side, at in zip(found.values, rows, strict=True)]
-    known = [metric for metric in found.metrics if all(metric.name in side for side in values)]
-    compared = []
-    for metric in known:
+    compared, why = _comparable(found, values)
+    not_compared |= why
+    notes = [_of_biased(found)] if found.biased else []
+    return Measured(tuple(compared), values[0], values[1], cutter.name, found.k, found.tokens, not_compared, notes, tallies, same, same_of)
+
+
+def _refuse_without_answers(gathered: Sequence[Gathered]) -> None:
+    for which, side in zip(("baseline", "candidate"), gathered, strict=True):
+        if not side.completions:
+            failed = ", ".join(f"{count} {kind}" for kind, count in sorted(side.failures.items())) or "none was sent"
+            raise RecordError(f"these runs cannot be compared: none of the {len(side.plan):,} requests of the {which} has an answer ({failed})")
+
+
+def _comparable(found: _Found, values: Sequence[dict[str, Grid]]) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics that both sides have and that can be compared, and why the others cannot."""
+    compared, not_compared = [], {}
+    for metric in found.metrics:
+        if not all(metric.name in side for side in values):
+            continue
         if why := _why_not(metric, found.tokens, *(side[metric.name] for side in values)):
             not_compared[metric.name] = why
         else:
             compared.append(metric)
-    notes = [_of_biased(found)] if found.biased else []
-    return Measured(tuple(compared), values[0], values[1], cutter.name, found.k, found.tokens, not_compared, notes, tallies, same, same_of)
+    return compared, not_compared
 
 
 class _Found(NamedTuple):
@@ -139,7 +152,7 @@ def _tokenizer(pairing: Pairing, name: str | None) -> Tokenizer:
         if len(used) > 1:
             raise RecordError(
                 f"these runs cannot be compared as they are: they were scored with different tokenisers ({', '.join(sorted(used))}), whose words are "
-                "not the same; --tokenizer NAME cuts both anew"
+                "not the same; give a tokenizer, which cuts both anew"
             )
         (name,) = used
     try:
@@ -168,7 +181,7 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
 
 
 def _gathered(arm: Arm, measured: Measures) -> Gathered:
-    columns = judging.columns(measured.judges, arm.plan.experiment, load_judgements(arm.folder)) if measured.judges else ()
+    columns = judging.columns(measured.judges, arm.plan.experiment, judgements.load(arm.folder)) if measured.judges else ()
     return gather(arm.plan, read(arm.folder), measured.scorers, columns)
 
 
@@ -182,11 +195,11 @@ def _own(gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
     return list(gathered[1].own.values()), not_compared
 
 
-def _tally(arm: Arm, gathered: Gathered) -> Tally:
+def _answered(arm: Arm, gathered: Gathered) -> Answered:
     answers = [one for group in gathered.answers.values() for one in group.values()]
     tokens = sum(one.completion_tokens for one in answers)
     cost = sum(one.recorded.get("cost", math.nan) for one in answers)
-    return Tally(
+    return Answered(
         requests=len(arm.plan),
         answered=gathered.completions,
         failures=dict(sorted(gathered.failures.items())),
@@ -219,7 +232,7 @@ def _refuse_other_scripts(pairing: Pairing, gathered: Sequence[Gathered]) -> Non
         (first, second), _ = Counter(map(tuple, changed)).most_common(1)[0]
         raise RecordError(
             f"these runs cannot be compared: {len(changed)} of {len(prompts)} prompts are answered in another script ({second} instead of {first}), "
-            "so their words are not the same unit; --metrics length_chars,truncation_rate compares what does not depend on words"
+            "so their words are not the same unit; the metrics length_chars and truncation_rate do not depend on words"
         )
 
 
@@ -258,12 +271,11 @@ def _rescored(
     highest = max(
         (float(np.nanmax(one.prefix.eligible)) for one in on if one.prefix is not None and not np.isnan(one.prefix.eligible).all()), default=0
     )
-    biased = sum(int((one.prefix.eligible < highest - _FAR_APART).sum()) for one in on if one.prefix is not None)
+    biased = sum(int((one.prefix.eligible < highest - (FAR_APART + 1e-9)).sum()) for one in on if one.prefix is not None)
     return _Found(scores[1].metrics, (values[0], values[1]), on[0].k, None if first is None else first.tokens, biased)
 
 
 _MOST_COMPLAINTS = 5
-_FAR_APART = 0.05 + 1e-9
 
 
 def _stored(

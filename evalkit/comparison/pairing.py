@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import msgspec
 
 from evalkit.errors import ExperimentError, RecordError
-from evalkit.experiment import strict_yaml
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT, canonical, level_text
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical, level_key, level_text
 from evalkit.experiment.problems import shown
+from evalkit.plan.cells import cell_named, cell_text
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
 from evalkit.store.folder import load_experiment, read_run
@@ -77,9 +76,9 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
         ExperimentError: `cells` name none, or several.
     """
     if candidate is None and len(cells) != 2:
-        raise ExperimentError(f"one run and {len(cells)} cells: give two runs, or one run and two cells: --cell A --cell B")
+        raise ExperimentError(f"one run and {len(cells)} cells: give two runs, or one run and two cells")
     if len(cells) > 2:
-        raise ExperimentError(f"--cell: found {len(cells)} cells; expected two at most, the baseline's and the candidate's")
+        raise ExperimentError(f"cells: found {len(cells)} cells; expected two at most, the baseline's and the candidate's")
     one = load_experiment(baseline)
     other = one if candidate is None else load_experiment(candidate)
     common = _common_prompts(one, other)
@@ -95,22 +94,31 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
     differs = [] if candidate is None else _differing(one, other, written)
     if cells:
         differs += _of_cells(plans, pairs[0])
-    notes = []
-    if candidate is not None and baseline.resolve() == candidate.resolve():
-        notes.append("both are the same folder")
-    if _other_seeds(one, other):
-        notes.append(
-            "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
-            "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
-        )
-    judged_alike = len(notes)
+    judged = _judged_otherwise(one, other, common)
+    same_folder = candidate is not None and baseline.resolve() == candidate.resolve()
+    notes = [*(["both are the same folder"] if same_folder else []), *_told_apart(one, other), *judged]
+    whole = not left_out and not cells and not judged
+    return Pairing(arms[0], arms[1], tuple(pairs), tuple(differs), whole, tuple(left_out), tuple(notes))
+
+
+def _told_apart(one: Experiment, other: Experiment) -> list[str]:
+    """What speaks against the two as samples of one kind, a sentence each."""
+    if not _other_seeds(one, other):
+        return []
+    return [
+        "the two send other seeds, and each its one seed to all prompts: what chance did to one prompt it may have done to all, so that "
+        "differences look surer than they are; write seed: per_replicate, send the same seed in both, or none"
+    ]
+
+
+def _judged_otherwise(one: Experiment, other: Experiment, common: Sequence[str]) -> list[str]:
+    """By what else than their own the answers of the baseline are judged, a sentence each."""
+    out = []
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
-        notes.append("checks and scorers differ: both runs are judged by those of the candidate")
+        out.append("checks and scorers differ: both runs are judged by those of the candidate")
     if any(_expect(one, name) != _expect(other, name) for name in common):
-        notes.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
-    return Pairing(
-        arms[0], arms[1], tuple(pairs), tuple(differs), not left_out and not cells and len(notes) == judged_alike, tuple(left_out), tuple(notes)
-    )
+        out.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
+    return out
 
 
 def _other_seeds(one: Experiment, other: Experiment) -> bool:
@@ -153,7 +161,7 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
     if cells:
         first, second = cell_named(plans[0], cells[0]), cell_named(plans[1], cells[-1])
         if one_run and first == second:
-            raise ExperimentError(f"--cell: both name the cell {cell_text(plans[0], first)}; expected two different ones")
+            raise ExperimentError(f"cells: both name the cell {cell_text(plans[0], first)}; expected two different ones")
         return [(first, second)]
     names = {name for plan in plans for name in plan.experiment.parameters}
     theirs = {_levels(plans[1], cell, names): index for index, cell in enumerate(plans[1].cells)}
@@ -162,62 +170,15 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
         held = [", ".join(cell_text(plan, index) for index in range(min(2, len(plan.cells)))) for plan in plans]
         raise RecordError(
             f"these runs cannot be compared: they have no cell in common (the baseline has {held[0]} ..., the candidate {held[1]} ...); "
-            "compare one cell with another by --cell A --cell B"
+            "compare one cell with another by naming both"
         )
     return pairs
 
 
-def _levels(plan: Plan, cell: Cell, names: set[str]) -> str:
+def _levels(plan: Plan, cell: Cell, names: set[str]) -> tuple[str, ...]:
     """What tells cells apart over both runs: the level of each parameter that either of them sweeps; one that is not swept has its fixed value."""
     fixed = body_of({}, plan.experiment.request)
-    return repr([(name, canonical(cell[name] if name in cell else fixed.get(name, DEFAULT))) for name in sorted(names)])
-
-
-_BETWEEN = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_.]*\s*=)")
-
-
-def cell_named(plan: Plan, text: str) -> int:
-    """The cell that `text` names: by its name, its number, or by levels that fit no other. Raises `ExperimentError`."""
-    named = plan.experiment.cells or {}
-    where = f"--cell {shown(text)}"
-    if text in named:
-        wanted = {name: named[text].get(name, DEFAULT) for name in plan.experiment.parameters}
-        return _fitting(plan, wanted, where)
-    if text.isdecimal() and len(text) < 10:
-        if int(text) < len(plan.cells):
-            return int(text)
-        raise ExperimentError(f"{where}: this run has the cells 0 to {len(plan.cells) - 1}")
-    wanted = {}
-    for part in _BETWEEN.split(text):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or name not in plan.experiment.parameters:
-            names = [*named, *(f"{one}=LEVEL" for one in plan.experiment.parameters)]
-            raise ExperimentError(f"{where}: expected a number below {len(plan.cells)}{''.join(', ' + one for one in names[:_MOST_NAMED])}")
-        wanted[name] = strict_yaml.parse(value, where).data
-    return _fitting(plan, wanted, where)
-
-
-def _fitting(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
-    found = [index for index, cell in enumerate(plan.cells) if all(_has(cell[name], level) for name, level in wanted.items())]
-    if len(found) == 1:
-        return found[0]
-    fit = "no cell" if not found else f"{len(found)} cells"
-    raise ExperimentError(f"{where}: {fit} of this run fit; expected one, like {cell_text(plan, found[0] if found else 0)}")
-
-
-def _has(level: Any, wanted: Any) -> bool:
-    """Whether a level is the one wanted; a void one, where its value does not matter, fits any."""
-    return level is None or repr(canonical(level)) == repr(canonical(wanted)) or (isinstance(level, str) and level_text(wanted) == level)
-
-
-def cell_text(plan: Plan, index: int) -> str:
-    """A cell as people name it: by its name in a list design, else by its levels."""
-    cell = plan.cells[index]
-    for name, levels in (plan.experiment.cells or {}).items():
-        if all(level is None or _has(level, levels.get(parameter, DEFAULT)) for parameter, level in cell.items()):
-            return name
-    swept = {name for name, levels in plan.experiment.parameters.items() if len(levels) > 1} or set(cell)
-    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if name in swept and level is not None) or "the only cell"
+    return tuple(level_key(cell[name] if name in cell else fixed.get(name, DEFAULT)) for name in sorted(names))
 
 
 def _left_out(

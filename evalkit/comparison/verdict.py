@@ -13,21 +13,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import ALPHA, FEWEST_PROMPTS
 from evalkit.comparison.gate import Margins
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import profile
 from evalkit.experiment.margins import margin_of
 from evalkit.metrics import Metric
+from evalkit.stats.conventions import ALPHA, CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
 
-CONFIDENCE = 0.95
-
 Grid = NDArray[np.float64]
-Verdict = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
+Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +62,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     margin: float
     margin_from: str
     p_equivalent: float
-    verdict: Verdict
+    verdict: Comparative
     reachable: float
     detectable: float
     prompts_to_settle: int | None = None
@@ -140,7 +138,7 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Comp
     clear = enough and p_adjusted <= ALPHA and (interval.low > 0 or interval.high < 0) and abs(interval.mean) > margin
     if clear:
         up = interval.mean > 0
-        verdict: Verdict = "differs" if one.better is None else "better" if up == (one.better == "higher") else "worse"
+        verdict: Comparative = "differs" if one.better is None else "better" if up == (one.better == "higher") else "worse"
     elif same.p <= ALPHA or (len(values) > 1 and not values.any()):
         verdict = "equivalent"
     else:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
-from evalkit.experiment import parameters as known
+from evalkit.experiment.parameters import REFUSED, fault_of_value
 from evalkit.experiment.problems import Faults, Path, shown
 
 LOCAL = "local"
@@ -80,7 +80,7 @@ class Endpoint(Strict):
 
     base_url: str
     model: Annotated[str, StringConstraints(min_length=1)]
-    api_key_env: str | None = None
+    api_key_env: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$"})] = None
     concurrency: Annotated[int, Field(ge=1, le=1024), BeforeValidator(whole)] | None = None
     requests_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tokens_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -142,8 +142,8 @@ class Endpoint(Strict):
     def _extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         faults: list[tuple[Path, str]] = []
         for name, given in value.items():
-            fault = known.REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
-            fault = fault or (known.fault_of_value("", given) if given is not None else None)
+            fault = REFUSED.get(name) or ("the model stands under endpoint.model" if name == "model" else None)
+            fault = fault or (fault_of_value("", given) if given is not None else None)
             if fault:
                 faults.append(((name,), fault))
         if faults:

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.experiment import goals as aims
-from evalkit.experiment import parameters as known
-from evalkit.experiment import prompts as prompt_sets
-from evalkit.experiment.endpoint import VARIABLE_NAME, Endpoint, Strict, a_table, whole
+from evalkit.experiment.endpoint import Endpoint, Strict, a_table, whole
+from evalkit.experiment.goals import Choose, Own, Preference, Requirement, faults_of_choose, faults_of_margins, metric_names
 from evalkit.experiment.judges import Judge, Scale, faults_of_names
-from evalkit.experiment.parameters import DEFAULT
-from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, spelled, told, unknown
-from evalkit.experiment.prompts import Prompt
+from evalkit.experiment.levels import levels_of, with_levels_of_cells
+from evalkit.experiment.parameters import (
+    DEFAULT,
+    KNOWN,
+    NO_KEY_HERE,
+    OF_OPENAI,
+    PER_REPLICATE,
+    REFUSED,
+    VOID_AT_TEMPERATURE_0,
+    canonical,
+    fault_of_fixed,
+    fault_of_name,
+    is_secret,
+    same_level,
+    schema_of_fixed,
+    schema_of_swept,
+    settled_fields,
+)
+from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
+from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
+from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
-from evalkit.metrics import checks
-from evalkit.metrics import custom as scorers
-
-PER_REPLICATE = "per_replicate"
-"""The value of ``request.seed`` that sends a seed of each prompt's and replicate's own."""
+from evalkit.metrics import checks, custom
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_MOST_COMBINATIONS = 100_000
-_MOST_STEPS = 1_000
 
 
 class Anchor(Strict):
@@ -40,24 +48,12 @@ class Anchor(Strict):
     every: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 100
 
 
-def _is_range(name: str, given: object) -> bool:
-    """Whether levels are written as ``{min, max, step}``, where the parameter does not itself take a mapping."""
-    takes_mappings = name in known.KNOWN and known.KNOWN[name].kind in ("mapping", "any")
-    return isinstance(given, Mapping) and not takes_mappings and set(given) == {"min", "max", "step"}
-
-
-def _steps(given: Mapping[str, Any]) -> list[Any]:
-    """The levels of a range, both ends included where the steps meet them; raises ValueError where it makes none."""
-    low, high, step = (given[key] for key in ("min", "max", "step"))
-    numbers = [one for one in (low, high, step) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)]
-    if len(numbers) < 3:
-        raise ValueError("min, max and step of a range must be numbers, like {min: 0, max: 1, step: 0.25}")
-    if step <= 0 or high < low:
-        raise ValueError(f"found min {low}, max {high}, step {step}; expected max of at least min, and a step above 0")
-    count = math.floor((high - low) / step + 1e-9) + 1
-    if count > _MOST_STEPS:
-        raise ValueError(f"the range has {count:,} levels; expected at most {_MOST_STEPS}: take a larger step")
-    return [known.canonical(round(low + number * step, 12)) for number in range(count)]
+def _or_a_path(schema: dict[str, Any]) -> None:
+    """The schema of the prompts: themselves, or the path of a file."""
+    items, least = schema.pop("items"), schema.pop("minItems")
+    del schema["type"]
+    path = {"type": "string", "minLength": 1, "description": "path of a prompt set, from this file"}
+    schema["anyOf"] = [path, {"type": "array", "minItems": least, "items": items, "description": "the prompts themselves"}]
 
 
 class Experiment(Strict):
@@ -89,11 +85,11 @@ class Experiment(Strict):
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
     """
 
-    name: str
+    name: Annotated[str, Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$", "maxLength": 100})]
     endpoint: Annotated[Endpoint, BeforeValidator(a_table)]
-    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False)]
-    parameters: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
-    request: Mapping[str, Any] = Field(default_factory=dict)
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False, json_schema_extra=_or_a_path)]
+    parameters: Annotated[Mapping[str, tuple[Any, ...]], WithJsonSchema(schema_of_swept())] = Field(default_factory=dict)
+    request: Annotated[Mapping[str, Any], WithJsonSchema(schema_of_fixed())] = Field(default_factory=dict)
     replicates: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(whole)] = 0
     anchor: Anchor | None = None
@@ -106,26 +102,26 @@ class Experiment(Strict):
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
-    choose: aims.Choose | None = None
+    choose: Choose | None = None
 
     @field_validator("margins", mode="before")
     @classmethod
     def _sound_margins(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_margins(value, _own_metrics(info.data))):
+        if isinstance(value, Mapping) and (faults := faults_of_margins(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
     @field_validator("choose", mode="before")
     @classmethod
     def _known_aims(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, Mapping) and (faults := aims.faults_of_choose(value, _own_metrics(info.data))):
+        if isinstance(value, Mapping) and (faults := faults_of_choose(value, _own_metrics(info.data))):
             raise Faults(faults)
         return value
 
     @field_validator("judges", mode="after")
     @classmethod
     def _names_of_their_own(cls, value: tuple[Judge, ...], info: ValidationInfo) -> tuple[Judge, ...]:
-        taken = [*aims.metric_names(), *_own_metrics(info.data).names()]
+        taken = [*metric_names(), *_own_metrics(info.data).names()]
         if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
@@ -140,44 +136,7 @@ class Experiment(Strict):
     @field_validator("parameters", mode="before")
     @classmethod
     def _levels(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        faults: list[tuple[Path, str]] = []
-        levels: dict[str, tuple[Any, ...]] = {}
-        for name, given in value.items():
-            if fault := known.fault_of_name(name, "parameters"):
-                faults.append(((name,), fault))
-                continue
-            if _is_range(name, given):
-                try:
-                    given = _steps(given)
-                except ValueError as wrong:
-                    faults.append(((name,), str(wrong)))
-                    continue
-            bare = not isinstance(given, list | tuple)
-            many = [given] if bare else list(given)
-            if not many:
-                faults.append(((name,), "the list of levels is empty; expected at least one level"))
-            seen: set[str] = set()
-            for index, level in enumerate(many):
-                where: Path = (name,) if bare else (name, index)
-                if fault := known.fault_of_level(name, level):
-                    faults.append((where, fault))
-                    continue
-                same = json.dumps(known.canonical(level), sort_keys=True)
-                if same in seen:
-                    faults.append((where, f"the level {shown(level)} stands twice; keep one"))
-                seen.add(same)
-            levels[name] = tuple(known.settled(name, level) for level in many) if not faults else ()
-        combinations = prod(
-            max(1, len(levels.get(name, ())) or (len(given) if isinstance(given, list | tuple) else 1)) for name, given in value.items()
-        )
-        if combinations > _MOST_COMBINATIONS:
-            number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
-            faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
-        if faults:
-            raise Faults(faults)
-        return levels
+        return levels_of(value) if isinstance(value, Mapping) else value
 
     @field_validator("request", mode="before")
     @classmethod
@@ -186,14 +145,14 @@ class Experiment(Strict):
             return value
 
         def fault_of(name: str, given: Any) -> str | None:
-            fault = known.fault_of_name(name, "request")
+            fault = fault_of_name(name, "request")
             if fault is None and not (name == "seed" and given == PER_REPLICATE):
-                fault = known.fault_of_fixed(name, given)
+                fault = fault_of_fixed(name, given)
                 if fault and name == "seed" and "expected" in fault:
                     fault += f", or {PER_REPLICATE}"
             return fault
 
-        return known.settled_fields(value, fault_of)
+        return settled_fields(value, fault_of)
 
     @field_validator("checks", mode="after")
     @classmethod
@@ -207,10 +166,10 @@ class Experiment(Strict):
     @classmethod
     def _sound_scorers(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
         faults: list[tuple[Path, str]] = []
-        taken = {*aims.metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
+        taken = {*metric_names(), *_own_metrics({name: given for name, given in info.data.items() if name in ("prompts", "checks")}).names()}
         for index, one in enumerate(value):
-            name = scorers.name_of(one)
-            if fault := scorers.fault(one):
+            name = custom.name_of(one)
+            if fault := custom.fault(one):
                 faults.append(((index,), fault))
             elif name in taken:
                 faults.append(((index,), f"gives a metric {name}, which another metric is called; give the function another name"))
@@ -224,32 +183,7 @@ class Experiment(Strict):
     def _levels_of_cells(cls, data: Any) -> Any:
         if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
             return data
-        cells = data["cells"]
-        faults: list[tuple[Path, str]] = []
-        if data.get("design", "list") != "list":
-            faults.append((("cells",), "named cells go with design: list; take one of the two out"))
-        if not cells:
-            faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
-        levels: dict[str, list[Any]] = {}
-        for label, cell in cells.items():
-            if not isinstance(cell, Mapping):
-                faults.append((("cells", str(label)), f"found {shown(cell)}; expected a mapping of parameters to levels"))
-                continue
-            for name, level in cell.items():
-                fault = known.fault_of_name(name, "parameters") or known.fault_of_level(name, level)
-                if fault:
-                    faults.append((("cells", str(label), str(name)), fault))
-                levels.setdefault(name, [])
-        if faults:
-            raise Faults(faults)
-        for name, found in levels.items():
-            for level in (known.settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
-                if all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in found):
-                    found.append(level)
-        given = data.get("parameters")
-        if given and known.canonical({name: list(one) for name, one in dict(given).items()}) != known.canonical(levels):
-            raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
-        return {**data, "design": "list", "parameters": levels}
+        return with_levels_of_cells(data)
 
     @model_validator(mode="after")
     def _each_in_one_place(self) -> Experiment:
@@ -304,7 +238,7 @@ class Experiment(Strict):
             levels = self.parameters.get(name)
             if levels is None:
                 faults.append((("reference", name), unknown("swept parameter", name, self.parameters)))
-            elif all(json.dumps(known.canonical(level)) != json.dumps(known.canonical(one)) for one in levels):
+            elif not any(same_level(level, one) for one in levels):
                 faults.append((("reference", name), f"found {shown(level)}; expected one of its levels: {', '.join(map(str, levels))}"))
         return faults
 
@@ -345,11 +279,11 @@ class Experiment(Strict):
             f"{section}.{name} is not one of OpenAI's parameters; it is sent as it stands, and a server may ignore or refuse it"
             for section, names in (("parameters", self.parameters), ("request", self.request))
             for name in names
-            if name not in known.OF_OPENAI
+            if name not in OF_OPENAI
         ]
         temperatures = self.parameters.get("temperature", (self.request.get("temperature"),))
         if any(isinstance(level, int | float) and level == 0 for level in temperatures):
-            void = [name for name in known.VOID_AT_TEMPERATURE_0 if name in self.request]
+            void = [name for name in VOID_AT_TEMPERATURE_0 if name in self.request]
             out += [f"request.{name} has no effect at temperature 0, and is left out of the requests there" for name in void]
         fixed = any(isinstance(level, int) for level in (*self.parameters.get("seed", ()), self.request.get("seed")))
         if fixed and self.replicates > 1:
@@ -370,7 +304,7 @@ class Experiment(Strict):
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
         data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
-        text = json.dumps(known.canonical(data), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -378,13 +312,13 @@ _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", 
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
-def _own_metrics(data: Mapping[str, Any]) -> aims.Own:
+def _own_metrics(data: Mapping[str, Any]) -> Own:
     """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
     if any(prompt.expect is not None for prompt in data.get("prompts", ())):
         kinds.add("contains")
-    functions = frozenset(name for one in data.get("scorers", ()) if (name := scorers.name_of(one)))
-    return aims.Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
+    functions = frozenset(name for one in data.get("scorers", ()) if (name := custom.name_of(one)))
+    return Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -398,24 +332,24 @@ _FIELDS: dict[str, list[str]] = {
     "judges[].scale": list(Scale.model_fields),
     "judges[].endpoint": list(Endpoint.model_fields),
     "embeddings": list(Endpoint.model_fields),
-    "choose": list(aims.Choose.model_fields),
-    **{f"choose.require.{name}": list(aims.Requirement.model_fields) for name in aims.metric_names()},
-    **{f"choose.prefer.{name}": list(aims.Preference.model_fields) for name in aims.metric_names()},
+    "choose": list(Choose.model_fields),
+    **{f"choose.require.{name}": list(Requirement.model_fields) for name in metric_names()},
+    **{f"choose.prefer.{name}": list(Preference.model_fields) for name in metric_names()},
 }
 
 
 def _misplaced(path: Path) -> str | None:
     """Why a key that is unknown where it stands was likely written there."""
     name = str(path[-1])
-    if known.is_secret(name):
-        return known.NO_KEY_HERE
+    if is_secret(name):
+        return NO_KEY_HERE
     if len(path) == 1 and name in Endpoint.model_fields:
         return "unknown key here; it belongs under 'endpoint'"
     if len(path) == 2 and name in Experiment.model_fields:
         return "unknown key here; it belongs at the top level"
-    if name in known.REFUSED:
-        return known.REFUSED[name]
-    if name in known.KNOWN:
+    if name in REFUSED:
+        return REFUSED[name]
+    if name in KNOWN:
         return "unknown key here; it belongs under 'parameters' (swept) or 'request' (fixed)"
     return None
 
@@ -438,7 +372,7 @@ def load(path: FilePath | str, settings: Iterable[str] = ()) -> Experiment:
         found = "nothing" if data is None else "a text" if isinstance(data, str) else shown(data)
         raise ExperimentError(f"{named(path)}: found {found}; expected a mapping with name, endpoint, prompts and parameters")
     for setting in settings:
-        data, marks = _changed(data, marks, setting)
+        data, marks = changed(data, marks, setting)
     return check(data, named(path), marks, path.parent)
 
 
@@ -475,88 +409,9 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
 def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> tuple[Prompt, ...]:
     if isinstance(written, str) and written.strip():
         try:
-            return prompt_sets.load(folder / written)
+            return load_prompts(folder / written)
         except PromptError as fault:
             raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None
     if isinstance(written, list):
-        return prompt_sets.check(written, source, marks, ("prompts",))
+        return check_prompts(written, source, marks, ("prompts",))
     raise PromptError(told([(("prompts",), f"found {shown(written)}; expected a file's path or a list of prompts")], source, marks))
-
-
-def _changed(data: dict[str, Any], marks: Marks, setting: str) -> tuple[dict[str, Any], Marks]:
-    dotted, equals, text = setting.partition("=")
-    path: Path = tuple(dotted.strip().split("."))
-    if not equals or not all(path):
-        # Shows no more than a path: the rest may be a key.
-        said = f" {dotted.strip()}" if _SETTING.fullmatch(dotted.strip()) else ""
-        raise ExperimentError(f"--set{said}: expected a.dotted.path=value, like parameters.temperature=[0,1]")
-    source = f"--set {spelled(path)}"
-    value = parse(text, source).data
-    root: dict[str, Any] = dict(data)
-    table = root
-    for step in path[:-1]:
-        below = table.get(str(step))
-        if below is not None and not isinstance(below, dict):
-            kind = "a text" if isinstance(below, str) else shown(below)
-            raise ExperimentError(f"{source}: '{step}' is {kind}, which has nothing below it; set {step} as a whole")
-        table[str(step)] = table = dict(below or {})
-    table[str(path[-1])] = value
-    kept = {where: line for where, line in marks.items() if where[: len(path)] != path}
-    return root, kept | {path: "given by --set"}
-
-
-_SETTING = re.compile(r"[a-z_]+(?:\.[a-z_]+)*\.?")
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of the experiment file, for editors."""
-    schema = Experiment.model_json_schema()
-    properties = schema["properties"]
-    inline = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Prompt"}, "description": "the prompts themselves"}
-    path = {"type": "string", "minLength": 1, "description": "path of a prompt set, from this file"}
-    properties["prompts"] = {"anyOf": [path, inline]}
-    properties["name"] |= {"pattern": f"^{_NAME.pattern}$", "maxLength": 100}
-    endpoint = schema["$defs"]["Endpoint"]["properties"]
-    endpoint["api_key_env"] = {"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$", "default": None}
-    schema["$defs"]["Prompt"]["anyOf"] = [{"required": ["messages"]}, {"required": ["user"]}]
-    levels = {name: _schema_of_levels(name) for name in known.KNOWN}
-    no_default = {"not": {"const": DEFAULT}}
-    fixed: dict[str, Any] = {name: {"allOf": [known.json_schema(name), no_default]} for name in known.KNOWN}
-    fixed["seed"] = {"anyOf": [known.json_schema("seed"), {"const": PER_REPLICATE}]}
-    levels |= {name: {"not": {}, "description": why} for name, why in known.never("parameters").items()}
-    fixed |= {name: {"not": {}, "description": why} for name, why in known.never("request").items()}
-    properties["parameters"] = {
-        "type": "object",
-        "properties": levels,
-        "additionalProperties": _schema_of_levels(""),
-        "description": "levels of each swept parameter",
-    }
-    properties["request"] = {
-        "type": "object",
-        "properties": fixed,
-        "additionalProperties": {"allOf": [known.json_schema(""), no_default]},
-        "description": "sent with every call, not swept",
-    }
-    _drop_titles(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "evalkit experiment", **schema}
-
-
-def _schema_of_levels(name: str) -> dict[str, Any]:
-    """A list of levels, or one that is no list itself."""
-    level = {"anyOf": [known.json_schema(name), {"const": DEFAULT}]}
-    ways: list[dict[str, Any]] = [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]
-    if name in known.KNOWN and known.KNOWN[name].kind in ("number", "integer"):
-        ends = {"min": {"type": "number"}, "max": {"type": "number"}, "step": {"type": "number", "exclusiveMinimum": 0}}
-        ways.append({"type": "object", "properties": ends, "required": list(ends), "additionalProperties": False, "description": "a range of levels"})
-    return {"anyOf": ways}
-
-
-def _drop_titles(schema: Any) -> None:
-    if isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        for value in schema.values():
-            _drop_titles(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            _drop_titles(value)

@@ -6,19 +6,16 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.problems import Path, shown, unknown
 from evalkit.experiment.strict_yaml import parse
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Requirement(_Strict):
+class Requirement(Strict):
     """What a metric's mean must keep to.
 
     Attributes:
@@ -41,7 +38,7 @@ class Requirement(_Strict):
         return self
 
 
-class Preference(_Strict):
+class Preference(Strict):
     """Which way a metric is better, and how much that counts.
 
     Attributes:
@@ -69,7 +66,7 @@ class Preference(_Strict):
         return self
 
 
-class Choose(_Strict):
+class Choose(Strict):
     """How to choose among the cells.
 
     Attributes:
@@ -105,7 +102,7 @@ class Choose(_Strict):
 PROFILES = ("creative", "precise", "balanced", "brief")
 
 
-class Profile(_Strict):
+class Profile(Strict):
     """A use case as constraints and preferences, each with its reason."""
 
     about: str

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from evalkit.experiment import parameters as known
 from evalkit.experiment.endpoint import Endpoint, Strict, a_table, as_sent, whole
-from evalkit.experiment.parameters import DEFAULT, canonical
+from evalkit.experiment.parameters import DEFAULT, canonical, fault_of_level, fault_of_name, settled_fields
 from evalkit.experiment.problems import Faults, Path, shown
 from evalkit.metrics import Metric, length
 
@@ -79,7 +78,7 @@ class Judge(Strict):
     def _fixed(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        return known.settled_fields(value, lambda name, given: known.fault_of_name(name, "request") or known.fault_of_level(name, given))
+        return settled_fields(value, lambda name, given: fault_of_name(name, "request") or fault_of_level(name, given))
 
     @model_validator(mode="after")
     def _labels_on_the_scale(self) -> Judge:

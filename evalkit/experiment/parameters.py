@@ -13,6 +13,9 @@ from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Path, half_a_c
 DEFAULT = "default"
 """The level that leaves a parameter out of the request."""
 
+PER_REPLICATE = "per_replicate"
+"""The value of ``request.seed`` that sends a seed of each prompt's and replicate's own."""
+
 Kind = Literal["number", "integer", "boolean", "string", "strings", "mapping", "any"]
 
 
@@ -125,8 +128,8 @@ def fault_of_level(name: str, value: object) -> str | None:
     fault = fault_of_value(name, value)
     if fault and isinstance(value, str) and nearest(value, [DEFAULT]):
         return f"{fault}; did you mean {DEFAULT}?"
-    if fault and name == "seed" and value == "per_replicate":
-        return f"{fault}; per_replicate stands under 'request'"
+    if fault and name == "seed" and value == PER_REPLICATE:
+        return f"{fault}; {PER_REPLICATE} stands under 'request'"
     return fault
 
 
@@ -247,6 +250,40 @@ def json_schema(name: str) -> dict[str, Any]:
     return out
 
 
+def schema_of_swept() -> dict[str, Any]:
+    """JSON Schema of ``parameters:``."""
+    levels = {name: _schema_of_levels(name) for name in KNOWN}
+    return {
+        "type": "object",
+        "properties": levels | {name: {"not": {}, "description": why} for name, why in never("parameters").items()},
+        "additionalProperties": _schema_of_levels(""),
+        "description": "levels of each swept parameter",
+    }
+
+
+def schema_of_fixed() -> dict[str, Any]:
+    """JSON Schema of ``request:``."""
+    no_default = {"not": {"const": DEFAULT}}
+    fixed: dict[str, Any] = {name: {"allOf": [json_schema(name), no_default]} for name in KNOWN}
+    fixed["seed"] = {"anyOf": [json_schema("seed"), {"const": PER_REPLICATE}]}
+    return {
+        "type": "object",
+        "properties": fixed | {name: {"not": {}, "description": why} for name, why in never("request").items()},
+        "additionalProperties": {"allOf": [json_schema(""), no_default]},
+        "description": "sent with every call, not swept",
+    }
+
+
+def _schema_of_levels(name: str) -> dict[str, Any]:
+    """A list of levels, or one that is no list itself."""
+    level = {"anyOf": [json_schema(name), {"const": DEFAULT}]}
+    ways: list[dict[str, Any]] = [{"allOf": [level, {"not": {"type": "array"}}]}, {"type": "array", "items": level, "minItems": 1}]
+    if name in KNOWN and KNOWN[name].kind in ("number", "integer"):
+        ends = {"min": {"type": "number"}, "max": {"type": "number"}, "step": {"type": "number", "exclusiveMinimum": 0}}
+        ways.append({"type": "object", "properties": ends, "required": list(ends), "additionalProperties": False, "description": "a range of levels"})
+    return {"anyOf": ways}
+
+
 def canonical(value: Any) -> Any:
     """`value` with numbers by value (1.0 becomes 1) and mappings in the order of their keys, so that equals look equal."""
     match value:
@@ -260,6 +297,19 @@ def canonical(value: Any) -> Any:
             return [canonical(one) for one in value]
         case _:
             return value
+
+
+def level_key(level: Any) -> str:
+    """What two levels have in common where they are one, and two different levels have not: for dictionaries, sets and sorting out doubles.
+
+    Numbers count by value, so 1, 1.0 and 0.0, -0.0 are one each; True is no number; lists and mappings count by what they hold.
+    """
+    return repr(canonical(level))
+
+
+def same_level(one: Any, other: Any) -> bool:
+    """Whether two levels are one, by `level_key`. A void level, None, is the same as no level."""
+    return level_key(one) == level_key(other)
 
 
 def level_text(level: Any) -> str | None:

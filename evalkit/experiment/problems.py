@@ -151,26 +151,14 @@ def nearest(name: str, known: Iterable[str], limit: int = 2) -> str | None:
 
     Of a short name less may differ: one edit of two or three letters, none of a single one.
     """
+    from rapidfuzz.distance import OSA  # takes as long to load as all else here, and is wanted for a slip alone
+
     candidates = []
     for one in known:
         most = min(limit, max(len(one) - 2, len(one) > 1))
-        if abs(len(name) - len(one)) <= most and (distance := edit_distance(name.lower(), one.lower())) <= most:
+        if abs(len(name) - len(one)) <= most and (distance := OSA.distance(name.lower(), one.lower())) <= most:
             candidates.append((distance, -SequenceMatcher(None, name, one).ratio(), one))
     return min(candidates)[2] if candidates else None
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Insertions, deletions, substitutions and swaps of neighbours between two short names (optimal string alignment)."""
-    rows = [list(range(len(b) + 1))]
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]
 
 
 def shown(value: object) -> str:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from evalkit.errors import PromptError
+from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
 from evalkit.experiment.strict_yaml import Document, named, parse, read_text
 
@@ -34,8 +34,10 @@ _MOST_BYTES = 500_000_000
 _MOST_DIGITS = 40
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class _Told(Strict):
+    """As `Strict`, but an error may show the value: what stands in a prompt set is no secret."""
+
+    model_config = ConfigDict(hide_input_in_errors=False)
 
 
 def _whole_characters(value: str) -> str:
@@ -48,14 +50,14 @@ _Text = Annotated[str, AfterValidator(_whole_characters)]
 _Named = Annotated[_Text, StringConstraints(min_length=1)]
 
 
-class Function(_Strict):
+class Function(_Told):
     """The function that a tool call names, with its arguments as a JSON text."""
 
     name: _Named
     arguments: _Text
 
 
-class ToolCall(_Strict):
+class ToolCall(_Told):
     """A call of a tool, made in an assistant message.
 
     Attributes:
@@ -67,7 +69,7 @@ class ToolCall(_Strict):
     function: Function
 
 
-class Message(_Strict):
+class Message(_Told):
     """One message of a conversation.
 
     Attributes:
@@ -136,7 +138,7 @@ _Id = Annotated[
 _SHORT_TEXT: dict[str, Any] = {"pattern": r"\S"}
 
 
-class Prompt(_Strict):
+class Prompt(_Told):
     """One conversation to be answered: an `id` and its `messages`, or the short form `system` and `user`.
 
     Attributes:
@@ -148,6 +150,8 @@ class Prompt(_Strict):
         expect: never sent; checks compare answers with it.
         vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
     """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["messages"]}, {"required": ["user"]}]})
 
     id: _Id
     messages: Annotated[tuple[Message, ...], Field(json_schema_extra={"minItems": 1})] = Field(default=(), strict=False)
@@ -266,7 +270,7 @@ class _Unread(NamedTuple):
     message: str
 
 
-def check(data: object, source: str = "", marks: Marks | None = None, at: Path = ()) -> tuple[Prompt, ...]:
+def check_prompts(data: object, source: str = "", marks: Marks | None = None, at: Path = ()) -> tuple[Prompt, ...]:
     """The prompts in plain `data`; raises `PromptError` with every fault found. `at` is the path of `data` in its document."""
     marks = marks or {}
     if not isinstance(data, list):
@@ -301,7 +305,7 @@ def _id_of(one: object) -> str | None:
     return str(name) if isinstance(name, str | int) and not isinstance(name, bool) else None
 
 
-def load(path: FilePath) -> tuple[Prompt, ...]:
+def load_prompts(path: FilePath) -> tuple[Prompt, ...]:
     """The prompts of a ``.yaml``, ``.yml``, ``.jsonl`` or ``.csv`` file; raises `PromptError`."""
     readers = {".yaml": _from_yaml, ".yml": _from_yaml, ".jsonl": _from_jsonl, ".csv": _from_csv}
     reader = readers.get(path.suffix.lower())
@@ -310,7 +314,7 @@ def load(path: FilePath) -> tuple[Prompt, ...]:
         raise PromptError(f"{named(path)}: found {ending}; expected a prompt set in a .yaml, .yml, .jsonl or .csv file")
     text = read_text(path, PromptError) if reader is _from_yaml else read_text(path, PromptError, _MOST_BYTES)
     document = reader(text, named(path))
-    return check(document.data, named(path), document.marks)
+    return check_prompts(document.data, named(path), document.marks)
 
 
 def _from_yaml(text: str, source: str) -> Document:

@@ -22,7 +22,7 @@ from evalkit.local.messages import Talk
 from evalkit.local.model import BREAK, END, Conditioned, pieces, terms, tokenize
 from evalkit.local.sampler import Sampler, Settings
 from evalkit.local.schema import Schema, SchemaError
-from evalkit.local.tools import Function
+from evalkit.local.tools import ToolFunction
 
 _BABBLE = 0.5
 _LONGEST_PHRASE = 10
@@ -129,7 +129,7 @@ class Writer:
         """A text that is valid under `schema`, cut at the limit and at a stop like any other."""
         return Written(self._json(schema, "response_format", frozenset(), _BABBLE), limit=limit, stop=stop)
 
-    def calls(self, functions: Sequence[Function], *, limit: int) -> Called:
+    def calls(self, functions: Sequence[ToolFunction], *, limit: int) -> Called:
         """Calls of the functions; their arguments speak of what the user said beside the function's own words."""
         made = [(one.name, self._json(one.schema, f"function '{one.name}'", one.named | one.described | one.taken, 0.0)) for one in functions]
         return Called(made, limit=limit)

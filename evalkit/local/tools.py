@@ -20,7 +20,7 @@ _OF_NAME, _ENOUGH = 2, 2
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-class Function(NamedTuple):
+class ToolFunction(NamedTuple):
     """A function on offer, with the telling words of its name, of its description beside them, and of its parameters' names."""
 
     name: str
@@ -33,7 +33,7 @@ class Function(NamedTuple):
 class Tools(NamedTuple):
     """What may be called: `choice` is none, auto, required, or function with the one that `forced` names."""
 
-    functions: tuple[Function, ...]
+    functions: tuple[ToolFunction, ...]
     choice: str = "auto"
     forced: str | None = None
     parallel: bool = True
@@ -57,7 +57,7 @@ def read(given: Mapping[str, Any]) -> Tools | None:
     return Tools(functions, choice, forced, parallel) if functions and choice != "none" else None
 
 
-def called(tools: Tools, talk: Talk) -> list[Function]:
+def called(tools: Tools, talk: Talk) -> list[ToolFunction]:
     """The functions that are called after `talk`, best first; none where nothing forces a call and the words have little in common."""
     if tools.choice == "function":
         return [next(function for function in tools.functions if function.name == tools.forced)]
@@ -72,7 +72,7 @@ def called(tools: Tools, talk: Talk) -> list[Function]:
     return enough if tools.parallel else enough[:1]
 
 
-def _function(where: str, tool: object) -> Function:
+def _function(where: str, tool: object) -> ToolFunction:
     tool = mapping(where, tool)
     kind = string(f"{where}.type", tool.get("type"))
     if kind != "function":
@@ -87,7 +87,7 @@ def _function(where: str, tool: object) -> Function:
     schema = _parameters(f"{where}.function.parameters", name, given.get("parameters", {}))
     named, described = _words(name), frozenset(terms(description))
     properties = given.get("parameters", {}).get("properties", {})
-    return Function(name, named, described - named, _words(" ".join(properties)), schema)
+    return ToolFunction(name, named, described - named, _words(" ".join(properties)), schema)
 
 
 def _words(names: str) -> frozenset[str]:

@@ -23,6 +23,9 @@ REFUSALS = (
 )  # fmt: skip
 """What a refusal holds among its first 200 characters, in lower case, apostrophes straight: a rough sign, visible and no judge."""
 
+REFUSED = "refused"
+"""Under this name a group records 1 for each answer that is the model's refusal by its own field or finish reason, else 0."""
+
 _OPENING = 200
 _REGEX_S = 5.0
 
@@ -42,7 +45,7 @@ def fault(spec: object) -> str | None:
 
 
 def metric(spec: object) -> Metric:
-    """The check as a metric: the share of answers that pass, the empty ones among them.
+    """The check as a metric: the share of answers that pass, the empty ones among them; ``refusal`` counts the refusals.
 
     Raises:
         ValueError: it is no check.
@@ -52,7 +55,9 @@ def metric(spec: object) -> Metric:
     test = _test(kind, argument)
 
     def of(group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([test(text, group.expect) for text in group.texts], dtype=float)
+        found = np.array([test(text, group.expect) for text in group.texts], dtype=float)
+        # A model that declines in a field of its own has refused, whatever it says.
+        return np.fmax(found, group.recorded[REFUSED]) if kind == "refusal" and REFUSED in group.recorded else found
 
     said = "" if argument is None else f" {json.dumps(argument, ensure_ascii=False)[:80]}"
     better: Literal["higher", "lower"] = "lower" if kind == "refusal" else "higher"
@@ -120,7 +125,8 @@ def _test(kind: str, argument: Any) -> Test:
 
     def compared(text: str, expect: str | None) -> float:
         wanted = expect if argument is None else argument
-        return math.nan if wanted is None else float(passes[kind](text, wanted))
+        # A block scalar of YAML ends with a line end that nobody means.
+        return math.nan if wanted is None else float(passes[kind](text, wanted.removesuffix("\n")))
 
     return compared
 

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, canonical
+from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, level_key, same_level
 from evalkit.stats.factorial import fractional
 
 Cell = Mapping[str, Any]
@@ -20,12 +20,14 @@ class Design(NamedTuple):
     Attributes:
         merged: one sentence for each reason why levels were merged.
         beware: what this kind of design cannot tell, a sentence each.
+        names: of the cells, where the experiment names them, else none; of cells that were merged the first one's.
     """
 
     cells: tuple[Cell, ...]
     combinations: int
     merged: tuple[str, ...]
     beware: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def design_of(experiment: Experiment) -> Design:
@@ -35,22 +37,31 @@ def design_of(experiment: Experiment) -> Design:
         case "grid":
             return grid(levels, fixed)
         case "list":
-            named = (experiment.cells or {}).values()
-            return _merged([{name: cell.get(name, DEFAULT) for name in levels} for cell in named], levels, fixed)
+            named = experiment.cells or {}
+            found = [{name: cell.get(name, DEFAULT) for name in levels} for cell in named.values()]
+            return _merged(found, levels, fixed, tuple(named))
         case "one_at_a_time":
-            base = {name: given[0] for name, given in levels.items()} | {name: nearest_default(name, given) for name, given in levels.items()}
-            if isinstance(experiment.reference, Mapping):
-                # A level that the endpoint rejected is no base any more.
-                base |= {name: level for name, level in experiment.reference.items() if any(_alike(level, one) for one in levels[name])}
-            found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not _alike(level, base[name]))]
-            return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
+            return _one_at_a_time(levels, fixed, experiment.reference)
         case "fractional":
-            swept = [name for name, given in levels.items() if len(given) == 2]
-            constant = {name: given[0] for name, given in levels.items() if len(given) == 1}
-            rows = fractional(len(swept)).tolist() if swept else [[]]
-            made = [constant | {name: levels[name][at] for name, at in zip(swept, row, strict=True)} for row in rows]
-            beware = (_FRACTION,) if len(rows) < 2 ** len(swept) else ()
-            return _merged([{name: cell[name] for name in levels} for cell in made], levels, fixed)._replace(beware=beware)
+            return _fraction(levels, fixed)
+
+
+def _one_at_a_time(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], reference: Mapping[str, Any] | str | None) -> Design:
+    base = {name: nearest_default(name, given) for name, given in levels.items()}
+    if isinstance(reference, Mapping):
+        # A level that the endpoint rejected is no base any more.
+        base |= {name: level for name, level in reference.items() if any(same_level(level, one) for one in levels[name])}
+    found = [base, *({**base, name: level} for name, given in levels.items() for level in given if not same_level(level, base[name]))]
+    return _merged(found, levels, fixed)._replace(beware=(_ONE_AT_A_TIME,))
+
+
+def _fraction(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+    swept = [name for name, given in levels.items() if len(given) == 2]
+    constant = {name: given[0] for name, given in levels.items() if len(given) == 1}
+    rows = fractional(len(swept)).tolist() if swept else [[]]
+    made = [constant | {name: levels[name][at] for name, at in zip(swept, row, strict=True)} for row in rows]
+    beware = (_FRACTION,) if len(rows) < 2 ** len(swept) else ()
+    return _merged([{name: cell[name] for name in levels} for cell in made], levels, fixed)._replace(beware=beware)
 
 
 _ONE_AT_A_TIME = "one parameter is changed at a time, so this design cannot see interactions: what two parameters do together stays unknown"
@@ -69,20 +80,24 @@ def grid(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Desig
     return _merged((dict(zip(levels, values, strict=True)) for values in product(*levels.values())), levels, fixed)
 
 
-def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Design:
+def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], named: Sequence[str] = ()) -> Design:
     cells: dict[tuple[str, ...], Cell] = {}
+    names: list[str] = []
     combinations = 0
     for cell in found:
         combinations += 1
         for name in list(_void(cell, fixed)):
             cell[name] = None
-        cells.setdefault(tuple(repr(canonical(value)) for value in cell.values()), cell)
+        key = tuple(map(level_key, cell.values()))
+        if key not in cells and named:
+            names.append(named[combinations - 1])
+        cells.setdefault(key, cell)
     # A level that is void everywhere tells nothing apart, which is worth a sentence too.
     voided = [name for name in levels if any(cell[name] is None for cell in cells.values())]
     merged = tuple(
         f"at temperature 0 {name} has no effect, so its {len(levels[name])} levels are one cell there" for name in voided if len(levels[name]) > 1
     )
-    return Design(tuple(cells.values()), combinations, merged)
+    return Design(tuple(cells.values()), combinations, merged, names=tuple(names))
 
 
 _NEUTRAL = {
@@ -116,13 +131,9 @@ def _distance(name: str, level: Any, levels: Sequence[Any]) -> float:
     numbers = [one for one in levels if isinstance(one, int | float) and not isinstance(one, bool)]
     neutral = _NEUTRAL.get(name, max(numbers, default=0) if name in ("max_tokens", "max_completion_tokens") else None)
     if neutral is None or not isinstance(level, int | float) or isinstance(level, bool):
-        return float(not _alike(level, levels[0]) or DEFAULT in levels)
+        return float(not same_level(level, levels[0]) or DEFAULT in levels)
     span = max(abs(one - neutral) for one in numbers)
     return 0.0 if span == 0 else abs(level - neutral) / span
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return repr(canonical(one)) == repr(canonical(other))
 
 
 def _void(cell: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[str]:

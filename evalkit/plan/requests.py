@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from evalkit.experiment.endpoint import LOCAL, as_sent
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT, canonical
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical
 from evalkit.plan.design import Cell, Design, body_of, design_of
 
 Role = Literal["sweep", "anchor", "confirm"]

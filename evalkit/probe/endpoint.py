@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evalkit.client.client import Reply
+from evalkit.client.reply import Reply
 from evalkit.collect.pace import backoff
 from evalkit.errors import EndpointError
 from evalkit.store.records import Completion

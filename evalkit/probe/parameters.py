@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.client.client import Reply
+from evalkit.client.reply import Reply
 from evalkit.probe.comparison import Judgement, compared, difference, temperature
 from evalkit.probe.endpoint import LONG, SHORT, Endpoint, RejectedError, about, gathered, visible
 from evalkit.store.records import Completion, Failure

@@ -14,8 +14,8 @@ from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.errors import ExperimentError
 from evalkit.experiment import experiment as experiments
 from evalkit.experiment.endpoint import Endpoint
-from evalkit.experiment.experiment import PER_REPLICATE, Experiment
-from evalkit.experiment.parameters import DEFAULT
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
 from evalkit.store.folder import PROBE_FILE, make, now_text, replace
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.client.client import Reply
+from evalkit.client.reply import Reply
 from evalkit.errors import EndpointError
 from evalkit.probe.endpoint import Caller, Endpoint, OutOfCallsError, RejectedError, about, measure_noise
 from evalkit.probe.findings import KNOWN, Finding, LeftOut, Probe, Verdict

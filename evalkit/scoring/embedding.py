@@ -23,7 +23,8 @@ from evalkit.store.journal import Journal
 from evalkit.store.records import Failure, Record, Usage
 
 if TYPE_CHECKING:
-    from evalkit.client.client import Client, Reply
+    from evalkit.client.client import Client
+from evalkit.client.reply import Reply
 
 _MOST_TEXTS, _MOST_CHARS = 64, 100_000
 _MOST_NUMBERS = 100_000

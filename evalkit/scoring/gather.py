@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from evalkit.client.outcome import ending
 from evalkit.collect.budget import cost_of
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.parameters import canonical
 from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, length, tokenise
+from evalkit.metrics.checks import REFUSED
 from evalkit.metrics.custom import Better, Scorer
 from evalkit.metrics.group import Floats
 from evalkit.plan.requests import Plan
@@ -27,7 +29,7 @@ class Answer(NamedTuple):
     """What is scored of one completion, with what the record tells beside the text."""
 
     text: str
-    truncated: bool
+    truncated: float
     completion_tokens: float
     recorded: dict[str, float]
 
@@ -99,7 +101,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
             continue
         last[record.key] = ""
         found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answer = _answer(record.outcome, plan.experiment.endpoint)
+        answer = _answer(record.outcome, plan.experiment.endpoint, record.request)
         found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
         _own(scorers, record, answer, found)
@@ -114,7 +116,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
 def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
     """The same, with the answers cut into tokens."""
     expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
-    names = (*(metric.name for metric in RECORDED), *gathered.own)
+    names = (*(metric.name for metric in RECORDED), REFUSED, *gathered.own)
     gathered.tokenizer = tokenizer.name
     for where in sorted(gathered.answers):
         group = [one for _, one in sorted(gathered.answers.pop(where).items())]
@@ -147,18 +149,26 @@ def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tupl
         yield record, scored_text(record.outcome, strip)
 
 
-def _answer(completion: Completion, endpoint: Endpoint) -> Answer:
+_TRUNCATED = {"cut": 1.0, "whole": 0.0}  # of all other endings nobody says whether a limit had a part in them
+
+
+def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+    text = scored_text(completion, endpoint.strip)
     usage = completion.usage if completion.usage_shared_by == 1 else None
-    tokens_in, tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+    tokens_in, tokens, billed = (usage.prompt_tokens, usage.completion_tokens, usage.billed_tokens) if usage else (None, None, None)
+    if text.strip() and tokens == 0:  # no count, but a field that nobody fills
+        tokens_in = tokens = billed = None
+    ended = ending(completion, body)
     recorded = {
         "latency_s": completion.latency_s,
         "time_to_first_token_s": completion.time_to_first_token_s,
         "tokens_per_s": completion.tokens_per_s if completion.usage_shared_by == 1 else None,
-        "cost": None if endpoint.prices is None or tokens_in is None or tokens is None else cost_of(endpoint.prices, tokens_in, tokens),
+        "cost": None if endpoint.prices is None or tokens_in is None or billed is None else cost_of(endpoint.prices, tokens_in, billed),
+        REFUSED: ended == "refused",
     }
     return Answer(
-        scored_text(completion, endpoint.strip),
-        completion.finish_reason == "length",
+        text,
+        _TRUNCATED.get(ended, math.nan),
         math.nan if tokens is None else float(tokens),
         {name: math.nan if one is None else float(one) for name, one in recorded.items()},
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Protocol
 
-from evalkit.experiment.parameters import canonical
+from evalkit.experiment.parameters import level_key
 from evalkit.plan.requests import Plan
 
 _SAME_PAIRS = 12
@@ -29,13 +29,13 @@ def without_effect(plan: Plan, answers: Mapping[tuple[int, int], Mapping[int, Te
     Such a pair tells something only where an answer depends on nothing else: under one seed, or at temperature 0.
     """
     seeded = plan.experiment.request.get("seed") is not None
-    by_rest: dict[tuple[str, str], list[int]] = {}
+    by_rest: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for index, cell in enumerate(plan.cells):
         greedy = cell.get("temperature", plan.experiment.request.get("temperature")) == 0
         for name, level in cell.items():
             if name in _NO_TEXT_OF_THEIRS or level is None or not (seeded or (greedy and name != "temperature")):
                 continue
-            rest = repr([(other, canonical(at)) for other, at in cell.items() if other != name])
+            rest = tuple((other, level_key(at)) for other, at in cell.items() if other != name)
             by_rest.setdefault((name, rest), []).append(index)
     pairs: Counter[str] = Counter()
     differ: set[str] = set()

@@ -50,7 +50,7 @@ class Score(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """How long the answers of a cell are, as sent, and which were cut off; both of shape (answers,)."""
+    """How long the answers of a cell are, as sent, and which were cut off; both of shape (answers,). Those of unknown ending are left out."""
 
     lengths: NDArray[np.float64]
     truncated: NDArray[np.bool]
@@ -187,7 +187,8 @@ def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Le
     found: list[list[tuple[float, bool]]] = [[] for _ in range(cells)]
     for (cell, _), group in groups.items():
         sizes = group.completion_tokens if counted else group.words
-        found[cell] += [(float(size), bool(cut)) for size, cut, any_token in zip(sizes, group.truncated, group.lengths, strict=True) if any_token]
+        sized = zip(sizes, group.truncated, group.lengths, strict=True)
+        found[cell] += [(float(size), bool(cut)) for size, cut, any_token in sized if any_token and not np.isnan(cut)]
     each = tuple(Lengths(np.array([size for size, _ in one]), np.array([cut for _, cut in one], dtype=bool)) for one in found)
     return each, "length_tokens" if counted else "length_words"
 

@@ -114,14 +114,15 @@ _RESPONSES = """
 COPY (
     SELECT r.key, r.role, r.prompt_id, p.cell_index, p.key IS NOT NULL AND r.role = 'sweep' AS planned,
            CAST(r.cell AS VARCHAR) AS cell, r.replicate, r.seed, r.model, CAST(r.request AS VARCHAR) AS request, r."at" AT TIME ZONE 'UTC' AS "at",
-           r.outcome.type AS outcome, r.outcome.text, r.outcome.finish_reason,
+           r.outcome.type AS outcome, r.outcome.text, r.outcome.finish_reason, r.outcome.ending,
            r.outcome.usage.prompt_tokens, r.outcome.usage.completion_tokens,
            r.outcome.latency_s, r.outcome.tries, r.outcome.model AS model_answered, r.outcome.system_fingerprint,
            r.outcome.kind, r.outcome.message, r.outcome.status
     FROM read_json({source}, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{
         key: 'VARCHAR', role: 'VARCHAR', prompt_id: 'VARCHAR', cell: 'JSON', replicate: 'BIGINT', seed: 'BIGINT', model: 'VARCHAR',
         request: 'JSON', "at": 'TIMESTAMPTZ',
-        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
+        outcome: 'STRUCT(type VARCHAR, text VARCHAR, finish_reason VARCHAR, ending VARCHAR,
+                         usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
                          latency_s DOUBLE, tries BIGINT, model VARCHAR, system_fingerprint VARCHAR, kind VARCHAR, message VARCHAR, status BIGINT)'
     }}) r LEFT JOIN planned p ON p.key = r.key
 ) TO {target} (FORMAT parquet)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.permutation import signs
 
 Floats = NDArray[np.float64]
@@ -23,28 +24,11 @@ def holm(p: Sequence[float] | Floats) -> Floats:
 
     Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
     """
-    return _stepwise(p, lambda sorted_p: np.maximum.accumulate(sorted_p * np.arange(len(sorted_p), 0, -1)))
-
-
-def benjamini_hochberg(p: Sequence[float] | Floats) -> Floats:
-    """Benjamini and Hochberg's adjusted p values, shape (m,), which hold the false discovery rate; NaN entries are no members.
-
-    Benjamini & Hochberg 1995, "Controlling the False Discovery Rate".
-    """
-
-    def adjust(sorted_p: Floats) -> Floats:
-        m = len(sorted_p)
-        return np.minimum.accumulate((sorted_p * m / np.arange(1, m + 1))[::-1])[::-1]
-
-    return _stepwise(p, adjust)
-
-
-def _stepwise(p: Sequence[float] | Floats, adjust: Callable[[Floats], Floats]) -> Floats:
     array = np.asarray(p, dtype=float)
     out = np.full(array.shape, math.nan)
     (members,) = np.nonzero(~np.isnan(array))
     order = members[np.argsort(array[members], kind="stable")]
-    out[order] = np.minimum(adjust(array[order]), 1.0)
+    out[order] = np.minimum(np.maximum.accumulate(array[order] * np.arange(len(order), 0, -1)), 1.0)
     return out
 
 
@@ -137,7 +121,7 @@ def _students_t(values: Floats) -> float:
     return mean / (spread / math.sqrt(len(scaled)))
 
 
-def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = 0.95, draws: int = 10_000) -> float:
+def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = CONFIDENCE, draws: int = 10_000) -> float:
     """How many standard errors each side an interval of every contrast must reach, so that all hold together with `confidence`.
 
     One contrast: the quantile of Student's t. Several: that of the largest |t| of normal contrasts with the correlations seen, each studentised

@@ -83,17 +83,3 @@ def signs(n: int, rng: np.random.Generator, *, two_sided: bool = True) -> tuple[
     # A bit a sign: numbers drawn one by one would cost more than the test.
     drawn = np.unpackbits(np.frombuffer(rng.bytes((_SAMPLED * n + 7) // 8), dtype=np.uint8), count=_SAMPLED * n)
     return _SIGNS[drawn].reshape(_SAMPLED, n), False
-
-
-def sign_flip(differences: Floats, rng: np.random.Generator) -> float:
-    """Two-sided p that paired `differences`, shape (n,), are symmetric about 0; NaN entries are left out, NaN where fewer than two are left.
-
-    The smallest p there is, is 2 / 2^n: below .05 from six pairs on. Fisher 1935, "The Design of Experiments", section 21.
-    """
-    values = differences[~np.isnan(differences)]
-    if len(values) < 2:
-        return math.nan
-    flips, exact = signs(len(values), rng)
-    observed = abs(float(values.sum()))
-    beyond = int(np.sum(np.abs(flips @ values) >= observed - 1e-9 * (1e-300 + float(np.abs(values).sum()))))
-    return beyond / len(flips) if exact else (beyond + 1) / (len(flips) + 1)

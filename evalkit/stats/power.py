@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-ALPHA = 0.05
-POWER = 0.8
+from evalkit.stats.conventions import ALPHA, POWER
+
 _MOST = 10_000_000
 
 
@@ -70,16 +68,6 @@ def prompts_to_detect(effect: float, sd: float, alpha: float = ALPHA, power: flo
     return math.inf if normal > _MOST else float(brentq(lacks, 2.0, 2 * normal + 10))
 
 
-def prompts_each(effect: float, alpha: float = ALPHA, power: float = POWER) -> float:
-    """Size of each of two independent samples, as a real number, that find a standardised difference of `effect`. Cohen 1988, table 2.4.1."""
-    from scipy.optimize import brentq
-
-    def lacks(n: float) -> float:
-        return _power(2 * n - 2, abs(effect) * math.sqrt(n / 2), alpha) - power
-
-    return float(brentq(lacks, 2.0, 32 / effect**2 + 10))
-
-
 def normal_prompts(
     between: float, within_a: float, within_b: float, k_a: float, k_b: float, delta: float, alpha: float = ALPHA, power: float = POWER
 ) -> float:
@@ -120,30 +108,3 @@ def prompts_to_settle(sd: float, margin: float, alpha: float = ALPHA, power: flo
             return following
         n = following if following > n else (n + following) // 2  # small n have huge quantiles: come down slowly
     return n
-
-
-class Components(NamedTuple):
-    """A one-way random-effects model: grand mean and its standard error, variance between groups and within them, and their ratio."""
-
-    mean: float
-    se: float
-    between: float
-    within: float
-    icc: float
-
-
-def components(values: NDArray[np.float64]) -> Components:
-    """Variance components of `values`, shape (groups, replicates), at least two of each, none missing.
-
-    For balanced data the analysis of variance gives the REML estimates, a negative one being 0. Searle, Casella & McCulloch 1992.
-    """
-    groups, k = values.shape
-    means = values.mean(axis=1)
-    within = float(((values - means[:, None]) ** 2).sum()) / (groups * (k - 1))
-    of_means = float(means.var(ddof=1))
-    between = of_means - within / k
-    if between < 0:  # then all values estimate one variance
-        within = float(values.var(ddof=1))
-        between, of_means = 0.0, within / k
-    icc = between / (between + within) if between + within > 0 else math.nan
-    return Components(float(values.mean()), math.sqrt(of_means / groups), between, within, icc)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.conventions import ALPHA
 from evalkit.stats.desirability import maximize, minimize, overall, target
 from evalkit.stats.multiple import max_t
 
@@ -58,7 +59,7 @@ def desirability(means: Floats, aims: Sequence[Aim]) -> Floats:
     return overall(each, np.array([aim.weight for aim in aims]))
 
 
-def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha: float = 0.05) -> Selection:
+def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha: float = ALPHA) -> Selection:
     """The most desirable option.
 
     Args:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.conventions import CONFIDENCE
+
 Floats = NDArray[np.float64]
 
 
@@ -39,7 +41,12 @@ def kaplan_meier(lengths: Sequence[float] | Floats, truncated: Sequence[bool] | 
 
 
 def band(
-    lengths: Floats, truncated: NDArray[np.bool], prompts: NDArray[np.int64], rng: np.random.Generator, resamples: int = 500, confidence: float = 0.95
+    lengths: Floats,
+    truncated: NDArray[np.bool],
+    prompts: NDArray[np.int64],
+    rng: np.random.Generator,
+    resamples: int = 500,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Floats, Floats, Floats]:
     """Pointwise percentile band of `kaplan_meier` over resampled prompts, for the answers to one prompt are no independent evidence.
 

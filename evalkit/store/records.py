@@ -16,18 +16,37 @@ from evalkit.store.journal import Form, Journal
 VERSION = 1
 FILE = "responses.jsonl"
 
-Kind = Literal["auth", "rejected", "rate_limited", "server", "timeout", "connection", "interrupted", "malformed", "refused_by_filter"]
+Kind = Literal["account", "auth", "rejected", "rate_limited", "server", "timeout", "connection", "interrupted", "malformed", "refused_by_filter"]
 
-NOT_SENT_AGAIN: frozenset[Kind] = frozenset({"rejected", "auth", "refused_by_filter"})
-"""Kinds of failure that would come again: their requests are sent again only when asked for."""
+Ending = Literal["whole", "cut", "filtered", "refused", "broken", "unknown"]
+"""How an answer ended: of itself, by the limit of tokens, by a filter, as the model's refusal, broken off; or nobody says."""
+
+NOT_SENT_AGAIN: frozenset[Kind] = frozenset({"rejected", "refused_by_filter"})
+"""Kinds of failure that would come again: their requests are sent again only when asked for. A key can be renewed and an account filled up."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens as the endpoint counts them; None where it does not say."""
+    """Tokens as the endpoint counts them; None where it does not say.
+
+    Attributes:
+        reasoning_tokens: thought and not shown; some endpoints count them in `completion_tokens`, some beside them.
+        cached_tokens: of the prompt, which the endpoint had read before.
+        cost: what the endpoint says that the call costs, in its own currency.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost: float | None = None
+
+    @property
+    def billed_tokens(self) -> int | None:
+        """Tokens that are billed as output: where the total is more than prompt and completion, what is hidden between them is, too."""
+        if self.completion_tokens is None or self.prompt_tokens is None or self.total_tokens is None:
+            return self.completion_tokens
+        return max(self.completion_tokens, self.total_tokens - self.prompt_tokens)
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", omit_defaults=True):
@@ -45,6 +64,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
         logprobs: by token, where they were asked for.
         unmet: what was asked for and not given, a sentence each.
         repaired: characters that no encoding holds were replaced by U+FFFD.
+        masked: the key stood in it, and ``[key]`` stands in its place.
+        ending: how it ended, where something else than the finish reason tells.
     """
 
     text: str
@@ -64,10 +85,16 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
     logprobs: list[Any] | None = None
     unmet: list[str] = []
     repaired: bool = False
+    masked: bool = False
+    ending: Ending | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
-    """A request that got no answer: the kind of trouble, the server's words and its HTTP status, if there was one."""
+    """A request that got no answer: the kind of trouble, the server's words and its HTTP status, if there was one.
+
+    Attributes:
+        usage: what the call used all the same.
+    """
 
     kind: Kind
     message: str
@@ -76,6 +103,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
     param: str | None = None
     code: str | None = None
     latency_s: float | None = None
+    usage: Usage | None = None
 
 
 Outcome = Completion | Failure

@@ -355,7 +355,7 @@ def test_where_no_effect_can_be_told_the_cells_are_held_against_the_reference() 
     values = np.random.default_rng(1).random((2, 8)) * 0.01 + np.array([[0.2], [0.7]])
     found = analyse(scores(named, values.tolist()), [METRIC])
     assert found.verdicts == []
-    assert found.answers[0].startswith("Against the reference (temperature=1, top_p=0.9)")
+    assert found.answers[0].startswith("Against the reference (high), all settings")
     assert f"{METRIC.name} -0.499" in found.answers[1]
 
 

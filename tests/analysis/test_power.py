@@ -75,11 +75,11 @@ def test_given_variances_and_effects() -> None:
 
 @pytest.mark.parametrize("text", ["rep_2", "repp=1,2", "rep_2=a,b", "rep_2=1", "rep_2=-1,2", "rep_2=inf,1"])
 def test_variances_that_make_no_sense_are_told(text: str) -> None:
-    with pytest.raises(ExperimentError, match="--variance"):
+    with pytest.raises(ExperimentError, match=r"^variance"):
         given([text], 8)
 
 
 @pytest.mark.parametrize("text", ["rep_2=0", "rep_2=1,2", "rep=1"])
 def test_effects_that_make_no_sense_are_told(text: str) -> None:
-    with pytest.raises(ExperimentError, match="--effect"):
+    with pytest.raises(ExperimentError, match=r"^effect"):
         wanted([text])

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.endpoints import JSON, Answer, Asked, Endpoint, completion, nobody, serving
 
-from evalkit.client.client import Client, Reply
+from evalkit.client.client import Client
+from evalkit.client.reply import Reply
 from evalkit.errors import AuthError
 from evalkit.plan.requests import Request
 from evalkit.store.records import Completion, Failure, Outcome, Usage
@@ -115,6 +116,8 @@ WHOLE = {
     "system_fingerprint": None,
     "id": "chatcmpl-1",
     "repaired": False,
+    "masked": False,
+    "ending": None,
     "usage_shared_by": 1,
     "tool_calls": None,
     "reasoning": None,
@@ -143,6 +146,8 @@ ANSWERS: dict[str, tuple[bytes, dict[str, Any]]] = {
     "finish_reason of its own": (completion("fine", finish_reason="eos"), WHOLE | {"finish_reason": "eos"}),
     "unknown fields": (completion("fine", prompt_logprobs=None, kv={"a": [1, {}]}, service_tier="x"), WHOLE),
     "reasoning beside it": (choice(content=None, reasoning_content="hm"), BARE | {"text": "", "reasoning": "hm"}),
+    "text of older completions": (b'{"choices": [{"text": "fine"}]}', BARE),
+    "a number as content": (choice(content=5), BARE | {"text": "5"}),
     "several choices": (
         completion("fine", choices=[{"message": {"content": word}, "finish_reason": "stop"} for word in ("fine", "other")]),
         WHOLE | {"usage_shared_by": 2},
@@ -199,10 +204,7 @@ NO_ANSWERS: dict[str, tuple[Answer, str]] = {
     "no choices": (Answer(200, JSON, b'{"choices": []}'), 'not a chat completion: {"choices": []}'),
     "null choices": (Answer(200, JSON, b'{"choices": null}'), 'not a chat completion: {"choices": null}'),
     "null choice": (Answer(200, JSON, b'{"choices": [null]}'), 'not a chat completion: {"choices": [null]}'),
-    "no message": (Answer(200, JSON, b'{"choices": [{"text": "x"}]}'), 'not a chat completion: {"choices": [{"text": "x"}]}'),
-    "content of another type": (Answer(200, JSON, choice(content=5)), 'not a chat completion: {"choices": [{"message": {"content": 5}}]}'),
-    "error under 200": (Answer(200, JSON, refusal("overloaded")), 'not a chat completion: {"error": {"message": "overloaded"}}'),
-    "HTML under 200": (Answer(200, HTML, b"<html>\n<body>Log in</body>"), "not a chat completion: <html> <body>Log in</body>"),
+    "HTML under 200": (Answer(200, HTML, b"<html>\n<body>Log in</body>"), "a web page instead of an answer: <html> <body>Log in</body>"),
     "truncated": (Answer(200, JSON, completion("fine")[:20]), 'not a chat completion: {"id": "chatcmpl-1",'),
     "null": (Answer(200, JSON, b"null"), "not a chat completion: null"),
     "not UTF-8": (Answer(200, JSON, b'{"choices": "\xff"}'), 'not a chat completion: {"choices": "\ufffd"}'),
@@ -227,8 +229,9 @@ def test_a_success_that_holds_no_answer_is_malformed_and_tried_again(wire: Wire,
 @pytest.mark.parametrize(
     ("status", "kind", "again"),
     [
-        *[(status, "rejected", False) for status in (400, 402, 404, 405, 413, 415, 418, 422, 451, 304)],
+        *[(status, "rejected", False) for status in (400, 404, 405, 413, 415, 418, 422, 451, 304)],
         *[(status, "auth", False) for status in (401, 403)],
+        (402, "account", False),
         (408, "timeout", True),
         (409, "server", True),
         (429, "rate_limited", True),
@@ -250,9 +253,9 @@ ERROR_BODIES: dict[str, tuple[bytes, str, str | None, str | None]] = {
     "string": (b'{"error": "bad"}', "bad", None, None),
     "detail": (b'{"detail": "bad"}', "bad", None, None),
     "detail in error": (b'{"error": {"detail": "bad"}}', "bad", None, None),
-    "list of details": (b'{"detail": [{"loc": ["body", "top_k"], "msg": "bad"}]}', '[{"loc": ["body", "top_k"], "msg": "bad"}]', None, None),
+    "list of details": (b'{"detail": [{"loc": ["body", "top_k"], "msg": "bad"}]}', '[{"loc": ["body", "top_k"], "msg": "bad"}]', "top_k", None),
     "message of another type": (b'{"error": {"message": {"bad": 1}, "param": ["x"]}}', '{"bad": 1}', '["x"]', None),
-    "nothing known": (b'{"errors": ["bad"]}', '{"errors": ["bad"]}', None, None),
+    "nothing known": (b'{"errors": ["bad"]}', "bad", None, None),
     "null": (b'{"error": null}', '{"error": null}', None, None),
     "a bare string": (b'"bad"', "bad", None, None),
     "a number": (b"5", "5", None, None),
@@ -319,7 +322,7 @@ def test_the_wait_until_a_date_is_from_now(wire: Wire) -> None:
 
 def test_a_spent_quota_does_not_pass_by_waiting(wire: Wire) -> None:
     found, attempt = failed(wire.send(Answer(429, JSON, refusal("You exceeded your quota", code="insufficient_quota"))))
-    assert (found.kind, found.code, attempt.again) == ("rate_limited", "insufficient_quota", False)
+    assert (found.kind, found.code, attempt.again) == ("account", "insufficient_quota", False)
 
 
 # --- the wire

@@ -12,7 +12,8 @@ import pytest
 from support.endpoints import JSON, Answer, Asked, completion, serving
 from support.streams import CALLS, ROLE, SHAPES, USAGE, chunk, event, stream
 
-from evalkit.client.client import Client, Reply
+from evalkit.client.client import Client
+from evalkit.client.reply import Reply
 from evalkit.store.records import Completion, Failure
 from evalkit.store.records import Usage as Counts
 
@@ -104,7 +105,7 @@ FAULTS: dict[str, tuple[Answer, str, bool, str]] = {
     "done and nothing else": (streamed("[DONE]"), "malformed", True, "not a chat completion"),
     "no bytes": (Answer(200, EVENTS), "malformed", True, "an empty body"),
     "broken JSON in the middle": (streamed(chunk("a"), '{"choices": [', chunk("b")), "malformed", True, "not a chunk of a stream"),
-    "choices of another type": (streamed({"choices": 5}), "malformed", True, "not a chunk of a stream"),
+    "choices of another type": (streamed({"choices": 5}), "malformed", True, "not a chat completion"),
     "an error in the middle": (streamed(chunk("a"), {"error": {"message": "out of memory"}}), "server", True, "in mid-stream: out of memory"),
     "an error as a string": (streamed(chunk("a"), {"error": "gone"}), "server", True, "in mid-stream: gone"),
     "throttled in the middle": (streamed({"error": {"message": "slow", "code": 429}}), "rate_limited", True, "in mid-stream: slow"),

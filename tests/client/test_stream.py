@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.streams import CALLS, ROLE, SHAPES, USAGE, chunk, stream
 
-from evalkit.client.stream import BrokenStreamError, Streamed, decode, text_of
+from evalkit.client.stream import BrokenStreamError, Whole, decode, text_in
 from evalkit.store.records import Usage
 
 
-def texts(whole: Streamed) -> dict[int, str]:
+def texts(whole: Whole) -> dict[int, str]:
     return {index: one.text for index, one in whole.choices.items()}
 
 
@@ -72,7 +72,7 @@ def test_log_probabilities_are_joined() -> None:
 
 def test_an_error_in_mid_stream_is_told_not_taken_for_text() -> None:
     whole = decode([stream(chunk("a"), {"error": {"message": "overloaded", "code": 429}})])
-    assert whole.error == {"message": "overloaded", "code": 429}
+    assert whole.error == {"error": {"message": "overloaded", "code": 429}}
     assert not whole.ended
 
 
@@ -82,7 +82,7 @@ def test_half_a_character_is_replaced_and_told() -> None:
     assert whole.repaired
 
 
-@pytest.mark.parametrize("body", ["{broken", "[1]", '"text"', '{"choices": 5}', "1,2", '{"choices": [{"index": "x"}]}'])
+@pytest.mark.parametrize("body", ["{broken", "[1]", '"text"', "1,2"])
 def test_an_event_that_is_no_chunk_is_refused_with_its_words(body: str) -> None:
     with pytest.raises(BrokenStreamError) as caught:
         decode([stream(chunk("a"), body, chunk("b"))])
@@ -96,6 +96,10 @@ def test_no_bytes_raise_anything_else(reads: list[bytes]) -> None:
 
 
 def test_the_text_of_odd_contents() -> None:
-    assert text_of(None) == ""
-    assert text_of("a") == "a"
-    assert text_of([{"text": "a"}, {"text": 1}, 5, {"text": "b"}]) == "ab"
+    assert text_in(None) == ("", "")
+    assert text_in("a") == ("a", "")
+    assert text_in([{"text": "a"}, {"text": 1}, 5, {"text": "b"}]) == ("ab", "")
+    assert text_in(6) == ("6", "")
+    assert text_in(False) == ("", "")
+    assert text_in({"parts": [{"text": "a"}]}) == ("a", "")
+    assert text_in([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}]) == ("a", "hm")

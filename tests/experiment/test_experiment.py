@@ -15,8 +15,9 @@ from support.process import ROOT
 
 from evalkit.errors import EvalkitError, ExperimentError, PromptError
 from evalkit.experiment.endpoint import Endpoint, expand
-from evalkit.experiment.experiment import Experiment, check, json_schema, load
+from evalkit.experiment.experiment import Experiment, check, load
 from evalkit.experiment.parameters import NO_KEY_HERE
+from evalkit.experiment.schema import json_schema
 from evalkit.experiment.strict_yaml import parse
 
 GOOD = """\

@@ -9,10 +9,22 @@ import jsonschema
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from evalkit.experiment import parameters as known
-from evalkit.experiment.parameters import KNOWN, canonical, fault_of_fixed, fault_of_level, fault_of_name, fault_of_value, json_schema, settled
-from evalkit.experiment.problems import edit_distance
+from evalkit.experiment.parameters import (
+    DEFAULT,
+    KNOWN,
+    canonical,
+    fault_of_fixed,
+    fault_of_level,
+    fault_of_name,
+    fault_of_value,
+    json_schema,
+    level_key,
+    same_level,
+    settled,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -70,7 +82,7 @@ def test_a_name_is_refused_with_the_reason_or_sent(name, section, fault):
 @given(st.sampled_from(sorted(KNOWN)), st.integers(0, 20), st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=2))
 def test_a_name_within_two_edits_of_a_known_one_is_taken_for_a_slip(name, at, letters):
     slip = name[: at % len(name)] + letters + name[at % len(name) + 1 :]
-    assume(slip not in KNOWN and slip not in known.never("parameters") and edit_distance(slip, name) <= 2)
+    assume(slip not in KNOWN and slip not in known.never("parameters") and OSA.distance(slip, name) <= 2)
     fault = fault_of_name(slip, "parameters")
     assert fault is not None
     assert "did you mean" in fault
@@ -234,3 +246,52 @@ def test_the_order_of_keys_does_not_count(table):
 
 def test_true_is_not_one():
     assert json.dumps(canonical([True, 1, 1.0, "1", 0.5, -0.0, (2.0,)])) == '[true, 1, 1, "1", 0.5, 0, [2]]'
+
+
+# Levels
+
+
+@given(JSON, JSON, JSON)
+def test_being_one_level_is_an_equivalence_that_the_key_tells(one, other, third):
+    assert same_level(one, one)
+    assert same_level(one, other) == same_level(other, one) == (level_key(one) == level_key(other))
+    if same_level(one, other) and same_level(other, third):
+        assert same_level(one, third)
+
+
+@given(JSON)
+def test_a_level_is_the_same_after_a_journey_through_json_and_in_any_order_of_keys(level):
+    assert same_level(level, json.loads(json.dumps(level)))
+
+    def turned(value):
+        if isinstance(value, dict):
+            return {name: turned(value[name]) for name in reversed(value)}
+        return tuple(map(turned, value)) if isinstance(value, list) else value
+
+    assert same_level(level, turned(level))
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_levels_that_are_numbers_count_by_value(number):
+    assert same_level(number, float(number))
+    assert same_level([number], [float(number)])
+    assert same_level({"a": number}, {"a": float(number)})
+    assert not same_level(number, number + 1)
+    assert not same_level(number, str(number))
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (-0.0, 0.0), (-0.0, 0), (200, 2e2), ([1, {"a": 0}], (1.0, {"a": -0.0}))])
+def test_levels_that_are_one(one, other):
+    assert same_level(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(True, 1), (False, 0), ([True], [1]), ("1", 1), ([1, 2], [2, 1]), (["a"], "a"), ({}, []), (None, 0), ("", None)]
+)
+def test_levels_that_are_two(one, other):
+    assert not same_level(one, other)
+
+
+@given(JSON)
+def test_default_is_no_value(level):
+    assert same_level(level, DEFAULT) == (level == DEFAULT)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from support.process import ROOT
 
 from evalkit.errors import PromptError
-from evalkit.experiment.prompts import Message, Prompt, check, load
+from evalkit.experiment.prompts import Message, Prompt, check_prompts, load_prompts
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
@@ -39,12 +39,12 @@ ALL_KEYS = "id, messages, response_format, system, tags, tool_choice, tools, use
 
 
 def one(**prompt):
-    return check([{"id": "a"} | prompt])[0]
+    return check_prompts([{"id": "a"} | prompt])[0]
 
 
 def refused(*prompts):
     with pytest.raises(PromptError) as caught:
-        check(list(prompts), "p")
+        check_prompts(list(prompts), "p")
     return str(caught.value)
 
 
@@ -64,7 +64,7 @@ def message(tmp_path, monkeypatch):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(PromptError) as caught:
-            load(path.relative_to(tmp_path))
+            load_prompts(path.relative_to(tmp_path))
         return str(caught.value)
 
     return of
@@ -77,7 +77,7 @@ def loaded(tmp_path):
     def of(name, content):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load(path)
+        return load_prompts(path)
 
     return of
 
@@ -90,15 +90,15 @@ def test_a_set_is_read_alike_from_json_lines_and_from_yaml_and_back(tmp_path_fac
     lines, yaml = tmp_path_factory.getbasetemp() / "p.jsonl", tmp_path_factory.getbasetemp() / "p.yaml"
     lines.write_text("\n".join(json.dumps(prompt) for prompt in prompts))
     yaml.write_text(json.dumps(prompts))
-    read = load(lines)
-    assert read == load(yaml) == check(prompts)
-    assert check([prompt.plain() for prompt in read]) == read
-    assert check(list(read)) == read
+    read = load_prompts(lines)
+    assert read == load_prompts(yaml) == check_prompts(prompts)
+    assert check_prompts([prompt.plain() for prompt in read]) == read
+    assert check_prompts(list(read)) == read
 
 
 @given(PROMPTS)
 def test_what_is_written_is_what_is_sent(prompts):
-    for written, prompt in zip(prompts, check(prompts), strict=True):
+    for written, prompt in zip(prompts, check_prompts(prompts), strict=True):
         short = [{"role": key, "content": written[key]} for key in ("system", "user") if key in written]
         assert prompt.conversation() == (written.get("messages") or short)
         assert prompt.id == written["id"]
@@ -133,7 +133,7 @@ def test_whole_numbers_are_texts_where_a_text_is_meant():
 
 
 def test_the_shipped_set_uses_every_form():
-    prompts = load(ROOT / "experiments/prompts/quickstart.yaml")
+    prompts = load_prompts(ROOT / "experiments/prompts/quickstart.yaml")
     assert len(prompts) == 10
     assert {message.role for prompt in prompts for message in prompt.messages} == {"system", "user", "assistant", "tool"}
     assert any(prompt.vars for prompt in prompts)
@@ -337,7 +337,7 @@ def test_all_faults_of_a_set_are_told_at_once():
 def test_a_set_is_a_list_of_at_least_one():
     for value, found in (({}, "an empty mapping"), ("x.yaml", "'x.yaml'"), (None, "nothing (null)"), (3, "3")):
         with pytest.raises(PromptError) as caught:
-            check(value, "p")
+            check_prompts(value, "p")
         assert str(caught.value) == f"p: found {found}; expected a list of prompts"
     assert refused() == "p: the prompt set is empty; expected at least one prompt"
 
@@ -356,7 +356,7 @@ def test_a_set_is_a_list_of_at_least_one():
 )
 def test_any_junk_is_read_or_told_line_by_line(value):
     try:
-        check([value], "p")
+        check_prompts([value], "p")
     except PromptError as error:
         lines = str(error).split("\n")
         assert all(line.startswith("p: [0]") and line.isprintable() for line in lines)
@@ -373,7 +373,7 @@ def test_every_format_gives_the_same_prompts(loaded, name):
         "yaml": "- id: 1\n  system: Be brief.\n  user: Hello, you\n  tags: [a, b]\n",
     }
     content = contents["yaml" if "y" in name.lower().split(".")[1] else name.lower().split(".")[1]]
-    expected = check([{"id": "1", "system": "Be brief.", "user": "Hello, you", "tags": ["a", "b"]}])
+    expected = check_prompts([{"id": "1", "system": "Be brief.", "user": "Hello, you", "tags": ["a", "b"]}])
     assert loaded(name, content) == expected
     assert loaded(name, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode()) == expected
 
@@ -509,7 +509,7 @@ def test_all_faulty_lines_of_a_file_are_told_at_once(message):
 def test_what_is_no_file_is_told(tmp_path):
     def told(path):
         with pytest.raises(PromptError) as caught:
-            load(path)
+            load_prompts(path)
         return str(caught.value)
 
     assert told(tmp_path / "p.yaml") == f"{tmp_path}/p.yaml: no such file; check the path"

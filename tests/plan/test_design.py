@@ -36,7 +36,7 @@ def test_a_grid_is_every_combination_in_the_order_of_the_file():
 
 
 def test_without_parameters_there_is_one_cell():
-    assert grid({}, {"temperature": 0}) == (({},), 1, (), ())
+    assert grid({}, {"temperature": 0}) == (({},), 1, (), (), ())
 
 
 def test_top_p_is_void_at_temperature_0_and_its_levels_are_one_cell_there():
@@ -110,6 +110,15 @@ def test_named_cells_are_the_cells_and_what_they_lack_is_left_out():
         {"temperature": "default", "top_p": "default"},
     ]
     assert body_of(found.cells[2], {}) == {}
+    assert found.names == ("warm", "cold", "plain")
+
+
+def test_cells_that_cannot_differ_are_one_and_bear_the_first_name():
+    found = designed(
+        design="list", cells={"cold": {"temperature": 0, "top_p": 0.5}, "warm": {"temperature": 1}, "cool": {"temperature": 0.0, "top_p": 1}}
+    )
+    assert found.names == ("cold", "warm")
+    assert len(found.cells) == 2
 
 
 def test_an_experiment_with_named_cells_reads_back_as_itself():

@@ -10,15 +10,14 @@ import pytest
 from support.process import ROOT
 
 from evalkit.stats.equivalence import tost
-from evalkit.stats.power import components, detectable, normal_prompts, power_paired, prompts_each, prompts_to_detect, prompts_to_settle
+from evalkit.stats.power import detectable, normal_prompts, power_paired, prompts_to_detect, prompts_to_settle
 
 GOLDEN = {case["metric"]: case for case in json.loads((ROOT / "tests/golden/statistics.json").read_text(encoding="utf-8"))}
 
 
-def test_cohens_tables() -> None:
-    paired, each = GOLDEN["power n paired t"], GOLDEN["power n two-sample t"]
+def test_cohens_table() -> None:
+    paired = GOLDEN["power n paired t"]
     assert prompts_to_detect(0.5, 1.0) == pytest.approx(paired["expected"], rel=paired["tolerance"])  # their root was found to six digits
-    assert prompts_each(0.5) == pytest.approx(each["expected"], abs=each["tolerance"])
 
 
 def test_millers_sample_sizes() -> None:
@@ -29,20 +28,6 @@ def test_millers_sample_sizes() -> None:
     given = case["inputs"]
     found = [normal_prompts(given["omega2"], given["sigmaA2"], given["sigmaB2"], k, k, given["delta"]) for k in given["K"]]
     assert found == pytest.approx(case["expected"], abs=case["tolerance"])
-
-
-def test_the_dyestuff_components() -> None:
-    case = GOLDEN["random-intercept REML"]
-    found = components(np.array(case["inputs"], dtype=float))
-    expected = case["expected"]
-    numbers = (found.mean, found.se, found.between, found.within, found.icc)
-    assert numbers == pytest.approx([expected[name] for name in ("intercept", "se", "var_group", "var_resid", "icc")], rel=case["tolerance"])
-
-
-def test_a_negative_component_is_none() -> None:
-    found = components(np.array([[1.0, 3.0], [3.0, 1.0], [1.0, 3.0]]))
-    assert (found.between, found.icc) == (0.0, 0.0)
-    assert found.within == pytest.approx(np.var([1, 3, 3, 1, 1, 3], ddof=1))
 
 
 @pytest.mark.parametrize(

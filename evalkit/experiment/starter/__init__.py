@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import ExperimentError
-from evalkit.experiment.experiment import json_schema
+from evalkit.experiment.schema import json_schema
 
 _FILES = {"experiment.yaml": "experiment.yaml", "prompts.yaml": "prompts.yaml"}
 _SCHEMA = "experiment.schema.json"
@@ -24,7 +24,7 @@ def write(folder: Path) -> Path:
         contents["experiment.yaml"] = contents["experiment.yaml"].replace("name: starter", f"name: {name}")
     standing = [name for name in contents if (folder / name).exists()]
     if standing:
-        raise ExperimentError(f"{folder / standing[0]}: stands there already; give another folder: evalkit init DIR")
+        raise ExperimentError(f"{folder / standing[0]}: stands there already; give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():

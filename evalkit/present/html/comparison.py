@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from evalkit.comparison.comparison import Comparison, headline
-from evalkit.comparison.verdict import Compared, Verdict
+from evalkit.comparison.verdict import Comparative, Compared
 from evalkit.present.html.template import filled
 from evalkit.present.text.comparison import METHOD, ON_TIME, basis, ends, not_compared, ordered, sides, signature, verdict_text, where
 from evalkit.text.escaping import visible
@@ -39,7 +39,7 @@ class ShownMetric(NamedTuple):
     p: str
     margin: str
     picture: Picture | None
-    verdict: Verdict
+    verdict: Comparative
     verdict_text: str
     reason: str
 

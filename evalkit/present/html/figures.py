@@ -11,6 +11,7 @@ from evalkit.present.html.svg import drawn
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.shortlists import CURVES
 from evalkit.run import Run
+from evalkit.stats.conventions import ALPHA
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_CURVES = 6
 _MOST_PAIRS = 2
-_ALPHA = 0.05
 
 
 class Figure(NamedTuple):
@@ -61,7 +61,7 @@ def _in_words(run: Run, metric: str) -> str:
 def pairs(run: Run) -> list[Figure]:
     """The interactions beyond doubt of the metrics that matter, the most certain first."""
     mattering = metrics_that_matter(run)
-    sure = [one for one in run.analysis.interactions if one.metric in mattering and one.p_adjusted is not None and one.p_adjusted <= _ALPHA]
+    sure = [one for one in run.analysis.interactions if one.metric in mattering and one.p_adjusted is not None and one.p_adjusted <= ALPHA]
     sure.sort(key=lambda one: (mattering.index(one.metric), one.p_adjusted))
     first = {one.metric: one for one in reversed(sure)}
     out = []

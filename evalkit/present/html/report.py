@@ -146,7 +146,8 @@ def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[
             flags.append("misses")
         tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
-        out.append({"levels": levels, "flags": flags, "tags": tags, "numbers": [mean_and_reach(by.get((name, index))) for name in names]})
+        numbers = [mean_and_reach(by.get((name, index))) for name in names]
+        out.append({"name": visible(run.analysis.name_of(index) or ""), "levels": levels, "flags": flags, "tags": tags, "numbers": numbers})
     return out
 
 

@@ -85,7 +85,9 @@ def _settings(run: Run) -> list[str]:
     for index, role in rows.items():
         levels = ["" if (level := run.analysis.cells[index][name]) is None else markdown_cell(label_of(level)) for name in names]
         numbers = [" ".join(filter(None, mean_and_reach(by.get((index, name))))) for name in metrics]
-        out.append("| " + " | ".join([f"**{role}**" if role == "recommended" else role, *levels, *numbers]) + " |")
+        name = run.analysis.name_of(index)
+        head = (f"**{role}**" if role == "recommended" else role) + (f" {markdown_cell(name)}" if name is not None else "")
+        out.append("| " + " | ".join([head, *levels, *numbers]) + " |")
     return [
         *out,
         "",

@@ -7,9 +7,11 @@ from functools import singledispatch
 
 from evalkit.choice.choice import Choice, bounds_in_words
 from evalkit.choice.recommendation import call_of
+from evalkit.client.outcome import ending
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
+from evalkit.plan.cells import cell_named
 from evalkit.plan.requests import Plan
 from evalkit.present.notebook.cards import Html, ShownAnswer, box, card, columns, table
 from evalkit.present.text.decision import cell_in_words, labelled, nothing, why
@@ -38,7 +40,8 @@ def _of_choice(choice: Choice) -> Html:
         moves = (f"{one.metric} {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}]" for one in clear)
         rows.append(("Against the reference", ", ".join(moves)))
     rows.append(("Tied with the best", f"{len(choice.tied)} of {len(choice.satisfying)} settings that keep to the bounds"))
-    return card(f"Recommended: setting {choice.chosen}", rows=rows, code=call_of(choice.parameters), notes=choice.notes)
+    name = f", {choice.chosen_name}" if isinstance(choice.chosen_name, str) else ""
+    return card(f"Recommended: setting {choice.chosen}{name}", rows=rows, code=call_of(choice.parameters), notes=choice.notes)
 
 
 @html.register
@@ -79,20 +82,25 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
     return f"{run.analysis.name} ({run.folder})", lines, rows, code, [f"• {one}" for one in run.analysis.answers]
 
 
-def answers(run: Run, prompt: str | int, cells: Sequence[int], replicates: int | None) -> Html:
+def answers(run: Run, prompt: str | int, cells: Sequence[int | str], replicates: int | None) -> Html:
     """Answers to one prompt side by side, as `Run.show` takes them."""
     ids = [one.id for one in run.experiment.prompts]
     at = ids.index(prompt) if isinstance(prompt, str) and prompt in ids else prompt
     if isinstance(at, str) or not 0 <= at < len(ids):
         raise RecordError(f"{run.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
-    chosen = list(cells) or _usual(run)
-    for cell in chosen:
-        if not 0 <= cell < len(run.analysis.cells):
-            raise RecordError(f"{run.folder}: no cell {cell}; expected numbers below {len(run.analysis.cells)}")
+    chosen = [_cell(run, one) for one in cells] or _usual(run)
     found = _records(run, at, chosen)
     asked = "\n".join(f"{one.get('role')}: {one.get('content')}" for one in run.experiment.prompts[at].conversation())
     beside = {f"{cell}: {cell_in_words(run.analysis, cell)}": _answers(found.get(cell, {}), run.experiment, replicates) for cell in chosen}
     return columns(f"{run.analysis.name}, prompt {ids[at]}", asked, beside)
+
+
+def _cell(run: Run, cell: int | str) -> int:
+    if isinstance(cell, str):
+        return cell_named(Plan(run.experiment), cell)
+    if not 0 <= cell < len(run.analysis.cells):
+        raise RecordError(f"{run.folder}: no cell {cell}; expected numbers below {len(run.analysis.cells)}")
+    return cell
 
 
 def _usual(run: Run) -> list[int]:
@@ -127,7 +135,7 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
         usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
         if usage is not None and usage.completion_tokens is not None:
             said.append((f"{usage.completion_tokens} tokens", False))
-        cut = record.outcome.finish_reason == "length"
+        cut = ending(record.outcome, record.request) == "cut"
         said.append(("cut off by max_tokens" if cut else f"ended by {record.outcome.finish_reason or 'nothing said'}", cut))
         if like is not None:
             other = f"#{records[like[0]].replicate + 1}"

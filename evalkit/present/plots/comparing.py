@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit.comparison.comparison import Comparison
-from evalkit.comparison.verdict import Compared, Verdict
+from evalkit.comparison.verdict import Comparative, Compared
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, legend, muted, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOOKS: dict[Verdict, tuple[str, str, str]] = {
+LOOKS: dict[Comparative, tuple[str, str, str]] = {
     "worse": (SERIES[1], "v", "worse"),
     "differs": (SERIES[4], "D", "differs; which way is better depends on the purpose"),
     "better": (SERIES[2], "^", "better"),

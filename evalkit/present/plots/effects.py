@@ -10,7 +10,6 @@ import numpy as np
 
 from evalkit.analysis.estimation import codes_of
 from evalkit.errors import ExperimentError
-from evalkit.experiment.parameters import canonical
 from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
 from evalkit.run import Run
 from evalkit.stats.intervals import Interval, t_interval
@@ -152,11 +151,6 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
                 row.append(t_interval(np.nanmean(grid[here], axis=0)) if here else t_interval([]))
         out.append(row)
     return out
-
-
-def alike(one: Any, other: Any) -> bool:
-    """Whether two levels are one, numbers by value."""
-    return repr(canonical(one)) == repr(canonical(other))
 
 
 def _joined(levels: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.bool]]:

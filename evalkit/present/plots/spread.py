@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.control import LIMITS
+from evalkit.client.outcome import ending_by_count, limit_of
+from evalkit.experiment.parameters import same_level
 from evalkit.metrics.tokens import is_word, words
-from evalkit.present.plots.effects import alike, show_levels
+from evalkit.present.plots.effects import show_levels
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
 from evalkit.run import Run
 from evalkit.stats.intervals import t_interval
@@ -39,7 +42,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     grid = run.grid(metric)
     levels = run.analysis.parameters[parameter]
     rng = np.random.default_rng([run.experiment.seed, 5])
-    rows = [[index for index, cell in enumerate(run.analysis.cells) if alike(cell[parameter], level)] for level in levels]
+    rows = [[index for index, cell in enumerate(run.analysis.cells) if same_level(cell[parameter], level)] for level in levels]
     many = max((np.count_nonzero(~np.isnan(grid[here])) for here in rows), default=0) >= _MANY
     for place, here in enumerate(rows):
         points = grid[here][~np.isnan(grid[here])] if here else np.array([])
@@ -88,7 +91,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     drawn = np.unique(np.linspace(0, len(levels) - 1, min(len(levels), _MOST_CURVES)).astype(int))
     for series, place in enumerate(drawn):
         level = levels[int(place)]
-        inside = [index for index, cell in enumerate(run.analysis.cells) if parameter is None or alike(cell[parameter], level)]
+        inside = [index for index, cell in enumerate(run.analysis.cells) if parameter is None or same_level(cell[parameter], level)]
         here = np.isin(cells, inside)
         if not here.any():
             continue
@@ -118,5 +121,11 @@ def _lengths(run: Run) -> tuple[NDArray[np.float64], NDArray[np.bool], NDArray[A
     found: Any = table["completion_tokens"] if counted else table["text"].map(lambda text: sum(map(is_word, words(text))))
     places = {prompt.id: number for number, prompt in enumerate(run.experiment.prompts)}
     cells, prompts = table["cell_index"].to_numpy(dtype=np.int64), table["prompt_id"].map(places).to_numpy(dtype=np.int64)
-    truncated = (table["finish_reason"] == "length").to_numpy(dtype=bool)
+    ended = [
+        ending if isinstance(ending, str) else ending_by_count(reason if isinstance(reason, str) else None, tokens, limit_of(json.loads(request)))
+        for ending, reason, tokens, request in zip(table["ending"], table["finish_reason"], table["completion_tokens"], table["request"], strict=True)
+    ]
+    known = np.isin(ended, ("cut", "whole"))
+    table, found, cells, prompts = table[known], found[known], cells[known], prompts[known]
+    truncated = np.array(ended, dtype=object)[known] == "cut"
     return found.to_numpy(dtype=float), truncated, cells, prompts, "tokens" if counted else "words"

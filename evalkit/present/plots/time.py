@@ -134,4 +134,5 @@ def _answered(run: Run) -> pandas.DataFrame:
 
 
 def _is(one: Any, level: Any) -> bool:
+    """Whether a table's field stands for a level: there it is a number where all levels of the parameter are, else a text."""
     return one == level or (isinstance(one, str) and one == level_text(level))

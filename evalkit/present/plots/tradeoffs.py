@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import CellMean
 from evalkit.errors import ExperimentError
-from evalkit.present.plots.effects import alike
+from evalkit.experiment.parameters import same_level
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
 from evalkit.present.shortlists import PARALLEL, TRADE_OFF
 from evalkit.run import Run
@@ -52,9 +52,10 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     )
     if len(satisfying) < len(run.analysis.cells):
         ax.plot([], [], "o", color=muted(ax), markerfacecolor="none", markersize=4, label="misses a constraint")
-    _mark(ax, by.get((run.analysis.reference, x)), by.get((run.analysis.reference, y)), "D", ink(ax), "the reference")
+    base = run.analysis.reference
+    _mark(ax, by.get((base, x)), by.get((base, y)), "D", ink(ax), _called(run, "the reference", base))
     if chosen is not None:
-        _mark(ax, by.get((chosen, x)), by.get((chosen, y)), "*", SERIES[1], "recommended")
+        _mark(ax, by.get((chosen, x)), by.get((chosen, y)), "*", SERIES[1], _called(run, "recommended", chosen))
     ax.grid(True, axis="both")
     ax.set_xlabel(label_metric(run, x))
     ax.set_ylabel(label_metric(run, y))
@@ -137,6 +138,12 @@ def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> Non
         ax.plot([x.mean, x.mean], [y.ci_low, y.ci_high], color=colour, linewidth=0.9, alpha=alpha, zorder=1)
 
 
+def _called(run: Run, role: str, cell: int) -> str:
+    """What a cell is, and its name if it has one."""
+    name = run.analysis.name_of(cell)
+    return role if name is None else f"{role}: {short(name)}"
+
+
 def _mark(ax: Axes, x: CellMean | None, y: CellMean | None, marker: str, colour: str, label: str) -> None:
     if x is not None and y is not None and not np.isnan([x.mean, y.mean]).any():
         size = 15 if marker == "*" else 8
@@ -163,7 +170,8 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
             _levels_on(ax, run, name, place, lines)
         else:
             _means_on(ax, run, name, place, lines, best)
-    _draw_lines(ax, lines, best, set(run.choice.tied) if run.choice else set(), "the reference" if chosen is None else "recommended")
+    label = _called(run, "the reference" if chosen is None else "recommended", best)
+    _draw_lines(ax, lines, best, set(run.choice.tied) if run.choice else set(), label)
     for place in range(len(columns)):
         ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
     ax.set_xticks(range(len(columns)), [_named(run, name) for name in columns], rotation=20, ha="right")
@@ -209,7 +217,7 @@ def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None
     levels = run.analysis.parameters[name]
     span = max(1, len(levels) - 1)
     for index, cell in enumerate(run.analysis.cells):
-        found = [at for at, level in enumerate(levels) if alike(cell[name], level)]
+        found = [at for at, level in enumerate(levels) if same_level(cell[name], level)]
         lines[index, place] = found[0] / span if found else np.nan
     for at in np.unique(np.linspace(0, len(levels) - 1, min(len(levels), 8)).astype(int)):
         ax.text(place + 0.04, at / span, label_of(levels[int(at)]), fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))

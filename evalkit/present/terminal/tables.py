@@ -13,7 +13,7 @@ from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
 from evalkit.analysis.control import LIMITS
-from evalkit.experiment.parameters import DEFAULT, level_text
+from evalkit.experiment.parameters import DEFAULT, level_key, level_text
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
 from evalkit.present.shortlists import TERMINAL
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
@@ -55,7 +55,13 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
     breaks: Sequence[int] = ()
     left = 0
-    if width_of(heads, metrics[:1], rows) > console.width:  # the levels below each other instead
+    if names := _names(analysis, console):
+        rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads, left = ["cell", *heads], 1
+    if names and width_of(heads, metrics[:1], rows) > console.width:  # the names tell the cells apart
+        rows = [(levels[:1], numbers) for levels, numbers in rows]
+        heads = heads[:1]
+    elif width_of(heads, metrics[:1], rows) > console.width:  # the levels below each other instead
         rows = [([stacked(heads, levels)], numbers) for levels, numbers in rows]
         heads, breaks, left = ["cell"], range(1, len(rows)), 1
     table, dropped = fitted(heads, metrics, rows, console.width, breaks, left)
@@ -91,7 +97,7 @@ def _rows_of_cells(
     rows = []
     for index in order:
         cell = analysis.cells[index]
-        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(repr(cell[name]), sign.void) for name in swept]
+        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
         numbers = [_number(means[index, metric], marks[metric].get(index), sign) for metric in metrics]
         rows.append(([Text(level, justify="right") for level in levels], numbers))
     return rows
@@ -132,7 +138,7 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
 def _rows_of_levels(analysis: Analysis, metrics: Sequence[str], console: Console) -> tuple[list[Row], list[int]]:
     """The rows, and at which of them a parameter begins."""
     sign = signs(console)
-    means = {(row.parameter, repr(row.level), row.metric): row for row in analysis.by_level}
+    means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
     rows: list[Row] = []
     starts: list[int] = []
     for name in _swept(analysis):
@@ -236,9 +242,16 @@ def _figure(value: float, metric: str) -> str:
 
 
 def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
-    """How the levels of a parameter are shown, by their `repr`: narrow, harmless, and no two alike."""
+    """How the levels of a parameter are shown, by their key: narrow, harmless, and no two alike."""
     width = 16 if console.width >= _ROOMY else 9
     whole = [repr(level) if isinstance(level, str) and not level.strip() else level_text(level) or "" for level in levels]
     texts = [cut(harmless(text, console.encoding), width) for text in whole]
     numbered = [f"{cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
-    return dict(zip(map(repr, levels), numbered, strict=True))
+    return dict(zip(map(level_key, levels), numbered, strict=True))
+
+
+def _names(analysis: Analysis, console: Console) -> list[Text]:
+    """The names of the cells as they are shown; none where they have none."""
+    names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
+    shown = _shown(names, console)
+    return [Text(shown[level_key(name)]) for name in names]

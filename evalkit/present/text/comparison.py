@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.comparison.comparison import CellDifference, Comparison, Side
+from evalkit.comparison.comparison import ChangeInCell, Comparison, Side
 from evalkit.comparison.verdict import Compared
 from evalkit.text.numbers import counted, interval, money, signed_figure
 
@@ -27,7 +27,7 @@ def ordered(rows: Sequence[Compared]) -> list[Compared]:
     return sorted(rows, key=lambda one: (_ORDER.index(one.verdict), -abs(one.difference / one.margin) if one.margin > 0 else 0.0))
 
 
-def ends(one: Compared | CellDifference) -> str:
+def ends(one: Compared | ChangeInCell) -> str:
     """The interval of a difference, as tables show it."""
     return interval(one.ci_low, one.ci_high, signed_figure)
 
@@ -66,7 +66,7 @@ def sides(found: Comparison) -> list[tuple[str, str, str]]:
     return rows
 
 
-def where(found: Comparison) -> list[tuple[Compared, list[CellDifference]]]:
+def where(found: Comparison) -> list[tuple[Compared, list[ChangeInCell]]]:
     """For the metrics that got worse most the cells in which they did most, where there are many."""
     if len(found.cells) <= _MOST_CELLS:
         return []

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import in_words
-from evalkit.choice import Change, Choice, Constraint, Miss, Weight, bounds_in_words
+from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
 from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
@@ -17,8 +17,15 @@ _LABELS: dict[About, str] = {"why": "Why", "mind": "Mind", "sure": "Sure", "else
 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
-    """A cell by the levels of what is swept, void parameters left out."""
-    return in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
+    """A cell by its name, if it has one, and by the levels of what is swept, void parameters left out."""
+    levels = in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
+    name = analysis.name_of(index)
+    return levels if name is None else f"{name} ({levels})"
+
+
+def cell_in_short(analysis: Analysis, index: int) -> str:
+    """A cell by its name alone, if it has one, else by its levels: for a place in brackets."""
+    return analysis.name_of(index) or cell_in_words(analysis, index)
 
 
 class Part(NamedTuple):
@@ -66,7 +73,7 @@ def _reasons(found: Choice, analysis: Analysis) -> list[str]:
     if found.chosen == analysis.reference:
         return [*out, "It is the reference itself."]
     changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
-    return [*out, f"Against the reference ({cell_in_words(analysis, analysis.reference)}): {changes}."]
+    return [*out, f"Against the reference ({cell_in_short(analysis, analysis.reference)}): {changes}."]
 
 
 def nothing(found: Choice, analysis: Analysis) -> list[str]:
@@ -139,7 +146,7 @@ def _else(found: Choice, analysis: Analysis) -> list[str]:
         return ["Nothing else does as well on these prompts."]
     own = found.desirability[found.chosen] if found.chosen is not None else None
     head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
-    out = [head, *(f"{cell_in_words(analysis, index)} ({found.desirability[index]:.2f})" for index in others[:_MOST_CELLS])]
+    out = [head, *(f"{cell_in_short(analysis, index)} ({found.desirability[index]:.2f})" for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
     return out + ([f"and {more} more (choice.json)"] if more > 0 else [])
 
@@ -165,7 +172,7 @@ def _miss(one: Miss) -> str:
     return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
 
 
-def _change(one: Change) -> str:
+def _change(one: Consequence) -> str:
     if one.clear == "unchanged":
         return f"{one.metric} unchanged"
     # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
