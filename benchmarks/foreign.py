@@ -166,12 +166,13 @@ def ready(port: int, child: subprocess.Popen[bytes]) -> None:
 def tried(name: str, server: Server, base_url: str) -> list[str]:
     """Probe and sweep; what is not as it has to be."""
     from rich.console import Console
+    from support.sweeps import sweep
 
     from evalkit.experiment.experiment import check
     from evalkit.present.terminal import tables
-    from evalkit.sweeping import sweeping as run
+    from evalkit.probe import subject
 
-    result, _ = run.probe(run.subject_of_probe(None, base_url, server.model, None))
+    result, _ = subject.probe(subject.subject_of_probe(None, base_url, server.model, None))
     Console(highlight=False, width=120).print(tables.of_probe(result))
     verdicts = {one.parameter: one for one in result.findings}
     wrong = [
@@ -188,7 +189,7 @@ def tried(name: str, server: Server, base_url: str) -> list[str]:
     swept = {"temperature": ["default", 0, 0.7, 1.5], "top_p": [0.5, 1]}
     experiment = check({"name": name, "endpoint": endpoint, "prompts": prompts, "replicates": 3, "parameters": swept, "request": {"max_tokens": 40}})
     with tempfile.TemporaryDirectory() as folder:
-        done = run.sweep(experiment, Path(folder) / "run")
+        done = sweep(experiment, Path(folder) / "run")
     counts = done.analysis.counts if done else None
     if counts is None or counts.completions != counts.planned:
         wrong.append(f"the sweep is not whole: {counts}")

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from support.sweeps import sweep
 
 from evalkit.comparison.comparison import compare
 from evalkit.comparison.gate import Margins
@@ -25,7 +26,6 @@ from evalkit.plan.requests import Plan
 from evalkit.stats.multiple import holm
 from evalkit.store.folder import make, write_run
 from evalkit.store.records import Completion, Record, Usage, Writer
-from evalkit.sweeping.sweeping import sweep
 
 SEED = 11
 SEEDS = 200

@@ -69,10 +69,10 @@ def fill(folder: Path, chosen: Any) -> None:
 def make(folder: Path) -> None:
     """In a process of its own: the report of a scored run."""
     from evalkit.run import load
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.sweeping import reports
 
     before = time.process_time()
-    runs.report(load(folder))
+    reports.report(load(folder))
     print(time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -103,10 +103,10 @@ def main() -> None:
             folder.mkdir()
             chosen = experiment(*shape)
             fill(folder, chosen)
-            from evalkit.sweeping import sweeping as runs
+            from evalkit.sweeping import rescoring
 
             before = time.process_time()
-            runs.rescore(folder)
+            rescoring.rescore(folder)
             scored = time.process_time() - before
             done = subprocess.run([sys.executable, __file__, "--make", str(folder)], capture_output=True, text=True, check=True)
             cpu, rss = map(float, done.stdout.split())

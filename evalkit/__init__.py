@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evalkit.analysis.analysis import Analysis
     from evalkit.api import asweep, compare, rescore, sweep, write_report
     from evalkit.choice import Choice
-    from evalkit.collect.budget import Budget
+    from evalkit.collect.allowance import Budget
     from evalkit.comparison.comparison import Comparison
     from evalkit.errors import AuthError, EndpointError, EvalkitError, ExperimentError, MissingExtraError, PromptError, RecordError
     from evalkit.experiment.experiment import Experiment
@@ -61,7 +61,7 @@ _PLACES = {
     "evalkit.analysis.analysis": ("Analysis",),
     "evalkit.api": ("asweep", "compare", "rescore", "sweep", "write_report"),
     "evalkit.choice.choice": ("Choice",),
-    "evalkit.collect.budget": ("Budget",),
+    "evalkit.collect.allowance": ("Budget",),
     "evalkit.comparison.comparison": ("Comparison",),
     "evalkit.errors": ("AuthError", "EndpointError", "EvalkitError", "ExperimentError", "MissingExtraError", "PromptError", "RecordError"),
     "evalkit.experiment.experiment": ("Experiment",),

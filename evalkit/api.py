@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from evalkit.collect.budget import Budget
 from evalkit.collect.interruption import Interruption
 from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.comparison import compare as compared
@@ -20,7 +19,9 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.experiment import load as load_experiment
 from evalkit.present.notebook.progress import Progress
 from evalkit.run import Run, load
-from evalkit.sweeping import sweeping as runs
+from evalkit.sweeping import reports, rescoring
+from evalkit.sweeping.options import DEFAULTS, Options
+from evalkit.sweeping.sweeping import Hooks, run_sweep
 
 Source = Experiment | Path | str
 
@@ -28,16 +29,10 @@ Source = Experiment | Path | str
 def sweep(
     experiment: Source,
     folder: Path | str | None = None,
+    options: Options = DEFAULTS,
     *,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    skip_rejected: bool = False,
-    limit: int | None = None,
-    concurrency: int | None = None,
-    budget: Budget = Budget(),  # noqa: B008 (immutable)
-    patience_s: float = 600.0,
-    confirm: int = 0,
     quiet: bool = False,
+    **changes: Any,
 ) -> Run:
     """Send what the experiment asks for and has no answer yet, record it, score it; the run.
 
@@ -47,52 +42,46 @@ def sweep(
     Args:
         experiment: an `Experiment`, or the path of its file.
         folder: where the run is kept; ``results/<name>`` where None.
-        fresh: start over; a run that stands there moves aside.
-        retry_failed: send again also what failed in a way that would fail again.
-        skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
-        limit: use the first so many prompts only.
-        concurrency: requests in flight at once, instead of the experiment's.
-        budget: what may be spent this time, like ``ek.Budget(requests=100)``.
-        patience_s: how long the endpoint may be down before the run is given up.
-        confirm: fresh replicates to send for the recommended setting, the best and the runner-up.
+        options: how the sweep is to go.
         quiet: show nothing.
+        changes: options by their names, like ``fresh=True`` or ``budget=ek.Budget(requests=100)``: ``fresh`` starts over, and a run that stands
+            there moves aside; ``retry_failed`` sends again what failed in a way that would fail again; ``skip_rejected`` drops levels that the
+            endpoint rejects; ``limit`` uses the first so many prompts; ``concurrency`` and ``budget`` bound calls and spending; ``patience_s`` is
+            how long the endpoint may be down; ``confirm`` is how many fresh replicates measure the recommended setting again; ``look=False``
+            goes without a look at the endpoint.
 
     Raises:
-        ExperimentError, PromptError: the experiment cannot be run as written.
+        ExperimentError, PromptError: the experiment cannot be run as written, or there is no such option.
         EndpointError, AuthError: the endpoint cannot be used; what was recorded stays.
         RecordError: the folder cannot be used, or another process uses it.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
-    options = {
-        "fresh": fresh,
-        "retry_failed": retry_failed,
-        "skip_rejected": skip_rejected,
-        "limit": limit,
-        "concurrency": concurrency,
-        "budget": budget,
-        "patience_s": patience_s,
-        "confirm_replicates": confirm,
-    }
-    given, place = _experiment(experiment), None if folder is None else Path(folder)
+    given, place, wanted = _experiment(experiment), None if folder is None else Path(folder), options.changed(**changes)
     with Progress(quiet) as progress:
         if not _inside_a_loop():
-            return _swept(given, place, options, progress, None)
-        return _in_a_thread(lambda interruption: _swept(given, place, options, progress, interruption))
+            return _swept(given, place, wanted, progress, None)
+        return _in_a_thread(lambda interruption: _swept(given, place, wanted, progress, interruption))
 
 
-async def asweep(experiment: Source, folder: Path | str | None = None, *, quiet: bool = False, **options: Any) -> Run:
+async def asweep(
+    experiment: Source,
+    folder: Path | str | None = None,
+    options: Options = DEFAULTS,
+    *,
+    quiet: bool = False,
+    **changes: Any,
+) -> Run:
     """`sweep`, to be awaited: other tasks go on meanwhile. Cancelled, it ends in good order, and what arrived is kept.
 
     Args:
-        experiment, folder, quiet, options: as `sweep` takes them.
+        experiment, folder, options, quiet, changes: as `sweep` takes them.
     """
-    given, place = _experiment(experiment), None if folder is None else Path(folder)
-    options["confirm_replicates"] = options.pop("confirm", 0)
+    given, place, wanted = _experiment(experiment), None if folder is None else Path(folder), options.changed(**changes)
     interruption = Interruption()
 
     def swept() -> Run | None:
         with suppress(KeyboardInterrupt):  # which in a task would end the caller's loop; here it can only be what a cancellation asked for
-            return _swept(given, place, options, progress, interruption)
+            return _swept(given, place, wanted, progress, interruption)
         return None
 
     with Progress(quiet) as progress:
@@ -109,8 +98,9 @@ async def asweep(experiment: Source, folder: Path | str | None = None, *, quiet:
             raise
 
 
-def _swept(experiment: Experiment, folder: Path | None, options: Mapping[str, Any], progress: Progress, interruption: Interruption | None) -> Run:
-    found = runs.sweep(experiment, folder, progress=progress, note=progress.note, interruption=interruption, **options)
+def _swept(experiment: Experiment, folder: Path | None, options: Options, progress: Progress, interruption: Interruption | None) -> Run:
+    hooks = Hooks(progress=progress, note=progress.note, interruption=interruption)
+    found = run_sweep(experiment, folder, options, hooks)
     if found is None:  # nobody was asked, so nobody refused
         raise EvalkitError("nothing was sent")
     return found
@@ -195,7 +185,7 @@ def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str =
         RecordError: the folder cannot be used.
         ExperimentError: there is no metric or tokeniser of that name.
     """
-    return runs.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer)
+    return rescoring.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer)
 
 
 def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
@@ -207,4 +197,4 @@ def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
     Raises:
         RecordError: the run cannot be read, or the report cannot be written.
     """
-    return runs.report(run if isinstance(run, Run) else load(run), figures=figures)
+    return reports.report(run if isinstance(run, Run) else load(run), figures=figures)

@@ -15,11 +15,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    from support.sweeps import sweep
+
     from evalkit.experiment.experiment import load
-    from evalkit.sweeping import sweeping as runs
 
     folder = tmp_path_factory.mktemp("quickstart") / "run"
-    result = runs.sweep(load(ROOT / "experiments/quickstart.yaml", ["replicates=3"]), folder)
+    result = sweep(load(ROOT / "experiments/quickstart.yaml", ["replicates=3"]), folder)
     assert result is not None
     assert result.complete
     with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
@@ -47,11 +48,12 @@ def test_more_room_truncates_less(summary: list[dict[str, str]]) -> None:
 
 
 def test_every_prompt_gets_answers_at_length_and_about_it(tmp_path: Path) -> None:
+    from support.sweeps import sweep
+
     from evalkit.experiment.experiment import load
-    from evalkit.sweeping import sweeping as runs
 
     experiment = load(ROOT / "experiments/quickstart.yaml", ["replicates=6", "parameters={temperature: 1.0, max_tokens: 200}"])
-    runs.sweep(experiment, tmp_path / "run")
+    sweep(experiment, tmp_path / "run")
     texts = defaultdict(list)
     for line in (tmp_path / "run/responses.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)

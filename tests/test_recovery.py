@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.local import in_thread, real_model
 from support.process import ROOT
+from support.sweeps import sweep
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.experiment.experiment import check
@@ -16,7 +17,6 @@ from evalkit.experiment.prompts import load_prompts
 from evalkit.local.api import Api, Chat
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
-from evalkit.sweeping import sweeping as runs
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def analysed(
             "parameters": parameters,
             "replicates": replicates,
         }
-        result = runs.sweep(check(data | more), folder)
+        result = sweep(check(data | more), folder)
     assert result is not None
     assert result.complete
     return result.analysis

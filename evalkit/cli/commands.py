@@ -14,6 +14,7 @@ from evalkit._version import __version__
 from evalkit.cli.shown import show, show_plan, sum_up
 from evalkit.cli.terminal import complain, console, progress, seconds
 from evalkit.errors import ExperimentError
+from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A results folder
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change the experiment for this time: parameters.temperature=[0,1].")
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Use the first N prompts only.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
 
 
@@ -62,13 +63,14 @@ def sweep(
     experiment: ExperimentFile,
     output: Folder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing (as 'plan').")] = False,
-    concurrency: Annotated[int | None, typer.Option("-j", "--concurrency", min=1, max=1024, metavar="N", help="Requests in flight at once.")] = None,
+    concurrency: Annotated[int | None, typer.Option("-j", "--concurrency", min=1, max=1024, metavar="N", help=WORDS["concurrency"])] = None,
     limit: Limit = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Send again also what the endpoint refused.")] = False,
-    skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help="Leave out the levels that the endpoint rejects.")] = False,
-    confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help="Send N fresh replicates for what was chosen and its runner-up.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; the old run is moved aside, not deleted.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help=WORDS["retry_failed"])] = DEFAULTS.retry_failed,
+    skip_rejected: Annotated[bool, typer.Option("--skip-rejected", help=WORDS["skip_rejected"])] = DEFAULTS.skip_rejected,
+    confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help=WORDS["confirm"])] = DEFAULTS.confirm,
+    fresh: Annotated[bool, typer.Option("--fresh", help=WORDS["fresh"])] = DEFAULTS.fresh,
+    look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[
@@ -76,39 +78,37 @@ def sweep(
     ] = None,
     max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this is spent, by endpoint.prices.")] = None,
     max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
-    patience: Annotated[str, typer.Option("--patience", metavar="T", help="Wait so long for an endpoint that is down.")] = "10m",
+    patience: Annotated[str, typer.Option("--patience", metavar="T", help=WORDS["patience_s"])] = "10m",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit.collect.budget import Budget
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
+    from evalkit.sweeping import outlook
+    from evalkit.sweeping.sweeping import Hooks, run_sweep
 
     loaded = _load(experiment, settings)
     if dry_run:
-        show_plan(runs.narrowed(loaded, limit), output, retry_failed)
+        show_plan(outlook.narrowed(loaded, limit), output, retry_failed)
         return
     screen = console()
     started = time.monotonic()
     if max_cost is not None and not 0 < max_cost < float("inf"):
         raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
-    budget = Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time))
+    options = Options(
+        fresh=fresh,
+        retry_failed=retry_failed,
+        skip_rejected=skip_rejected,
+        limit=limit,
+        concurrency=concurrency,
+        budget=Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time)),
+        patience_s=seconds("--patience", patience),
+        confirm=confirm,
+        look=look,
+    )
     with progress(quiet) as report:
         try:
-            result = runs.sweep(
-                loaded,
-                output,
-                fresh=fresh,
-                retry_failed=retry_failed,
-                skip_rejected=skip_rejected,
-                limit=limit,
-                concurrency=concurrency,
-                budget=budget,
-                patience_s=seconds("--patience", patience),
-                confirm_replicates=confirm,
-                confirm=lambda pending: yes or _agreed(pending, loaded),
-                progress=report,
-                note=report.note,
-            )
+            hooks = Hooks(confirm=lambda pending: yes or _agreed(pending, loaded), progress=report, note=report.note)
+            result = run_sweep(loaded, output, options, hooks)
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: what arrived is kept in {output or Path('results') / loaded.name}; run the same command again to go on")
@@ -140,11 +140,11 @@ def plan(
     ] = [],  # noqa: B006
 ) -> None:
     """Show what a sweep would send; sends nothing."""
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.sweeping import outlook  # here, so that --help stays instant
 
-    loaded = runs.narrowed(_load(experiment, settings), limit)
+    loaded = outlook.narrowed(_load(experiment, settings), limit)
     if power or pilot or variance or effect:
-        print("\n".join(runs.outlook(loaded, pilot or output, variance, effect)))
+        print("\n".join(outlook.outlook(loaded, pilot or output, variance, effect)))
         return
     show_plan(loaded, output, False)
 
@@ -159,12 +159,12 @@ def score(
 
     Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
     """
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.sweeping import rescoring  # as above
 
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
-        result = runs.rescore(run, note=complain, metrics=names, tokenizer=tokenizer, progress=report)
+        result = rescoring.rescore(run, note=complain, metrics=names, tokenizer=tokenizer, progress=report)
     show(result, screen)
     sum_up(result, screen, None)
     if not result.complete:
@@ -178,9 +178,9 @@ def report(
 ) -> None:
     """Write report.html, one file that opens anywhere, and report.md, for a merge request."""
     from evalkit.run import load
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.sweeping import reports  # as above
 
-    for path in runs.report(load(run), figures=figures):
+    for path in reports.report(load(run), figures=figures):
         print(harmless(str(path)))
 
 

@@ -25,7 +25,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
     """What a sweep of `experiment` into `output` would send, and what it may cost."""
     from evalkit.plan.requests import Plan
     from evalkit.store.folder import is_run
-    from evalkit.sweeping import sweeping as runs
+    from evalkit.sweeping import outlook
     from evalkit.text.escaping import harmless
 
     planned = Plan(experiment)
@@ -42,7 +42,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
             print(f"  {reason}")
     for reason in planned.design.beware:
         print(f"beware: {reason}")
-    left = runs.pending(experiment, output, retry_failed=retry_failed)
+    left = outlook.pending(experiment, output, retry_failed=retry_failed)
     folder = output or Path("results") / experiment.name
     begun = is_run(folder)
     if begun:

@@ -6,20 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evalkit.collect.allowance import Budget
 from evalkit.experiment.endpoint import Prices
 from evalkit.store.records import Usage
 from evalkit.text.numbers import money
 
 _PER = 1_000_000
-
-
-class Budget(NamedTuple):
-    """What may be spent this time; None: no bound. Money in the currency of the prices, time in seconds."""
-
-    requests: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    seconds: float | None = None
 
 
 @dataclass
@@ -65,16 +57,16 @@ class Spent:
         every = (self, *self.earlier)
         requests, tokens = sum(one.requests for one in every), sum(one.tokens for one in every)
         if budget.requests is not None and requests >= budget.requests:
-            return f"the {budget.requests:,} requests of --max-requests are used up"
+            return f"the {budget.requests:,} requests of the budget are used up"
         if budget.seconds is not None and seconds >= budget.seconds:
-            return "the time of --max-time is used up"
+            return "the time of the budget is used up"
         if (budget.tokens is not None or budget.cost is not None) and any(one.uncounted for one in every):
-            return "the endpoint does not tell the tokens it used, so that --max-tokens-total and --max-cost cannot be kept"
+            return "the endpoint does not tell the tokens it used, so that a budget of tokens or money cannot be kept"
         if budget.tokens is not None and tokens >= budget.tokens:
-            return f"the {budget.tokens:,} tokens of --max-tokens-total are used up: {tokens:,}"
+            return f"the {budget.tokens:,} tokens of the budget are used up: {tokens:,}"
         cost = total_cost(every) if budget.cost is not None else None
         if budget.cost is not None and cost is not None and cost >= budget.cost:
-            return f"the {priced(budget.cost, self.prices)} of --max-cost are used up: {priced(cost, self.prices)}"
+            return f"the {priced(budget.cost, self.prices)} of the budget are used up: {priced(cost, self.prices)}"
         return None
 
 

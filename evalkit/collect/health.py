@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.client.outcome import Fault
 from evalkit.collect.pace import backoff
 from evalkit.errors import AuthError, EndpointError
 from evalkit.store.records import Failure
@@ -10,6 +11,8 @@ _ALL_ALIKE = 8
 """Requests the endpoint may refuse, before it has answered any, until it is of no use."""
 _OUTAGE_CALLS, _OUTAGE_REQUESTS = 8, 4
 """Calls that fail one after the other, and requests among them, until the endpoint is taken to be down."""
+_EMPTY_IN_A_ROW = 3
+"""Calls refused in words alone that sound like an empty account, and none answered meanwhile, until it is taken to be empty."""
 _FALSE_ALARM_S = 1.0
 _LONGEST_CHECK_S = 5.0
 
@@ -40,6 +43,16 @@ class Health:
         self._streak, self._streak_of, self._streak_limit = 0, set[str](), _OUTAGE_CALLS
         self._refused_since: float | None = None
         self._refusal: Failure | None = None
+        self._empty_streak = 0
+
+    def paid_for(self) -> None:
+        """A call was answered, so the account is not empty."""
+        self._empty_streak = 0
+
+    def emptied(self) -> bool:
+        """A call was refused in words that sound like an empty account; whether enough were in a row to believe it."""
+        self._empty_streak += 1
+        return self._empty_streak >= _EMPTY_IN_A_ROW
 
     def answered(self, now: float, started: float) -> float | None:
         """A call that began at `started` was answered; as `alive`."""
@@ -84,12 +97,8 @@ class Health:
             again: whether the trouble may pass.
             wait_s: how long the endpoint asks to wait.
         """
-        if failure.kind == "auth":
-            return f"the endpoint refuses the key since it has answered (HTTP {failure.status}): {failure.message}"
         if failure.kind == "rejected":
             self._refusal = failure
-        elif failure.kind == "rate_limited" and not again:
-            return f"the quota is spent: {failure.message}"
         if again and (wait_s or 0) > self._patience_s:
             return f"the endpoint asks to wait {wait_s:.0f} s, longer than --patience: {failure.message}"
         if failure.kind != "rate_limited":
@@ -100,19 +109,16 @@ class Health:
             return f"the endpoint has refused every call for {self._patience_s:g} s as one too many: {failure.message}"
         return None
 
-    def useless(self, failure: Failure, tries: int) -> EndpointError | None:
-        """Where nothing was ever answered, trouble that would meet every request alike: the error to end the run with, unrecorded."""
-        if self.proven:
-            return None
+    def refused_for_all(self, failure: Failure) -> str:
+        """Why nothing more is to be sent after a refusal of the account or the key, which would meet every request alike."""
         said = f" (HTTP {failure.status})" if failure.status else ""
-        match failure.kind:
-            case "auth":
-                return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
-            case "connection":
-                return EndpointError(f"the endpoint cannot be reached after {tries} tries: {failure.message}")
-            case "rejected" if failure.status == 404:
-                return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
-        return None
+        if failure.kind == "account":
+            return f"the account has no more credit{said}: {failure.message}"
+        return f"the endpoint refuses the key since it has answered{said}: {failure.message}"
+
+    def useless(self, failure: Failure, fault: Fault | None, tries: int) -> EndpointError | None:
+        """Where nothing was ever answered, trouble that would meet every request alike: the error to end the run with, unrecorded."""
+        return None if self.proven else unusable(failure, fault, tries)
 
     def all_refused(self, refused: int, done: int, planned: int) -> EndpointError | None:
         """Where none of this run's requests was answered and many were refused: the error to end the run with.
@@ -127,3 +133,19 @@ class Health:
             f"the endpoint refused {them} (HTTP {self._refusal.status}): {self._refusal.message}. "
             "Change the experiment; if the endpoint was at fault, run again with --retry-failed"
         )
+
+
+def unusable(failure: Failure, fault: Fault | None, tries: int) -> EndpointError | None:
+    """The error that tells why an endpoint is of no use, where this failure would meet every request alike; None where it would not."""
+    said = f" (HTTP {failure.status})" if failure.status else ""
+    if fault == "key":
+        return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
+    if fault == "account":
+        return EndpointError(f"the account has no credit{said}: {failure.message}")
+    if failure.kind == "connection":
+        return EndpointError(f"the endpoint cannot be reached after {tries} tries: {failure.message}")
+    if fault == "address" and failure.kind == "malformed":
+        return EndpointError(f"endpoint.base_url leads to no chat API: {failure.message}")
+    if fault == "address":
+        return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
+    return None

@@ -1,25 +1,34 @@
-"""Before a sweep spends anything: is the model there, and does the endpoint take the extreme levels of each parameter?"""
+"""Before a sweep spends much: is the endpoint a chat API at all, and does it take the extreme levels of each parameter?
+
+The look sends requests of the plan itself, whole and with their own limits, and their answers are kept: what it finds out is true of the experiment,
+and nothing is paid for twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from evalkit.client.outcome import Fault
 from evalkit.client.reply import Reply
+from evalkit.collect.health import unusable
 from evalkit.collect.pace import backoff
-from evalkit.errors import AuthError, EndpointError
-from evalkit.experiment.endpoint import as_sent
+from evalkit.errors import EndpointError
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, same_level
-from evalkit.plan.design import body_of, design_of
-from evalkit.store.records import Failure
+from evalkit.experiment.parameters import DEFAULT, level_key, same_level
+from evalkit.plan.design import Cell
+from evalkit.plan.requests import Plan, Request
+from evalkit.store.records import Failure, Outcome, Standing
 
-_TOKENS = 16
 _TRIES = 3
-_MESSAGES = [{"role": "user", "content": "Say hello."}]
+_PROMPTS_TRIED = 5
+_LOADING = frozenset({429, 502, 503, 504, 529})
+"""Statuses of an endpoint that is not there yet, and is waited for."""
+_LONGEST_PAUSE_S = 5.0
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +40,16 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preflight(msgspec.Struct, frozen=True, kw_only=True):
-    """What was tried; `listed` tells whether the endpoint lists the models, None where it has no list."""
+    """What was tried.
+
+    Attributes:
+        listed: whether the endpoint lists the models; None where it has no list.
+        answered: whether it answered anything; a look without an answer proves nothing.
+    """
 
     listed: bool | None
     calls: list[Checked]
+    answered: bool = True
 
     @property
     def rejected(self) -> list[Checked]:
@@ -42,59 +57,176 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         return [one for one in self.calls if one.parameter is not None and one.failure is not None]
 
 
-class Endpoint(Protocol):
-    """What a preflight asks."""
+class Caller(Protocol):
+    """What a look asks by."""
+
+    note: Callable[[str], None]
+
+    @property
+    def patience_s(self) -> float:
+        """How long an endpoint that is not there yet is waited for."""
+        ...
 
     async def models(self) -> frozenset[str] | None:
         """The names of the models, None where there is no list."""
         ...
 
-    async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
-        """One call, not before the endpoint's own time where it has asked to wait."""
+    async def send(self, request: Request) -> Reply | None:
+        """One call, not before the endpoint's own time where it has asked to wait; None where nothing more may be spent."""
         ...
 
 
-async def check(endpoint: Endpoint, experiment: Experiment) -> Preflight:
+class _Tried(NamedTuple):
+    """What came of one request of the look: taken, refused with a failure and its fault, or neither."""
+
+    taken: bool
+    failure: Failure | None = None
+    fault: Fault | None = None
+
+
+async def look(caller: Caller, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> Preflight:
     """Ask the endpoint; what it does not answer for a passing reason counts as taken.
+
+    Args:
+        there: what has its answer already is not asked again, and proves what it proves.
+        keep: takes the answers, and refusals that are about one prompt.
 
     Raises:
         AuthError: it refuses the key.
-        EndpointError: it cannot be reached, does not list a model of the experiment, or refuses a request without any swept parameter.
+        EndpointError: it cannot be reached, is no chat API, or refuses everything that it is asked.
     """
-    names = [level for level in experiment.parameters.get("model", ()) if level != DEFAULT] or [experiment.endpoint.model]
-    listed = await endpoint.models()
-    if listed is not None:
-        absent = [name for name in names if name not in listed]
-        if absent:
-            known = ", ".join(name[:60] for name in sorted(listed)[:20]) or "none"
-            raise EndpointError(f"the endpoint does not list the model {absent[0]!r}; it lists: {known}. Change endpoint.model")
-    plain = await _answer(endpoint, _body(experiment, {}))
-    if plain is not None:
-        raise _unusable(plain)
-    cells = design_of(experiment).cells
-    tried = [(name, level) for name, levels in experiment.parameters.items() if name != "model" for level in extremes(levels)]
-    # A level is tried in the first cell that has it: beside it stand the first levels of the others, on which it may depend.
-    bodies = [_body(experiment, next((cell for cell in cells if same_level(cell[name], level)), {name: level})) for name, level in tried]
-    answers = await asyncio.gather(*(_answer(endpoint, body) for body in bodies))
-    calls = [Checked(parameter=None, level=None, failure=None)]
-    calls += [Checked(parameter=name, level=level, failure=failure) for (name, level), failure in zip(tried, answers, strict=True)]
-    return Preflight(listed=None if listed is None else True, calls=calls)
+    experiment = plan.experiment
+    listed = await caller.models()
+    _tell_of_models(experiment, listed, caller.note)
+    one = _Look(caller, plan, there, keep)
+    base = plan.plainest
+    first = await one.first(base)
+    wanted = [(name, level) for name, levels in experiment.parameters.items() for level in _extremes(name, levels)]
+    cells = {(name, level_key(level)): _cell_with(plan, name, level, base) for name, level in wanted}
+    others = list(dict.fromkeys(cell for cell in cells.values() if cell is not None and cell != base))
+    found = dict(zip(others, await asyncio.gather(*(one.of(cell) for cell in others)), strict=True)) | {base: first}
+    taken = [plan.cells[cell] for cell, tried in found.items() if tried.taken]
+    calls = [Checked(parameter=None, level=None, failure=None if first.taken or taken else first.failure)]
+    for name, level in wanted:
+        cell = cells[name, level_key(level)]
+        tried = None if cell is None else found[cell]
+        refused = tried is not None and _refuses(tried, name, level, taken)
+        calls.append(Checked(parameter=name, level=level, failure=tried.failure if tried is not None and refused else None))
+    if not taken and first.failure is not None and not any(one.failure is not None for one in calls[1:]):
+        raise _refusal(first)
+    if not taken and first.failure is not None and all(one.failure is not None for one in found.values()):
+        raise _refusal(first)
+    return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken))
 
 
-def needed(experiment: Experiment) -> int:
-    """Calls that `check` makes, where none has to be tried again."""
-    return 1 + sum(len(extremes(levels)) for name, levels in experiment.parameters.items() if name != "model")
+def needed(plan: Plan) -> int:
+    """Calls that `look` makes at the most, where none has to be tried again."""
+    base = plan.plainest
+    wanted = [(name, level) for name, levels in plan.experiment.parameters.items() for level in _extremes(name, levels)]
+    return len({base, *(cell for name, level in wanted if (cell := _cell_with(plan, name, level, base)) is not None)})
 
 
-def extremes(levels: Sequence[Any]) -> list[Any]:
-    """The levels worth trying first: the lowest and the highest number, and every level that is none."""
-    numbers = [level for level in levels if _is_number(level)]
-    others = [level for level in levels if level != DEFAULT and not _is_number(level)]
+class _Look:
+    """The requests of one look."""
+
+    def __init__(self, caller: Caller, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> None:
+        self._caller, self._plan, self._there, self._keep = caller, plan, there, keep
+        self._prompt = 0
+
+    async def first(self, cell: int) -> _Tried:
+        """The plainest cell on the first prompt that the endpoint does not refuse for what the prompt says."""
+        tried = _Tried(False)
+        for prompt in range(min(_PROMPTS_TRIED, len(self._plan.experiment.prompts))):
+            self._prompt = prompt
+            tried = await self.of(cell, waits=True)
+            if tried.fault != "prompt":
+                return tried
+        return tried
+
+    async def of(self, cell: int, *, waits: bool = False) -> _Tried:
+        request = self._plan.request(cell, self._prompt, 0)
+        if self._there.answered(request.key):
+            return _Tried(True)
+        reply = await self._answer(request, waits)
+        if reply is None:
+            return _Tried(False)
+        if reply.completions:
+            self._keep(request, reply.completions[0])
+            return _Tried(True)
+        failure = reply.failure
+        if failure is None or (reply.again and reply.fault != "address"):
+            if failure is not None and failure.kind == "connection":
+                raise _refusal(_Tried(False, failure, reply.fault))
+            return _Tried(False)
+        swept = reply.fault == "address" and failure.kind == "rejected" and "model" in self._plan.experiment.parameters
+        if reply.fault in ("key", "account", "address") and not swept:
+            raise _refusal(_Tried(False, failure, reply.fault))
+        if reply.fault == "prompt":
+            self._keep(request, failure)
+        return _Tried(False, failure, reply.fault)
+
+    async def _answer(self, request: Request, waits: bool) -> Reply | None:
+        """What comes of a request that is tried again while trouble passes; while the endpoint is not there yet, as long as patience lasts."""
+        began, tries, told = time.monotonic(), 0, False
+        while (reply := await self._caller.send(request)) is not None:
+            tries += 1
+            failure = reply.failure
+            if failure is None or not reply.again or (reply.fault == "address" and tries >= 2):
+                return reply
+            loading = waits and failure.status in _LOADING and time.monotonic() - began < self._caller.patience_s
+            if tries >= _TRIES and not loading:
+                return reply
+            if tries >= _TRIES and not told:
+                self._caller.note(
+                    f"the endpoint is not ready (HTTP {failure.status}: {failure.message}); waiting for it up to {self._caller.patience_s:g} s"
+                )
+                told = True
+            await asyncio.sleep(min(_LONGEST_PAUSE_S, backoff(tries, 0.3)))  # a wait that the endpoint asks for is kept by whoever makes the call
+        return None
+
+
+def _extremes(name: str, levels: Sequence[Any]) -> list[Any]:
+    """The levels worth trying first: every model; else the lowest and the highest number, and every level that is none."""
+    numbers = [level for level in levels if isinstance(level, int | float) and not isinstance(level, bool)]
+    others = [level for level in levels if level != DEFAULT and (isinstance(level, bool) or not isinstance(level, int | float))]
+    if name == "model":
+        return [level for level in levels if level != DEFAULT]
     return list(dict.fromkeys([min(numbers), max(numbers)] if numbers else [])) + others
 
 
-def _is_number(level: Any) -> bool:
-    return isinstance(level, int | float) and not isinstance(level, bool)
+def _cell_with(plan: Plan, name: str, level: Any, base: int) -> int | None:
+    """The cell with a level that has most else in common with the plainest one; None where no cell has it."""
+    having = [index for index, cell in enumerate(plan.cells) if same_level(cell.get(name), level)]
+    if not having:
+        return None
+    plain = plan.cells[base]
+    return max(having, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index))
+
+
+def _refuses(tried: _Tried, name: str, level: Any, taken: Sequence[Cell]) -> bool:
+    """Whether a refusal is about this level: the endpoint names its parameter, or nothing that was taken has the level."""
+    failure = tried.failure
+    if failure is None or tried.fault == "prompt":
+        return False
+    if failure.param is not None and tried.fault == "setting":
+        return failure.param.split(".")[0].split("[")[0] == name or (name == "max_tokens" and failure.param == "max_completion_tokens")
+    return bool(taken) and not any(same_level(cell.get(name), level) for cell in taken)
+
+
+def _tell_of_models(experiment: Experiment, listed: frozenset[str] | None, note: Callable[[str], None]) -> None:
+    """A list of models is no proof of what an endpoint takes: names of deployments, suffixes, wildcards stand in none."""
+    absent = [] if not listed else [name for name in _models(experiment) if name not in listed]
+    if absent and listed is not None:
+        known = ", ".join(name[:60] for name in sorted(listed)[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
+        note(f"the endpoint's list of models lacks {', '.join(map(repr, absent[:5]))}; it lists: {known}. It is asked all the same")
+
+
+def _models(experiment: Experiment) -> list[str]:
+    return [level for level in experiment.parameters.get("model", ()) if level != DEFAULT] or [experiment.endpoint.model]
+
+
+def _lists(experiment: Experiment, listed: frozenset[str]) -> bool:
+    return all(name in listed for name in _models(experiment))
 
 
 def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
@@ -116,39 +248,15 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
     return experiment.model_copy(update={"parameters": parameters, "cells": named})
 
 
-def _body(experiment: Experiment, levels: Mapping[str, Any]) -> dict[str, Any]:
-    fixed = {**experiment.endpoint.extra_body, **experiment.request}
-    fixed["max_completion_tokens" if "max_completion_tokens" in {**fixed, **levels} else "max_tokens"] = _TOKENS
-    body = {"model": experiment.endpoint.model, **as_sent(body_of(levels, fixed), experiment.endpoint)}
-    if body.get("seed") == PER_REPLICATE:
-        body["seed"] = experiment.seed
-    return body
-
-
-async def _answer(endpoint: Endpoint, body: Mapping[str, Any]) -> Failure | None:
-    """The failure that would meet every such request, or None; raises where nothing can be asked at all."""
-    for number in range(_TRIES):
-        reply = await endpoint.call(body, _MESSAGES)
-        if not reply.again or number == _TRIES - 1:
-            break
-        await asyncio.sleep(backoff(number + 1, 0.3))  # a wait that the endpoint asks for is kept by whoever makes the call
-    failure = reply.failure
+def _refusal(tried: _Tried) -> EndpointError:
+    failure = tried.failure
     if failure is None:
-        return None
-    if failure.kind in ("auth", "connection"):
-        raise _unusable(failure)
-    return failure if failure.kind == "rejected" else None
-
-
-def _unusable(failure: Failure) -> EndpointError:
+        return EndpointError("the endpoint gives no answer")
+    found = unusable(failure, tried.fault, _TRIES)
+    if found is not None:
+        return found
     said = f" (HTTP {failure.status})" if failure.status else ""
-    if failure.kind == "auth":
-        return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
-    if failure.kind == "connection":
-        return EndpointError(f"the endpoint cannot be reached after {_TRIES} tries: {failure.message}")
-    if failure.status == 404:
-        return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
-    return EndpointError(f"the endpoint refuses a plain request{said}: {failure.message}{advice(failure)}")
+    return EndpointError(f"the endpoint refuses a request of the experiment{said}: {failure.message}{advice(failure)}")
 
 
 def advice(failure: Failure) -> str:

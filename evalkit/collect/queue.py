@@ -1,19 +1,19 @@
-"""What is still to be asked: requests as the plan gives them, and those that failed and wait to be tried again."""
+"""What is still to be asked: calls as they are given, and those that failed and wait to be tried again."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
 
-from evalkit.plan.requests import Request
+from evalkit.collect.calls import Call
 from evalkit.store.records import Failure
 
 
 class Job:
-    """Requests that are asked for in one call, and what was tried of them so far.
+    """Calls that are made as one, and what was tried of them so far.
 
     Attributes:
-        batch: the requests that have no outcome yet; they differ in their replicate alone.
+        batch: those that have no outcome yet; they are of one group.
         together: how many there were in the beginning.
         tries: calls made.
         forgiven: of the tries, those that met what everybody met.
@@ -24,7 +24,7 @@ class Job:
 
     __slots__ = ("batch", "before", "first", "forgiven", "nobodys", "together", "tries")
 
-    def __init__(self, batch: list[Request], *, nobodys: bool = False) -> None:
+    def __init__(self, batch: list[Call], *, nobodys: bool = False) -> None:
         self.batch = batch
         self.nobodys = nobodys
         self.together = len(batch)
@@ -44,18 +44,18 @@ class Job:
 
 
 class Jobs:
-    """Jobs in the order they are to be asked for; requests are taken from the iterator as they are needed, so that memory is flat.
+    """Jobs in the order they are to be asked for; calls are taken from the iterator as they are needed, so that memory is flat.
 
     Args:
-        requests: those that were never asked for.
-        together: neighbours that differ in their replicate alone make one job, up to so many.
+        calls: those that were never made.
+        together: neighbours of one group make one job, up to so many.
 
     Attributes:
         exhausted: the iterator has no more.
     """
 
-    def __init__(self, requests: Iterable[Request], together: int = 1) -> None:
-        self._new = batches(requests, together)
+    def __init__(self, calls: Iterable[Call], together: int = 1) -> None:
+        self._new = batches(calls, together)
         self._waiting: list[tuple[float, int, Job]] = []
         self._number = 0
         self.exhausted = False
@@ -92,20 +92,16 @@ class Jobs:
         heapq.heappush(self._waiting, (at, self._number, job))
 
 
-def batches(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
-    """Neighbours that differ in their replicate alone, up to `most` of them; taken from `requests` as they are asked for."""
-    batch: list[Request] = []
-    for request in requests:
-        if batch and (len(batch) == most or not _one_call(request, batch[0])):
+def batches(calls: Iterable[Call], most: int) -> Iterator[list[Call]]:
+    """Neighbours of one group, up to `most` of them; taken from `calls` as they are asked for."""
+    batch: list[Call] = []
+    for call in calls:
+        if batch and (len(batch) == most or call.group is None or call.group != batch[0].group):
             yield batch
             batch = []
-        batch.append(request)
+        batch.append(call)
         if most == 1:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _one_call(request: Request, other: Request) -> bool:
-    return (request.cell_index, request.prompt_index, request.role) == (other.cell_index, other.prompt_index, other.role)

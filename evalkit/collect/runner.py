@@ -1,4 +1,4 @@
-"""Send requests, record each outcome the moment it exists, and come through whatever the endpoint does meanwhile.
+"""Make calls, keep each outcome the moment it exists, and come through whatever the endpoint does meanwhile.
 
 Workers pull from one iterator, so that memory is flat however many requests there are. `Pace` says how many there are and when the next
 call may start; what failed in a way that may pass waits its turn among the others and blocks nobody. Where every call fails, the endpoint
@@ -11,33 +11,26 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from evalkit.collect.budget import Budget
+from evalkit.collect.allowance import Budget
+from evalkit.collect.calls import Call
 from evalkit.collect.health import Health
 from evalkit.collect.pace import Pace, backoff
 from evalkit.collect.queue import Job, Jobs
 from evalkit.collect.tally import Tally
 from evalkit.errors import EndpointError
-from evalkit.plan.requests import Request
-from evalkit.store.records import Failure, Outcome, Record, record_of
+from evalkit.store.records import Failure, Outcome
 
 if TYPE_CHECKING:
+    from evalkit.client.client import Client
     from evalkit.client.reply import Reply
 
 _CHECKS_BY_NEW = 4
 INTERRUPTED = "interrupted"
 """The reason of a run that was asked to stop."""
-
-
-class Sender(Protocol):
-    """What makes one attempt at a request."""
-
-    async def send(self, request: Request, choices: int = 1) -> Reply:
-        """One attempt, for so many choices; never raises for what endpoint or network do."""
-        ...
 
 
 class Policy(NamedTuple):
@@ -59,9 +52,8 @@ class Policy(NamedTuple):
 
 
 async def run(
-    requests: Iterable[Request],
-    sender: Sender,
-    record: Callable[[Record], None],
+    calls: Iterable[Call],
+    client: Client,
     tally: Tally,
     *,
     pace: Pace,
@@ -72,22 +64,24 @@ async def run(
     proven: bool = False,
     stop: asyncio.Event | None = None,
 ) -> str | None:
-    """Send `requests`; gives the reason where it stopped before all were sent, else None.
+    """Make `calls` by `client`; gives the reason where it stopped before all were made, else None.
+
+    What meets an account without money or a key that is refused is nobody's outcome: it is kept by nobody, and stays to be asked.
 
     Args:
-        record: called with each outcome as it arrives, from one task at a time.
+        calls: each is given its outcome as it arrives, from one task at a time.
         tally: counted up as outcomes arrive.
         note: called where the run pauses and goes on.
-        together: neighbours in `requests` that differ in their replicate alone are asked for in one call, up to so many.
+        together: neighbours of one group are asked for in one call, up to so many.
         proven: the endpoint has answered before, so that no single failure can mean that it is of no use at all.
         stop: once set, nothing more is sent, and the run ends when what is in flight has arrived.
 
     Raises:
-        AuthError: the endpoint refuses the key; nothing more is sent.
+        AuthError: the endpoint refuses the key before it has answered anything; nothing more is sent.
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
-        Exception: whatever `record` or `progress` raises, as it is; what was recorded stays.
+        Exception: whatever a call's `keep` or `progress` raises, as it is; what was recorded stays.
     """
-    one = _Run(Jobs(requests, together), sender, record, tally, pace, policy, progress, note, proven, stop)
+    one = _Run(Jobs(calls, together), client, tally, pace, policy, progress, note, proven, stop)
     return await one.whole()
 
 
@@ -97,8 +91,7 @@ class _Run:
     def __init__(
         self,
         jobs: Jobs,
-        sender: Sender,
-        record: Callable[[Record], None],
+        client: Client,
         tally: Tally,
         pace: Pace,
         policy: Policy,
@@ -107,7 +100,7 @@ class _Run:
         proven: bool,
         stop: asyncio.Event | None,
     ) -> None:
-        self._jobs, self._sender, self._record, self._tally = jobs, sender, record, tally
+        self._jobs, self._client, self._tally = jobs, client, tally
         self._pace, self._policy, self._progress, self._note = pace, policy, progress, note
         self._asked_to_stop = stop or asyncio.Event()
         self._stopped: str | None = None
@@ -117,7 +110,7 @@ class _Run:
         tally.held_until = self._began + pace.wait_s(self._began)
         self._health = Health(proven=proven, patience_s=policy.patience_s, pause_s=policy.pause_s, now=self._began)
         self._checker: Job | None = None
-        self._known_good: Request | None = None
+        self._known_good: Call | None = None
 
     async def whole(self) -> str | None:
         watch = asyncio.create_task(self._watch())
@@ -244,7 +237,7 @@ class _Run:
         number = self._pace.started(started)
         job.first = started if job.first is None else job.first
         try:
-            reply = await (self._sender.send(job.batch[0]) if count == 1 else self._sender.send(job.batch[0], count))
+            reply = await job.batch[0].send(self._client, count)
         finally:
             tally.in_flight -= 1
         now = time.monotonic()
@@ -266,6 +259,7 @@ class _Run:
             self._tally.held_until = now + self._pace.wait_s(now)
         self._back(self._health.answered(now, started), now)
         self._known_good = job.batch[0]
+        self._health.paid_for()
         if job.nobodys:
             return
         for completion in reply.completions[: len(job.batch)]:
@@ -275,12 +269,11 @@ class _Run:
             self._put_back(job, now)
 
     def _failed(self, job: Job, reply: Reply, now: float, started: float) -> None:
-        failure, health, tally = reply.failure, self._health, self._tally
+        failure, health = reply.failure, self._health
         if failure is None:
             raise ValueError("a reply holds a completion or a failure")
-        was_down = health.down_since is not None
+        was_down, fell = health.down_since is not None, None
         may_be_down = reply.again and failure.kind != "rate_limited"
-        fell = None
         if may_be_down:
             self._pace.faulted()
             fell = health.failed(job.batch[0].key, now, reply.wait_s)
@@ -290,21 +283,23 @@ class _Run:
             self._back(health.alive(now, started), now)
             if reply.again:
                 self._pace.throttle(now, started, reply.wait_s)
-                tally.held_until = now + self._pace.wait_s(now)
+                self._tally.held_until = now + self._pace.wait_s(now)
         if job.nobodys:
+            return
+        if reply.fault in ("account", "key") and self._not_its_own(job, reply, now):
             return
         if failure.kind == "rate_limited" and reply.again and health.last_answer < started:
             job.forgiven += 1  # nobody is let through: this is no fault of this request's; deadline and patience bound it
         at = now + backoff(max(1, job.counted), self._policy.pause_s, reply.wait_s)
         given_up = self._given_up(job, reply, now, at)
-        if given_up and (error := health.useless(failure, job.tries)):
+        if (given_up or reply.fault == "address") and (error := health.useless(failure, reply.fault, job.tries)):
             raise error
         if may_be_down and was_down:
             job.forgiven += 1  # what everybody meets is not held against it
             given_up = self._stopped is not None
         elif fell is not None:
-            tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
-            self._note(f"{tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
+            self._tally.paused = f"paused: {fell} calls in a row failed ({failure.kind}: {failure.message})"
+            self._note(f"{self._tally.paused}; trying again for {self._policy.patience_s:g} s at the most")
         if given_up:
             self._settle(job, failure)
         else:
@@ -313,6 +308,22 @@ class _Run:
         if (why := health.verdict(failure, reply.again, reply.wait_s, now)) is not None:
             self._stop(why)
 
+    def _not_its_own(self, job: Job, reply: Reply, now: float) -> bool:
+        """Whether a refusal is about the account or the key, so that the request stays to be asked; stops the run where that is sure."""
+        failure = reply.failure
+        if failure is None:
+            return False
+        certain = reply.certain or self._health.emptied()
+        if not certain and job.counted >= self._policy.max_tries:
+            return False  # others are answered meanwhile: its own words only sound so
+        if certain:
+            if (error := self._health.useless(failure, reply.fault, job.tries)) is not None:
+                raise error
+            self._stop(self._health.refused_for_all(failure))
+        job.before = None  # nothing of it is recorded
+        self._put_back(job, now + backoff(max(1, job.counted), self._policy.pause_s))
+        return True
+
     def _given_up(self, job: Job, reply: Reply, now: float, at: float) -> bool:
         """Whether a request that failed is not to be tried again, which would be `at` that time."""
         return (
@@ -320,16 +331,15 @@ class _Run:
             or job.counted >= self._policy.max_tries
             or self._stopped is not None
             or at - (job.first or now) >= self._policy.deadline_s
-            or (reply.wait_s is None and _alike(job.before, reply.failure))
         )
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         while job.batch:
             self._settle_one(job, job.batch.pop(0), outcome)
 
-    def _settle_one(self, job: Job, request: Request, outcome: Outcome) -> None:
+    def _settle_one(self, job: Job, call: Call, outcome: Outcome) -> None:
         counted = outcome if job.tries == 1 else msgspec.structs.replace(outcome, tries=max(1, job.tries))
-        self._record(record_of(request, counted, job.together))
+        call.keep(counted, job.together)
         self._tally.add(counted)
         self._progress(self._tally)
 
@@ -380,8 +390,3 @@ class _Run:
         self._note(f"the endpoint answers again after {down_s:.0f} s")
         self._checker, self._tally.paused = None, ""
         self._pace.wake(now)
-
-
-def _alike(one: Failure | None, other: Failure | None) -> bool:
-    """A plain 500 twice in the same words: some servers answer so to a request that they cannot take, and will for ever."""
-    return one is not None and other is not None and one.status == other.status == 500 and bool(other.message) and one.message == other.message

@@ -6,23 +6,25 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.client.connection import Access, bearer_key, opened
-from evalkit.collect.budget import Budget, Spent
+from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Spent
+from evalkit.collect.calls import Call
 from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
-from evalkit.collect.runner import INTERRUPTED, Policy, Sender, run
+from evalkit.collect.runner import INTERRUPTED, Policy, run
 from evalkit.collect.tally import Tally
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
-from evalkit.plan.requests import Request
-from evalkit.store.records import Failure, Outcome, Record
+from evalkit.plan.requests import Plan, Request
+from evalkit.store.records import Failure, Outcome, Standing
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -35,81 +37,106 @@ _LONG_WAIT_S = 5.0
 """A wait that a user should be told of."""
 
 
-class _Counted:
-    """A client whose calls are counted, refused beyond the budget, and held back while the endpoint asks to wait.
+class Looking:
+    """A client whose calls are counted, end with the budget, and are held back while the endpoint asks to wait.
 
     Attributes:
         not_before: until when it has asked for that.
     """
 
-    def __init__(self, client: Client, spent: Spent, policy: Policy, needed: int, note: Callable[[str], None]) -> None:
-        self._client, self._spent, self._policy, self._needed, self._note = client, spent, policy, needed, note
+    def __init__(self, client: Client, spent: Spent, policy: Policy, note: Callable[[str], None]) -> None:
+        self._client, self._spent, self._policy, self.note = client, spent, policy, note
         self._began = self.not_before = time.monotonic()
 
     async def models(self) -> frozenset[str] | None:
+        """The names of the models, None where there is no list."""
         return await self._client.models()
 
-    async def call(self, body: Mapping[str, Any], messages: Sequence[Any]) -> Reply:
+    async def send(self, request: Request) -> Reply | None:
+        """One call, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
         while (wait_s := self.not_before - time.monotonic()) > 0:
-            self._check_budget(wait_s)
+            if self._over(wait_s):
+                return None
             await asyncio.sleep(wait_s)
-        self._check_budget()
+        if self._over():
+            return None
         self._spent.requests += 1
-        reply = await self._client.call(body, messages)
+        reply = await self._client.send(request)
         self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
         return reply
 
-    def _check_budget(self, later_s: float = 0.0) -> None:
-        if why := self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s):
-            raise ExperimentError(f"{why}, by the look at the endpoint before the sweep ({self._needed} calls or more); allow more")
+    @property
+    def patience_s(self) -> float:
+        """How long an endpoint may be down."""
+        return self._policy.patience_s
+
+    def _over(self, later_s: float = 0.0) -> bool:
+        return self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s) is not None
 
     def _wait(self, wait_s: float, asked: Outcome) -> None:
         words = asked.message if isinstance(asked, Failure) else ""
         if wait_s > self._policy.patience_s:
-            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than --patience: {words}")
+            raise EndpointError(f"the endpoint asks to wait {wait_s:.0f} s, longer than its patience of {self._policy.patience_s:g} s: {words}")
         until = time.monotonic() + wait_s
         if wait_s >= _LONG_WAIT_S and until > self.not_before + 1:
-            self._note(f"the endpoint asks to wait {wait_s:.0f} s: {words}")
+            self.note(f"the endpoint asks to wait {wait_s:.0f} s: {words}")
         self.not_before = max(self.not_before, until)
 
 
 async def looked(
-    experiment: Experiment, access: Access, spent: Spent, policy: Policy, note: Callable[[str], None] = lambda _: None
+    plan: Plan,
+    access: Access,
+    there: Standing,
+    keep: Callable[[Request, Outcome], None],
+    spent: Spent,
+    policy: Policy,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Preflight, float]:
-    """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`.
+    """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`, and their outcomes given to `keep`.
 
     Raises:
         EndpointError: it cannot be used, or asks for too long a wait.
-        ExperimentError: the budget is too small.
     """
-    from evalkit.collect.preflight import check, needed
+    from evalkit.collect.preflight import look  # at first use: a sweep with nothing to send needs none
 
-    calls, most = needed(experiment), policy.budget.requests
-    if most is not None and most <= calls:
-        raise ExperimentError(
-            f"--max-requests {most}: the look at the endpoint before a sweep takes {calls} calls or more; allow at least {calls + 1}"
-        )
-    async with access.client(experiment.endpoint) as client:
-        counted = _Counted(client, spent, policy, calls, note)
-        return await check(counted, experiment), counted.not_before
+    async with access.client(plan.experiment.endpoint) as client:
+        looking = Looking(client, spent, policy, note)
+        try:
+            return await look(looking, plan, there, keep), looking.not_before
+        except EndpointError as fault:
+            raise await _elsewhere(fault, plan.experiment.endpoint, access) from None
+
+
+async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -> EndpointError:
+    """The same error, with the address that answers in place of the wrong one, where ``/v1`` behind it does."""
+    base, _, query = access.base_url.partition("?")
+    if "leads to no chat API" not in str(fault) or base.rstrip("/").endswith("/v1"):
+        return fault
+    candidate = f"{base.rstrip('/')}/v1{'?' + query if query else ''}"
+    async with access._replace(base_url=candidate).client(endpoint) as client:
+        reply = await client.call({"model": endpoint.model, "max_tokens": 1}, [{"role": "user", "content": "Hello"}])
+    if reply.completions or (reply.failure is not None and reply.fault in ("key", "account", "setting", "prompt")):
+        return type(fault)(f"{fault}. A chat API answers at {candidate}: set endpoint.base_url to it")
+    return type(fault)(f"{fault}. Did you forget /v1 at the end?")
 
 
 def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Callable[[str], None]) -> Experiment:
     """The experiment without the levels that the endpoint rejects; raises `EndpointError` with its words where they are not to be skipped."""
-    from evalkit.collect.preflight import advice, without
+    from evalkit.collect.preflight import advice, without  # as above
 
     told = []
     for one in rejected:
         failure = one.failure
         if failure is not None:
-            told.append(f"{one.parameter}={level_text(one.level)} is rejected (HTTP {failure.status}): {failure.message}{advice(failure)}")
+            said = f" (HTTP {failure.status})" if failure.status else ""
+            told.append(f"{one.parameter}={level_text(one.level)} is rejected{said}: {failure.message}{advice(failure)}")
     if not skip:
         raise EndpointError(
-            "the endpoint does not take every level of this experiment; nothing was sent of it.\n"
+            "the endpoint does not take every level of this experiment; nothing more was sent.\n"
             + "\n".join(told)
-            + "\nTake these levels out, or run with --skip-rejected to leave them out this time"
+            + "\nTake these levels out, or leave them out this time with skip_rejected"
         )
     for line in told:
         tell(f"left out: {line}")
@@ -118,11 +145,10 @@ def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool
 
 async def sent(
     endpoint: Endpoint,
-    requests: Iterable[Request],
+    calls: Iterable[Call],
     access: Access,
     tally: Tally,
     *,
-    record: Callable[[Record], None],
     sync: Callable[[], object],
     pace: Pace,
     policy: Policy,
@@ -131,31 +157,17 @@ async def sent(
     interruption: Interruption | None = None,
     together: int = 1,
     proven: bool = False,
-    sender: Callable[[Client], Sender] = lambda client: client,
 ) -> str | None:
-    """Send `requests`; the reason where it stopped before all were sent. Asked to stop, it ends when what is in flight has arrived.
+    """Make `calls`; the reason where it stopped before all were made. Asked to stop, it ends when what is in flight has arrived.
 
     Args:
-        record: takes each outcome as it arrives, and `sync` makes the disk keep it.
+        sync: makes the disk keep what arrived.
         together, proven: as in `evalkit.collect.runner.run`.
-        sender: makes the calls, by the client; the client itself where nothing else is given.
     """
     stop = asyncio.Event()
     async with access.client(endpoint) as client:
         work = asyncio.ensure_future(
-            run(
-                requests,
-                sender(client),
-                record,
-                tally,
-                pace=pace,
-                policy=policy,
-                together=together,
-                progress=progress,
-                note=note,
-                proven=proven,
-                stop=stop,
-            )
+            run(calls, client, tally, pace=pace, policy=policy, together=together, progress=progress, note=note, proven=proven, stop=stop)
         )
         keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
         # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
@@ -211,18 +223,8 @@ class Terms(NamedTuple):
     interruption: Interruption | None = None
 
 
-def asked(
-    endpoint: Endpoint,
-    requests: Iterable[Request],
-    count: int,
-    terms: Terms,
-    spent: Spent,
-    *,
-    record: Callable[[Record], None],
-    sync: Callable[[], object],
-    sender: Callable[[Client], Sender] = lambda client: client,
-) -> str | None:
-    """Send `count` requests beside the sweep's own; the reason where it stopped before all were sent, the endpoint's refusal among them.
+def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, spent: Spent, sync: Callable[[], object]) -> str | None:
+    """Make `count` calls beside the sweep's own; the reason where it stopped before all were made, the endpoint's refusal among them.
 
     Raises:
         RecordError: what came cannot be written.
@@ -235,27 +237,24 @@ def asked(
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=terms.patience_s, budget=budget)
     most = min(endpoint.concurrency or MOST_AT_ONCE, count)
     pace = pace_of(endpoint, endpoint.concurrency and most, most)
-    requests = iter(requests)
-    begun = list(islice(requests, 1))
-    pace.expect(sum(len(str(one.body)) + len(str(one.messages)) for one in begun) / 4 + 1)  # until an answer tells what one uses
+    calls = iter(calls)
+    begun = list(islice(calls, 1))
+    pace.expect(sum(one.size for one in begun) + 1)  # until an answer tells what one uses
     try:
         with opened(endpoint) as url:
-            key = bearer_key(endpoint)
-            access = Access(url(), key, most)
+            access = Access(url(), bearer_key(endpoint), most)
             tally = Tally(count, spent=spent)
             work = sent(
                 endpoint,
-                chain(begun, requests),
+                chain(begun, calls),
                 access,
                 tally,
-                record=record,
                 sync=sync,
                 pace=pace,
                 policy=policy,
                 progress=terms.progress,
                 note=terms.tell,
                 interruption=terms.interruption,
-                sender=sender,
             )
             stopped = asyncio.run(work)
     except (EndpointError, ExperimentError) as fault:

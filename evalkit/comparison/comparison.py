@@ -9,7 +9,7 @@ import msgspec
 
 from evalkit._version import __version__
 from evalkit.comparison.gate import FailOn, Margins
-from evalkit.comparison.measurement import Answered, Measured, measure
+from evalkit.comparison.measurement import Measured, SideCounts, measure
 from evalkit.comparison.pairing import Arm, Contrast, Pairing, paired, sent_between
 from evalkit.comparison.verdict import Compared, judged
 from evalkit.plan.cells import cell_text
@@ -172,7 +172,7 @@ def _pair_text(pairing: Pairing, pair: tuple[int, int]) -> str:
     return one if one == other else f"{one} → {other}"
 
 
-def _side(arm: Arm, about: Answered) -> Side:
+def _side(arm: Arm, about: SideCounts) -> Side:
     experiment = arm.plan.experiment
     versions = arm.written.get("versions") or {}
     return Side(

@@ -45,7 +45,7 @@ _SCRIPTS = {
 }
 
 
-class Answered(NamedTuple):
+class SideCounts(NamedTuple):
     """What was sent on one side and what came of it; tokens and money are None where an answer does not tell."""
 
     requests: int
@@ -73,7 +73,7 @@ class Measured(NamedTuple):
     tokens: int | None
     not_compared: dict[str, str]
     notes: list[str]
-    sides: tuple[Answered, Answered]
+    sides: tuple[SideCounts, SideCounts]
     same: int
     same_of: int
 
@@ -105,7 +105,7 @@ def measure(
     check({*metric_names(), *(one.name for one in (*METRICS, *OPTIONAL, *metrics, *own)), *of_texts})
     if any(metric.content for metric in metrics):
         _refuse_other_scripts(pairing, gathered)
-    tallies = (_answered(arms[0], gathered[0]), _answered(arms[1], gathered[1]))
+    tallies = (_counts_of(arms[0], gathered[0]), _counts_of(arms[1], gathered[1]))
     same, same_of = _same(pairing, gathered)
     found = _stored(pairing, gathered, metrics, scorers, cutter) or _rescored(arms, gathered, measured, cutter, note)
     rows = [[pair[side] for pair in pairing.pairs] for side in (0, 1)]
@@ -195,11 +195,11 @@ def _own(gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
     return list(gathered[1].own.values()), not_compared
 
 
-def _answered(arm: Arm, gathered: Gathered) -> Answered:
+def _counts_of(arm: Arm, gathered: Gathered) -> SideCounts:
     answers = [one for group in gathered.answers.values() for one in group.values()]
     tokens = sum(one.completion_tokens for one in answers)
     cost = sum(one.recorded.get("cost", math.nan) for one in answers)
-    return Answered(
+    return SideCounts(
         requests=len(arm.plan),
         answered=gathered.completions,
         failures=dict(sorted(gathered.failures.items())),

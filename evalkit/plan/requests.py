@@ -135,10 +135,19 @@ class Plan:
                     for replicate in range(first, min(first + together, end)):
                         yield self._request(pair, cell_index, prompt_index, replicate, self.role)
 
-    def anchors(self) -> Iterator[Request]:
-        """One cell on one prompt again and again: the cell nearest to the defaults, on the first prompt."""
+    def request(self, cell_index: int, prompt_index: int, replicate: int) -> Request:
+        """One request of the plan by itself."""
+        return self._request(self._pair(cell_index, prompt_index), cell_index, prompt_index, replicate, self.role)
+
+    @property
+    def plainest(self) -> int:
+        """The cell nearest to the defaults: the one that leaves most parameters out."""
         levels = [sum(level == DEFAULT or level is None for level in cell.values()) for cell in self.cells]
-        cell_index = levels.index(max(levels))
+        return levels.index(max(levels))
+
+    def anchors(self) -> Iterator[Request]:
+        """One cell on one prompt again and again: the plainest, on the first prompt."""
+        cell_index = self.plainest
         pair = self._pair(cell_index, 0)
         for replicate in range(self.anchor_count):
             yield self._request(pair, cell_index, 0, replicate, "anchor")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,19 @@ import msgspec
 import numpy as np
 
 from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.calls import Call
 from evalkit.collect.session import Terms, asked
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.metrics.group import Floats
-from evalkit.plan.requests import Plan, Request
+from evalkit.plan.requests import Plan
 from evalkit.scoring.gather import texts_of
 from evalkit.store.embeddings import FILE, FORM, Embedding, Embeddings, key_of, packed
 from evalkit.store.journal import Journal
-from evalkit.store.records import Failure, Record, Usage
+from evalkit.store.records import Failure, Outcome, Usage
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
-from evalkit.client.reply import Reply
+    from evalkit.client.reply import Reply
 
 _MOST_TEXTS, _MOST_CHARS = 64, 100_000
 _MOST_NUMBERS = 100_000
@@ -41,9 +42,8 @@ def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: t
         RecordError: the records cannot be read, or the vectors cannot be written.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
-    wanted = frozenset(request.key for request in plan)
     spent = Spent(endpoint.prices, earlier=earlier)
-    work = _Work(folder, plan, wanted, endpoint)
+    work = _Batches(folder, plan, endpoint)
     stopped = work.ask(terms, spent, together=True)
     if work.alone:  # a call is refused whole where one of its texts is too long
         stopped = work.ask(terms, spent, together=False)
@@ -54,82 +54,81 @@ def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: t
     return Asked("embeddings", spent)
 
 
-class _Work:
-    """What is to be embedded in one folder.
+class _Batches:
+    """What is to be embedded in one folder: each text is taken once, and kept only as long as it has no vector.
 
     Attributes:
         alone: keys of texts whose call was refused, which are then sent one by one.
     """
 
-    def __init__(self, folder: Path, plan: Plan, wanted: frozenset[str], endpoint: Endpoint) -> None:
-        self._folder, self._plan, self._wanted, self._endpoint = folder, plan, wanted, endpoint
+    def __init__(self, folder: Path, plan: Plan, endpoint: Endpoint) -> None:
+        self._folder, self._endpoint = folder, endpoint
         self._found = Embeddings(folder, endpoint)
         self.alone: set[str] = set()
         self._width = self._found.width
-        self._came: dict[str, list[Embedding]] = {}
-
-    def _texts(self) -> Iterator[tuple[str, str]]:
-        """Each text that is to have a vector, with its key, as often as it comes."""
-        for _, text in texts_of(self._folder, self._plan, self._wanted):
+        self._counts: Counter[str] = Counter()
+        self._texts: dict[str, str] = {}
+        for _, text in texts_of(folder, plan, frozenset(request.key for request in plan)):
             if text.strip():
-                yield key_of(self._endpoint, text), text
+                key = key_of(endpoint, text)
+                self._counts[key] += 1
+                if key not in self._texts and self._found.wants(key, True):
+                    self._texts[key] = text
 
-    def _batches(self, retry_failed: bool, together: bool) -> Iterator[Request]:
-        seen: set[str] = set()
-        keys: list[str] = []
-        texts: list[str] = []
+    def _batched(self, retry_failed: bool, together: bool) -> list[list[str]]:
+        """The keys of the texts that are to be sent, a list for each call."""
+        out: list[list[str]] = []
         chars = 0
-        for key, text in self._texts():
-            if key in seen or not (self._found.wants(key, retry_failed) if together else key in self.alone):
+        for key, text in self._texts.items():
+            if not (self._found.wants(key, retry_failed) if together else key in self.alone):
                 continue
-            seen.add(key)
-            if keys and (not together or len(keys) == _MOST_TEXTS or chars + len(text) > _MOST_CHARS):
-                yield self._request(keys, texts)
-                keys, texts, chars = [], [], 0
-            keys.append(key)
-            texts.append(text)
+            if not out or not together or len(out[-1]) == _MOST_TEXTS or chars + len(text) > _MOST_CHARS:
+                out.append([])
+                chars = 0
+            out[-1].append(key)
             chars += len(text)
-        if keys:
-            yield self._request(keys, texts)
-
-    def _request(self, keys: list[str], texts: list[str]) -> Request:
-        body = {"model": self._endpoint.model, **self._endpoint.extra_body, "input": texts}
-        # What a record says of its cell is here which texts were sent.
-        return Request(keys[0], 0, 0, "", {"keys": keys}, 0, None, self._endpoint.model, body, [])
+        return out
 
     def ask(self, terms: Terms, spent: Spent, *, together: bool) -> str | None:
         """Make the calls; the reason where it stopped before all were made."""
-        count = sum(1 for _ in self._batches(terms.retry_failed, together))
-        if not count:
+        batches = self._batched(terms.retry_failed, together)
+        if not batches:
             return None
-        terms.tell(f"embeddings: {count:,} calls to make{'' if together else ', a text each'}")
+        terms.tell(f"embeddings: {len(batches):,} calls to make{'' if together else ', a text each'}")
         with Journal(self._folder / FILE, FORM) as journal:
             if journal.mended:
                 terms.tell(journal.mended)
-
-            def record(one: Record) -> None:
-                for embedding in self._taken(one, together):
-                    journal.append(embedding)
-
-            requests = self._batches(terms.retry_failed, together)
-            stopped = asked(
-                self._endpoint, requests, count, terms, spent, record=record, sync=journal.sync, sender=lambda client: _Sender(client, self)
-            )
+            calls = (self._call(keys, together, journal.append) for keys in batches)
+            stopped = asked(self._endpoint, calls, len(batches), terms, spent, journal.sync)
         self._found = Embeddings(self._folder, self._endpoint)
         return stopped
 
-    def _taken(self, record: Record, together: bool) -> list[Embedding]:
-        keys: list[str] = record.cell["keys"]
-        if not isinstance(record.outcome, Failure):
-            return self._came.pop(record.key)
-        if together and len(keys) > 1 and record.outcome.kind == "rejected":
-            self.alone.update(keys)
-            return []
-        return [Embedding(key=key, failure=record.outcome) for key in keys]
+    def _call(self, keys: list[str], together: bool, append: Callable[[Embedding], None]) -> Call:
+        texts = [self._texts[key] for key in keys]
+        body = {"model": self._endpoint.model, **self._endpoint.extra_body, "input": texts}
+        came: list[Embedding] = []
 
-    def read(self, request: Request, raw: bytes) -> Usage | None:
-        """Keep the vectors that an answer holds; raises ValueError where it is no answer to the request."""
-        keys: list[str] = request.cell["keys"]
+        def read(raw: bytes) -> Usage | None:
+            came[:], usage = self._read(keys, raw)
+            return usage
+
+        def send(client: Client, _: int) -> Awaitable[Reply]:
+            return client.post("/embeddings", body, read)
+
+        def keep(outcome: Outcome, _: int) -> None:
+            if not isinstance(outcome, Failure):
+                for embedding in came:
+                    append(embedding)
+            elif together and len(keys) > 1 and outcome.kind == "rejected":
+                self.alone.update(keys)
+            else:
+                for key in keys:
+                    append(Embedding(key=key, failure=outcome))
+
+        return Call(keys[0], send, keep, size=sum(map(len, texts)) / 4)
+
+    def _read(self, keys: list[str], raw: bytes) -> tuple[list[Embedding], Usage | None]:
+        """The vectors that an answer holds, and its usage; raises ValueError where it is no answer to the request."""
         answer = _decoded(raw)
         rows = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
@@ -139,8 +138,8 @@ class _Work:
         places = [one.get("index", number) for number, one in enumerate(rows)]
         if sorted(map(repr, places)) != sorted(map(repr, range(len(keys)))):
             raise ValueError(f"the embeddings are numbered {str(places)[:60]}; expected each number from 0 to {len(keys) - 1} once")
-        self._came[request.key] = [self._embedding(keys[place], one.get("embedding")) for place, one in zip(places, rows, strict=True)]
-        return _usage(answer.get("usage"))
+        found = [self._embedding(keys[place], one.get("embedding")) for place, one in zip(places, rows, strict=True)]
+        return found, _usage(answer.get("usage"))
 
     def _embedding(self, key: str, given: object) -> Embedding:
         try:
@@ -155,27 +154,14 @@ class _Work:
     def lacking(self) -> str:
         """How many answers have no vector, and why; empty where all have one."""
         why: Counter[str] = Counter()
-        answers = 0
-        for key, _ in self._texts():
-            answers += 1
+        for key, count in self._counts.items():
             if self._found.wants(key, True):
                 failure = self._found.failed(key)
-                why[f"{failure.kind} ({failure.message})" if failure else "not asked"] += 1
+                why[f"{failure.kind} ({failure.message})" if failure else "not asked"] += count
         if not why:
             return ""
         reasons = ", ".join(f"{count} {kind}" for kind, count in why.most_common(5))
-        return f"warning: embeddings: {why.total():,} of {answers:,} answers have none, and their groups are left out: {reasons}"
-
-
-class _Sender:
-    """A client as the runner wants it, whose calls ask for embeddings."""
-
-    def __init__(self, client: Client, work: _Work) -> None:
-        self._client, self._work = client, work
-
-    async def send(self, request: Request, choices: int = 1) -> Reply:  # noqa: ARG002 (of chat)
-        """One call for one batch of texts."""
-        return await self._client.post("/embeddings", request.body, lambda raw: self._work.read(request, raw))
+        return f"warning: embeddings: {why.total():,} of {self._counts.total():,} answers have none, and their groups are left out: {reasons}"
 
 
 def _decoded(raw: bytes) -> Any:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.calls import Call
 from evalkit.collect.session import Terms, asked
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Judge, messages, read_reply, reminded
-from evalkit.plan.requests import Plan, Request
+from evalkit.plan.requests import Plan
 from evalkit.scoring.gather import Column, scored_text, texts_of
 from evalkit.store.journal import Journal
 from evalkit.store.judgements import FILE, FORM, Judgement, Judgements, Keys, load
-from evalkit.store.records import Completion, Record
+from evalkit.store.records import Completion, Outcome, Record, moment
+
+if TYPE_CHECKING:
+    from evalkit.client.client import Client
+    from evalkit.client.reply import Reply
 
 _KEPT = 500
 
@@ -33,88 +39,105 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
     """
     if not judges:
         return []
-    wanted = frozenset(request.key for request in plan)
     found = load(folder)
+    works = [_Work(folder, plan, one, found) for one in judges]
+    for record, text in texts_of(folder, plan, frozenset(request.key for request in plan)):
+        for work in works:
+            work.take(record, text)
     out: list[Asked] = []
-    for one in judges:
-        work = _Work(folder, plan, wanted, one, found)
-        spent = Spent(one.endpoint.prices, earlier=(*earlier, *(other.spent for other in out)))
+    for work in works:
+        spent = Spent(work.judge.endpoint.prices, earlier=(*earlier, *(other.spent for other in out)))
         stopped = work.ask(terms, spent, first=True) or work.ask(terms, spent, first=False)
         if stopped:
-            terms.tell(f"warning: judge {one.name} stopped: {stopped}; run again to go on")
+            terms.tell(f"warning: judge {work.judge.name} stopped: {stopped}; run again to go on")
         if told := work.lacking():
             terms.tell(told)
-        out.append(Asked(f"judge {one.name}", spent))
+        out.append(Asked(f"judge {work.judge.name}", spent))
     return out
 
 
+class _Answer(NamedTuple):
+    """An answer without a score: where it stands, and what it says."""
+
+    record: str
+    prompt_id: str
+    text: str
+
+
 class _Work:
-    """One judge's work on one folder."""
+    """One judge's work on one folder: each answer that is to have a score is taken once, and its text kept only as long as it has none."""
 
-    def __init__(self, folder: Path, plan: Plan, wanted: frozenset[str], one: Judge, found: Judgements) -> None:
-        self._folder, self._plan, self._wanted, self._judge, self._found = folder, plan, wanted, one, found
-        self._keys = Keys(one, plan.experiment)
+    def __init__(self, folder: Path, plan: Plan, judge: Judge, found: Judgements) -> None:
+        self.judge = judge
+        self._folder, self._found = folder, found
+        self._keys = Keys(judge, plan.experiment)
+        self._counts: Counter[str] = Counter()
+        self._answers: dict[str, _Answer] = {}
 
-    def _answers(self) -> Iterator[tuple[str, Record, str]]:
-        """Each answer that is to have a score, with its key."""
-        for record, text in texts_of(self._folder, self._plan, self._wanted):
-            key = self._keys.of(record.prompt_id, text)
-            if key is not None:
-                yield key, record, text
+    def take(self, record: Record, text: str) -> None:
+        """Note an answer that is to have a score."""
+        key = self._keys.of(record.prompt_id, text)
+        if key is None:
+            return
+        self._counts[key] += 1
+        if key not in self._found.scores and key not in self._answers:
+            self._answers[key] = _Answer(record.key, record.prompt_id, text)
 
-    def _lacking(self, first: bool, retry_failed: bool) -> Iterator[Request]:
-        """The requests that are to be made: all there are the `first` time, and then the reminders that have come to be needed."""
-        seen: set[str] = set()
-        for key, record, text in self._answers():
-            attempt = self._found.wants(key, retry_failed and first)
-            if key in seen or not attempt or (attempt == 1 and not first):
-                continue
-            seen.add(key)
-            case = self._keys.cases[record.prompt_id]
-            sent = messages(self._judge, case, text, key)
-            if attempt > 1:
-                unread = self._found.unread[key]
-                sent = reminded(self._judge, sent, unread.reply, unread.unreadable)
-            body = self._judge.body()
-            # What a record says of its cell is here the answer's own record.
-            yield Request(key, 0, 0, record.prompt_id, {"record": record.key}, attempt, None, body["model"], body, sent)
+    def _lacking(self, first: bool, retry_failed: bool) -> list[tuple[str, int]]:
+        """Keys and attempts that are to be asked for: all there are the `first` time, and then the reminders that have come to be needed."""
+        attempts = ((key, self._found.wants(key, retry_failed and first)) for key in self._answers)
+        return [(key, attempt) for key, attempt in attempts if attempt and (first or attempt > 1)]
 
     def ask(self, terms: Terms, spent: Spent, *, first: bool) -> str | None:
-        """Make the requests; the reason where it stopped before all were made."""
-        # Listed before any is sent: what arrives meanwhile changes what is lacking.
-        lacking = sum(1 for _ in self._lacking(first, terms.retry_failed))
+        """Make the calls; the reason where it stopped before all were made."""
+        lacking = self._lacking(first, terms.retry_failed)  # listed before any is sent: what arrives meanwhile changes it
         if not lacking:
             return None
-        terms.tell(f"judge {self._judge.name}: {lacking:,} answers to judge{'' if first else ' once more, whose first judgement could not be read'}")
+        again = "" if first else " once more, whose first judgement could not be read"
+        terms.tell(f"judge {self.judge.name}: {len(lacking):,} answers to judge{again}")
         with Journal(self._folder / FILE, FORM) as journal:
             if journal.mended:
                 terms.tell(journal.mended)
 
-            def record(one: Record) -> None:
-                judgement = self._read(one)
+            def append(judgement: Judgement) -> None:
                 journal.append(judgement)
                 self._found.add(judgement)
 
-            requests = self._lacking(first, terms.retry_failed)
-            return asked(self._judge.endpoint, requests, lacking, terms, spent, record=record, sync=journal.sync)
+            calls = (self._call(key, attempt, append) for key, attempt in lacking)
+            return asked(self.judge.endpoint, calls, len(lacking), terms, spent, journal.sync)
 
-    def _read(self, record: Record) -> Judgement:
-        outcome = record.outcome
-        about = {
-            "key": record.key,
-            "judge": self._judge.name,
-            "prompt_id": record.prompt_id,
-            "record": record.cell["record"],
-            "attempt": record.replicate,
-            "at": record.at,
+    def _call(self, key: str, attempt: int, append: Callable[[Judgement], None]) -> Call:
+        answer = self._answers[key]
+        sent = messages(self.judge, self._keys.cases[answer.prompt_id], answer.text, key)
+        if attempt > 1:
+            unread = self._found.unread[key]
+            sent = reminded(self.judge, sent, unread.reply, unread.unreadable)
+        body = self.judge.body()
+
+        def send(client: Client, _: int) -> Awaitable[Reply]:
+            return client.call(body, sent)
+
+        def keep(outcome: Outcome, _: int) -> None:
+            append(self._read(key, answer, attempt, outcome))
+
+        return Call(key, send, keep, size=len(str(sent)) / 4)
+
+    def _read(self, key: str, answer: _Answer, attempt: int, outcome: Outcome) -> Judgement:
+        about: dict[str, Any] = {
+            "key": key,
+            "judge": self.judge.name,
+            "prompt_id": answer.prompt_id,
+            "record": answer.record,
+            "attempt": attempt,
+            "at": moment(),
             "latency_s": outcome.latency_s,
         }
         if not isinstance(outcome, Completion):
             return Judgement(**about, failure=outcome)
         about |= {"model": outcome.model, "usage": outcome.usage}
-        reply = scored_text(outcome, self._judge.endpoint.strip)
+        reply = scored_text(outcome, self.judge.endpoint.strip)
         try:
-            score, reason = read_reply(reply, self._judge.scale)
+            score, reason = read_reply(reply, self.judge.scale)
         except ValueError as fault:
             return Judgement(**about, unreadable=str(fault), reply=reply[:_KEPT])
         return Judgement(**about, score=score, reason=reason)
@@ -122,17 +145,16 @@ class _Work:
     def lacking(self) -> str:
         """How many answers have no score, and why; empty where all have one."""
         why: Counter[str] = Counter()
-        answers = 0
-        for key, _, _ in self._answers():
-            answers += 1
-            if key in self._found.scores:
-                continue
-            failure, unread = self._found.failed.get(key), self._found.unread.get(key)
-            why[failure.kind if failure else f"no reply that can be read ({unread.unreadable})" if unread else "not asked"] += 1
+        for key, count in self._counts.items():
+            if key not in self._found.scores:
+                failure, unread = self._found.failed.get(key), self._found.unread.get(key)
+                why[failure.kind if failure else f"no reply that can be read ({unread.unreadable})" if unread else "not asked"] += count
         if not why:
             return ""
         reasons = ", ".join(f"{count} {kind}" for kind, count in why.most_common(5))
-        return f"warning: judge {self._judge.name}: {why.total():,} of {answers:,} answers have no score, and are left out of it: {reasons}"
+        return (
+            f"warning: judge {self.judge.name}: {why.total():,} of {self._counts.total():,} answers have no score, and are left out of it: {reasons}"
+        )
 
 
 def columns(judges: Sequence[Judge], experiment: Experiment, found: Judgements) -> tuple[Column, ...]:

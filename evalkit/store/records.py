@@ -139,9 +139,14 @@ def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
         seed=request.seed,
         model=request.model,
         request=request.body if together == 1 else {**request.body, "n": together},
-        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at=moment(),
         outcome=outcome,
     )
+
+
+def moment() -> str:
+    """The time, UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Writer(Journal[Record]):
@@ -196,6 +201,10 @@ class Standing:
         if packed in self._done:
             return False
         return retry_failed or self._failed.get(packed) not in NOT_SENT_AGAIN
+
+    def answered(self, key: str) -> bool:
+        """Whether a request has its answer."""
+        return _packed(key) in self._done
 
     def __len__(self) -> int:
         return len(self._done) + len(self._failed)

@@ -1,18 +1,19 @@
-"""A sweep into a results folder, or a new scoring of it: the one path that the command line, a notebook and a script take."""
+"""A sweep into a results folder: the one path that the command line, a notebook and a script take."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalkit.client.connection import Access, bearer_key, opened
-from evalkit.collect.budget import Asked, Budget, Spent
+from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.calls import call_of
 from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import INTERRUPTED, Policy
@@ -21,14 +22,15 @@ from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.experiment import Experiment
-from evalkit.metrics import tokenizer as tokenizer_named
-from evalkit.plan.requests import Plan, Request, Tokens
+from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
-from evalkit.scoring.judging import judge
 from evalkit.scoring.metric_set import Measures, measures
-from evalkit.store.folder import is_run, load_experiment, locked, make, make_inside, move_aside, now_text, replace, write_run
-from evalkit.store.records import Standing, Writer, read, standing
+from evalkit.store.folder import is_run, locked, make, move_aside, now_text, write_run
+from evalkit.store.records import Outcome, Standing, Writer, record_of, standing
 from evalkit.sweeping.derivation import settle
+from evalkit.sweeping.options import Options
+from evalkit.sweeping.outlook import narrowed, unsent
+from evalkit.sweeping.rescoring import ask_others, what_it_took
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,31 @@ class Pending:
     local: bool
 
 
-def sweep(
-    experiment: Experiment,
-    folder: Path | None = None,
-    *,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    skip_rejected: bool = False,
-    limit: int | None = None,
-    concurrency: int | None = None,
-    budget: Budget = Budget(),  # noqa: B008 (immutable)
-    patience_s: float = 600.0,
-    confirm_replicates: int = 0,
-    confirm: Callable[[Pending], bool] = lambda _: True,
-    progress: Callable[[Tally], None] = lambda _: None,
-    note: Callable[[str], None] = lambda _: None,
-    interruption: Interruption | None = None,
-) -> Run | None:
+@dataclass(frozen=True)
+class Hooks:
+    """Whom a sweep asks and tells on its way.
+
+    Attributes:
+        confirm: asked before anything is sent; False ends without doing anything.
+        progress: called after every outcome.
+        note: called with each thing the user should know, as it comes up.
+        interruption: asks it to stop where it runs in a thread, which gets no signals.
+    """
+
+    confirm: Callable[[Pending], bool] = lambda _: True
+    progress: Callable[[Tally], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+    interruption: Interruption | None = None
+
+
+def run_sweep(experiment: Experiment, folder: Path | None = None, options: Options = Options(), hooks: Hooks = Hooks()) -> Run | None:  # noqa: B008 (immutable)
     """Send what `experiment` plans and has no completion yet, record it, and score what there is.
 
     Args:
         folder: where it is kept; ``results/<name>`` where None.
-        fresh: start over; a run that stands there moves aside, to ``<folder>.<UTC time>``.
-        retry_failed: send again also what failed in a way that would fail again.
-        skip_rejected: drop the levels that the endpoint rejects, instead of ending with its words.
-        limit: use the first so many prompts only.
-        concurrency: requests in flight at once, instead of the experiment's.
-        budget: what may be spent this time; the look before the sweep and each try count.
-        patience_s: how long the endpoint may be down before the run is given up.
-        confirm_replicates: fresh replicates to send for the chosen cell, the best and the runner-up.
-        confirm: asked before anything is sent; False ends without doing anything, and gives None.
-        progress: called after every outcome.
-        note: called with each thing the user should know, as it comes up.
-        interruption: asks it to stop where it runs in a thread, which gets no signals.
+
+    Returns:
+        The run; None where `hooks.confirm` said no.
 
     Raises:
         RecordError: the folder cannot be used, or another process uses it.
@@ -80,107 +74,172 @@ def sweep(
         ExperimentError: the budget cannot be kept.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
-    experiment = narrowed(experiment, limit)
-    folder = folder or Path("results") / experiment.name
-    plan = Plan(experiment)
-    endpoint = experiment.endpoint
-    notes: list[str] = []
+    experiment = narrowed(experiment, options.limit)
+    sweep = _Sweep(experiment, folder or Path("results") / experiment.name, options, hooks)
+    with ExitStack() as stack:
+        return sweep.whole(stack)
 
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
 
-    measured = measures(experiment)
-    _check_means(experiment, budget)
-    for warning in experiment.warnings():
-        tell(f"warning: {warning}")
-    for reason in plan.design.merged:
-        tell(f"merged: {reason}")
-    for reason in plan.design.beware:
-        tell(f"design: {reason}")
-    key = bearer_key(endpoint)
-    fixed = concurrency or endpoint.concurrency
-    make(folder)
-    started, began = now_text(), time.monotonic()
-    terms = Terms(began, budget, patience_s, retry_failed, progress, tell, interruption)
-    policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=patience_s, budget=budget)
+@dataclass
+class _Sweep:
+    """One sweep on its way through its steps."""
 
-    def send(what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float) -> Pace:
+    experiment: Experiment
+    folder: Path
+    options: Options
+    hooks: Hooks
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.plan = Plan(self.experiment)
+        self.began, self.started = time.monotonic(), now_text()
+        self.measured: Measures = measures(self.experiment)
+        _check_means(self.experiment, self.options.budget)
+        for warning in self.experiment.warnings():
+            self.tell(f"warning: {warning}")
+        for reason in self.plan.design.merged:
+            self.tell(f"merged: {reason}")
+        for reason in self.plan.design.beware:
+            self.tell(f"design: {reason}")
+        endpoint, options = self.experiment.endpoint, self.options
+        self.key = bearer_key(endpoint)
+        self.fixed = options.concurrency or endpoint.concurrency
+        self.policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=options.patience_s, budget=options.budget)
+
+    def tell(self, text: str) -> None:
+        """Tell the user, and keep it with the result."""
+        self.notes.append(text)
+        self.hooks.note(text)
+
+    def whole(self, stack: ExitStack) -> Run | None:
+        """All steps; None where nothing was to be sent after all."""
+        make(self.folder)
+        hold = stack.enter_context(ExitStack())
+        hold.enter_context(locked(self.folder))
+        fresh = self.options.fresh and is_run(self.folder)
+        writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
+        there = Standing() if fresh else standing(self.folder)
+        requests = self._left(self.plan, there)
+        if requests and not self._agreed(requests, len(self.plan)):
+            return None
+        tally = Tally(requests, spent=Spent(self.experiment.endpoint.prices))
+        self.hooks.progress(tally)
+        access, look, kept = None, None, _Kept()
+        if requests:
+            access = self._access(stack, requests)
+            look, kept.not_before = self._look(access, there, tally, writer, kept)
+        if fresh:  # only now that the endpoint is known to be of use
+            aside = move_aside(self.folder)
+            self.tell(f"the run that stood there is kept in {aside}")
+            hold.close()
+            make(self.folder)
+            hold.enter_context(locked(self.folder))
+            writer = hold.enter_context(_writer(self.folder, self.tell))
+        if writer is not None:
+            kept.into(writer)
+        if look is not None and look.rejected:
+            self.plan = Plan(without_rejected(self.experiment, look.rejected, self.options.skip_rejected, self.tell))
+            tally.planned = tally.done + self._left(self.plan, there)
+        write_run(self.folder, self.plan.experiment, preflight=look)
+        if access is not None and writer is not None:
+            pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
+            self.tell(_paced(pace))
+        beside = self._ask_others((tally.spent,))
+        result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
+        if not self.options.confirm or writer is None:
+            return result
+        return self._confirmed(result, stack, access, writer, tally, beside)
+
+    def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: Writer, tally: Tally, beside: list[Asked]) -> Run:
+        """The run with what was chosen measured again on fresh answers."""
+        again = _fresh(result, self.plan, self.options.confirm, self.tell)
+        if again is None:
+            return result
+        there = standing(self.folder)
+        requests = self._left(again, there)
+        if requests and self._agreed(requests, len(again)):
+            access = self._access(stack, requests) if access is None else access
+            tally.spent.earlier = tuple(one.spent for one in beside)
+            self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
+        beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
+        return settle(self.folder, self.plan, self.notes, lambda _: None, tally, self.measured, beside=beside)
+
+    def _left(self, plan: Plan, there: Standing) -> int:
+        return sum(1 for _ in unsent(plan, there, self.options.retry_failed))
+
+    def _agreed(self, requests: int, planned: int) -> bool:
+        return self.hooks.confirm(Pending(requests, planned, self.experiment.endpoint.base_url == LOCAL))
+
+    def _access(self, stack: ExitStack, requests: int) -> Access:
+        base_url = stack.enter_context(opened(self.experiment.endpoint))
+        return Access(base_url(), self.key, min(self.fixed or MOST_AT_ONCE, requests))
+
+    def _look(self, access: Access, there: Standing, tally: Tally, writer: Writer | None, kept: _Kept) -> tuple[Any, float]:
+        """The look before the sweep, whose outcomes are recorded as the sweep's own; nothing where none is wanted."""
+        if not self.options.look:
+            return None, self.began
+
+        def keep(request: Request, outcome: Outcome) -> None:
+            kept.take(request, outcome)
+            if writer is not None:
+                kept.into(writer)
+            there.add(request.key, getattr(outcome, "kind", None))
+            tally.add(outcome)
+            self.hooks.progress(tally)
+
+        return asyncio.run(looked(self.plan, access, there, keep, tally.spent, self.policy, self.tell))
+
+    def _send(self, what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float, *, proven: bool) -> Pace:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
-        pace = _pace(what, fixed and access.at_once, access.at_once)
+        pace = pace_of(what.experiment.endpoint, self.fixed and access.at_once, access.at_once)
+        pace.expect(max(1.0, (what.tokens_in()[1] + (what.most_tokens() or 0)) / max(1, len(what))))  # until an answer tells what one uses
         pace.hold(not_before)
         work = sent(
-            endpoint,
-            _unsent(what, there, retry_failed),
+            what.experiment.endpoint,
+            (call_of(request, writer.append) for request in unsent(what, there, self.options.retry_failed)),
             access,
             tally,
-            record=writer.append,
             sync=writer.sync,
             pace=pace,
-            policy=_left(policy, began),
-            progress=progress,
-            note=tell,
-            together=endpoint.replicates_per_call,
-            proven=True,  # the look before it was answered
-            interruption=interruption,
+            policy=_what_is_left(self.policy, self.began),
+            progress=self.hooks.progress,
+            note=self.tell,
+            together=what.experiment.endpoint.replicates_per_call,
+            proven=proven,
+            interruption=self.hooks.interruption,
         )
         try:
             stopped = asyncio.run(work)
         except BaseException as fault:
             with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
-                write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, type(fault).__name__))
+                write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, type(fault).__name__))
             raise
-        write_run(folder, what.experiment, sweep=_how_it_went(started, tally, pace, stopped))
+        write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, stopped))
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
         if stopped:
-            tell(f"stopped: {stopped}")
+            self.tell(f"stopped: {stopped}")
         return pace
 
-    with ExitStack() as stack:
-        hold = stack.enter_context(ExitStack())
-        hold.enter_context(locked(folder))
-        fresh = fresh and is_run(folder)
-        writer = None if fresh else hold.enter_context(_writer(folder, tell))
-        there = Standing() if fresh else standing(folder)
-        requests = sum(1 for _ in _unsent(plan, there, retry_failed))
-        if requests and not confirm(Pending(requests, len(plan), endpoint.base_url == LOCAL)):
-            return None
-        tally = Tally(requests, spent=Spent(endpoint.prices))
-        progress(tally)
-        checked, access, not_before = None, None, began
-        if requests:
-            base_url = stack.enter_context(opened(endpoint))
-            access = Access(base_url(), key, min(fixed or MOST_AT_ONCE, requests))
-            checked, not_before = asyncio.run(looked(experiment, access, tally.spent, policy, tell))
-            if checked.rejected:
-                plan = Plan(without_rejected(experiment, checked.rejected, skip_rejected, tell))
-                tally.planned = sum(1 for _ in _unsent(plan, there, retry_failed))
-        if fresh:  # only now that the endpoint is known to be of use
-            aside = move_aside(folder)
-            tell(f"the run that stood there is kept in {aside}")
-            hold.close()
-            make(folder)
-            hold.enter_context(locked(folder))
-            writer = hold.enter_context(_writer(folder, tell))
-        write_run(folder, plan.experiment, preflight=checked)
-        if access is not None and writer is not None:
-            pace = send(plan, there, access, writer, tally, not_before)
-            tell(_paced(pace))
-        beside = ask_others(folder, plan, measured, terms, (tally.spent,))
-        result = settle(folder, plan, notes, tell, tally, measured, beside=beside)
-        again = _fresh(result, plan, confirm_replicates, tell) if confirm_replicates else None
-        if again is None or writer is None:
-            return result
-        there = standing(folder)
-        requests = sum(1 for _ in _unsent(again, there, retry_failed))
-        if requests and confirm(Pending(requests, len(again), endpoint.base_url == LOCAL)):
-            url = stack.enter_context(opened(endpoint))() if access is None else access.base_url
-            access = Access(url, key, min(fixed or MOST_AT_ONCE, requests))
-            tally.spent.earlier = tuple(one.spent for one in beside)
-            send(again, there, access, writer, Tally(requests, spent=tally.spent), began)
-        beside += ask_others(folder, plan, measured, terms, (tally.spent, *(one.spent for one in beside)))
-        return settle(folder, plan, notes, lambda _: None, tally, measured, beside=beside)
+    def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Asked]:
+        options, hooks = self.options, self.hooks
+        terms = Terms(self.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
+        return ask_others(self.folder, self.plan, self.measured, terms, earlier)
+
+
+class _Kept:
+    """Outcomes of the look, until there is a file to write them to."""
+
+    def __init__(self) -> None:
+        self._outcomes: list[tuple[Request, Outcome]] = []
+        self.not_before = time.monotonic()
+
+    def take(self, request: Request, outcome: Outcome) -> None:
+        self._outcomes.append((request, outcome))
+
+    def into(self, writer: Writer) -> None:
+        while self._outcomes:
+            writer.append(record_of(*self._outcomes.pop(0)))
 
 
 def _check_means(experiment: Experiment, budget: Budget) -> None:
@@ -216,13 +275,7 @@ def _writer(folder: Path, tell: Callable[[str], None]) -> Iterator[Writer]:
         yield writer
 
 
-def _pace(plan: Plan, fixed: int | None, most: int) -> Pace:
-    pace = pace_of(plan.experiment.endpoint, fixed, most)
-    pace.expect(max(1.0, (plan.tokens_in()[1] + (plan.most_tokens() or 0)) / max(1, len(plan))))  # until an answer tells what one uses
-    return pace
-
-
-def _left(policy: Policy, began: float) -> Policy:
+def _what_is_left(policy: Policy, began: float) -> Policy:
     """The policy with the time that is left of its budget."""
     seconds = policy.budget.seconds
     return policy if seconds is None else policy._replace(budget=policy.budget._replace(seconds=max(0.0, seconds - (time.monotonic() - began))))
@@ -235,19 +288,8 @@ def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) ->
         "stopped": stopped,
         "completions": tally.completed,
         "failures": dict(tally.failed),
-        **_what_it_took(tally.spent),
+        **what_it_took(tally.spent),
         "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
-    }
-
-
-def _what_it_took(spent: Spent) -> dict[str, Any]:
-    return {
-        "requests": spent.requests,
-        "tokens_in": spent.tokens_in,
-        "tokens_out": spent.tokens_out,
-        "answers_without_usage": spent.uncounted,
-        "cost": spent.cost,
-        "currency": None if spent.prices is None else spent.prices.currency,
     }
 
 
@@ -255,130 +297,3 @@ def _paced(pace: Pace) -> str:
     throttled = {0: "never throttled", 1: "throttled once", 2: "throttled twice"}.get(pace.throttled, f"throttled {pace.throttled:,} times")
     held = f"held {pace.limit} at once" if pace.limit == pace.highest else f"held {pace.limit} at once, {pace.highest} at the most"
     return f"{held}; {throttled}"
-
-
-def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
-    """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
-    folder = folder or Path("results") / experiment.name
-    plan = Plan(experiment)
-    return plan.tokens_of(_unsent(plan, standing(folder), retry_failed)) if is_run(folder) else plan.tokens()
-
-
-def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
-    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
-
-    Raises:
-        ExperimentError: a variance or an effect makes no sense.
-        RecordError: there is no pilot, or it has fewer than two cells or prompts.
-    """
-    from evalkit.analysis import power
-
-    seen = power.given(variances, experiment.replicates)
-    if not seen:
-        folder = pilot or Path("results") / experiment.name
-        if not folder.is_dir():
-            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
-        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
-        if not seen:
-            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
-    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
-
-
-def rescore(
-    folder: Path,
-    note: Callable[[str], None] = lambda _: None,
-    *,
-    metrics: Sequence[str] = (),
-    tokenizer: str = "uax29",
-    progress: Callable[[Tally], None] = lambda _: None,
-) -> Run:
-    """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
-
-    Args:
-        metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
-        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
-
-    Raises:
-        RecordError: the folder cannot be used.
-        ExperimentError: there is no metric or tokeniser of that name.
-        KeyboardInterrupt: interrupted; what judges said stays.
-        MissingExtraError: the tokeniser needs a package that is not installed.
-    """
-    try:
-        cut = tokenizer_named(tokenizer)
-    except ValueError as fault:
-        raise ExperimentError(str(fault)) from None
-    notes: list[str] = []
-
-    def tell(text: str) -> None:
-        notes.append(text)
-        note(text)
-
-    plan = Plan(load_experiment(folder))
-    measured = measures(plan.experiment, metrics)
-    with locked(folder), Writer(folder) as writer:
-        if writer.mended:
-            tell(writer.mended)
-        beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside)
-
-
-def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
-    """Ask judges and the endpoint for embeddings what the answers in `folder` lack of them; who was asked anything, and what it took."""
-    from evalkit.scoring.embedding import embed
-
-    out = judge(folder, plan, measured.judges, terms, earlier)
-    if measured.embeddings is not None:
-        out.append(embed(folder, plan, measured.embeddings, terms, (*earlier, *(one.spent for one in out))))
-    out = [one for one in out if one.spent.requests]
-    for one in out:
-        write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **_what_it_took(one.spent)})
-    return out
-
-
-def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
-    """The experiment with its first `limit` prompts only."""
-    return experiment if limit is None else experiment.model_copy(update={"prompts": experiment.prompts[:limit]})
-
-
-def _unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request]:
-    return (request for request in plan.sequence() if there.wants(request.key, retry_failed))
-
-
-def report(run: Run, *, figures: bool = False) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into the run's folder; the paths.
-
-    Args:
-        figures: put PNG files into its ``figures`` and show them in ``report.md``.
-
-    Raises:
-        RecordError: the run's records cannot be read, or the report cannot be written.
-    """
-    from evalkit.present.html import report as html
-    from evalkit.present.markdown import report as markdown
-
-    shown = _pictures(run) if figures else {}
-    texts = {"report.html": html.page(run), "report.md": markdown.document(run, shown)}
-    for name, text in texts.items():
-        replace(run.folder / name, text.encode("utf-8", "replace"))
-    return [*(run.folder / name for name in texts), *(run.folder / path for path in shown.values())]
-
-
-def _pictures(run: Run) -> dict[str, str]:
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-
-    from evalkit.present import plots
-    from evalkit.present.html.figures import pictures
-
-    place = run.folder / "figures"
-    make_inside(place)
-    mpl.use("agg", force=False)
-    out = {}
-    for number, (title, draw) in enumerate(pictures(run).items()):
-        name = f"{number}-{re.sub('[^A-Za-z0-9_-]', '_', title)[:60]}.png"
-        with plots.style():
-            plots.save(draw(), place / name)
-        plt.close("all")
-        out[title] = f"figures/{name}"
-    return out

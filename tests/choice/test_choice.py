@@ -12,6 +12,7 @@ import pytest
 import yaml
 from rich.cells import cell_len
 from rich.console import Console
+from support.sweeps import sweep
 
 from evalkit.analysis.analysis import analyse
 from evalkit.choice import Choice, call_of, choose, recommended_yaml
@@ -24,7 +25,6 @@ from evalkit.plan.requests import Plan
 from evalkit.present.terminal import summary
 from evalkit.present.text.decision import why
 from evalkit.scoring.scores import Score, Scores
-from evalkit.sweeping import sweeping as runs
 
 NAN = math.nan
 PROMPTS = 10
@@ -317,7 +317,7 @@ def test_a_choice_is_confirmed_on_fresh_answers_only(tmp_path: Path) -> None:
             "choose": {"prefer": {"exact_duplicates": {"goal": "minimize"}}, "among": "best"},  # whatever the model has read
         }
     )
-    result = runs.sweep(experiment, tmp_path / "run", confirm_replicates=3)
+    result = sweep(experiment, tmp_path / "run", fresh_replicates=3)
     assert result is not None
     assert result.choice is not None
     assert result.choice.chosen == 1
@@ -331,7 +331,7 @@ def test_a_choice_is_confirmed_on_fresh_answers_only(tmp_path: Path) -> None:
     (winner,) = [one for one in result.choice.confirmed if one.cell_index == 1]
     assert (winner.metric, winner.n_prompts, winner.replicates) == ("exact_duplicates", 3, 3)
     assert winner.ci_low <= winner.fresh <= winner.ci_high
-    again = runs.sweep(experiment, tmp_path / "run", confirm_replicates=3)
+    again = sweep(experiment, tmp_path / "run", fresh_replicates=3)
     assert again is not None
     assert again.choice == result.choice
     assert len((tmp_path / "run/responses.jsonl").read_text(encoding="utf-8").splitlines()) == len(lines)
@@ -345,7 +345,7 @@ def test_a_choice_is_confirmed_on_fresh_answers_only(tmp_path: Path) -> None:
 def test_nothing_is_confirmed_where_nothing_is_chosen(tmp_path: Path) -> None:
     data = {**BASE, "endpoint": {"base_url": "local", "model": "babbler"}, "parameters": {}, "prompts": BASE["prompts"][:1], "replicates": 1}
     told: list[str] = []
-    result = runs.sweep(check({**data, "request": {"max_tokens": 5}}), tmp_path / "run", confirm_replicates=2, note=told.append)
+    result = sweep(check({**data, "request": {"max_tokens": 5}}), tmp_path / "run", fresh_replicates=2, note=told.append)
     assert result is not None
     assert result.choice is None
     assert any("nothing to confirm" in one for one in told)
@@ -373,7 +373,7 @@ def test_an_experiments_own_checks_and_scorers_can_be_bounded_and_preferred(tmp_
         "checks": own["checks"],
         "choose": {"require": wanted["require"], "prefer": {"contains": {"goal": "maximize"}}},
     }
-    result = runs.sweep(check(data), tmp_path / "run")
+    result = sweep(check(data), tmp_path / "run")
     assert result is not None
     assert result.choice is not None
     assert result.choice.chosen is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.collect.budget import Budget, Spent, cost_of, priced
+from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Spent, cost_of, priced
 from evalkit.experiment.endpoint import Prices
 from evalkit.store.records import Usage
 
@@ -51,13 +52,13 @@ def test_a_call_without_an_answer_costs_what_it_tells_and_leaves_the_cost_known(
     [
         (Budget(), 1e9, None),
         (Budget(requests=4), 0, None),
-        (Budget(requests=3), 0, "3 requests of --max-requests"),
+        (Budget(requests=3), 0, "3 requests of the budget"),
         (Budget(tokens=3001), 0, None),
-        (Budget(tokens=3000), 0, "3,000 tokens of --max-tokens-total"),
+        (Budget(tokens=3000), 0, "3,000 tokens of the budget"),
         (Budget(cost=0.003), 0, None),
-        (Budget(cost=0.0025), 0, "0.0025 EUR of --max-cost"),
+        (Budget(cost=0.0025), 0, "0.0025 EUR of the budget"),
         (Budget(seconds=10), 9.9, None),
-        (Budget(seconds=10), 10.0, "--max-time is used up"),
+        (Budget(seconds=10), 10.0, "time of the budget is used up"),
     ],
 )
 def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: str | None) -> None:

@@ -17,7 +17,8 @@ from support.endpoints import JSON, Answer, Asked, Endpoint, completion, nobody,
 
 from evalkit.client.client import Client
 from evalkit.collect import runner
-from evalkit.collect.budget import Budget, Spent
+from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Spent
 from evalkit.collect.pace import Pace
 from evalkit.collect.queue import Jobs
 from evalkit.collect.runner import Policy

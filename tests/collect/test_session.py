@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from support.endpoints import JSON, Answer, Asked, completion, serving
 from support.process import environment
+from support.sweeps import sweep
 
-from evalkit.collect.budget import Budget
+from evalkit.collect.allowance import Budget
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment.experiment import Experiment, check
-from evalkit.sweeping import sweeping as runs
 from evalkit.sweeping.sweeping import Pending
 
 FINE = Answer(200, JSON, completion("fine"))
@@ -49,7 +49,7 @@ def test_a_wait_that_the_endpoint_asks_for_holds_back_the_look_and_the_sweep_aft
         return FINE
 
     with serving(answer) as server:
-        result = runs.sweep(experiment(server.url, request={"max_tokens": 20}), tmp_path / "run")
+        result = sweep(experiment(server.url, request={"max_tokens": 20}), tmp_path / "run")
         starts = [asked.at for asked in server.seen]
     assert result is not None
     assert result.complete
@@ -61,14 +61,14 @@ def test_a_wait_that_the_endpoint_asks_for_holds_back_the_look_and_the_sweep_aft
 def test_a_look_that_is_to_wait_for_longer_than_patience_ends_with_the_words_of_the_endpoint(tmp_path: Path) -> None:
     with serving(lambda _: too_many("3600")) as server:
         with pytest.raises(EndpointError, match="asks to wait 3600 s, longer than --patience: one too many"):
-            runs.sweep(experiment(server.url), tmp_path / "run", patience_s=60)
+            sweep(experiment(server.url), tmp_path / "run", patience_s=60)
         assert len(server.seen) == 1
 
 
 def test_a_look_waits_no_longer_than_there_is_time(tmp_path: Path) -> None:
     with serving(lambda _: too_many("3600")) as server:
         with pytest.raises(ExperimentError, match="--max-time is used up, by the look at the endpoint before the sweep"):
-            runs.sweep(experiment(server.url), tmp_path / "run", patience_s=7200, budget=Budget(seconds=1000))
+            sweep(experiment(server.url), tmp_path / "run", patience_s=7200, budget=Budget(seconds=1000))
         assert len(server.seen) == 1
 
 
@@ -116,7 +116,7 @@ def test_progress_is_told_while_nothing_arrives(tmp_path: Path) -> None:
     with serving(answer) as server:
         one = experiment(server.url)
         with pytest.raises(EnoughError):
-            runs.sweep(one, tmp_path / "run", progress=progress)
+            sweep(one, tmp_path / "run", progress=progress)
     assert told == sorted(told)
     assert len((tmp_path / "run/responses.jsonl").read_text().splitlines()) >= 3
 
@@ -129,6 +129,6 @@ def test_asked_first_it_sends_nothing_where_the_answer_is_no(tmp_path: Path) -> 
         return False
 
     with serving(lambda _: FINE) as server:
-        assert runs.sweep(experiment(server.url), tmp_path / "run", confirm=no) is None
+        assert sweep(experiment(server.url), tmp_path / "run", confirm=no) is None
         assert not server.seen
     assert (seen[0].requests, seen[0].planned, seen[0].local) == (20, 20, False)

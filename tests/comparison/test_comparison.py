@@ -28,7 +28,7 @@ from evalkit.plan.requests import Request
 from evalkit.stats.multiple import max_t
 from evalkit.store.folder import locked
 from evalkit.store.records import Usage
-from evalkit.sweeping.sweeping import rescore
+from evalkit.sweeping.rescoring import rescore
 
 OTHER = {"better": "worse", "worse": "better"}
 

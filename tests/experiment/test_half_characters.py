@@ -10,11 +10,11 @@ import duckdb
 import pytest
 from support.endpoints import Answer, Asked, serving
 from support.streams import chunk, stream
+from support.sweeps import sweep
 
 from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS, OPTIONAL, tokenise, values
 from evalkit.store.records import Completion, read
-from evalkit.sweeping import sweeping as runs
 
 JSON = {"Content-Type": "application/json"}
 CUT = {"text": "one two \\ud83d three \\udc00 four five \\ud83d\\ude00 six", "role": "assistant"}
@@ -49,7 +49,7 @@ def test_half_characters_from_a_server_come_through_all_of_it(tmp_path: Path, st
             "judges": [{"name": "good", "rubric": "Is it?", "scale": {"min": 1, "max": 5}, "endpoint": {"base_url": server.url, "model": "judge"}}],
             "embeddings": {"base_url": server.url, "model": "vectors"},
         }
-        result = runs.sweep(check(data), tmp_path)
+        result = sweep(check(data), tmp_path)
     assert result is not None
     assert result.complete
     found = list(read(tmp_path))

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.endpoints import JSON, Answer, Asked, completion, nobody, serving
+from support.sweeps import sweep
 from support.tables import values
 
-from evalkit.collect.budget import Budget
+from evalkit.collect.allowance import Budget
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.metrics import EMBEDDED, Group, tokenise, variety
 from evalkit.store.embeddings import FILE, Embeddings, packed
-from evalkit.sweeping import sweeping as runs
+from evalkit.sweeping import rescoring
 
 KEY = "sk-planted-vectors-0123456789"
 
@@ -104,11 +105,11 @@ def test_each_different_text_is_embedded_once_and_many_in_one_call(tmp_path: Pat
         return "same" if asked.body.get("temperature") != 1 else ["same", "left", "other"][asked.number % 3]
 
     with serving(answering(lambda asked: vectors(asked, of), text)) as server:
-        result = runs.sweep(experiment(server.url), tmp_path)
+        result = sweep(experiment(server.url), tmp_path)
         (call,) = embedded(server)
         assert sorted(call.body["input"]) == sorted(set(call.body["input"]))
         assert set(call.body) == {"model", "input"}
-        again = runs.rescore(tmp_path)
+        again = rescoring.rescore(tmp_path)
         assert len(embedded(server)) == 1
     assert result is not None
     assert values(tmp_path, "vendi_embedding")[:2] == pytest.approx([1, 1])
@@ -116,14 +117,14 @@ def test_each_different_text_is_embedded_once_and_many_in_one_call(tmp_path: Pat
     (asked,) = result.beside
     assert (asked.name, asked.spent.requests, asked.spent.tokens_in, asked.spent.uncounted) == ("embeddings", 1, 7, 0)
     assert again.beside == ()
-    runs.rescore(tmp_path, metrics=["embedding_distance"], tokenizer="characters")
+    rescoring.rescore(tmp_path, metrics=["embedding_distance"], tokenizer="characters")
     assert values(tmp_path, "vendi_embedding") == []
     assert values(tmp_path, "embedding_distance")[:2] == pytest.approx([0, 0], abs=1e-7)
 
 
 def test_without_embeddings_in_the_experiment_nothing_is_asked(tmp_path: Path) -> None:
     with serving(answering()) as server:
-        runs.sweep(experiment(server.url).model_copy(update={"embeddings": None}), tmp_path)
+        sweep(experiment(server.url).model_copy(update={"embeddings": None}), tmp_path)
         assert embedded(server) == []
     assert not (tmp_path / FILE).exists()
     assert values(tmp_path, "vendi_embedding") == []
@@ -131,10 +132,10 @@ def test_without_embeddings_in_the_experiment_nothing_is_asked(tmp_path: Path) -
 
 def test_many_texts_go_in_calls_of_sixty_four(tmp_path: Path) -> None:
     with serving(answering()) as server:
-        runs.sweep(experiment(server.url, replicates=40), tmp_path)
+        sweep(experiment(server.url, replicates=40), tmp_path)
         assert [len(one.body["input"]) for one in embedded(server)] == [64, 64, 32]
     with serving(answering(text=lambda asked: f"{asked.number} " + "x" * 60_000)) as server:
-        runs.sweep(experiment(server.url, replicates=1), tmp_path / "long")
+        sweep(experiment(server.url, replicates=1), tmp_path / "long")
         assert [len(one.body["input"]) for one in embedded(server)] == [1] * 4
 
 
@@ -145,10 +146,10 @@ def test_a_text_that_is_refused_spoils_no_other(tmp_path: Path) -> None:
         return vectors(asked)
 
     with serving(answering(embed)) as server:
-        result = runs.sweep(experiment(server.url), tmp_path)
+        result = sweep(experiment(server.url), tmp_path)
         sent = len(embedded(server))
         assert sent == 1 + 12
-        runs.rescore(tmp_path)
+        rescoring.rescore(tmp_path)
         assert len(embedded(server)) == sent
     assert result is not None
     assert any("embeddings: 1 of 12 answers have none, and their groups are left out: 1 rejected (too long)" in note for note in result.notes)
@@ -200,7 +201,7 @@ BAD: dict[str, Callable[[Asked], Any]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_vector_is_told_and_never_scored(tmp_path: Path, name: str) -> None:
     with serving(answering(BAD[name])) as server:
-        result = runs.sweep(experiment(server.url), tmp_path)
+        result = sweep(experiment(server.url), tmp_path)
     assert result is not None
     assert result.complete
     assert values(tmp_path, "vendi_embedding") == values(tmp_path, "embedding_distance") == [None] * 4
@@ -210,8 +211,8 @@ def test_what_is_no_vector_is_told_and_never_scored(tmp_path: Path, name: str) -
 
 def test_vectors_of_another_width_are_refused(tmp_path: Path) -> None:
     with serving(answering(lambda asked: vectors(asked, lambda text: [1.0] * (2 + text.endswith(" 5"))))) as server:
-        result = runs.sweep(experiment(server.url), tmp_path)
-        runs.rescore(tmp_path)
+        result = sweep(experiment(server.url), tmp_path)
+        rescoring.rescore(tmp_path)
         assert len(embedded(server)) == 1  # it would come again
     assert result is not None
     assert any("1 of 12 answers have none" in note and "a vector of 3 numbers; expected 2" in note for note in result.notes)
@@ -224,7 +225,7 @@ def test_base64_and_any_order_are_read(tmp_path: Path) -> None:
 
     with serving(answering(embed)) as server:
         made = experiment(server.url)
-        runs.sweep(made, tmp_path)
+        sweep(made, tmp_path)
         texts = embedded(server)[0].body["input"]
     assert made.embeddings is not None
     assert Embeddings(tmp_path, made.embeddings).of(texts).tolist() == [[1, int(text.split()[1])] for text in texts]
@@ -238,14 +239,14 @@ def test_what_is_packed_comes_back(numbers: list[float]) -> None:
 def test_nobody_there_and_budgets_and_torn_lines(tmp_path: Path) -> None:
     with serving(answering()) as server:
         with nobody() as url:
-            result = runs.sweep(experiment(server.url, {"base_url": url, "max_tries": 1}), tmp_path)
+            result = sweep(experiment(server.url, {"base_url": url, "max_tries": 1}), tmp_path)
         assert result is not None
         assert any(note.startswith("warning: embeddings stopped: the endpoint cannot be reached") for note in result.notes)
-        result = runs.sweep(experiment(server.url), tmp_path, budget=Budget(tokens=1))
+        result = sweep(experiment(server.url), tmp_path, budget=Budget(tokens=1))
         assert embedded(server) != []
         (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-9])
         sent = len(embedded(server))
-        result = runs.rescore(tmp_path)
+        result = rescoring.rescore(tmp_path)
         assert [len(one.body["input"]) for one in embedded(server)[sent:]] == [1]
         assert any("its text is embedded again" in note for note in result.notes)
     assert None not in values(tmp_path, "vendi_embedding")
@@ -259,12 +260,12 @@ def test_the_key_goes_to_the_endpoint_and_into_no_file(tmp_path: Path, monkeypat
         return [vectors(asked), Answer(400, JSON, json.dumps({"error": {"message": f"not with {KEY}"}}).encode())][len(asked.body["input"]) % 2]
 
     with serving(answering(embed)) as server:
-        runs.sweep(experiment(server.url, {"api_key_env": "VECTORS_KEY"}, replicates=1), tmp_path)
-        runs.sweep(experiment(server.url, {"api_key_env": "VECTORS_KEY"}, replicates=2, parameters={"temperature": [0.5, 1, 1.5]}), tmp_path)
+        sweep(experiment(server.url, {"api_key_env": "VECTORS_KEY"}, replicates=1), tmp_path)
+        sweep(experiment(server.url, {"api_key_env": "VECTORS_KEY"}, replicates=2, parameters={"temperature": [0.5, 1, 1.5]}), tmp_path)
     assert not any(b"planted" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_the_embedded_endpoint_embeds(tmp_path: Path) -> None:
     with serving(answering(text=lambda asked: ["a list holds items", "a class has methods", "a list holds items"][asked.number % 3])) as server:
-        runs.sweep(experiment(server.url, {"base_url": "local", "model": "hashed-tfidf"}, replicates=4), tmp_path)
+        sweep(experiment(server.url, {"base_url": "local", "model": "hashed-tfidf"}, replicates=4), tmp_path)
     assert all(value is not None and 0.999 <= value <= 2.001 for value in values(tmp_path, "vendi_embedding"))

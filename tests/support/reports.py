@@ -8,9 +8,9 @@ from typing import Any
 
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.run import Run, load
-from evalkit.sweeping import sweeping as runs
 from support.endpoints import Asked, completion, serving
 from support.hostile import HOSTILE
+from support.sweeps import sweep
 
 PROMPTS = [
     {"id": f"p{number}", "user": text}
@@ -43,7 +43,7 @@ def experiment(base_url: str = "local", **changes: object) -> Experiment:
 
 def swept(folder: Path, **changes: object) -> Run:
     """A run of the embedded model."""
-    assert runs.sweep(experiment(**changes), folder) is not None
+    assert sweep(experiment(**changes), folder) is not None
     return load(folder)
 
 
@@ -71,5 +71,5 @@ def hostile(folder: Path) -> Run:
             request=None,
             choose={"prefer": {"length_chars": {"goal": "minimize", "because": clean[1]}}},
         )
-        assert runs.sweep(chosen, folder) is not None
+        assert sweep(chosen, folder) is not None
     return load(folder)

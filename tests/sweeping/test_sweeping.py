@@ -17,12 +17,13 @@ import duckdb
 import pytest
 from support.endpoints import completion, nobody, serving
 from support.process import ROOT, environment
+from support.sweeps import sweep
 
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.plan.requests import seed_of
 from evalkit.sweeping import derivation as results
-from evalkit.sweeping import sweeping as runs
+from evalkit.sweeping import rescoring
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,7 +55,7 @@ def completions_by_key(folder: Path) -> Counter[str]:
 
 
 def test_a_sweep_of_the_embedded_model_records_scores_and_shows(tmp_path: Path) -> None:
-    result = runs.sweep(experiment(), tmp_path / "run")
+    result = sweep(experiment(), tmp_path / "run")
     assert result is not None
     assert result.complete
     assert result.sent is not None
@@ -81,10 +82,10 @@ def test_a_sweep_of_the_embedded_model_records_scores_and_shows(tmp_path: Path) 
 
 
 def test_the_second_sweep_sends_nothing_and_changes_no_record(tmp_path: Path) -> None:
-    runs.sweep(experiment(), tmp_path / "run")
+    sweep(experiment(), tmp_path / "run")
     before = (tmp_path / "run/responses.jsonl").read_bytes()
     summary = (tmp_path / "run/summary.csv").read_bytes()
-    again = runs.sweep(experiment(), tmp_path / "run")
+    again = sweep(experiment(), tmp_path / "run")
     assert again is not None
     assert again.sent is not None
     assert again.sent.planned == 0
@@ -95,12 +96,12 @@ def test_the_second_sweep_sends_nothing_and_changes_no_record(tmp_path: Path) ->
 def test_more_levels_prompts_and_replicates_send_only_what_is_new_and_fewer_keep_the_records(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("an answer"))) as server:
         few = experiment(server.url, parameters={"temperature": [0.5]}, replicates=1)
-        runs.sweep(few, tmp_path / "run")
+        sweep(few, tmp_path / "run")
         assert len(asked(server)) == 2
         more = experiment(server.url, parameters={"temperature": [0.5, 1]}, replicates=3)
-        runs.sweep(more, tmp_path / "run")
+        sweep(more, tmp_path / "run")
         assert len(asked(server)) == 2 * 2 * 3
-        result = runs.sweep(few, tmp_path / "run")
+        result = sweep(few, tmp_path / "run")
         assert len(asked(server)) == 12
     assert result is not None
     assert result.analysis.counts.completions == 2
@@ -112,7 +113,7 @@ def test_more_levels_prompts_and_replicates_send_only_what_is_new_and_fewer_keep
 def test_a_changed_prompt_is_asked_again_and_every_version_of_it_stays_in_the_run_file(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("an answer"))) as server:
         for text in ("first wording", "second wording", "first wording"):
-            runs.sweep(experiment(server.url, prompts=[{"id": "one", "user": text}], replicates=1), tmp_path / "run")
+            sweep(experiment(server.url, prompts=[{"id": "one", "user": text}], replicates=1), tmp_path / "run")
         assert len(asked(server)) == 2 * 3
     versions = json.loads((tmp_path / "run/run.json").read_text())["prompts"]["one"]
     assert [version["messages"][0]["content"] for version in versions] == ["first wording", "second wording"]
@@ -121,9 +122,9 @@ def test_a_changed_prompt_is_asked_again_and_every_version_of_it_stays_in_the_ru
 def test_fresh_moves_the_old_run_aside_and_deletes_nothing(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("an answer"))) as server:
         one = experiment(server.url, replicates=1)
-        runs.sweep(one, tmp_path / "run")
+        sweep(one, tmp_path / "run")
         old = (tmp_path / "run/responses.jsonl").read_bytes()
-        result = runs.sweep(one, tmp_path / "run", fresh=True)
+        result = sweep(one, tmp_path / "run", fresh=True)
         sent = len(asked(server))
     assert result is not None
     assert sent == 2 * 6
@@ -143,7 +144,7 @@ def test_failures_are_recorded_counted_never_scored_and_sent_again(tmp_path: Pat
 
     with serving(answer) as server:
         one = experiment(server.url, parameters={"temperature": [0, 1.0]})
-        result = runs.sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run")
         assert result is not None
         assert not result.complete
         assert result.analysis.counts.failures == {"server": 4}
@@ -152,7 +153,7 @@ def test_failures_are_recorded_counted_never_scored_and_sent_again(tmp_path: Pat
         assert {(line["outcome"]["status"], line["outcome"]["tries"], line["outcome"]["message"]) for line in failed} == {(500, 5, "out of order")}
         broken = False
         before = len(asked(server))
-        result = runs.sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run")
         assert len(asked(server)) - before == 4
     assert result is not None
     assert result.complete
@@ -169,7 +170,7 @@ def test_a_rejected_level_ends_the_sweep_before_it_costs_anything(tmp_path: Path
     with serving(_too_hot) as server:
         one = experiment(server.url, parameters={"temperature": [0, 1.0]})
         with pytest.raises(EndpointError) as caught:
-            runs.sweep(one, tmp_path / "run")
+            sweep(one, tmp_path / "run")
         assert asked(server) == []
     assert "temperature=1 is rejected (HTTP 400): too hot" in str(caught.value)
     assert "--skip-rejected" in str(caught.value)
@@ -178,7 +179,7 @@ def test_a_rejected_level_ends_the_sweep_before_it_costs_anything(tmp_path: Path
 
 def test_skip_rejected_leaves_the_level_out_and_says_so(tmp_path: Path) -> None:
     with serving(_too_hot) as server:
-        result = runs.sweep(experiment(server.url, parameters={"temperature": [0, 1.0]}), tmp_path / "run", skip_rejected=True)
+        result = sweep(experiment(server.url, parameters={"temperature": [0, 1.0]}), tmp_path / "run", skip_rejected=True)
         assert {one.body["temperature"] for one in asked(server)} == {0}
     assert result is not None
     assert result.complete
@@ -193,7 +194,7 @@ def test_skip_rejected_leaves_the_level_out_and_says_so(tmp_path: Path) -> None:
 
 def test_a_model_that_the_endpoint_does_not_list_ends_the_sweep(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match="does not list the model 'gpt-9'; it lists: babbler"):
-        runs.sweep(experiment(endpoint={"base_url": "local", "model": "gpt-9"}), tmp_path / "run")
+        sweep(experiment(endpoint={"base_url": "local", "model": "gpt-9"}), tmp_path / "run")
 
 
 def test_what_the_endpoint_rejects_in_the_middle_is_sent_again_only_when_asked_for(tmp_path: Path) -> None:
@@ -204,11 +205,11 @@ def test_what_the_endpoint_rejects_in_the_middle_is_sent_again_only_when_asked_f
 
     with serving(answer) as server:
         one = experiment(server.url, parameters={"temperature": [1.0]}, replicates=3)
-        runs.sweep(one, tmp_path / "run", concurrency=1)
+        sweep(one, tmp_path / "run", concurrency=1)
         assert len(asked(server)) == 6
-        runs.sweep(one, tmp_path / "run")
+        sweep(one, tmp_path / "run")
         assert len(asked(server)) == 6
-        again = runs.sweep(one, tmp_path / "run", retry_failed=True)
+        again = sweep(one, tmp_path / "run", retry_failed=True)
         assert len(asked(server)) == 9
     assert again is not None
     assert (again.complete, again.analysis.counts.completions, again.analysis.counts.failures) == (False, 3, {"rejected": 3})
@@ -217,8 +218,8 @@ def test_what_the_endpoint_rejects_in_the_middle_is_sent_again_only_when_asked_f
 
 
 def test_streams_tell_the_first_token_and_give_the_same_answers(tmp_path: Path) -> None:
-    runs.sweep(experiment(), tmp_path / "plain")
-    runs.sweep(experiment(endpoint={"base_url": "local", "model": "babbler", "stream": True}), tmp_path / "streamed")
+    sweep(experiment(), tmp_path / "plain")
+    sweep(experiment(endpoint={"base_url": "local", "model": "babbler", "stream": True}), tmp_path / "streamed")
     plain, streamed = ({line["key"]: line for line in lines(tmp_path / name)} for name in ("plain", "streamed"))
     assert plain.keys() == streamed.keys()
     for key, line in streamed.items():
@@ -243,7 +244,7 @@ def test_several_replicates_a_call_give_a_record_each_and_the_rest_is_asked_for_
             request={"max_tokens": 20},
             replicates=3,
         )
-        result = runs.sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run")
         assert [one.body.get("n") for one in asked(server)] in ([3, 3, None, None], [3, None, 3, None])
     assert result is not None
     assert result.complete
@@ -255,7 +256,7 @@ def test_a_probe_before_the_sweep_does_not_stand_in_its_way(tmp_path: Path) -> N
     (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "run/probe.json").write_text("{}")
     (tmp_path / "run/summary.csv.77.tmp").write_text("left by a kill")
-    result = runs.sweep(experiment(), tmp_path / "run")
+    result = sweep(experiment(), tmp_path / "run")
     assert result is not None
     assert result.complete
 
@@ -267,21 +268,21 @@ def test_one_request_that_always_fails_does_not_end_the_others(tmp_path: Path) -
         return 200, {}, completion("fine")
 
     with serving(answer) as server:
-        result = runs.sweep(experiment(server.url), tmp_path / "run")
+        result = sweep(experiment(server.url), tmp_path / "run")
     assert result is not None
     assert (result.analysis.counts.completions, result.analysis.counts.failures) == (6, {"rejected": 6})
 
 
 def test_a_limit_by_its_other_name_is_not_doubled_by_the_look_before(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("fine"))) as server:
-        runs.sweep(experiment(server.url, request={"max_completion_tokens": 30}), tmp_path / "run")
+        sweep(experiment(server.url, request={"max_completion_tokens": 30}), tmp_path / "run")
         assert not any("max_tokens" in one.body for one in server.seen)
 
 
 def test_text_that_is_stripped_leaves_the_scores_and_stays_in_the_record(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("<think>hm hm hm</think>one two"))) as server:
         one = experiment(server.url, endpoint={"base_url": server.url, "model": "m", "strip": ["(?s)<think>.*?</think>"]}, replicates=2)
-        result = runs.sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run")
     assert result is not None
     words = {row.mean for row in result.analysis.by_cell if row.metric == "length_words"}
     assert words == {2.0}
@@ -303,7 +304,7 @@ def test_a_parameter_that_changes_no_answer_is_told(tmp_path: Path) -> None:
             request={"seed": "per_replicate", "max_tokens": 40},
             replicates=4,
         )
-        result = runs.sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run")
         child.terminate()
     assert result is not None
     told = [note for note in result.notes if "seems to ignore it" in note]
@@ -314,8 +315,8 @@ def test_a_parameter_that_changes_no_answer_is_told(tmp_path: Path) -> None:
 def test_limit_and_set_narrow_what_is_sent_and_scored_and_records_stay(tmp_path: Path) -> None:
     with serving(lambda _: (200, {}, completion("an answer"))) as server:
         one = experiment(server.url)
-        runs.sweep(one, tmp_path / "run")
-        result = runs.sweep(one, tmp_path / "run", limit=1)
+        sweep(one, tmp_path / "run")
+        result = sweep(one, tmp_path / "run", limit=1)
         assert len(asked(server)) == 12
     assert result is not None
     assert result.analysis.counts.planned == 6
@@ -323,21 +324,21 @@ def test_limit_and_set_narrow_what_is_sent_and_scored_and_records_stay(tmp_path:
 
 
 def test_scoring_again_gives_the_same_files_and_sends_nothing(tmp_path: Path) -> None:
-    runs.sweep(experiment(), tmp_path / "run")
+    sweep(experiment(), tmp_path / "run")
     derived = {name: (tmp_path / "run" / name).read_bytes() for name in ("summary.csv", "analysis.json")}
     for name in results.DERIVED:
         (tmp_path / "run" / name).unlink()
-    runs.rescore(tmp_path / "run")
+    rescoring.rescore(tmp_path / "run")
     assert {name: (tmp_path / "run" / name).read_bytes() for name in derived} == derived
     assert (tmp_path / "run/scores.parquet").exists()
 
 
 def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path) -> None:
-    runs.sweep(experiment(), tmp_path / "run")
+    sweep(experiment(), tmp_path / "run")
     path = tmp_path / "run/responses.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    result = runs.sweep(experiment(), tmp_path / "run")
+    result = sweep(experiment(), tmp_path / "run")
     assert result is not None
     assert result.sent is not None
     assert result.sent.planned == 1
@@ -347,13 +348,13 @@ def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path)
 
 
 def test_a_garbage_line_in_the_middle_is_refused_with_its_number_and_nothing_is_changed(tmp_path: Path) -> None:
-    runs.sweep(experiment(), tmp_path / "run")
+    sweep(experiment(), tmp_path / "run")
     path = tmp_path / "run/responses.jsonl"
     broken = path.read_bytes().split(b"\n")
     broken[4] = b"not a record"
     path.write_bytes(b"\n".join(broken))
     with pytest.raises(RecordError, match=r"responses\.jsonl: line 5: not a record"):
-        runs.sweep(experiment(), tmp_path / "run")
+        sweep(experiment(), tmp_path / "run")
     assert path.read_bytes() == b"\n".join(broken)
 
 
@@ -364,22 +365,22 @@ def test_two_sweeps_on_one_folder_the_second_is_refused(tmp_path: Path) -> None:
         def second(_: object) -> None:
             if not refused:
                 with pytest.raises(RecordError) as caught:
-                    runs.sweep(experiment(server.url), tmp_path / "run")
+                    sweep(experiment(server.url), tmp_path / "run")
                 refused.append(str(caught.value))
 
-        runs.sweep(experiment(server.url), tmp_path / "run", progress=second)
+        sweep(experiment(server.url), tmp_path / "run", progress=second)
     assert f"another sweep (process {os.getpid()} on " in refused[0]
 
 
 def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(RecordError, match="holds other files and no run"):
-        runs.sweep(experiment(), tmp_path)
+        sweep(experiment(), tmp_path)
 
 
 def test_an_endpoint_that_refuses_the_connection_ends_the_sweep_with_nothing_recorded(tmp_path: Path) -> None:
     with nobody() as gone, pytest.raises(EndpointError, match="cannot be reached after 3 tries"):
-        runs.sweep(experiment(gone), tmp_path / "run")
+        sweep(experiment(gone), tmp_path / "run")
     assert lines(tmp_path / "run") == []
 
 
@@ -392,7 +393,7 @@ def test_a_wrong_key_ends_the_sweep_at_once_and_the_key_is_nowhere(tmp_path: Pat
     with serving(answer) as server:
         one = experiment(server.url, endpoint={"base_url": server.url, "model": "m", "api_key_env": "SOME_KEY", "concurrency": 4})
         with pytest.raises(AuthError, match="refuses the key") as caught:
-            runs.sweep(one, tmp_path / "run")
+            sweep(one, tmp_path / "run")
         assert len(asked(server)) <= 4
     assert "planted" not in str(caught.value)
     assert lines(tmp_path / "run") == []
@@ -402,7 +403,7 @@ def test_a_wrong_key_ends_the_sweep_at_once_and_the_key_is_nowhere(tmp_path: Pat
 def test_a_key_that_is_not_set_is_told_before_anything_is_made(tmp_path: Path) -> None:
     one = experiment(endpoint={"base_url": "http://127.0.0.1:9/v1", "model": "m", "api_key_env": "NO_SUCH_KEY"})
     with pytest.raises(AuthError, match="the environment variable NO_SUCH_KEY is not set"):
-        runs.sweep(one, tmp_path / "run")
+        sweep(one, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -411,7 +412,7 @@ def test_a_key_refused_in_mid_run_stops_it_and_keeps_what_was_answered(tmp_path:
         return (200, {}, completion("fine")) if request.number < 9 else (403, {}, b'{"error": {"message": "expired"}}')
 
     with serving(answer) as server:
-        result = runs.sweep(experiment(server.url), tmp_path / "run", concurrency=1)
+        result = sweep(experiment(server.url), tmp_path / "run", concurrency=1)
         assert len(asked(server)) == 6
     assert result is not None
     assert not result.complete

@@ -37,7 +37,7 @@ from evalkit.scoring.scores import score
 from evalkit.scoring.tables import write_tables
 from evalkit.store.folder import write_run
 from evalkit.store.records import Outcome, read
-from evalkit.sweeping.sweeping import rescore
+from evalkit.sweeping.rescoring import rescore
 from evalkit.text.escaping import guarded, harmless, markdown, markdown_cell, markdown_prose, visible
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

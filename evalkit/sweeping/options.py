@@ -1,0 +1,56 @@
+"""How a sweep is to go: one value, from which the command line and Python take names, defaults and words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from evalkit.collect.allowance import Budget
+from evalkit.errors import ExperimentError
+
+_NO_BOUND = Budget()
+
+
+def _option(default: Any, words: str) -> Any:
+    return field(default=default, metadata={"words": words})
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is to go. `words` tells what each is for.
+
+    Attributes:
+        fresh: a run that stands there moves aside, to ``<folder>.<UTC time>``.
+        retry_failed: what failed in a way that would come again.
+        skip_rejected: instead of ending with the endpoint's words.
+        limit: prompts; all where None.
+        concurrency: instead of the experiment's.
+        budget: of this time; the look before the sweep and each try count.
+        patience_s: seconds.
+        confirm: fresh replicates, for the chosen cell, the best and the runner-up.
+        look: whether the endpoint is looked at before the sweep.
+    """
+
+    fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
+    retry_failed: bool = _option(False, "Send again also what the endpoint refused.")
+    skip_rejected: bool = _option(False, "Leave out the levels that the endpoint rejects.")
+    limit: int | None = _option(None, "Use the first N prompts only.")
+    concurrency: int | None = _option(None, "Requests in flight at once.")
+    budget: Budget = _option(_NO_BOUND, "What may be spent this time.")  # noqa: RUF009 (immutable)
+    patience_s: float = _option(600.0, "Wait so long for an endpoint that is down.")
+    confirm: int = _option(0, "Send N fresh replicates for what was chosen and its runner-up.")
+    look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
+
+    def changed(self, **changes: Any) -> Options:
+        """The same with `changes`; raises `ExperimentError` for a name that is none."""
+        known = [one.name for one in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise ExperimentError(f"sweep: there is no option {name!r}; expected one of {', '.join(known)}")
+        return replace(self, **changes)
+
+
+WORDS: dict[str, str] = {one.name: str(one.metadata["words"]) for one in fields(Options)}
+"""What each option is for, in a sentence."""
+DEFAULTS = Options()
+"""How a sweep goes where nothing else is said."""

@@ -1,0 +1,49 @@
+"""What a sweep would send, and what it could see: told before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalkit.errors import RecordError
+from evalkit.experiment.experiment import Experiment
+from evalkit.plan.requests import Plan, Request, Tokens
+from evalkit.store.folder import is_run, load_experiment
+from evalkit.store.records import Standing, read, standing
+
+
+def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
+    """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
+    folder = folder or Path("results") / experiment.name
+    plan = Plan(experiment)
+    return plan.tokens_of(unsent(plan, standing(folder), retry_failed)) if is_run(folder) else plan.tokens()
+
+
+def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
+    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
+
+    Raises:
+        ExperimentError: a variance or an effect makes no sense.
+        RecordError: there is no pilot, or it has fewer than two cells or prompts.
+    """
+    from evalkit.analysis import power  # scipy, which a plan needs not
+
+    seen = power.given(variances, experiment.replicates)
+    if not seen:
+        folder = pilot or Path("results") / experiment.name
+        if not folder.is_dir():
+            raise RecordError(f"{folder}: no such run; sweep a pilot (--limit 5), or give --variance METRIC=BETWEEN,WITHIN")
+        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
+        if not seen:
+            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
+    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
+
+
+def narrowed(experiment: Experiment, limit: int | None) -> Experiment:
+    """The experiment with its first `limit` prompts only."""
+    return experiment if limit is None else experiment.model_copy(update={"prompts": experiment.prompts[:limit]})
+
+
+def unsent(plan: Plan, there: Standing, retry_failed: bool) -> Iterator[Request]:
+    """The requests of `plan`, anchors among them, that are to be sent, given what stands there."""
+    return (request for request in plan.sequence() if there.wants(request.key, retry_failed))

@@ -1,0 +1,85 @@
+"""A results folder scored again, and judges and embeddings asked for what they lack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.session import Terms
+from evalkit.collect.tally import Tally
+from evalkit.errors import ExperimentError
+from evalkit.metrics import tokens
+from evalkit.plan.requests import Plan
+from evalkit.run import Run
+from evalkit.scoring.judging import judge
+from evalkit.scoring.metric_set import Measures, measures
+from evalkit.store.folder import load_experiment, locked, now_text, write_run
+from evalkit.store.records import Writer
+from evalkit.sweeping.derivation import settle
+
+
+def rescore(
+    folder: Path,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    metrics: Sequence[str] = (),
+    tokenizer: str = "uax29",
+    progress: Callable[[Tally], None] = lambda _: None,
+) -> Run:
+    """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
+
+    Args:
+        metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
+        tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+
+    Raises:
+        RecordError: the folder cannot be used.
+        ExperimentError: there is no metric or tokeniser of that name.
+        KeyboardInterrupt: interrupted; what judges said stays.
+        MissingExtraError: the tokeniser needs a package that is not installed.
+    """
+    try:
+        cut = tokens.tokenizer(tokenizer)
+    except ValueError as fault:
+        raise ExperimentError(str(fault)) from None
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        note(text)
+
+    plan = Plan(load_experiment(folder))
+    measured = measures(plan.experiment, metrics)
+    with locked(folder), Writer(folder) as writer:
+        if writer.mended:
+            tell(writer.mended)
+        beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
+        return settle(folder, plan, notes, tell, None, measured, cut, beside)
+
+
+def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
+    """Ask judges and the endpoint for embeddings what the answers in `folder` lack of them; who was asked anything, and what it took."""
+    from evalkit.scoring.embedding import embed  # rarely asked for
+
+    out = judge(folder, plan, measured.judges, terms, earlier)
+    if measured.embeddings is not None:
+        out.append(embed(folder, plan, measured.embeddings, terms, (*earlier, *(one.spent for one in out))))
+    out = [one for one in out if one.spent.requests]
+    for one in out:
+        write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **what_it_took(one.spent)})
+    return out
+
+
+def what_it_took(spent: Spent) -> dict[str, Any]:
+    """What calls took, as ``run.json`` keeps it."""
+    return {
+        "requests": spent.requests,
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "answers_without_usage": spent.uncounted,
+        "cost": spent.cost,
+        "currency": None if spent.prices is None else spent.prices.currency,
+    }
