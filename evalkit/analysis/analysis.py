@@ -190,7 +190,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     reference = reference_cell(experiment, plan.cells)
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
-    margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
+    margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
     on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
     controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []

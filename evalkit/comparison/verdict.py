@@ -109,10 +109,9 @@ def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: 
         warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any pair of values has none, as it should
         prompts = [np.nanmean(grid, axis=0) for grid in (one, other, other - one)]
         first, second = (float(np.nanmean(values)) for values in prompts[:2])
-    known = np.concatenate([one[both], other[both]])
     name = metric.name
     said = {**judge.margins, **given.values}
-    margin = margin_of(name, known, first, said)
+    margin = margin_of(metric, first, said)
     source = given.sources.get(name, "the experiment") if name in said else margin.source
     better = wanted.get(name, metric.better)
     gated = better is not None and (metric.gated or name in said)

@@ -7,11 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evalkit.experiment.problems import shown
-from evalkit.metrics.catalogue import CATALOGUE
+from evalkit.metrics import Metric
 
 UNIT_MARGIN = 0.02
 RELATIVE_MARGIN = "5 %"
@@ -34,17 +31,14 @@ def fault_of_margin(given: object) -> str | None:
     return None
 
 
-def margin_of(metric: str, values: NDArray[np.float64], reference_mean: float, given: Mapping[str, float | str]) -> Margin:
-    """The margin of a metric: as `given` (a number, or a percentage of the reference mean), else as the catalogue has it.
+def margin_of(metric: Metric, reference_mean: float, given: Mapping[str, float | str]) -> Margin:
+    """The margin of a metric: as `given` by its name (a number, or a percentage of the reference mean), else its own.
 
-    Args:
-        values: all values of the metric; where the catalogue has none of its name, they tell its scale: 0.02 if all are from 0 to 1, else 5 % of the
-            reference mean.
+    One that has none of its own gets it by the range it declares, never by the values it took: 0.02 within 0 to 1, else 5 % of the reference mean.
     """
-    if (own := _sized(given.get(metric), reference_mean)) is not None:
+    if (own := _sized(given.get(metric.name), reference_mean)) is not None:
         return Margin(own, "experiment")
-    line = CATALOGUE.get(metric)
-    usual = _by_values(values) if line is None or line.margin is None else line.margin
+    usual = _by_range(metric) if metric.margin is None else metric.margin
     size = _sized(usual, reference_mean)
     return Margin(math.nan if size is None else size, "share of the reference" if isinstance(usual, str) else "0-1 scale")
 
@@ -57,6 +51,5 @@ def _sized(margin: float | str | None, reference_mean: float) -> float | None:
     return None if margin is None else float(margin)
 
 
-def _by_values(values: NDArray[np.float64]) -> float | str:
-    known = values[~np.isnan(values)]
-    return UNIT_MARGIN if len(known) == 0 or (known.min() >= 0 and known.max() <= 1) else RELATIVE_MARGIN
+def _by_range(metric: Metric) -> float | str:
+    return UNIT_MARGIN if metric.low >= 0 and metric.high <= 1 else RELATIVE_MARGIN

@@ -16,12 +16,12 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "length_tokens", "response", length.tokens, None, "tokens as the endpoint counts them, as sent (cut by max_tokens)",
         content=False, high=_ANY, bias="censored by max_tokens", bound="none: the endpoint counts",
-        label="length in tokens", unit="tokens", digits=1, margin="5 %", heading="length\ntokens",
+        label="length in tokens", unit="tokens", digits=1, margin="5 %", heading="length\ntokens", price=2, told=1,
     ),
     Metric(
         "length_words", "response", length.words, None, "words of the answer, as sent (cut by max_tokens)",
         content=False, high=_ANY, bias="censored by max_tokens", bound="n",
-        label="length in words", unit="words", digits=1, margin="5 %", heading="length\nwords",
+        label="length in words", unit="words", digits=1, margin="5 %", heading="length\nwords", price=3,
     ),
     Metric(
         "length_chars", "response", length.chars, None, "characters of the answer, as sent (cut by max_tokens)",
@@ -30,7 +30,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "truncation_rate", "response", length.truncated, "lower", "share of answers cut off by max_tokens", content=False, bound="n",
-        label="answers cut off", heading="trunc\nrate",
+        label="answers cut off", heading="trunc\nrate", told=3,
     ),
     Metric(
         "empty_rate", "response", length.empty, "lower", "share of answers without any token", content=False, bound="n",
@@ -193,7 +193,7 @@ RECORDED: tuple[Metric, ...] = (
     Metric(
         "cost", "response", partial(length.recorded, name="cost"), "lower", "money for prompt and answer by endpoint.prices, in their currency",
         content=False, high=_ANY, bias="length", bound="none: recorded",
-        label="cost of an answer", unit="money", margin="5 %", gated=False,
+        label="cost of an answer", unit="money", margin="5 %", gated=False, price=1, told=2,
     ),
 )  # fmt: skip
 """What records tell beside the texts, in the same tables."""

@@ -35,9 +35,11 @@ class Metric(NamedTuple):
         unit: what its numbers count.
         digits: behind the point, where it is shown.
         margin: the difference that is too small to matter, where an experiment names none, as an experiment would: a number in its unit, or a share
-            of the reference's mean like ``5 %``; None where it follows from the values, as of a user's function, whose scale nobody knows.
+            of the reference's mean like ``5 %``; None where it follows from the range, as of a judge, whose scale an experiment sets.
         gated: whether the gate of a comparison judges it without a margin of somebody's; else it is shown, for what moves it is the load that day.
         heading: its name where there is little room, two lines at most; empty where the name is short enough.
+        price: its place among those that tell which of two settings is the cheaper, 1 asked first; 0 where it does not.
+        told: its place among those that a recommendation tells whatever was asked for, 1 told first; 0 where only if it was asked for.
     """
 
     name: str
@@ -59,3 +61,5 @@ class Metric(NamedTuple):
     margin: float | str | None = 0.02
     gated: bool = True
     heading: str = ""
+    price: int = 0
+    told: int = 0

@@ -65,7 +65,7 @@ def decided(
         value[(blank or {}).get(metric.name, [])] = NAN
         value[:, keep:] = NAN
         by_metric[metric.name] = Score(value, value.copy(), np.full(value.shape, 2), np.full(value.shape, 2))
-    scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned))
+    scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned), metrics=METRICS)
     analysis = analyse(scores)
     choice = choose(scores, analysis)
     assert choice is not None

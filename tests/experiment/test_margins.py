@@ -1,25 +1,37 @@
-"""What difference is too small to matter, where an experiment says it, the catalogue, or nobody."""
+"""What difference is too small to matter, where an experiment says it, the metric, or its range."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.experiment.judges import Judge
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import CATALOGUE
+from evalkit.metrics import CATALOGUE, Metric, checks
+from evalkit.scoring.gather import metric_of
 
 means = st.floats(0.01, 1e6)
-values = st.lists(st.floats(0, 1e6), max_size=5).map(lambda found: np.array(found, dtype=float))
+OF_THE_USER = metric_of("their_own", "response", None, lambda _: math.nan)
+
+
+def judge(low: int, high: int) -> Metric:
+    return Judge.model_validate(
+        {
+            "name": "kind",
+            "endpoint": {"base_url": "http://127.0.0.1:1/v1", "model": "m", "api_key_env": None},
+            "rubric": "Is it kind?",
+            "scale": {"min": low, "max": high},
+        }
+    ).metric()
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-@given(values, means)
-def test_a_metric_of_the_catalogue_has_its_margin_whatever_its_values_are(name: str, found: np.ndarray, mean: float) -> None:
-    margin = margin_of(name, found, mean, {})
+@given(means)
+def test_a_metric_of_the_catalogue_has_the_margin_of_its_line(name: str, mean: float) -> None:
+    margin = margin_of(CATALOGUE[name], mean, {})
     usual = CATALOGUE[name].margin
     if isinstance(usual, str):
         assert margin == (pytest.approx(mean * 0.05), "share of the reference")
@@ -27,19 +39,23 @@ def test_a_metric_of_the_catalogue_has_its_margin_whatever_its_values_are(name: 
         assert margin == (usual, "0-1 scale")
 
 
-@given(values, means)
-def test_the_values_tell_the_scale_of_what_the_catalogue_does_not_know(found: np.ndarray, mean: float) -> None:
-    margin = margin_of("length_of_their_own", found, mean, {})
-    assert margin == ((0.02, "0-1 scale") if not len(found) or found.max() <= 1 else (pytest.approx(mean * 0.05), "share of the reference"))
+@given(means)
+def test_the_declared_range_tells_the_margin_of_what_is_an_experiments_own(mean: float) -> None:
+    on_0_1, relative = (0.02, "0-1 scale"), (pytest.approx(mean * 0.05), "share of the reference")
+    assert margin_of(judge(0, 1), mean, {}) == on_0_1
+    assert margin_of(judge(0, 5), mean, {}) == relative
+    assert margin_of(judge(-1, 1), mean, {}) == relative
+    assert margin_of(checks.metric("refusal"), mean, {}) == on_0_1
+    assert margin_of(OF_THE_USER, mean, {}) == relative
 
 
-@given(values, means, st.floats(0.001, 100))
-def test_what_an_experiment_says_goes_before_all_else(found: np.ndarray, mean: float, said: float) -> None:
-    for name in ("distinct_2", "length_words", "their_own"):
-        assert margin_of(name, found, mean, {name: said}) == (said, "experiment")
-        assert margin_of(name, found, mean, {name: "10 %"}) == (pytest.approx(mean / 10), "experiment")
+@given(means, st.floats(0.001, 100))
+def test_what_an_experiment_says_goes_before_all_else(mean: float, said: float) -> None:
+    for metric in (CATALOGUE["distinct_2"], CATALOGUE["length_words"], OF_THE_USER):
+        assert margin_of(metric, mean, {metric.name: said}) == (said, "experiment")
+        assert margin_of(metric, mean, {metric.name: "10 %"}) == (pytest.approx(mean / 10), "experiment")
 
 
 def test_a_share_of_nothing_is_no_margin() -> None:
-    assert math.isnan(margin_of("length_words", np.array([]), 0.0, {}).value)
-    assert math.isnan(margin_of("distinct_2", np.array([]), 0.0, {"distinct_2": "5 %"}).value)
+    assert math.isnan(margin_of(CATALOGUE["length_words"], 0.0, {}).value)
+    assert math.isnan(margin_of(CATALOGUE["distinct_2"], 0.0, {"distinct_2": "5 %"}).value)

@@ -74,7 +74,7 @@ def _seen(run: Run, metric: str) -> Variances | None:
     if info is None or np.isnan(pooled):
         return None
     k = run.experiment.replicates
-    wanted = margin_of(metric, grid, float(np.nanmean(grid)), run.experiment.margins).value
+    wanted = margin_of(info, float(np.nanmean(grid)), run.experiment.margins).value
     if info.level == "group":
         return Variances(2 * pooled, math.nan, k, wanted)
     within = _within(run, info)
