@@ -28,10 +28,11 @@ def _row(metric: Metric, example: float) -> str:
     compared = "prefix" if metric.confounded else "whole"
     shown = f"{example:.4g}" if example < 0.001 else f"{example:.4f}"
     cells = [
-        f"`{metric.name}`",
+        f"`{metric.name}`: {metric.label}",
         on,
         metric.definition,
-        f"{metric.low:g} to {high}",
+        f"{metric.low:g} to {high}{'' if metric.unit in ('share', 'number', 'ratio') else f' {metric.unit}'}",
+        f"{metric.margin}",
         better,
         metric.bias,
         compared,
@@ -102,8 +103,8 @@ def text() -> str:
     """The page."""
     found = _examples()
     head = (
-        "| metric | of | definition | range | better for variety | biased by | compared on | source | time in n tokens | example |\n"
-        + "|---" * 10
+        "| metric | of | definition | range | margin | better for variety | biased by | compared on | source | time in n tokens | example |\n"
+        + "|---" * 11
         + "|\n"
     )
     parts = [
@@ -126,6 +127,7 @@ def text() -> str:
         "```\n" + "\n\n".join(EXAMPLE) + "\n```",
         "The endpoint counts 60, 120 and 60 tokens for them, and their embeddings are (1, 0), (0.6, 0.8) and (1, 0); `mtld`, which needs 200 words, is that of all "
         "three joined, twice over.",
+        "**Margin**: a smaller difference does not matter, where `margins:` in the experiment says nothing else; a share is one of the reference's mean.",
         "## Default",
         head + "\n".join(_row(metric, found[metric.name]) for metric in METRICS),
         "## From the records",

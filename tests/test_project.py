@@ -140,7 +140,7 @@ def test_the_documents_show_the_profiles_as_they_are() -> None:
 
     text = (ROOT / "docs/choice.md").read_text(encoding="utf-8")
     for name in PROFILES:
-        body = (ROOT / f"evalkit/profiles/{name}.yaml").read_text(encoding="utf-8").rstrip()
+        body = (ROOT / f"evalkit/experiment/profiles/{name}.yaml").read_text(encoding="utf-8").rstrip()
         assert f"### {name}\n\n```yaml\n{body}\n```\n" in text, f"docs/choice.md: {name}"
 
 

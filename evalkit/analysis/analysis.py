@@ -15,7 +15,7 @@ from evalkit._version import __version__
 from evalkit.analysis.control import controls
 from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
 from evalkit.analysis.estimation import against_reference, effects
-from evalkit.analysis.sentences import answers, counted, of_cells
+from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
@@ -29,6 +29,7 @@ from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
+from evalkit.text.numbers import counted
 
 VERSION = 1
 
@@ -189,7 +190,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     reference = reference_cell(experiment, plan.cells)
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
-    margins = {name: margin_of(name, grid, means[name], experiment.margins)[:2] for name, grid in values.items()}
+    margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
     on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
     controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []

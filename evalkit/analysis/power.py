@@ -19,6 +19,7 @@ from evalkit.plan.requests import Plan
 from evalkit.scoring.scores import score
 from evalkit.stats.power import detectable, prompts_to_detect
 from evalkit.store.records import Record
+from evalkit.text.numbers import counted
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) ->
         pooled = residual_variance(values)
         if math.isnan(pooled):
             continue
-        wanted = margin_of(metric.name, values, float(np.nanmean(values)), experiment.margins).value
+        wanted = margin_of(metric, float(np.nanmean(values)), experiment.margins).value
         if metric.level == "group":
             out[metric.name] = Variances(2 * pooled, math.nan, experiment.replicates, wanted)
             continue
@@ -159,8 +160,7 @@ def _whole(prompts: float) -> int | None:
 def told(experiment: Experiment, rows: Sequence[Outlook]) -> list[str]:
     """The outlook as lines of text that fit into 80 columns."""
     count, k = len(experiment.prompts), experiment.replicates
-    many = f"{count} prompt{'' if count == 1 else 's'} and {k} replicate{'' if k == 1 else 's'}"
-    lines = [f"With {many}, a setting is told from another (80 % power, 5 % level) by:"]
+    lines = [f"With {counted(count, 'prompt')} and {counted(k, 'replicate')}, a setting is told from another (80 % power, 5 % level) by:"]
     for row in rows:
         seen = "not at all: it needs two prompts" if math.isnan(row.detectable) else f"{row.detectable:.3g}"
         lines.append(f"  {row.metric:<22} {seen}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
+from evalkit.text.numbers import counted, interval, signed
 
 _MOST_NAMED = 4
 _UNDONE = 0.34
@@ -37,7 +38,7 @@ def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str,
         here = [one for one in differences if one.cell_index == index]
         sure = [one for one in here if one.p_adjusted is not None and one.p_adjusted <= ALPHA]
         sure.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
-        figures = _listed([f"{one.metric} {signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}]" for one in sure])
+        figures = _listed([f"{one.metric} {signed(one.difference)} {interval(one.ci_low, one.ci_high)}" for one in sure])
         out.append(f"{said[index]}: {figures or 'no difference that is sure'}.")
     if out:
         out.insert(0, f"Against the reference ({said[reference]}), all settings of a metric counted together:")
@@ -140,7 +141,7 @@ def _present(verdicts: Sequence[Verdict]) -> str:
 
 
 def _change(one: Verdict) -> str:
-    text = f"{signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}] from {shown(one.from_level)} to {shown(one.to_level)}"
+    text = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high)} from {shown(one.from_level)} to {shown(one.to_level)}"
     if one.per_step is not None:
         text += f", {signed(one.per_step)} from one level to the next"
     return text
@@ -161,7 +162,7 @@ def _conditions(effects: Effects, verdict: Verdict) -> list[str]:
             if turned(one, strongest):
                 out.append(f"{other} {shown(one.at_level)} turns it round ({signed(one.difference)})")
             elif abs(one.difference) <= _UNDONE * abs(strongest.difference):
-                out.append(f"{other} {shown(one.at_level)} undoes it (there {signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}])")
+                out.append(f"{other} {shown(one.at_level)} undoes it (there {signed(one.difference)} {interval(one.ci_low, one.ci_high)})")
     return out
 
 
@@ -186,20 +187,6 @@ def _listed(names: Sequence[str]) -> str:
 def _margins(verdicts: Sequence[Verdict]) -> str:
     sizes = sorted({one.margin for one in verdicts if one.margin is not None})
     return f"{sizes[0]:.3g}" if len(sizes) == 1 else f"{sizes[0]:.3g} to {sizes[-1]:.3g}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, in the plural where it is not one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, to three significant digits, small ones to three decimals, tiny ones to a digit."""
-    if abs(value) >= 1000:
-        return f"{value:+,.0f}"
-    if 0 < abs(value) < 0.0005:
-        return f"{value:+.1g}"
-    return f"{value:+.1f}" if abs(value) >= 10 else f"{value:+.2f}" if abs(value) >= 0.995 else f"{value:+.3f}"
 
 
 def shown(level: Any) -> str:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Constraint, Miss
-from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Choose, Preference, Requirement, profile
 from evalkit.experiment.margins import margin_of
+from evalkit.scoring.scores import Scores
 from evalkit.stats.intervals import t_interval
+from evalkit.text.numbers import counted
 
 Floats = NDArray[np.float64]
 
@@ -64,10 +65,10 @@ def _unknown(name: str, misses: Sequence[Miss]) -> list[str]:
     """What is said of the cells that miss a constraint because its metric is not known there."""
     notes = []
     if unseen := sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in misses):
-        cells = f"{unseen} cell{'' if unseen == 1 else 's'}"
+        cells = counted(unseen, "cell")
         notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
     if undefined := sum(math.isnan(miss.mean) for miss in misses):
-        cells = "1 cell, which" if undefined == 1 else f"{undefined} cells, each of which"
+        cells = "1 cell, which" if undefined == 1 else f"{counted(undefined, 'cell')}, each of which"
         notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
     return notes
 
@@ -86,16 +87,16 @@ def constraint_of(name: str, one: Requirement, misses: Sequence[Miss]) -> Constr
     )
 
 
-def nearest_of(
-    misses: Sequence[Miss], require: Mapping[str, Requirement], experiment: Experiment, values: Mapping[str, Floats], reference: int
-) -> int | None:
+def nearest_of(misses: Sequence[Miss], require: Mapping[str, Requirement], scores: Scores, reference: int) -> int | None:
     """The cell whose worst miss is the smallest, in units of the metric's margin."""
+    measured = {metric.name: metric for metric in scores.metrics}
+    margins = scores.plan.experiment.margins
     worst: dict[int, float] = {}
     for one in misses:
-        if one.metric not in values or math.isnan(one.judged):
+        if one.metric not in measured or math.isnan(one.judged):
             size = math.inf
         else:
-            margin = margin_of(one.metric, values[one.metric], t_interval(values[one.metric][reference]).mean, experiment.margins).value
+            margin = margin_of(measured[one.metric], t_interval(scores.by_metric[one.metric].value[reference]).mean, margins).value
             size = abs(one.judged - one.bound) / (margin if margin > 0 else 1.0)
         worst[one.cell_index] = max(worst.get(one.cell_index, 0.0), size)
     known = {index: size for index, size in worst.items() if not math.isinf(size)}

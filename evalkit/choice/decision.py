@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Choice, Consequence
@@ -17,13 +16,14 @@ from evalkit.choice.ranking import rank, settle
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import PER_REPLICATE
+from evalkit.metrics import CATALOGUE
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 
-Floats = NDArray[np.float64]
+_ALWAYS_TOLD = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
 
 
 def choose(scores: Scores, analysis: Analysis) -> Choice | None:
@@ -42,9 +42,9 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     out = {one.cell_index for one in misses}
     satisfying = [index for index in range(len(cells)) if index not in out]
     constraints = [constraint_of(name, one, misses) for name, one in require.items()]
-    found = rank(satisfying, values, prefer, experiment)
+    found = rank(satisfying, scores, prefer)
     chosen = settle(found, experiment.choose.among, values, cells, experiment) if found.best is not None else None
-    nearest = nearest_of(misses, require, experiment, values, analysis.reference) if not satisfying else None
+    nearest = nearest_of(misses, require, scores, analysis.reference) if not satisfying else None
     notes += found.notes
     return Choice(
         profile=experiment.choose.profile,
@@ -62,7 +62,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
         chosen_name=(analysis.name_of(chosen) or msgspec.UNSET) if chosen is not None else msgspec.UNSET,
         tied=found.tied,
         resample_share=found.share,
-        changes=_changes(chosen, analysis, values, [*prefer, *require], experiment) if chosen is not None else [],
+        changes=_changes(chosen, analysis.reference, scores, [*prefer, *require]) if chosen is not None else [],
         nearest=nearest,
         misses=[one for one in misses if one.cell_index == nearest],
         parameters=_parameters(cells[chosen], experiment) if chosen is not None else {},
@@ -70,26 +70,26 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     )
 
 
-def _changes(chosen: int, analysis: Analysis, values: Mapping[str, Floats], aims: Sequence[str], experiment: Experiment) -> list[Consequence]:
-    reference = analysis.reference
+def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -> list[Consequence]:
     if chosen == reference:
         return []
-    names = list(dict.fromkeys([*aims, "length_tokens", "cost", "truncation_rate"]))
+    measured = {metric.name: metric for metric in scores.metrics}
     out = []
-    for name in (one for one in names if one in values):
-        paired = values[name][chosen] - values[name][reference]
+    for name in (one for one in dict.fromkeys([*aims, *_ALWAYS_TOLD]) if one in measured):
+        values = scores.by_metric[name].value
+        paired = values[chosen] - values[reference]
         paired = paired[~np.isnan(paired)]
-        one, base = t_interval(paired), t_interval(values[name][reference]).mean
+        one, base = t_interval(paired), t_interval(values[reference]).mean
         if one.n < 2:
             continue
-        margin = margin_of(name, values[name], base, experiment.margins).value
+        margin = margin_of(measured[name], base, scores.plan.experiment.margins).value
         inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
         share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
         out.append(
             Consequence(
                 metric=name,
                 reference=base,
-                chosen=t_interval(values[name][chosen]).mean,
+                chosen=t_interval(values[chosen]).mean,
                 difference=one.mean,
                 ci_low=one.low,
                 ci_high=one.high,

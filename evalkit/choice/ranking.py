@@ -13,7 +13,9 @@ from evalkit.choice.choice import Weight
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Preference
 from evalkit.experiment.margins import margin_of
+from evalkit.metrics import CATALOGUE, Metric
 from evalkit.plan.design import Cell, from_defaults
+from evalkit.scoring.scores import Scores
 from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.desirability import clearly_beaten, pareto
 from evalkit.stats.intervals import t_interval
@@ -24,6 +26,8 @@ Floats = NDArray[np.float64]
 _MOST_COMPARED = 200  # cells whose intervals are all held against each other
 _EXTRA_ROOM = 0.25
 """How far beyond the worst cell desirability reaches 0, in the range of the cells: the worst in one aim is not out of the question."""
+
+_BY_PRICE = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.price) if one.price]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +45,12 @@ class Ranking:
     notes: list[str] = field(default_factory=list)
 
 
-def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[str, Preference], experiment: Experiment) -> Ranking:
-    """Cells that satisfy, ranked by what is preferred; `values` of shape (cells, prompts) for each metric."""
-    none: list[float | None] = [None] * (len(next(iter(values.values()))) if values else 0)
+def rank(satisfying: list[int], scores: Scores, prefer: Mapping[str, Preference]) -> Ranking:
+    """Cells that satisfy, ranked by what is preferred."""
+    experiment = scores.plan.experiment
+    measured = {metric.name: metric for metric in scores.metrics}
+    values = {name: scores.by_metric[name].value for name in prefer}
+    none: list[float | None] = [None] * len(scores.plan.cells)
     if not prefer:
         return Ranking(desirability=none, notes=["nothing that is preferred is measured in this run, so nothing can be chosen"])
     if not satisfying:
@@ -52,7 +59,7 @@ def rank(satisfying: list[int], values: Mapping[str, Floats], prefer: Mapping[st
     if not (~np.isnan(stacked)).any(axis=2).all(axis=0).any():
         return Ranking(desirability=none, notes=["no cell that satisfies has a value in every preferred metric"])
     means = np.array([[t_interval(row).mean for row in grid] for grid in stacked])
-    aims = [_aim(name, prefer[name], means[place], values[name], experiment) for place, name in enumerate(prefer)]
+    aims = [_aim(measured[name], prefer[name], means[place], experiment) for place, name in enumerate(prefer)]
     found = select(stacked, aims, np.random.default_rng([experiment.seed, 77]))
     known = ~np.isnan(found.desirability)
     lacking = int((~known).sum())
@@ -88,10 +95,10 @@ def _upward(aim: Aim, values: Floats) -> Floats:
     return aim.of(values) if aim.goal == "target" else values * (1 if aim.goal == "maximize" else -1)
 
 
-def _aim(name: str, wanted: Preference, means: Floats, values: Floats, experiment: Experiment) -> Aim:
+def _aim(metric: Metric, wanted: Preference, means: Floats, experiment: Experiment) -> Aim:
     known = means[~np.isnan(means)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    margin = margin_of(name, values, float(known.mean()) if len(known) else 0.0, experiment.margins).value
+    margin = margin_of(metric, float(known.mean()) if len(known) else 0.0, experiment.margins).value
     # A range smaller than what matters is not blown up to the whole scale.
     span = max((1 + _EXTRA_ROOM) * (high - low), 0.0 if math.isnan(margin) else margin, 1e-12)
     if wanted.goal == "target" and wanted.target is not None:
@@ -133,7 +140,7 @@ def settle(found: Ranking, among: str, values: Mapping[str, Floats], cells: Sequ
 
 
 def _prices(tied: Sequence[int], values: Mapping[str, Floats]) -> dict[int, float]:
-    for name in ("cost", "length_tokens", "length_words"):
+    for name in _BY_PRICE:
         if name in values:
             means = {index: t_interval(values[name][index]).mean for index in tied}
             if not any(map(math.isnan, means.values())):

@@ -76,7 +76,6 @@ def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     from evalkit.comparison import comparison
     from evalkit.errors import ExperimentError
     from evalkit.present.html.figures import metrics_that_matter
-    from evalkit.present.plots.style import swept
 
     out = {name: value for name, value in given.items() if value is not None}
     if kind == "compare":
@@ -88,15 +87,18 @@ def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     if "metric" in given and "metric" not in out:
         measured = [one.name for one in run.analysis.metrics]
         out["metric"] = next(iter(metrics_that_matter(run, 1) or measured), "")
-    if kind in ("pareto", "survival", "latency", "drift", "parallel"):
-        return out
-    free = [name for name in (*swept(run), *run.analysis.parameters) if name not in out.values()]
-    for name in given:
-        if name in ("parameter", "x", "y", "by") and name not in out:
-            if not free:
-                raise ExperimentError(
-                    f"{run.folder}: {kind}: no parameter is left for --{name}; the run has {', '.join(run.analysis.parameters) or 'none'}"
-                )
-            out[name] = free[0]
-            free = [one for one in free if one != out[name]]
+    if kind not in ("pareto", "survival", "latency", "drift", "parallel"):
+        out |= _parameters(run, kind, [name for name in given if name in ("parameter", "x", "y", "by") and name not in out], list(out.values()))
     return out
+
+
+def _parameters(run: Run, kind: str, wanted: list[str], taken: list[Any]) -> dict[str, str]:
+    """For each argument that nobody gave a parameter that is not `taken`, the swept ones first."""
+    from evalkit.errors import ExperimentError
+    from evalkit.present.plots.style import swept
+
+    free = [name for name in dict.fromkeys((*swept(run), *run.analysis.parameters)) if name not in taken]
+    if len(free) < len(wanted):
+        there = ", ".join(run.analysis.parameters) or "none"
+        raise ExperimentError(f"{run.folder}: {kind}: no parameter is left for --{wanted[len(free)]}; the run has {there}")
+    return dict(zip(wanted, free, strict=False))

@@ -66,19 +66,20 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
 
 
 def _cost_of(left: Tokens, prices: Prices | None) -> str:
-    from evalkit.collect.budget import cost_of, money
+    from evalkit.collect.budget import cost_of, priced
 
     if prices is None:
         return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
-    least = money(cost_of(prices, left.prompts_least, left.requests + left.anchors), prices)
+    least = priced(cost_of(prices, left.prompts_least, left.requests + left.anchors), prices)
     if left.answers_most is None:
         return f"cost: at least {least}, no upper bound"
-    return f"cost: from {least} to {money(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by endpoint.prices and lengths of prompts"
+    return f"cost: from {least} to {priced(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by endpoint.prices and lengths of prompts"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:
-    counted = ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate"))
-    return " × ".join(f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counted)
+    from evalkit.text.numbers import counted
+
+    return " × ".join(counted(number, noun) for number, noun in ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate")))
 
 
 def show(run: Run, console: Console) -> None:
@@ -127,7 +128,7 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
 
 def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
     """What calls took: a line for each that was asked, and one for all together."""
-    from evalkit.collect.budget import money, total_cost
+    from evalkit.collect.budget import priced, total_cost
 
     lines = []
     for name, spent in every:
@@ -135,11 +136,11 @@ def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
         if spent.uncounted:
             tokens += f", and {spent.uncounted:,} answers that do not say"
         who = "" if name == "sweep" else f" on {name}"
-        lines.append(f"Spent{who}: {spent.requests:,} calls, {tokens}; cost {money(spent.cost, spent.prices)}")
+        lines.append(f"Spent{who}: {spent.requests:,} calls, {tokens}; cost {priced(spent.cost, spent.prices)}")
     if len(every) > 1:
         prices = next((spent.prices for _, spent in every if spent.prices is not None), None)
         lines.append(
-            f"Spent in all: {sum(spent.requests for _, spent in every):,} calls; cost {money(total_cost([one for _, one in every]), prices)}"
+            f"Spent in all: {sum(spent.requests for _, spent in every):,} calls; cost {priced(total_cost([one for _, one in every]), prices)}"
         )
     return lines
 

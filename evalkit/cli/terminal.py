@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ExperimentError
 from evalkit.text.notes import Note
+from evalkit.text.numbers import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,7 @@ class Report:
         return (tally.planned - tally.done) / rate if rate else 0.0
 
     def _details(self, tally: Tally) -> str:
-        from evalkit.collect.budget import money
+        from evalkit.collect.budget import priced
 
         elapsed = max(time.monotonic() - self._started, 1e-9)
         parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
@@ -116,7 +117,7 @@ class Report:
         if (held_s := tally.held_s(time.monotonic())) >= 1:
             parts.append(f"waits {duration(held_s)} as the endpoint asks")
         if tally.spent.prices is not None:
-            parts.append(money(tally.spent.cost, tally.spent.prices))
+            parts.append(priced(tally.spent.cost, tally.spent.prices))
         return ", ".join(parts)
 
     def _draw(self, tally: Tally) -> None:
@@ -144,13 +145,6 @@ class Report:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def duration(seconds: float) -> str:
-    """A duration as people read it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def seconds(option: str, text: str) -> float:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from evalkit.collect.allowance import Budget
 from evalkit.experiment.endpoint import Prices
 from evalkit.store.records import Usage
+from evalkit.text.numbers import money
 
 _PER = 1_000_000
 
@@ -65,7 +66,7 @@ class Spent:
             return f"the {budget.tokens:,} tokens of budget.tokens are used up: {tokens:,}"
         cost = total_cost(every) if budget.cost is not None else None
         if budget.cost is not None and cost is not None and cost >= budget.cost:
-            return f"the {money(budget.cost, self.prices)} of budget.cost are used up: {money(cost, self.prices)}"
+            return f"the {priced(budget.cost, self.prices)} of budget.cost are used up: {priced(cost, self.prices)}"
         return None
 
 
@@ -89,9 +90,6 @@ def cost_of(prices: Prices, tokens_in: float, tokens_out: float) -> float:
     return (tokens_in * prices.input + tokens_out * prices.output) / _PER
 
 
-def money(cost: float | None, prices: Prices | None) -> str:
-    """A sum as people read it; 'unknown' where it is."""
-    if cost is None or prices is None:
-        return "unknown"
-    digits = 2 if cost >= 1 else 4
-    return f"{cost:,.{digits}f} {prices.currency}"
+def priced(cost: float | None, prices: Prices | None) -> str:
+    """A sum in the currency of `prices`; ``unknown`` where it is."""
+    return money(cost, None if prices is None else prices.currency)

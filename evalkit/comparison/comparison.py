@@ -17,6 +17,7 @@ from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
 from evalkit.text.hook import Shown
 from evalkit.text.notes import Tell, nobody
+from evalkit.text.numbers import counted
 
 VERSION = 1
 
@@ -257,7 +258,7 @@ def headline(found: Comparison) -> str:
     """One line that a busy person can act on."""
     counts = {verdict: sum(one.verdict == verdict for one in found.gated) for verdict in ("better", "equivalent", "inconclusive", "worse")}
     rest = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    of = f"{len(found.gated)} metric{'' if len(found.gated) == 1 else 's'} judged"
+    of = f"{counted(len(found.gated), 'metric')} judged"
     if found.objections:
         more = f"; and {len(found.objections) - 3} more" if len(found.objections) > 3 else ""
         return f"FAILED: {'; '.join(found.objections[:3])}{more} ({of}: {rest or 'none'})"

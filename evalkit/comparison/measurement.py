@@ -18,7 +18,7 @@ from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenize
 from evalkit.metrics import tokenizer as tokenizer_named
 from evalkit.metrics.custom import Scorer
 from evalkit.scoring import judging
-from evalkit.scoring.gather import Gathered, cut, gather
+from evalkit.scoring.gather import Gathered, cut, gather, metric_of
 from evalkit.scoring.metric_set import Measures, measures, without
 from evalkit.scoring.prefix import FAR_APART
 from evalkit.scoring.scores import basis, scored
@@ -167,11 +167,12 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
     left_out: dict[str, str] = {}
     prices = [experiment.endpoint.prices for experiment in (one, other)]
     currencies = {None if its is None else its.currency for its in prices}
+    of_money = [metric.name for metric in found.metrics if metric.unit == "money"]
     if currencies == {None} and not names:
-        found = without(found, ["cost"])
-    elif len(currencies) > 1 and any(metric.name == "cost" for metric in found.metrics):
-        found = without(found, ["cost"])
-        left_out["cost"] = "the prices of the two are not both known in one currency"
+        found = without(found, of_money)
+    elif len(currencies) > 1 and of_money:
+        found = without(found, of_money)
+        left_out |= dict.fromkeys(of_money, "the prices of the two are not both known in one currency")
     if found.embeddings is not None and (one.embeddings is None or key_of(one.embeddings, "") != key_of(found.embeddings, "")):
         here = [metric.name for metric in EMBEDDED if metric in found.metrics]
         left_out |= dict.fromkeys(here, "the answers of the two were not embedded by the same model")
@@ -290,9 +291,7 @@ def _stored(
         found.append(table)
     for table, one in zip(found, gathered, strict=True):
         table.values.update({name: _recorded(one, name) for name in one.own})
-    of_texts = [
-        Metric(one.name, "group", _never, one.better, f"{one.name}, a scorer of this experiment", "own") for one in scorers if one.takes == "texts"
-    ]
+    of_texts = [metric_of(one.name, "group", one.better, _never) for one in scorers if one.takes == "texts"]
     on = found[0].on
     return _Found((*metrics, *gathered[1].own.values(), *of_texts), (found[0].values, found[1].values), on.k, on.tokens)
 

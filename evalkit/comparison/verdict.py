@@ -17,15 +17,12 @@ from evalkit.comparison.gate import Margins
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import profile
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import RECORDED, Metric
+from evalkit.metrics import Metric
 from evalkit.stats.conventions import ALPHA, CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
-
-_TIMED = frozenset(metric.name for metric in RECORDED)
-
 
 Grid = NDArray[np.float64]
 Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
@@ -112,16 +109,13 @@ def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: 
         warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any pair of values has none, as it should
         prompts = [np.nanmean(grid, axis=0) for grid in (one, other, other - one)]
         first, second = (float(np.nanmean(values)) for values in prompts[:2])
-    known = np.concatenate([one[both], other[both]])
     name = metric.name
     said = {**judge.margins, **given.values}
-    margin = margin_of(name, known, first, said)
+    margin = margin_of(metric, first, said)
     source = given.sources.get(name, "the experiment") if name in said else margin.source
     better = wanted.get(name, metric.better)
-    # Their seconds are those of the machine's load that day: they gate nothing unless somebody says how much of it may be.
-    explicit = name in said
-    return _Contrasted(metric, better, better is not None and (explicit or name not in _TIMED), prompts[2], int(both.any(axis=1).sum()),
-                       (first, second), margin.value, source)  # fmt: skip
+    gated = better is not None and (metric.gated or name in said)
+    return _Contrasted(metric, better, gated, prompts[2], int(both.any(axis=1).sum()), (first, second), margin.value, source)
 
 
 def directions(experiment: Experiment) -> dict[str, Literal["higher", "lower"] | None]:

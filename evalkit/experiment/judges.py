@@ -94,6 +94,7 @@ class Judge(Strict):
         return Metric(
             self.name, "response", partial(length.recorded, name=self.name), better, said, "a judge of this experiment",
             low=self.scale.min, high=self.scale.max, bias="length, position and style of the answer, as judges have them", bound="none: recorded",
+            label=f"points of the judge {self.name}", unit="points", margin=None,
         )  # fmt: skip
 
     def body(self) -> dict[str, Any]:

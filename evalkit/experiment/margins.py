@@ -7,19 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evalkit.experiment.problems import shown
+from evalkit.metrics import Metric
 
 UNIT_MARGIN = 0.02
-RELATIVE_MARGIN = 0.05
-
-_OTHER_SCALE = frozenset(
-    ("length_tokens", "length_words", "length_chars", "compression_ratio", "vendi_ngram", "vendi_embedding", "latency_s", "time_to_first_token_s",
-     "tokens_per_s", "cost", "mtld", "ngram_entropy", "self_repetition_4", "longest_repeat")
-)  # fmt: skip
-"""Metrics whose scale does not end at 1, whatever values they happen to have."""
+RELATIVE_MARGIN = "5 %"
 
 PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
@@ -39,18 +31,25 @@ def fault_of_margin(given: object) -> str | None:
     return None
 
 
-def margin_of(metric: str, values: NDArray[np.float64], reference_mean: float, given: Mapping[str, float | str]) -> Margin:
-    """The margin of a metric: as `given` (a number, or a percentage of the reference mean), else 0.02 on 0-1 scales, else 5 % of that mean.
+def margin_of(metric: Metric, reference_mean: float, given: Mapping[str, float | str]) -> Margin:
+    """The margin of a metric: as `given` by its name (a number, or a percentage of the reference mean), else its own.
 
-    Args:
-        values: all values of the metric; a metric that is in no list counts as on a 0-1 scale where they all are.
+    One that has none of its own gets it by the range it declares, never by the values it took: 0.02 within 0 to 1, else 5 % of the reference mean.
     """
-    own = given.get(metric)
-    if isinstance(own, str) and (match := PERCENT.fullmatch(own)):
-        return Margin(abs(reference_mean) * float(match[1]) / 100 or math.nan, "experiment")
-    if isinstance(own, int | float):
-        return Margin(float(own), "experiment")
-    known = values[~np.isnan(values)]
-    if metric not in _OTHER_SCALE and (len(known) == 0 or (known.min() >= 0 and known.max() <= 1)):
-        return Margin(UNIT_MARGIN, "0-1 scale")
-    return Margin(abs(reference_mean) * RELATIVE_MARGIN or math.nan, "share of the reference")
+    if (own := _sized(given.get(metric.name), reference_mean)) is not None:
+        return Margin(own, "experiment")
+    usual = _by_range(metric) if metric.margin is None else metric.margin
+    size = _sized(usual, reference_mean)
+    return Margin(math.nan if size is None else size, "share of the reference" if isinstance(usual, str) else "0-1 scale")
+
+
+def _sized(margin: float | str | None, reference_mean: float) -> float | None:
+    """A margin in the metric's unit; NaN for a share of 0, None where it is no margin."""
+    if isinstance(margin, str):
+        match = PERCENT.fullmatch(margin)
+        return abs(reference_mean) * (float(match[1]) / 100) or math.nan if match else None
+    return None if margin is None else float(margin)
+
+
+def _by_range(metric: Metric) -> float | str:
+    return UNIT_MARGIN if metric.low >= 0 and metric.high <= 1 else RELATIVE_MARGIN

@@ -26,6 +26,7 @@ from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
 from evalkit.experiment.strict_yaml import Document, named, parse, read_text
+from evalkit.text.numbers import counted
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -398,9 +399,7 @@ def _csv_header(row: list[str], where: str) -> list[str]:
 
 def _csv_prompt(header: list[str], row: list[str]) -> Any:
     if len(row) != len(header):
-        return _Unread(
-            f"found {len(row)} column{'s' if len(row) > 1 else ''}; expected {len(header)}; put a text that holds a comma in double quotes"
-        )
+        return _Unread(f"found {counted(len(row), 'column')}; expected {len(header)}; put a text that holds a comma in double quotes")
     one: dict[str, Any] = dict(zip(header, row, strict=True))
     one["id"] = one["id"].strip()
     one["tags"] = [tag.strip() for tag in one.get("tags", "").split(";") if tag.strip()]

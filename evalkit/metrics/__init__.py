@@ -7,13 +7,14 @@ or files; `score` takes any lists of strings. Undefined is NaN, never 0; nothing
 from __future__ import annotations
 
 from evalkit.metrics import length
-from evalkit.metrics.catalogue import EMBEDDED, METRICS, OPTIONAL, RECORDED, named
+from evalkit.metrics.catalogue import CATALOGUE, EMBEDDED, METRICS, OPTIONAL, RECORDED, digits, named
 from evalkit.metrics.engine import mean, score, values
 from evalkit.metrics.group import Group, tokenise
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.tokens import CHARACTERS, UAX29, WHITESPACE, Tokenizer, icu, tokenizer
 
 __all__ = [
+    "CATALOGUE",
     "CHARACTERS",
     "EMBEDDED",
     "METRICS",
@@ -24,6 +25,7 @@ __all__ = [
     "Group",
     "Metric",
     "Tokenizer",
+    "digits",
     "icu",
     "length",
     "mean",

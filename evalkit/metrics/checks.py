@@ -61,7 +61,17 @@ def metric(spec: object) -> Metric:
 
     said = "" if argument is None else f" {json.dumps(argument, ensure_ascii=False)[:80]}"
     better: Literal["higher", "lower"] = "lower" if kind == "refusal" else "higher"
-    return Metric(kind, "response", of, better, f"share of answers that pass: {kind}{said}", "check", content=False, bound="n")
+    return Metric(
+        kind,
+        "response",
+        of,
+        better,
+        f"share of answers that pass: {kind}{said}",
+        "check",
+        content=False,
+        bound="n",
+        label=f"answers that pass {kind}",
+    )
 
 
 def metrics(specs: Sequence[object], expects: bool) -> tuple[Metric, ...]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.metrics import tokens
 from evalkit.metrics.catalogue import METRICS, named
 from evalkit.metrics.group import Floats, Group, tokenise
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.tokens import UAX29, Tokenizer
-from evalkit.metrics.tokens import tokenizer as tokenizer_named
 
 if TYPE_CHECKING:
     import pandas
@@ -60,7 +60,7 @@ def score(
 
     chosen = [one if isinstance(one, Metric) else named([one]) for one in metrics]
     flat = {one.name: one for given in chosen for one in ([given] if isinstance(given, Metric) else given)}
-    cut = tokenizer_named(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    cut = tokens.tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
     if prefix is not None and prefix < 1:
         raise ValueError(f"found prefix={prefix}; expected at least 1 token")
     names: list[str] = []

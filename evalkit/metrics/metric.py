@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from evalkit.metrics.group import Floats, Group
+
+Unit = Literal["share", "ratio", "number", "answers", "tokens", "words", "characters", "nats", "seconds", "tokens per second", "money", "points"]
+"""What one is of: a share of something lies between 0 and 1, a ratio need not; a number has no unit; points are a judge's."""
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+DIGITS = 3
+"""Digits behind the point of a share."""
 
 
 class Metric(NamedTuple):
@@ -24,6 +31,15 @@ class Metric(NamedTuple):
         low, high: the range; `high` is infinity where nothing bounds it.
         bias: what moves it beside what it is about.
         bound: how its time grows, and where it gives up.
+        label: what it is, in everyday words; empty where nobody says, and then its name stands for it.
+        unit: what its numbers count.
+        digits: behind the point, where it is shown.
+        margin: the difference that is too small to matter, where an experiment names none, as an experiment would: a number in its unit, or a share
+            of the reference's mean like ``5 %``; None where it follows from the range, as of a judge, whose scale an experiment sets.
+        gated: whether the gate of a comparison judges it without a margin of somebody's; else it is shown, for what moves it is the load that day.
+        heading: its name where there is little room, two lines at most; empty where the name is short enough.
+        price: its place among those that tell which of two settings is the cheaper, 1 asked first; 0 where it does not.
+        told: its place among those that a recommendation tells whatever was asked for, 1 told first; 0 where only if it was asked for.
     """
 
     name: str
@@ -39,3 +55,11 @@ class Metric(NamedTuple):
     high: float = 1.0
     bias: str = "-"
     bound: str = "n log n"
+    label: str = ""
+    unit: Unit = "share"
+    digits: int = DIGITS
+    margin: float | str | None = 0.02
+    gated: bool = True
+    heading: str = ""
+    price: int = 0
+    told: int = 0

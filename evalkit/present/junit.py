@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 
 from evalkit.comparison.comparison import Comparison, failing, objections_of_answers
 from evalkit.comparison.verdict import Compared
-from evalkit.present.text.comparison import ON_TIME, figure, interval, p_text, signature, signed
+from evalkit.present.text.comparison import ON_TIME, ends, signature
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import figure, p_value, signed_figure
 
 _CLASS = "evalkit.comparison"
 
@@ -39,8 +40,9 @@ def text(found: Comparison) -> str:
 def _add(suite: ElementTree.Element, one: Compared, failed: bool) -> None:
     case = ElementTree.SubElement(suite, "testcase", classname=_CLASS, name=harmless(one.metric), time="0")
     said = (
-        f"{one.metric}: {one.verdict}\nbaseline {figure(one.baseline)}, candidate {figure(one.candidate)}, difference {signed(one.difference)} "
-        f"{interval(one)} (95 %), adjusted p {p_text(one.p_adjusted)}, margin {figure(one.margin)} ({one.margin_from}), {one.n_prompts} prompts"
+        f"{one.metric}: {one.verdict}\nbaseline {figure(one.baseline)}, candidate {figure(one.candidate)}, "
+        f"difference {signed_figure(one.difference)} {ends(one)} (95 %), adjusted p {p_value(one.p_adjusted)}, "
+        f"margin {figure(one.margin)} ({one.margin_from}), {one.n_prompts} prompts"
     )
     if one.reason:
         said += f"\n{one.reason}"

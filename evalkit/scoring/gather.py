@@ -189,7 +189,10 @@ def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, out: Gathere
 def metric_of(name: str, level: Literal["response", "group"], better: Better, of: Callable[[Group], Floats | float]) -> Metric:
     """The metric of a scorer's number."""
     said = f"{name}, by a scorer of this experiment"
-    return Metric(name, level, of, better, said, "own", content=level == "group", low=-math.inf, high=math.inf, bias="k" if level == "group" else "-")
+    return Metric(
+        name, level, of, better, said, "own", content=level == "group", low=-math.inf, high=math.inf, bias="k" if level == "group" else "-",
+        label=f"number of the scorer {name}", unit="number", margin=None,
+    )  # fmt: skip
 
 
 def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:

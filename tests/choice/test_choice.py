@@ -65,7 +65,7 @@ def decided(
         value[(blank or {}).get(metric.name, [])] = NAN
         value[:, keep:] = NAN
         by_metric[metric.name] = Score(value, value.copy(), np.full(value.shape, 2), np.full(value.shape, 2))
-    scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned))
+    scores = Scores(plan=planned, by_metric=by_metric, tokenizer="t", k=2, groups_left_out=0, completions=len(planned), metrics=METRICS)
     analysis = analyse(scores)
     choice = choose(scores, analysis)
     assert choice is not None
@@ -141,7 +141,7 @@ def test_what_is_measured_and_too_short_to_compare_is_not_called_unmeasured() ->
 
 def test_it_is_said_what_bounds_are_judged_by() -> None:
     choice, analysis, _ = decided({**WANTED, "require": {"distinct_2": {"min": 0.1}, "truncation_rate": {"max": 1, "by": "mean"}}})
-    kept = why(choice, analysis)[0][1]
+    kept = why(choice, analysis)[0].texts[0]
     assert kept.endswith("keep to distinct_2 at least 0.1, even at the bad end of the 95 % interval; truncation_rate at most 1 on the mean.")
 
 

@@ -5,39 +5,46 @@ from __future__ import annotations
 import pytest
 
 from evalkit.collect.allowance import Budget
-from evalkit.collect.budget import Spent, cost_of, money
+from evalkit.collect.budget import Spent, cost_of, priced
 from evalkit.experiment.endpoint import Prices
-from evalkit.store.records import Completion, Usage
+from evalkit.store.records import Usage
 
 PRICES = Prices(input=0.5, output=1.5, currency="EUR")
 
 
-def answer(tokens_in: int | None, tokens_out: int | None) -> Completion:
-    usage = None if tokens_in is None else Usage(prompt_tokens=tokens_in, completion_tokens=tokens_out)
-    return Completion(text="a", finish_reason="stop", usage=usage, latency_s=0.1, tries=1)
+def usage(tokens_in: int, tokens_out: int | None) -> Usage:
+    return Usage(prompt_tokens=tokens_in, completion_tokens=tokens_out)
 
 
 def test_tokens_cost_what_a_million_of_them_costs() -> None:
     assert cost_of(PRICES, 2_000_000, 1_000_000) == pytest.approx(2.5)
     spent = Spent(PRICES)
-    spent.add(answer(1000, 500).usage, answered=True)
-    spent.add(answer(1000, 500).usage, answered=True)
+    spent.add(usage(1000, 500), answered=True)
+    spent.add(usage(1000, 500), answered=True)
     assert (spent.tokens_in, spent.tokens_out, spent.tokens) == (2000, 1000, 3000)
     assert spent.cost == pytest.approx((2000 * 0.5 + 1000 * 1.5) / 1e6)
-    assert money(spent.cost, PRICES) == "0.0025 EUR"
-    assert money(1234.5, PRICES) == "1,234.50 EUR"
+    assert priced(spent.cost, PRICES) == "0.0025 EUR"
+    assert priced(1234.5, PRICES) == "1,234.50 EUR"
 
 
-@pytest.mark.parametrize("odd", [answer(None, None), answer(5, None)])
-def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None:
+@pytest.mark.parametrize("odd", [None, usage(5, None)])
+def test_what_is_not_known_is_unknown_and_never_nothing(odd: Usage | None) -> None:
     assert Spent().cost is None
-    assert money(Spent().cost, None) == "unknown"
+    assert priced(Spent().cost, None) == "unknown"
     spent = Spent(PRICES)
-    spent.add(odd.usage, answered=True)
+    spent.add(odd, answered=True)
     assert (spent.cost, spent.uncounted) == (None, 1)
     assert "does not tell the tokens" in (spent.over(Budget(cost=1.0), 0) or "")
     assert "does not tell the tokens" in (spent.over(Budget(tokens=10), 0) or "")
     assert spent.over(Budget(requests=10, seconds=5), 0) is None
+
+
+def test_a_call_without_an_answer_costs_what_it_tells_and_leaves_the_cost_known() -> None:
+    spent = Spent(PRICES)
+    spent.add(None, answered=False)
+    assert (spent.cost, spent.uncounted) == (0, 0)
+    spent.add(usage(1000, 0), answered=False)
+    assert spent.cost == pytest.approx(1000 * 0.5 / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +58,11 @@ def test_what_is_not_known_is_unknown_and_never_nothing(odd: Completion) -> None
         (Budget(cost=0.003), 0, None),
         (Budget(cost=0.0025), 0, "0.0025 EUR of budget.cost"),
         (Budget(seconds=10), 9.9, None),
-        (Budget(seconds=10), 10.0, "budget.seconds is used up"),
+        (Budget(seconds=10), 10.0, "time of the budget is used up"),
     ],
 )
 def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: str | None) -> None:
     spent = Spent(PRICES, requests=3)
-    spent.add(answer(2000, 1000).usage, answered=True)
+    spent.add(usage(2000, 1000), answered=True)
     over = spent.over(budget, seconds)
     assert over is None if why is None else why in (over or "")

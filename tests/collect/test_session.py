@@ -67,7 +67,7 @@ def test_a_look_that_is_to_wait_for_longer_than_patience_ends_with_the_words_of_
 
 def test_a_look_waits_no_longer_than_there_is_time(tmp_path: Path) -> None:
     with serving(lambda _: too_many("3600")) as server:
-        with pytest.raises(ExperimentError, match="budget.seconds is used up, by the wait that the endpoint asks for"):
+        with pytest.raises(ExperimentError, match=r"budget\.seconds is used up, by the wait that the endpoint asks for"):
             sweep(experiment(server.url), tmp_path / "run", patience_s=7200, budget=Budget(seconds=1000))
         assert len(server.seen) == 1
 

@@ -58,7 +58,7 @@ def test_words_name_a_cell_and_its_levels_and_in_brackets_the_name_alone(run: ek
     assert cell_in_words(run.analysis, 0) == "calm & kind (temperature=0.5, max_tokens=60)"
     assert cell_in_short(run.analysis, 0) == "calm & kind"
     assert run.choice is not None
-    said = "\n".join(text for _, text in why(run.choice, run.analysis))
+    said = "\n".join(text for part in why(run.choice, run.analysis) for text in part.texts)
     assert run.choice.chosen == run.analysis.reference or f"({list(CELLS)[run.analysis.reference]})" in said
 
 

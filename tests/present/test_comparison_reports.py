@@ -29,8 +29,8 @@ from evalkit.present import junit
 from evalkit.present.html import comparison as comparison_html
 from evalkit.present.markdown import comparison as comparison_markdown
 from evalkit.present.terminal import comparison as comparison_terminal
-from evalkit.present.text.comparison import signed
 from evalkit.store.records import Outcome
+from evalkit.text.numbers import signed_figure
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 GOLDEN = ROOT / "tests/golden/comparison.md"
@@ -266,5 +266,5 @@ if __name__ == "__main__":
 
 
 def test_what_rounding_leaves_of_no_difference_is_no_difference() -> None:
-    assert signed(-3.5e-18) == signed(0.0) == "+0.000"
-    assert signed(-2.5e-6) == "-2.5e-06"
+    assert signed_figure(-3.5e-18) == signed_figure(0.0) == "+0.000"
+    assert signed_figure(-2.5e-6) == "-2.5e-06"

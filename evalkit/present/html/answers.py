@@ -25,8 +25,8 @@ class Sample(NamedTuple):
     told: str
 
 
-class _Choice(NamedTuple):
-    """Which answers are shown."""
+class _Extent(NamedTuple):
+    """How much is shown: of which prompts, how many answers each, how much of one."""
 
     prompts: frozenset[int]
     replicates: int
@@ -64,15 +64,15 @@ def sample(run: Run) -> Sample:
     return Sample(out, len(places), _told(run, chosen, cut))
 
 
-def _chosen(cells: int, prompts: int, replicates: int) -> _Choice:
+def _chosen(cells: int, prompts: int, replicates: int) -> _Extent:
     most_prompts = max(1, min(prompts, MOST_ANSWERS // max(1, cells * min(replicates, 4))))
     few = min(replicates, max(1, MOST_ANSWERS // max(1, cells * most_prompts)))
     picked = frozenset(round(at * (prompts - 1) / max(1, most_prompts - 1)) for at in range(most_prompts))
     answers = cells * len(picked) * few
-    return _Choice(picked, few, max(200, min(LONGEST, MOST_CHARACTERS // max(1, answers))))
+    return _Extent(picked, few, max(200, min(LONGEST, MOST_CHARACTERS // max(1, answers))))
 
 
-def _told(run: Run, chosen: _Choice, cut: int) -> str:
+def _told(run: Run, chosen: _Extent, cut: int) -> str:
     parts = []
     prompts, replicates = len(run.experiment.prompts), run.experiment.replicates
     if len(chosen.prompts) < prompts:

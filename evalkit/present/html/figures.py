@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from evalkit.present import plots
 from evalkit.present.html.svg import drawn
 from evalkit.present.plots.style import label_of, swept
+from evalkit.present.shortlists import CURVES
 from evalkit.run import Run
 from evalkit.stats.conventions import ALPHA
 
@@ -33,7 +34,7 @@ def metrics_that_matter(run: Run, most: int = _MOST_CURVES) -> list[str]:
     own = [*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)] if choice else []
     explained = sorted(run.analysis.verdicts, key=lambda one: -(one.share or 0.0) if one.verdict == "effect" else 1.0)
     there = {row.metric for row in run.analysis.by_cell if row.mean == row.mean}
-    named = dict.fromkeys([*own, *(one.metric for one in explained if one.verdict == "effect"), "distinct_2", "length_words"])
+    named = dict.fromkeys([*own, *(one.metric for one in explained if one.verdict == "effect"), *CURVES])
     return [name for name in named if name in there][:most]
 
 

@@ -6,22 +6,20 @@ can add any; what models, prompts and experiments say stands in it as text alone
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from importlib.resources import files
 from typing import Any
 
 from evalkit._version import __version__
 from evalkit.analysis.effects import Verdict
-from evalkit.analysis.sentences import signed
 from evalkit.present.html import figures, tabulated
 from evalkit.present.html.answers import sample
+from evalkit.present.html.template import asset, digest, filled
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.text import method
 from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
 from evalkit.run import Run
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import interval, signed
 
 _CORE = "core.js"
 _SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
@@ -38,66 +36,68 @@ def page(run: Run) -> str:
     Raises:
         RecordError: the run's records or tables cannot be read.
     """
-    from jinja2 import Environment, StrictUndefined
-
     # Each part has names of its own, but for those of the first, which all use.
-    style, script = _file("report.css"), "\n".join([_file(_CORE), *(f"{{\n{_file(name)}\n}}" for name in _SCRIPTS)])
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    script = "\n".join([asset(_CORE), *(f"{{\n{asset(name)}\n}}" for name in _SCRIPTS)])
     shown = sample(run)
-    usual = figures.metrics_that_matter(run, _USUAL)
-    cells, metrics = tabulated.cells(run), tabulated.metrics(run)
-    parameters = tabulated.parameters(run)
-    maps = tabulated.maps(run)
+    data = _data(run, shown.answers)
+    context = {"script": script, "script_hash": digest(script), "sample_told": shown.told, "data": _as_data(data), **_said(run), **_drawn(run, data)}
+    return filled("report.html.j2", "report.css", {**context, "places": _places(context)})
+
+
+def _data(run: Run, answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """What the page's scripts draw from."""
     messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
     longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
-    data = {
-        "parameters": parameters,
-        "cells": cells,
-        "metrics": metrics,
-        "maps": {visible(name): tiles for name, tiles in maps.items()},
-        "usual": [visible(name) for name in usual],
+    return {
+        "parameters": tabulated.parameters(run),
+        "cells": tabulated.cells(run),
+        "metrics": tabulated.metrics(run),
+        "maps": {visible(name): tiles for name, tiles in tabulated.maps(run).items()},
+        "usual": [visible(name) for name in figures.metrics_that_matter(run, _USUAL)],
         "chooses": run.choice is not None,
         "prompts": [
             {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
             for prompt in run.experiment.prompts
         ],
-        "answers": shown.answers,
+        "answers": answers,
     }
+
+
+def _said(run: Run) -> dict[str, Any]:
+    """What the page says in words."""
     counts = run.analysis.counts
-    curves = figures.curves(run)
-    context: dict[str, Any] = {
+    return {
         "version": __version__,
-        "style": style,
-        "style_hash": _hash(style),
-        "script": script,
-        "script_hash": _hash(script),
         "name": visible(run.analysis.name),
         "about": about(run),
         "decision": decided(run),
         "warnings": warnings(run),
         "answers": [visible(one) for one in run.analysis.answers],
-        "shares": _shares(run),
-        "share_legend": _legend(run),
-        "verdicts": _verdicts(run),
         "not_estimated": [visible(one) for one in run.analysis.not_estimated],
-        "pairs": figures.pairs(run),
-        "pareto": figures.tradeoff(run),
-        "parameters": parameters,
-        "metrics": metrics,
-        "curves": curves,
-        "spread": [one for one in (figures.scatter(run), figures.natural_length(run)) if one],
-        "usual": data["usual"],
-        "rows": _rows(run, cells[:_MOST_ROWS], [one["name"] for one in metrics]),
-        "cells_left_out": max(0, len(cells) - _MOST_ROWS),
-        "sample_told": shown.told,
         "failures": failures(run),
         "missing": f"{counts.missing:,}" if counts.missing else "",
         "method": method.lines(run),
         "signature": signature(run),
-        "data": _as_data(data),
     }
-    context["places"] = _places(context)
-    return environment.from_string(_file("report.html.j2")).render(context)
+
+
+def _drawn(run: Run, data: dict[str, Any]) -> dict[str, Any]:
+    """Figures and tables that stand in the page without any script."""
+    cells, metrics = data["cells"], data["metrics"]
+    return {
+        "shares": _shares(run),
+        "share_legend": _legend(run),
+        "verdicts": _verdicts(run),
+        "pairs": figures.pairs(run),
+        "pareto": figures.tradeoff(run),
+        "parameters": data["parameters"],
+        "metrics": metrics,
+        "curves": figures.curves(run),
+        "spread": [one for one in (figures.scatter(run), figures.natural_length(run)) if one],
+        "usual": data["usual"],
+        "rows": _rows(run, cells[:_MOST_ROWS], [one["name"] for one in metrics]),
+        "cells_left_out": max(0, len(cells) - _MOST_ROWS),
+    }
 
 
 def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
@@ -128,14 +128,6 @@ def _content(message: Any, most: int) -> str:
     return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"
 
 
-def _file(name: str) -> str:
-    return (files("evalkit.present.html") / "page" / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def _as_data(value: Any) -> str:
     """JSON that cannot end the element it stands in, whatever its texts hold."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -164,8 +156,8 @@ def _verdicts(run: Run) -> dict[str, Any]:
     found = {(one.parameter, one.metric): one for one in run.analysis.verdicts}
     rows = []
     for info in run.analysis.metrics:
-        cells = [_verdict(found.get((name, info.name))) for name in names]
-        if any(cell["text"] != "–" for cell in cells):
+        if any((name, info.name) in found for name in names):
+            cells = [_verdict(found.get((name, info.name))) for name in names]
             margin = next((one.margin for one in run.analysis.verdicts if one.metric == info.name and one.margin is not None), None)
             said = "" if margin is None else f"±{margin:.3g}"
             rows.append({"metric": visible(info.name), "about": visible(info.definition), "cells": cells, "margin": said})
@@ -175,7 +167,7 @@ def _verdicts(run: Run) -> dict[str, Any]:
 def _verdict(one: Verdict | None) -> dict[str, str]:
     if one is None:
         return {"text": "–", "kind": "none", "said": "not compared"}
-    reach = f"{signed(one.difference)} [{signed(one.ci_low)}, {signed(one.ci_high)}] from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
+    reach = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high)} from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
     if one.verdict == "no effect":
         return {"text": "= 0", "kind": "none", "said": visible(f"no effect beyond the margin; at most {reach}")}
     if one.verdict == "inconclusive":

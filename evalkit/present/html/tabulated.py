@@ -6,6 +6,8 @@ import math
 from itertools import combinations
 from typing import Any
 
+from evalkit.analysis.estimation import codes_of
+from evalkit.metrics import digits
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.effects import two_ways
 from evalkit.present.plots.style import label_of, swept
@@ -24,8 +26,6 @@ def parameters(run: Run) -> list[dict[str, Any]]:
 
 def cells(run: Run) -> list[dict[str, Any]]:
     """Each cell: the number of its level of each swept parameter, -1 where void; its name; and what the choice made of it."""
-    from evalkit.analysis.estimation import codes_of
-
     names = swept(run)
     codes = codes_of(run.analysis.cells, {name: run.analysis.parameters[name] for name in names})
     choice = run.choice
@@ -49,7 +49,7 @@ def cells(run: Run) -> list[dict[str, Any]]:
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
-    """Each metric that has any value: name, direction, definition, and mean and ends of its interval by cell."""
+    """Each metric that has any value: name, direction, definition, digits behind the point, and mean and ends of its interval by cell."""
     rows: dict[str, list[tuple[float | None, float | None, float | None]]] = {}
     for row in run.analysis.by_cell:
         rows.setdefault(row.metric, []).append((number(row.mean), number(row.ci_low), number(row.ci_high)))
@@ -64,6 +64,7 @@ def metrics(run: Run) -> list[dict[str, Any]]:
                 "better": info.better,
                 "about": visible(info.definition),
                 "compared": info.compared,
+                "digits": digits(info.name),
                 "mean": [mean for mean, _, _ in values],
                 "low": [low for _, low, _ in values],
                 "high": [high for _, _, high in values],

@@ -9,9 +9,7 @@ from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
 from evalkit.run import Run
-from evalkit.text.escaping import markdown as code
-from evalkit.text.escaping import markdown_cell as cell
-from evalkit.text.escaping import markdown_prose as prose
+from evalkit.text.escaping import markdown, markdown_cell, markdown_prose
 
 _MOST_ROWS = 12
 _MOST_NOTES = 6
@@ -23,33 +21,34 @@ def document(run: Run, pictures: Mapping[str, str] | None = None) -> str:
     Args:
         pictures: titles and the paths of image files beside it.
     """
-    lines = [f"## {_first(run)}", "", prose(about(run)), ""]
-    lines += [f"> {prose(one)}" for one in warnings(run)] + ([""] if warnings(run) else [])
+    lines = [f"## {_first(run)}", "", markdown_prose(about(run)), ""]
+    lines += [f"> {markdown_prose(one)}" for one in warnings(run)] + ([""] if warnings(run) else [])
     lines += _decision(run)
     lines += _settings(run)
     lines += _effects(run)
     lines += _failed(run)
     for title, path in (pictures or {}).items():
-        lines += [f"![{prose(title)}]({path})", ""]
-    lines += ["---", "", code(signature(run)), ""]
+        lines += [f"![{markdown_prose(title)}]({path})", ""]
+    lines += ["---", "", markdown(signature(run)), ""]
     return "\n".join(lines)
 
 
 def _first(run: Run) -> str:
     found = decided(run)
-    name = code(run.analysis.name)
+    name = markdown(run.analysis.name)
     if found.chosen:
-        return f"{name}: use {code(found.use)}"
-    return f"{name}: {prose(found.head) if found.head else 'what its parameters do'}"
+        return f"{name}: use {markdown(found.use)}"
+    return f"{name}: {markdown_prose(found.head) if found.head else 'what its parameters do'}"
 
 
 def _decision(run: Run) -> list[str]:
     found = decided(run)
     out = []
-    for label, texts in found.rows:
-        said = f"{texts[0].removesuffix('.')}: {'; '.join(texts[1:4])}" if label == "Else" and len(texts) > 1 else " ".join(texts)
-        out += [f"- **{prose(label)}**: {prose(said)}"]
-    out += [f"- {prose(one)}" for one in (*found.nothing, *found.notes)[:_MOST_NOTES]]
+    for part in found.rows:
+        head, *rest = part.texts
+        said = f"{head.removesuffix('.')}: {'; '.join(rest[:3])}" if part.about == "else" and rest else " ".join(part.texts)
+        out += [f"- **{markdown_prose(part.label)}**: {markdown_prose(said)}"]
+    out += [f"- {markdown_prose(one)}" for one in (*found.nothing, *found.notes)[:_MOST_NOTES]]
     if found.call:
         fence = "`" * max(3, 1 + max((len(ticks) for ticks in _ticks(found.call)), default=0))
         out += ["", "<details><summary>The call to paste</summary>", "", f"{fence}python", *found.call.split("\n"), fence, "", "</details>"]
@@ -79,12 +78,15 @@ def _settings(run: Run) -> list[str]:
         return []
     by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
     names = swept(run)
-    out = ["| " + " | ".join(["", *map(cell, names), *map(cell, metrics)]) + " |", "|---" * (1 + len(names)) + "|--:" * len(metrics) + "|"]
+    out = [
+        "| " + " | ".join(["", *map(markdown_cell, names), *map(markdown_cell, metrics)]) + " |",
+        "|---" * (1 + len(names)) + "|--:" * len(metrics) + "|",
+    ]
     for index, role in rows.items():
-        levels = ["" if (level := run.analysis.cells[index][name]) is None else cell(label_of(level)) for name in names]
+        levels = ["" if (level := run.analysis.cells[index][name]) is None else markdown_cell(label_of(level)) for name in names]
         numbers = [" ".join(filter(None, mean_and_reach(by.get((index, name))))) for name in metrics]
         name = run.analysis.name_of(index)
-        head = (f"**{role}**" if role == "recommended" else role) + (f" {cell(name)}" if name is not None else "")
+        head = (f"**{role}**" if role == "recommended" else role) + (f" {markdown_cell(name)}" if name is not None else "")
         out.append("| " + " | ".join([head, *levels, *numbers]) + " |")
     return [
         *out,
@@ -97,11 +99,11 @@ def _settings(run: Run) -> list[str]:
 def _effects(run: Run) -> list[str]:
     if not run.analysis.answers:
         return []
-    return ["### What each parameter does", "", *(f"- {prose(one)}" for one in run.analysis.answers[:_MOST_ROWS]), ""]
+    return ["### What each parameter does", "", *(f"- {markdown_prose(one)}" for one in run.analysis.answers[:_MOST_ROWS]), ""]
 
 
 def _failed(run: Run) -> list[str]:
     found = failures(run)
     if not found:
         return []
-    return ["### What failed", "", *(f"- {row['count']} {code(row['kind'])}: {code(row['message'])}" for row in found[:_MOST_NOTES]), ""]
+    return ["### What failed", "", *(f"- {row['count']} {markdown(row['kind'])}: {markdown(row['message'])}" for row in found[:_MOST_NOTES]), ""]

@@ -14,7 +14,7 @@ _MUTED = "opacity:.75;font-size:90%"
 _MARKS = {"again": "background:#ffe08a66", "loop": "background:#ff9a7a77"}
 
 
-class Answer(NamedTuple):
+class ShownAnswer(NamedTuple):
     """An answer as it is shown: its text, what is said of it above, and whether that is a warning."""
 
     read: Read
@@ -57,7 +57,7 @@ def box(title: str, lines: Iterable[str], inside: Html, notes: Iterable[str] = (
     return Html(f"<div style='{_BOX}'><div><b>{text(title)}</b></div>{above}{inside}{below}</div>")
 
 
-def columns(title: str, prompt: str, beside: Mapping[str, Sequence[Answer]]) -> Html:
+def columns(title: str, prompt: str, beside: Mapping[str, Sequence[ShownAnswer]]) -> Html:
     """Answers side by side, a column a setting; what comes again in an answer is marked."""
     width = f"{100 / max(1, len(beside)):.1f}%"
     heads = "".join(f"<th style='text-align:left;vertical-align:top;width:{width};white-space:normal'>{text(name)}</th>" for name in beside)
@@ -70,7 +70,7 @@ def columns(title: str, prompt: str, beside: Mapping[str, Sequence[Answer]]) -> 
     )
 
 
-def _answer(one: Answer) -> str:
+def _answer(one: ShownAnswer) -> str:
     said = " · ".join(f"<b>{text(words)}</b>" if warning else text(words) for words, warning in one.said)
     shown = _marked(one.read.text, one.read.spans)
     look = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext"

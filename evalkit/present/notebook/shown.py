@@ -13,8 +13,8 @@ from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.cells import cell_named
 from evalkit.plan.requests import Plan
-from evalkit.present.notebook.cards import Answer, Html, box, card, columns, table
-from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.present.notebook.cards import Html, ShownAnswer, box, card, columns, table
+from evalkit.present.text.decision import cell_in_words, labelled, nothing, why
 from evalkit.present.text.reading import read_text, repeats
 from evalkit.run import Run
 from evalkit.scoring.gather import scored_text
@@ -75,7 +75,7 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
     lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
     rows, code = [], ""
     if run.choice is not None and run.choice.chosen is not None:
-        rows = [("Use", cell_in_words(run.analysis, run.choice.chosen)), *why(run.choice, run.analysis)]
+        rows = [("Use", cell_in_words(run.analysis, run.choice.chosen)), *labelled(why(run.choice, run.analysis))]
         code = call_of(run.choice.parameters)
     elif run.choice is not None:
         rows = [("", line) for line in (*nothing(run.choice, run.analysis), *run.choice.notes)]
@@ -121,7 +121,7 @@ def _records(run: Run, prompt: int, cells: Sequence[int]) -> dict[int, dict[int,
     return found
 
 
-def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[Answer]:
+def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[ShownAnswer]:
     records = [record for _, record in sorted(found.items())][:replicates]
     texts = [read_text(scored_text(one.outcome, experiment.endpoint.strip)) if isinstance(one.outcome, Completion) else None for one in records]
     out = []
@@ -130,7 +130,7 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
         if not isinstance(record.outcome, Completion) or text is None:
             failure = record.outcome
             message = failure.message if isinstance(failure, Failure) else ""
-            out.append(Answer(read_text(message), (*said, (f"failed: {getattr(failure, 'kind', '')}", True))))
+            out.append(ShownAnswer(read_text(message), (*said, (f"failed: {getattr(failure, 'kind', '')}", True))))
             continue
         usage = record.outcome.usage if record.outcome.usage_shared_by == 1 else None
         if usage is not None and usage.completion_tokens is not None:
@@ -140,5 +140,5 @@ def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: in
         if like is not None:
             other = f"#{records[like[0]].replicate + 1}"
             said.append((f"the same as {other}" if like[1] == 1 else f"near-duplicate of {other} ({like[1]})", True))
-        out.append(Answer(text, tuple(said)))
+        out.append(ShownAnswer(text, tuple(said)))
     return out

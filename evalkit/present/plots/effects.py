@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.analysis.estimation import codes_of
+from evalkit.errors import ExperimentError
 from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
 from evalkit.run import Run
 from evalkit.stats.intervals import Interval, t_interval
+from evalkit.text.numbers import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,9 +123,9 @@ def _tiles(ax: Axes, table: list[list[Interval]], means: np.ndarray[Any, np.dtyp
         if np.isnan(one.mean):
             ax.text(column, row, "–", ha="center", va="center", color=muted(ax))
             continue
-        reach = "" if np.isnan(one.high) else f"\n±{_figure(one.high - one.mean)}"
+        reach = "" if np.isnan(one.high) else f"\n±{three_digits(one.high - one.mean)}"
         bright = high > low and (one.mean - low) / (high - low) > 0.55
-        ax.text(column, row, f"{_figure(one.mean)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
+        ax.text(column, row, f"{three_digits(one.mean)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
 
 
 def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
@@ -132,8 +134,6 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
     Raises:
         ExperimentError: both parameters are one.
     """
-    from evalkit.errors import ExperimentError
-
     if x == y:
         raise ExperimentError(f"found {x!r} twice; expected two parameters")
     levels, others = run.analysis.parameters[x], run.analysis.parameters[y]
@@ -192,8 +192,3 @@ def _some(labels: Sequence[str]) -> tuple[list[int], list[str]]:
     """Places and labels of at most a dozen levels, spread evenly."""
     places = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _MOST_LABELS)).round().astype(int)) if labels else np.array([], dtype=int)
     return places.tolist(), [labels[place] for place in places]
-
-
-def _figure(value: float) -> str:
-    """A number in a tile, three digits of it."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

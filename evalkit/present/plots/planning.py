@@ -10,12 +10,11 @@ import numpy as np
 from evalkit.analysis.power import Variances, residual_variance
 from evalkit.errors import ExperimentError
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import Metric, values
+from evalkit.metrics import CATALOGUE, Metric, values
 from evalkit.plan.requests import Plan
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, legend, short
 from evalkit.run import Run
 from evalkit.scoring.gather import cut, gather
-from evalkit.scoring.metric_set import MEASURED
 from evalkit.stats.power import detectable
 from evalkit.store.records import read
 
@@ -69,13 +68,13 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
 
 def _seen(run: Run, metric: str) -> Variances | None:
     """Variances of the difference between two settings: over prompts from the run's scores, of replicates from some of its answers."""
-    info = next((one for one in MEASURED if one.name == metric), None)
+    info = CATALOGUE.get(metric)
     grid = run.grid(metric)
     pooled = residual_variance(grid)
     if info is None or np.isnan(pooled):
         return None
     k = run.experiment.replicates
-    wanted = margin_of(metric, grid, float(np.nanmean(grid)), run.experiment.margins).value
+    wanted = margin_of(info, float(np.nanmean(grid)), run.experiment.margins).value
     if info.level == "group":
         return Variances(2 * pooled, math.nan, k, wanted)
     within = _within(run, info)

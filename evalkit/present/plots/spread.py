@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.analysis.control import LIMITS
 from evalkit.client.outcome import ending_by_count, limit_of
 from evalkit.experiment.parameters import same_level
 from evalkit.metrics.tokens import is_word, words
@@ -82,7 +83,7 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
     Raises:
         ExperimentError: the run has no such parameter.
     """
-    parameter = parameter or next((name for name in (*swept(run), *run.analysis.parameters) if not name.startswith("max_")), None)
+    parameter = parameter or next((name for name in (*swept(run), *run.analysis.parameters) if name not in LIMITS), None)
     known(run, (), [parameter] if parameter else ())
     ax = axes(ax)
     lengths, truncated, cells, prompts, unit = _lengths(run)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment.parameters import level_text
+from evalkit.metrics import CATALOGUE
+from evalkit.metrics.metric import Unit
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
@@ -25,6 +27,9 @@ FORMATS = ("png", "svg", "pdf")
 
 BETTER = {"higher": " (↑ better)", "lower": " (↓ better)", None: ""}
 """What follows a metric's name: which way is better for variety and soundness."""
+
+_TOLD: frozenset[Unit | None] = frozenset(("tokens", "words", "characters", "nats", "seconds"))
+"""Units that stand beside a name on an axis: of the others the name says enough."""
 
 _WIDEST = 24
 
@@ -141,9 +146,8 @@ def label_of(level: Any) -> str:
 def label_metric(run: Run, metric: str) -> str:
     """The metric on an axis: its name, its unit where it has one, and which way is better for variety and soundness."""
     info = next(one for one in run.analysis.metrics if one.name == metric)
-    unit = {"_tokens": " (tokens)", "_words": " (words)", "_chars": " (characters)", "_s": " (seconds)"}
-    tail = next((text for end, text in unit.items() if metric.endswith(end) and metric != "tokens_per_s"), "")
-    return f"{short(metric)}{tail}{BETTER[info.better]}"
+    unit = CATALOGUE[metric].unit if metric in CATALOGUE else None
+    return f"{short(metric)}{f' ({unit})' if unit in _TOLD else ''}{BETTER[info.better]}"
 
 
 def entitle(ax: Axes, text: str) -> None:

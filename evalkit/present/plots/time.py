@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.errors import ExperimentError
 from evalkit.experiment.parameters import level_text
 from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, ink, known, label_of, legend, muted, short, swept
 from evalkit.run import Run
@@ -87,8 +88,6 @@ def drift(run: Run, number: str = "latency_s", *, ax: Axes | None = None) -> Axe
     Raises:
         ExperimentError: there is no such number.
     """
-    from evalkit.errors import ExperimentError
-
     ax = axes(ax, 6.4, 3.2)
     table = run.responses()
     if number not in table.columns or table[number].dtype.kind not in "fiu":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from evalkit.analysis.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.experiment.parameters import same_level
 from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.present.shortlists import PARALLEL, TRADE_OFF
 from evalkit.run import Run
-from evalkit.stats.desirability import pareto as front_of
+from evalkit.stats import desirability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,20 +40,12 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     known(run, [x, y])
     ax = axes(ax, 6.4, 4.2)
     by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
-    there = [(index, by[index, x], by[index, y]) for index in range(len(run.analysis.cells))]
-    there = [one for one in there if not np.isnan([one[1].mean, one[2].mean]).any()]
-    choice = run.choice
-    satisfying = set(range(len(run.analysis.cells)) if choice is None else choice.satisfying)
-    front = _front(run, x, y, [one for one in there if one[0] in satisfying])
-    special = {index for index in (*front, choice.chosen if choice else None, run.analysis.reference) if index is not None}
-    for index, one, other in there:
-        inside = index in satisfying
-        colour = SERIES[0] if inside else muted(ax)
-        if index in special or len(there) <= _MOST_CROSSES:
-            _cross(ax, one, other, colour, 0.9 if index in special else 0.35)
-        ax.plot(
-            one.mean, other.mean, "o", color=colour, markerfacecolor=colour if inside else "none", markersize=5 if index in special else 4, zorder=3
-        )
+    points = [(index, by[index, x], by[index, y]) for index in range(len(run.analysis.cells))]
+    points = [one for one in points if not np.isnan([one[1].mean, one[2].mean]).any()]
+    chosen = run.choice.chosen if run.choice is not None else None
+    satisfying = set(range(len(run.analysis.cells)) if run.choice is None else run.choice.satisfying)
+    front = _front(run, x, y, [one for one in points if one[0] in satisfying])
+    _scatter(ax, points, satisfying, {*front, chosen, run.analysis.reference})
     drawn = sorted((by[index, x].mean, by[index, y].mean) for index in front)
     ax.plot(
         [a for a, _ in drawn], [b for _, b in drawn], color=SERIES[0], linewidth=1.2, linestyle="--", label="no other beats these in both", zorder=2
@@ -61,8 +54,8 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
         ax.plot([], [], "o", color=muted(ax), markerfacecolor="none", markersize=4, label="misses a constraint")
     base = run.analysis.reference
     _mark(ax, by.get((base, x)), by.get((base, y)), "D", ink(ax), _called(run, "the reference", base))
-    if choice is not None and choice.chosen is not None:
-        _mark(ax, by.get((choice.chosen, x)), by.get((choice.chosen, y)), "*", SERIES[1], _called(run, "recommended", choice.chosen))
+    if chosen is not None:
+        _mark(ax, by.get((chosen, x)), by.get((chosen, y)), "*", SERIES[1], _called(run, "recommended", chosen))
     ax.grid(True, axis="both")
     ax.set_xlabel(label_metric(run, x))
     ax.set_ylabel(label_metric(run, y))
@@ -71,22 +64,48 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     return ax
 
 
+def _scatter(ax: Axes, points: Sequence[tuple[int, CellMean, CellMean]], satisfying: Collection[int], special: Collection[int | None]) -> None:
+    """A point a cell, hollow where it misses a constraint; the intervals of all where they are few, else of the `special` ones."""
+    for index, one, other in points:
+        inside, marked = index in satisfying, index in special
+        colour = SERIES[0] if inside else muted(ax)
+        if marked or len(points) <= _MOST_CROSSES:
+            _cross(ax, one, other, colour, 0.9 if marked else 0.35)
+        ax.plot(one.mean, other.mean, "o", color=colour, markerfacecolor=colour if inside else "none", markersize=5 if marked else 4, zorder=3)
+
+
 def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
     """The metrics asked for; else the one that matters most, and of the others that matter the one most at odds with it."""
     goals = _goals(run)
-    for given in (x, y):
+    _check_direction(run, goals, x, y)
+    usual = [*_rests_on(run), *TRADE_OFF]
+    means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
+    free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
+    varied = [name for name in free if _varies(means[name])] or free
+    y = y or varied.pop(0)
+    if x is not None:
+        return x, y
+    rest = [name for name in varied if name != y]
+    others = [name for name in rest if name in usual] or rest or list(goals)
+    return min(others, key=lambda name: _agreement(means[name], means[y])), y
+
+
+def _check_direction(run: Run, goals: Collection[str], *metrics: str | None) -> None:
+    for given in metrics:
         if given is not None and given not in goals:
             known(run, [given])
             raise ExperimentError(f"{given}: neither higher nor lower is better, so it has no front; give another metric")
-    weighed = [one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)] if run.choice else []
-    bounded = [one.metric for one in run.choice.constraints] if run.choice else []
-    usual = [*weighed, *bounded, "distinct_2", "vendi_ngram", "truncation_rate", "loop_rate", "rep_w_16"]
-    means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
-    free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
-    varied = [name for name in free if len(np.unique(means[name][~np.isnan(means[name])])) > 1] or free
-    y = y or varied.pop(0)
-    others = [name for name in varied if name != y and name in usual] or [name for name in varied if name != y] or list(goals)
-    return x or min(others, key=lambda name: _agreement(means[name], means[y])), y
+
+
+def _rests_on(run: Run) -> list[str]:
+    """What the choice rests on: its weights, the heaviest first, then its constraints; nothing where there is no choice."""
+    if run.choice is None:
+        return []
+    return [*(one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)), *(one.metric for one in run.choice.constraints)]
+
+
+def _varies(means: Floats) -> bool:
+    return len(np.unique(means[~np.isnan(means)])) > 1
 
 
 def _agreement(one: Floats, other: Floats) -> float:
@@ -109,7 +128,7 @@ def _front(run: Run, x: str, y: str, there: list[tuple[int, CellMean, CellMean]]
         return []
     signs = np.array([_goals(run)[name] for name in (x, y)])
     values = np.array([[one.mean, other.mean] for _, one, other in there]) * signs
-    return [index for (index, _, _), on in zip(there, front_of(values), strict=True) if on]
+    return [index for (index, _, _), on in zip(there, desirability.pareto(values), strict=True) if on]
 
 
 def _cross(ax: Axes, x: CellMean, y: CellMean, colour: str, alpha: float) -> None:
@@ -141,27 +160,18 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
         ExperimentError: the run has no such metric.
     """
     known(run, metrics)
-    measured = [one.name for one in run.analysis.metrics]
-    rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
-    usual = rests_on or ["distinct_2", "truncation_rate", "length_words"]
-    columns = [*swept(run), *(metrics or [name for name in dict.fromkeys(usual) if name in measured] or measured[:3])]
+    columns = [*swept(run), *(metrics or _usual_axes(run))]
     ax = axes(ax, max(4.0, 1.35 * len(columns)), 3.8)
     lines = np.full((len(run.analysis.cells), len(columns)), np.nan)
-    best = run.choice.chosen if run.choice is not None and run.choice.chosen is not None else run.analysis.reference
+    chosen = run.choice.chosen if run.choice is not None else None
+    best = run.analysis.reference if chosen is None else chosen
     for place, name in enumerate(columns):
         if name in run.analysis.parameters:
             _levels_on(ax, run, name, place, lines)
         else:
             _means_on(ax, run, name, place, lines, best)
-    tied = set(run.choice.tied) if run.choice else set()
-    for index, line in enumerate(lines):
-        if index != best:
-            colour, width = (SERIES[2], 1.1) if index in tied else (muted(ax), 0.7)
-            ax.plot(line, color=colour, linewidth=width, alpha=0.8 if index in tied else 0.35)
-    recommended = run.choice is not None and run.choice.chosen is not None
-    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label=_called(run, "recommended" if recommended else "the reference", best))
-    if tied - {best}:
-        ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
+    label = _called(run, "the reference" if chosen is None else "recommended", best)
+    _draw_lines(ax, lines, best, set(run.choice.tied) if run.choice else set(), label)
     for place in range(len(columns)):
         ax.axvline(place, color=muted(ax), linewidth=0.8, zorder=0)
     ax.set_xticks(range(len(columns)), [_named(run, name) for name in columns], rotation=20, ha="right")
@@ -173,6 +183,24 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
     entitle(ax, "A line a setting; each axis from its lowest to its highest")
     legend(ax, below=0.28, columns=2)
     return ax
+
+
+def _usual_axes(run: Run) -> list[str]:
+    """The metrics of parallel axes where none are asked for."""
+    measured = [one.name for one in run.analysis.metrics]
+    rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
+    return [name for name in dict.fromkeys(rests_on or PARALLEL) if name in measured] or measured[:3]
+
+
+def _draw_lines(ax: Axes, lines: Floats, best: int, tied: Collection[int], label: str) -> None:
+    """A line a cell, that of the `best` last and thick, with its `label`."""
+    for index, line in enumerate(lines):
+        if index != best:
+            colour, width = (SERIES[2], 1.1) if index in tied else (muted(ax), 0.7)
+            ax.plot(line, color=colour, linewidth=width, alpha=0.8 if index in tied else 0.35)
+    ax.plot(lines[best], color=SERIES[1], linewidth=2.4, label=label)
+    if any(index != best for index in tied):
+        ax.plot([], [], color=SERIES[2], linewidth=1.1, label="cannot be told from the best")
 
 
 def _backed(ax: Axes) -> dict[str, Any]:

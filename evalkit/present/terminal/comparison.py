@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.comparison.comparison import Comparison, headline
-from evalkit.present.text.comparison import basis, figure, interval, not_compared, ordered, p_text, sides, signed, verdict_text, where
+from evalkit.present.text.comparison import basis, ends, not_compared, ordered, sides, verdict_text, where
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import figure, p_value, signed_figure
 
 _WIDE = 110
 _STYLE = {"worse": "bold red", "better": "green", "differs": "yellow"}
@@ -32,8 +33,8 @@ def show(found: Comparison, console: Console) -> RenderableType:
     for number, one in enumerate([*gated, *rest]):
         if number == len(gated) and gated:
             table.add_section()
-        values = [figure(one.baseline), *([figure(one.candidate)] if wide else []), signed(one.difference), interval(one)]
-        values += [*([p_text(one.p_adjusted)] if wide else []), figure(one.margin)]
+        values = [figure(one.baseline), *([figure(one.candidate)] if wide else []), signed_figure(one.difference), ends(one)]
+        values += [*([p_value(one.p_adjusted)] if wide else []), figure(one.margin)]
         verdict = Text(verdict_text(one), style=_STYLE.get(one.verdict, "dim") if one.gated else "dim")
         table.add_row(Text(harmless(one.metric, console.encoding)), *values, verdict)
     differs = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
@@ -44,7 +45,7 @@ def show(found: Comparison, console: Console) -> RenderableType:
         differs.add_row(*(Text(harmless(cell, console.encoding)) for cell in row))
     lines = [basis(found), *found.notes, *found.left_out, *not_compared(found)]
     for metric, cells in where(found):
-        lines.append(f"{metric.metric} got worse most in: " + "; ".join(f"{cell.cell} {signed(cell.difference)}" for cell in cells))
+        lines.append(f"{metric.metric} got worse most in: " + "; ".join(f"{cell.cell} {signed_figure(cell.difference)}" for cell in cells))
     if rest:
         lines.append("(in brackets: shown, not judged; what has seconds in it depends on load, and is judged only where a margin is given)")
     told = (Text(harmless(line.replace("→", "->"), console.encoding), style="dim") for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -12,11 +13,11 @@ from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
-from evalkit.analysis.sentences import signed
 from evalkit.choice import Choice, call_of
 from evalkit.present.terminal.tables import signs
-from evalkit.present.text.decision import cell_in_words, glossary, nothing, why
+from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import roughly, signed
 
 _WIDE = 13  # columns of the console for a column of verdicts
 
@@ -27,28 +28,51 @@ def verdicts(analysis: Analysis, console: Console) -> RenderableType | None:
     Beside them the margin, and the smallest difference that the run would find.
     """
     if not analysis.verdicts:
-        lines = [f"Mind: {one}." for one in analysis.not_estimated]
+        lines = _mind(analysis)
         return Group(*(_shown(Text(line, style="dim"), console) for line in lines), Text()) if lines else None
-    parameters = [name for name in analysis.parameters if any(one.parameter == name for one in analysis.verdicts)]
-    by_place = {(one.parameter, one.metric): one for one in analysis.verdicts}
-    measured = [metric.name for metric in analysis.metrics if any((name, metric.name) in by_place for name in parameters)]
-    columns = [(name.replace("_", "\n", 1), [_verdict(by_place.get((name, metric))) for metric in measured]) for name in parameters]
-    of_metric = {metric: [one for one in analysis.verdicts if one.metric == metric] for metric in measured}
-    columns.append(("margin", [_figure([one.margin for one in of_metric[metric]]) for metric in measured]))
-    columns.append(("would\nfind", [_figure([one.detectable for one in of_metric[metric]]) for metric in measured]))
+    spoken = {one.metric for one in analysis.verdicts}
+    measured = [metric.name for metric in analysis.metrics if metric.name in spoken]
+    columns = _columns(analysis, measured)
     fit = max(1, (console.width - 22) // _WIDE)
     parts: list[RenderableType] = [Text("What each parameter does: largest difference between two of its levels", style="bold")]
     for start in range(0, len(columns), fit):
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-        table.add_column("metric", no_wrap=True)
-        for heading, _ in columns[start : start + fit]:
-            text = "\n".join(harmless(line, console.encoding) for line in heading.split("\n"))
-            table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE + 2)
-        for place, metric in enumerate(measured):
-            table.add_row(metric, *(cells[place] for _, cells in columns[start : start + fit]))
+        table = _table(measured, columns[start : start + fit], console)
         parts += [table, Text()] if start + fit < len(columns) else [table]
-    lines = [*_legend(analysis), *(f"Mind: {one}." for one in analysis.not_estimated), f"Made by {analysis.signature}."]
+    lines = [*_legend(analysis), *_mind(analysis), f"Made by {analysis.signature}."]
     return Group(*parts, *(_shown(Text(line, style="dim"), console) for line in lines), Text())
+
+
+class _Column(NamedTuple):
+    heading: str
+    cells: list[Text]
+
+
+def _columns(analysis: Analysis, measured: Sequence[str]) -> list[_Column]:
+    """A column a parameter with a verdict, then the margins and what the run would find, each with a cell for each of the metrics `measured`."""
+    by_place = {(one.parameter, one.metric): one for one in analysis.verdicts}
+    parameters = [name for name in analysis.parameters if any(one.parameter == name for one in analysis.verdicts)]
+    columns = [_Column(name.replace("_", "\n", 1), [_verdict(by_place.get((name, metric))) for metric in measured]) for name in parameters]
+    of_metric = [[one for one in analysis.verdicts if one.metric == metric] for metric in measured]
+    return [
+        *columns,
+        _Column("margin", [_figure([one.margin for one in found]) for found in of_metric]),
+        _Column("would\nfind", [_figure([one.detectable for one in found]) for found in of_metric]),
+    ]
+
+
+def _table(measured: Sequence[str], columns: Sequence[_Column], console: Console) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("metric", no_wrap=True)
+    for column in columns:
+        text = "\n".join(harmless(line, console.encoding) for line in column.heading.split("\n"))
+        table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE + 2)
+    for place, metric in enumerate(measured):
+        table.add_row(metric, *(column.cells[place] for column in columns))
+    return table
+
+
+def _mind(analysis: Analysis) -> list[str]:
+    return [f"Mind: {one}." for one in analysis.not_estimated]
 
 
 def _legend(analysis: Analysis) -> list[str]:
@@ -86,7 +110,7 @@ def _verdict(one: Verdict | None) -> Text:
 def _figure(values: Sequence[float | None]) -> Text:
     """The smallest and the largest of several figures that are known."""
     known = [value for value in values if value is not None]
-    ends = list(dict.fromkeys(f"{value:.2g}" if value < 10 else f"{value:,.0f}" for value in (min(known), max(known)))) if known else ["-"]
+    ends = list(dict.fromkeys(map(roughly, (min(known), max(known))))) if known else ["-"]
     return Text("..".join(ends), style="dim")
 
 
@@ -119,9 +143,9 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for label, text in [("Use", cell_in_words(analysis, found.chosen)), *why(found, analysis)]:
-            style = "bold green" if label == "Use" else ""
-            table.add_row(Text(label, style=style or "bold"), _shown(Text(text, style=style), console))
+        table.add_row(Text("Use", style="bold green"), _shown(Text(cell_in_words(analysis, found.chosen), style="bold green"), console))
+        for label, text in labelled(why(found, analysis)):
+            table.add_row(Text(label, style="bold"), _shown(Text(text), console))
         parts += [table, _shown(Text(call_of(found.parameters), style="cyan"), console)]
     parts += [_shown(Text(line, style="dim"), console) for line in glossary(found, analysis)]
     return Group(*parts, Text())

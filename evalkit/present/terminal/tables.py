@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
-from evalkit.analysis.sentences import counted
+from evalkit.analysis.control import LIMITS
 from evalkit.experiment.parameters import DEFAULT, level_key, level_text
-from evalkit.metrics import METRICS, OPTIONAL, RECORDED
+from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
+from evalkit.present.shortlists import TERMINAL
+from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
 from evalkit.probe import Probe
 from evalkit.text.escaping import harmless
-
-SHORTLIST = ("distinct_1", "distinct_2", "rep_2", "rep_4", "exact_duplicates", "truncation_rate", "length_tokens", "length_words")
-"""The metrics that a terminal shows, where a run has them; ``summary.csv`` holds all."""
+from evalkit.text.numbers import counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
@@ -29,19 +27,6 @@ _FEW_PROMPTS = 8
 _MOST_TIED = 5  # where not all cells are shown
 _NAME = 24  # columns of a parameter's name
 _ROOMY = 60  # columns from which names and levels need not be squeezed
-_SHORT = {
-    "temperature": "temp",
-    "frequency_penalty": "freq\npen.",
-    "presence_penalty": "pres\npen.",
-    "max_tokens": "max\ntok.",
-    "max_completion_tokens": "max\ntok.",
-    "distinct_1": "dist.\n1",
-    "distinct_2": "dist.\n2",
-    "exact_duplicates": "exact\ndupl.",
-    "truncation_rate": "trunc\nrate",
-    "length_tokens": "length\ntokens",
-    "length_words": "length\nwords",
-}
 
 
 class Signs(NamedTuple):
@@ -63,40 +48,24 @@ def signs(console: Console) -> Signs:
 def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     """A row a cell, a column a metric: means over prompts, the best and the worst cell of each metric marked."""
     sign = signs(console)
-    swept = [name for name, levels in analysis.parameters.items() if len(levels) > 1]
     metrics = _chosen(analysis)
-    means = {(row.cell_index, row.metric): row for row in analysis.by_cell}
     marks = {metric.name: _marks(metric, [row for row in analysis.by_cell if row.metric == metric.name]) for metric in analysis.metrics}
-    marked = sorted({index for one in marks.values() for index in one})
-    order: Sequence[int] = range(len(analysis.cells))
-    if len(order) > _MOST_CELLS:
-        order = marked or order[:_MOST_CELLS]
-    shown = {name: _shown(analysis.parameters[name], console) for name in swept}
-    rows = []
-    for index in order:
-        cell = analysis.cells[index]
-        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
-        numbers = [_number(means[index, metric], marks[metric].get(index), sign) for metric in metrics]
-        rows.append(([Text(level, justify="right") for level in levels], numbers))
-    heads = [_cut(harmless(name, console.encoding), _NAME) for name in swept]
+    order = _shown_cells(analysis, marks)
+    rows = _rows_of_cells(analysis, order, metrics, marks, console)
+    heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
     breaks: Sequence[int] = ()
+    left = 0
     if names := _names(analysis, console):
         rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
-        heads = ["cell", *heads]
-    if names and _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the names tell the cells apart
+        heads, left = ["cell", *heads], 1
+    if names and width_of(heads, metrics[:1], rows) > console.width:  # the names tell the cells apart
         rows = [(levels[:1], numbers) for levels, numbers in rows]
         heads = heads[:1]
-    elif _needed(_columns(heads, metrics[:1], rows, _short)[2]) > console.width:  # the levels below each other instead
-        rows = [([_stacked(heads, levels)], numbers) for levels, numbers in rows]
-        heads, breaks = ["cell"], range(1, len(rows))
-    table, dropped = _fitted(heads, metrics, rows, console.width, breaks)
-    legend = [f"{sign.best} best, {sign.worst} worst cell of a metric"] if marked else []
-    if any(analysis.cells[index][name] == DEFAULT for index in order for name in swept):
-        legend.append(f"{sign.left_out} left out, the server decides")
-    if any(analysis.cells[index][name] is None for index in order for name in swept):
-        legend.append(f"{sign.void} void at temperature 0")
-    if any(math.isnan(means[index, metric].mean) for index in order for metric in metrics[: len(metrics) - len(dropped)]):
-        legend.append("- undefined" if analysis.counts.k else "- undefined: metrics over replicates need two answers to a prompt")
+    elif width_of(heads, metrics[:1], rows) > console.width:  # the levels below each other instead
+        rows = [([stacked(heads, levels)], numbers) for levels, numbers in rows]
+        heads, breaks, left = ["cell"], range(1, len(rows)), 1
+    table, dropped = fitted(heads, metrics, rows, console.width, breaks, left)
+    legend = _legend(analysis, order, metrics[: len(metrics) - len(dropped)], marks, sign)
     lines = ["; ".join(legend) + "."] if legend else []
     if len(order) < len(analysis.cells):
         lines.append(f"{len(analysis.cells) - len(order):,} more cells are in summary.csv.")
@@ -107,33 +76,83 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     return _titled(f"By cell: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
 
 
+def _swept(analysis: Analysis) -> list[str]:
+    return [name for name, levels in analysis.parameters.items() if len(levels) > 1]
+
+
+def _shown_cells(analysis: Analysis, marks: Mapping[str, Mapping[int, bool]]) -> Sequence[int]:
+    """All cells; where they are many those that are marked, else the first."""
+    order = range(len(analysis.cells))
+    if len(order) <= _MOST_CELLS:
+        return order
+    return sorted({index for one in marks.values() for index in one}) or order[:_MOST_CELLS]
+
+
+def _rows_of_cells(
+    analysis: Analysis, order: Sequence[int], metrics: Sequence[str], marks: Mapping[str, Mapping[int, bool]], console: Console
+) -> list[Row]:
+    sign, swept = signs(console), _swept(analysis)
+    means = {(row.cell_index, row.metric): row for row in analysis.by_cell}
+    shown = {name: _shown(analysis.parameters[name], console) for name in swept}
+    rows = []
+    for index in order:
+        cell = analysis.cells[index]
+        levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
+        numbers = [_number(means[index, metric], marks[metric].get(index), sign) for metric in metrics]
+        rows.append(([Text(level, justify="right") for level in levels], numbers))
+    return rows
+
+
+def _legend(analysis: Analysis, order: Sequence[int], metrics: Sequence[str], marks: Mapping[str, Mapping[int, bool]], sign: Signs) -> list[str]:
+    """What the signs mean that occur in the table of cells."""
+    legend = [f"{sign.best} best, {sign.worst} worst cell of a metric"] if any(marks.values()) else []
+    levels = [analysis.cells[index][name] for index in order for name in _swept(analysis)]
+    if DEFAULT in levels:
+        legend.append(f"{sign.left_out} left out, the server decides")
+    if None in levels:
+        legend.append(f"{sign.void} void at temperature 0")
+    means = {(row.cell_index, row.metric): row.mean for row in analysis.by_cell}
+    if any(math.isnan(means[index, metric]) for index in order for metric in metrics):
+        legend.append("- undefined" if analysis.counts.k else "- undefined: metrics over replicates need two answers to a prompt")
+    return legend
+
+
 def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     """A row a level of each swept parameter: means over prompts and cells, give or take half of the 95 % interval.
 
     Metrics for which the console is too narrow follow in further tables. None where nothing is swept.
     """
-    sign = signs(console)
     metrics = _chosen(analysis)
-    means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
-    rows: list[tuple[list[Text], list[Text]]] = []
-    starts: list[int] = []
-    for name, levels in analysis.parameters.items():
-        if len(levels) < 2:
-            continue
-        starts.append(len(rows))
-        title = _cut(harmless(name, console.encoding), _NAME)
-        title = title if console.width >= _ROOMY else _short(title).replace("\n", " ")
-        for number, (level, shown) in enumerate(_shown(levels, console).items()):
-            head = [Text("" if number else title), Text(shown, justify="right")]
-            rows.append((head, [_with_interval(means.get((name, level, metric)), sign) for metric in metrics]))
+    rows, starts = _rows_of_levels(analysis, metrics, console)
     if not rows:
         return None
     parts: list[RenderableType] = []
     while metrics:
-        table, rest = _fitted(["parameter", "level"], metrics, rows, console.width, starts[1:])
+        table, rest = fitted(["parameter", "level"], metrics, rows, console.width, starts[1:], left=1)
         parts += [table, Text()]
         rows = [(head, numbers[len(metrics) - len(rest) :]) for head, numbers in rows]
         metrics = rest
+    return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], _beneath_levels(analysis, signs(console)))
+
+
+def _rows_of_levels(analysis: Analysis, metrics: Sequence[str], console: Console) -> tuple[list[Row], list[int]]:
+    """The rows, and at which of them a parameter begins."""
+    sign = signs(console)
+    means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
+    rows: list[Row] = []
+    starts: list[int] = []
+    for name in _swept(analysis):
+        starts.append(len(rows))
+        title = cut(harmless(name, console.encoding), _NAME)
+        title = title if console.width >= _ROOMY else brief(title).replace("\n", " ")
+        for number, (level, shown) in enumerate(_shown(analysis.parameters[name], console).items()):
+            head = [Text("" if number else title), Text(shown, justify="right")]
+            rows.append((head, [_with_interval(means.get((name, level, metric)), sign) for metric in metrics]))
+    return rows, starts
+
+
+def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
+    """What must be known of the table of levels: how sure it is, and which metrics are not those of whole answers."""
     lines = [f"{sign.give_or_take} half of the 95 % interval over prompts."]
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
         lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
@@ -144,16 +163,16 @@ def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
     if on_prefix and analysis.compared_on:
         lines.append(f"{', '.join(on_prefix)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
-    if confounded and any(len(analysis.parameters.get(name, ())) > 1 for name in ("max_tokens", "max_completion_tokens")):
+    if confounded and any(name in LIMITS for name in _swept(analysis)):
         lines.append(f"{', '.join(confounded)} move with the length of an answer alone: beside max_tokens they say little.")
-    return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], lines)
+    return lines
 
 
 def _chosen(analysis: Analysis) -> list[str]:
     """The metrics to show: those of the shortlist that were measured, and where there are none all."""
     measured = [metric.name for metric in analysis.metrics]
     own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
-    return [name for name in SHORTLIST if name in measured] + own or measured
+    return [name for name in TERMINAL if name in measured] + own or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
@@ -180,59 +199,6 @@ def of_probe(result: Probe) -> RenderableType:
     lines.append(f"Answers repeat under one seed: {result.repeats_under_seed}; at temperature 0: {result.repeats_at_temperature_0}.")
     lines += [f"{one.parameter} left out: {harmless(one.evidence)}." for one in result.left_out]
     return Group(table, Text("\n".join(lines), style="dim"))
-
-
-def _fitted(
-    heads: Sequence[str], metrics: Sequence[str], rows: Sequence[tuple[list[Text], list[Text]]], width: int, break_before: Sequence[int] = ()
-) -> tuple[Table, list[str]]:
-    """The table with as many metrics as fit into `width`, at least one, and those that do not; long headings where all fit with them."""
-    keep = len(metrics)
-    titles, cells, widths = _columns(heads, metrics, rows, _long)
-    while _needed(widths) > width:
-        titles, cells, widths = _columns(heads, metrics[:keep], rows, _short)
-        if keep == 1 or _needed(widths) <= width:
-            break
-        keep -= 1
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
-    for title, wide in zip(titles, widths, strict=True):
-        table.add_column(Text(title), justify="left" if title in ("parameter", "cell") else "right", no_wrap=True, vertical="bottom", min_width=wide)
-    for number, row in enumerate(cells):
-        if number in break_before:
-            table.add_section()
-        table.add_row(*row)
-    return table, list(metrics[keep:])
-
-
-def _columns(
-    heads: Sequence[str], metrics: Sequence[str], rows: Sequence[tuple[list[Text], list[Text]]], name: Callable[[str], str]
-) -> tuple[list[str], list[list[Text]], list[int]]:
-    """Titles, rows of cells, and the width that each column needs."""
-    titles = [name(one) for one in (*heads, *metrics)]
-    cells = [[*head, *numbers[: len(metrics)]] for head, numbers in rows]
-    widths = [max(_width(title), *(_width(row[n].plain) for row in cells)) for n, title in enumerate(titles)]
-    return titles, cells, widths
-
-
-def _width(text: str) -> int:
-    return max(map(cell_len, text.split("\n")))
-
-
-def _needed(widths: Sequence[int]) -> int:
-    """Width of a table with columns of `widths`, one space between them."""
-    return sum(widths) + len(widths) - 1
-
-
-def _long(name: str) -> str:
-    """The name, broken where that makes a long one narrower."""
-    return re.sub(r"_(?=penalty|tokens|words|rate|duplicates|completion)", "\n", name)
-
-
-def _short(name: str) -> str:
-    return _SHORT.get(name, _cut(name, 12))
-
-
-def _stacked(heads: Sequence[str], levels: Sequence[Text]) -> Text:
-    return Text("\n".join(f"{_short(head)}={level.plain}".replace("\n", " ") for head, level in zip(heads, levels, strict=True)))
 
 
 def _marks(metric: MetricInfo, rows: Sequence[CellMean]) -> dict[int, bool]:
@@ -272,15 +238,15 @@ def _with_interval(row: LevelMean | None, sign: Signs) -> Text:
 def _figure(value: float, metric: str) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:.1f}" if metric.startswith("length") else f"{value:.3f}"
+    return f"{value:.{digits(metric)}f}"
 
 
 def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
     """How the levels of a parameter are shown, by their key: narrow, harmless, and no two alike."""
     width = 16 if console.width >= _ROOMY else 9
     whole = [repr(level) if isinstance(level, str) and not level.strip() else level_text(level) or "" for level in levels]
-    texts = [_cut(harmless(text, console.encoding), width) for text in whole]
-    numbered = [f"{_cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
+    texts = [cut(harmless(text, console.encoding), width) for text in whole]
+    numbered = [f"{cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
     return dict(zip(map(level_key, levels), numbered, strict=True))
 
 
@@ -289,13 +255,3 @@ def _names(analysis: Analysis, console: Console) -> list[Text]:
     names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
     shown = _shown(names, console)
     return [Text(shown[level_key(name)]) for name in names]
-
-
-def _cut(text: str, width: int) -> str:
-    """`text` in at most `width` columns: where it is wider, its beginning and its end."""
-    if cell_len(text) <= width and len(text) <= 4 * width:
-        return text
-    head, tail = width // 2, width - 1 - width // 2
-    begin = next(text[:n] for n in range(head, -1, -1) if cell_len(text[:n]) <= head)
-    end = next(text[len(text) - n :] for n in range(tail, -1, -1) if cell_len(text[len(text) - n :]) <= tail)
-    return f"{begin}~{end}"

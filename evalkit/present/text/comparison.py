@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from evalkit.comparison.comparison import ChangeInCell, Comparison, Side
 from evalkit.comparison.verdict import Compared
+from evalkit.text.numbers import counted, interval, money, signed_figure
 
 _ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")
 _MOST_CELLS = 3
@@ -22,41 +22,14 @@ METHOD = (
 ON_TIME = "Seconds and tokens a second depend on the load of the endpoint and of this machine: they are judged only where a margin is given for them."
 
 
-_NOTHING = 1e-12
-"""Below it there is no difference, only what is left of rounding."""
-
-
 def ordered(rows: Sequence[Compared]) -> list[Compared]:
     """Rows in the order they matter: by verdict, and then by how many margins they differ."""
     return sorted(rows, key=lambda one: (_ORDER.index(one.verdict), -abs(one.difference / one.margin) if one.margin > 0 else 0.0))
 
 
-def figure(value: float) -> str:
-    """A number as tables show it; ``-`` where it is undefined."""
-    size = abs(value)
-    if math.isnan(value):
-        return "-"
-    if size < _NOTHING:
-        return "0.000"
-    if size < 0.0005:
-        return f"{value:.1e}"
-    return f"{value:,.{0 if size >= 1_000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign."""
-    text = figure(value)
-    return text if text.startswith("-") or math.isnan(value) else f"+{text}"
-
-
-def interval(one: Compared | ChangeInCell) -> str:
-    """An interval with its two ends."""
-    return "-" if math.isnan(one.ci_low) else f"[{signed(one.ci_low)}, {signed(one.ci_high)}]"
-
-
-def p_text(p: float | None) -> str:
-    """A p value; ``-`` where none is given."""
-    return "-" if p is None or math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+def ends(one: Compared | ChangeInCell) -> str:
+    """The interval of a difference, as tables show it."""
+    return interval(one.ci_low, one.ci_high, signed_figure)
 
 
 def verdict_text(one: Compared) -> str:
@@ -74,7 +47,7 @@ def of_answers(side: Side) -> str:
 
 def of_cost(side: Side) -> str:
     """What the answers cost; ``unknown`` where that is not known."""
-    return "unknown" if side.cost is None else f"{side.cost:,.4f} {side.currency or ''}".rstrip()
+    return money(side.cost, side.currency or "", digits=4)
 
 
 def of_tokens(side: Side) -> str:
@@ -107,7 +80,7 @@ def where(found: Comparison) -> list[tuple[Compared, list[ChangeInCell]]]:
 
 def basis(found: Comparison) -> str:
     """What the numbers rest on, in a sentence."""
-    parts = [_count(len(found.prompts), "prompt"), _count(len(found.cells), "cell")]
+    parts = [counted(len(found.prompts), "prompt"), counted(len(found.cells), "cell")]
     if found.replicates:
         parts.append(f"{found.replicates} replicates a group")
     if found.tokens is not None:
@@ -130,7 +103,3 @@ def signature(found: Comparison) -> str:
         f"evalkit {found.evalkit}; {found.baseline.digest or 'unknown'} against {found.candidate.digest or 'unknown'}; {found.tokenizer}; "
         f"fails on: {', '.join(found.fail_on)}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

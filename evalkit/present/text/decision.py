@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.analysis.sentences import counted, in_words, signed
+from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
+from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
+
+About = Literal["why", "mind", "sure", "else", "next", "fresh"]
+_LABELS: dict[About, str] = {"why": "Why", "mind": "Mind", "sure": "Sure", "else": "Else", "next": "Next", "fresh": "Fresh"}
 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
@@ -23,25 +28,52 @@ def cell_in_short(analysis: Analysis, index: int) -> str:
     return analysis.name_of(index) or cell_in_words(analysis, index)
 
 
-def why(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
-    """Why the chosen cell, what to mind, how sure, what else: a label, empty where the text goes on under the one before, and a text."""
+class Part(NamedTuple):
+    """A part of what is said of a recommendation: what it is about, and its sentences."""
+
+    about: About
+    texts: list[str]
+
+    @property
+    def label(self) -> str:
+        """What stands before it."""
+        return _LABELS[self.about]
+
+
+def labelled(parts: Iterable[Part]) -> Iterator[tuple[str, str]]:
+    """A label and a text a row; the label is empty where a text goes on under the one before."""
+    for part in parts:
+        for place, text in enumerate(part.texts):
+            yield ("" if place else part.label, text)
+
+
+def why(found: Choice, analysis: Analysis) -> list[Part]:
+    """Why the chosen cell, what to mind, how sure, what else, what next."""
+    parts = [
+        Part("why", _reasons(found, analysis)),
+        Part("mind", [f"{note.rstrip('.')}." for note in found.notes]),
+        Part("sure", [_sure(found, analysis)]),
+        Part("else", _else(found, analysis)),
+        Part("fresh", _fresh(found)) if found.confirmed else Part("next", [_next(analysis.counts.k)]),
+    ]
+    return [part for part in parts if part.texts]
+
+
+def _reasons(found: Choice, analysis: Analysis) -> list[str]:
     out = []
     if found.constraints:
         kept = _kept(found.constraints)
         many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
-        out.append(("Why", f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}."))
+        out.append(f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}.")
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
-    out.append(("" if out else "Why", f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts."))
+    out.append(f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts.")
     unbeaten = len(found.pareto)
     if len(found.weights) > 1 and unbeaten < len(found.satisfying):
-        out.append(("", f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set)."))
-    if found.chosen != analysis.reference:
-        changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
-        out.append(("", f"Against the reference ({cell_in_short(analysis, analysis.reference)}): {changes}."))
-    else:
-        out.append(("", "It is the reference itself."))
-    mind = [("" if place else "Mind", f"{note.rstrip('.')}.") for place, note in enumerate(found.notes)]
-    return [*out, *mind, ("Sure", _sure(found, analysis)), *_else(found, analysis), *_fresh(found, analysis.counts.k)]
+        out.append(f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set).")
+    if found.chosen == analysis.reference:
+        return [*out, "It is the reference itself."]
+    changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
+    return [*out, f"Against the reference ({cell_in_short(analysis, analysis.reference)}): {changes}."]
 
 
 def nothing(found: Choice, analysis: Analysis) -> list[str]:
@@ -106,28 +138,32 @@ def _sure(found: Choice, analysis: Analysis) -> str:
     )
 
 
-def _else(found: Choice, analysis: Analysis) -> list[tuple[str, str]]:
+def _else(found: Choice, analysis: Analysis) -> list[str]:
+    """What else would do: a headline, then a cell each."""
     others = [index for index in found.tied if index != found.chosen]
     others.sort(key=lambda index: -(found.desirability[index] or 0.0))
     if not others:
-        return [("Else", "Nothing else does as well on these prompts.")]
+        return ["Nothing else does as well on these prompts."]
     own = found.desirability[found.chosen] if found.chosen is not None else None
     head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
-    out = [("Else", head), *(("", f"{cell_in_short(analysis, index)} ({found.desirability[index]:.2f})") for index in others[:_MOST_CELLS])]
+    out = [head, *(f"{cell_in_short(analysis, index)} ({found.desirability[index]:.2f})" for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
-    return out + ([("", f"and {more} more (choice.json)")] if more > 0 else [])
+    return out + ([f"and {more} more (choice.json)"] if more > 0 else [])
 
 
-def _fresh(found: Choice, k: int) -> list[tuple[str, str]]:
-    """What fresh answers say, a line a cell; else how to get as many as the `k` that metrics over replicates were taken of."""
-    if not found.confirmed:
-        return [("Next", f"A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm {k or 8} measures it again on fresh answers.")]
-    out: list[tuple[str, str]] = []
+def _next(k: int) -> str:
+    """How to get as many fresh answers as the `k` that metrics over replicates were taken of."""
+    return f"A winner's figures are optimistic: evalkit sweep EXPERIMENT --confirm {k or 8} measures it again on fresh answers."
+
+
+def _fresh(found: Choice) -> list[str]:
+    """What fresh answers say, a line a cell."""
+    out = []
     for index in dict.fromkeys(one.cell_index for one in found.confirmed):
         rows = [one for one in found.confirmed if one.cell_index == index]
         role = "the chosen" if index == found.chosen else "the best as measured" if index == found.best else "the runner-up"
         figures = ", ".join(f"{one.metric} {one.fresh:.3g} [{one.ci_low:.3g}, {one.ci_high:.3g}] (was {one.selected_on:.3g})" for one in rows)
-        out.append(("" if out else "Fresh", f"{rows[0].replicates} new answers a prompt, {role}: {figures}"))
+        out.append(f"{rows[0].replicates} new answers a prompt, {role}: {figures}")
     return out
 
 
@@ -149,5 +185,5 @@ def _change(one: Consequence) -> str:
     ):
         text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
     else:
-        text = f"{signed(one.difference)} {one.metric} [{signed(one.ci_low)}, {signed(one.ci_high)}]"
+        text = f"{signed(one.difference)} {one.metric} {interval(one.ci_low, one.ci_high)}"
     return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {one.metric}', '')})"

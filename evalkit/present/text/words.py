@@ -10,11 +10,13 @@ from evalkit._version import __version__
 from evalkit.analysis.analysis import CellMean
 from evalkit.choice import call_of
 from evalkit.errors import RecordError
+from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.decision import cell_in_words, nothing, why
+from evalkit.present.text.decision import Part, cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import rounded
 
 
 class Decision(NamedTuple):
@@ -24,7 +26,7 @@ class Decision(NamedTuple):
         head: what was looked for; empty where nothing was.
         chosen: whether a setting is recommended.
         use: its parameters.
-        rows: why, how sure, what else; label and texts.
+        rows: why, how sure, what else.
         call: the call to paste.
         nothing: why no setting is recommended.
     """
@@ -33,7 +35,7 @@ class Decision(NamedTuple):
     about: str
     chosen: bool
     use: str
-    rows: list[tuple[str, list[str]]]
+    rows: list[Part]
     call: str
     nothing: list[str]
     notes: list[str]
@@ -48,11 +50,7 @@ def decided(run: Run) -> Decision:
     if choice.chosen is None:
         first, *rest = [visible(one) for one in nothing(choice, analysis)] or ["No recommendation."]
         return Decision(first, about, False, "", [], "", rest, notes)
-    rows: list[tuple[str, list[str]]] = []
-    for label, text in why(choice, analysis):
-        if label or not rows:
-            rows.append((label or "Why", []))
-        rows[-1][1].append(visible(text))
+    rows = [Part(part.about, [visible(text) for text in part.texts]) for part in why(choice, analysis)]
     head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
     return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
 
@@ -96,16 +94,10 @@ def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
     """
     if row is None or math.isnan(row.mean):
         return "–", ""
-    digits = 1 if row.metric.startswith("length") else 3
-    mean, down, up = (_rounded(value, digits) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    mean, down, up = (rounded(value, digits(row.metric)) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
     if math.isnan(row.ci_low) or math.isnan(row.ci_high):
         return mean, ""
     return mean, f"±{up}" if up == down else f"-{down} +{up}"
-
-
-def _rounded(value: float, digits: int) -> str:
-    """To so many digits, but what is not 0 never as 0; nor what is 0 but for rounding as some power of ten."""
-    return f"{value:.1e}" if 1e-12 < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
 
 
 def endpoint_is_local(run: Run) -> bool:
@@ -128,10 +120,10 @@ def failures(run: Run) -> list[dict[str, Any]]:
 
 def signature(run: Run) -> str:
     """One line that says how the numbers were made: version, experiment, model, counts, method, seed."""
-    return visible(" | ".join(_signed(run)))
+    return visible(" | ".join(_made_by(run)))
 
 
-def _signed(run: Run) -> Iterator[str]:
+def _made_by(run: Run) -> Iterator[str]:
     analysis, counts = run.analysis, run.analysis.counts
     yield f"evalkit {_run_file(run).get('versions', {}).get('evalkit', __version__)}"
     yield f"experiment {analysis.name} {analysis.digest}"

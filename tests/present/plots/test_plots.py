@@ -193,6 +193,13 @@ def test_replicates_mark_this_run_and_the_margin(run: ek.Run, tmp_path: Path) ->
         drawn(ax, tmp_path)
 
 
+def test_a_metric_on_request_has_its_unit_on_the_axis_and_can_be_planned_with(tmp_path: Path) -> None:
+    found = made(tmp_path / "run", metrics=("default", "entropy_1", "edit_distance_tokens"))
+    assert plots.all_main_effects(found, "entropy_1").axes[0].get_ylabel().startswith("entropy_1 (nats)")
+    assert plots.all_main_effects(found, "edit_distance_tokens").axes[0].get_ylabel().startswith("edit_distance_tokens (↑")  # a share, of tokens
+    assert any("this run" in label for label in plots.replicates(found, "entropy_1").get_legend_handles_labels()[1])
+
+
 def test_a_forest_has_every_metric_with_its_verdict_by_colour_and_marker(run: ek.Run, other: ek.Run, tmp_path: Path) -> None:
     found = ek.compare(run, other)
     given = plt.subplots()[1]

@@ -19,12 +19,13 @@ from evalkit.analysis.analysis import Analysis, analyse
 from evalkit.experiment.experiment import check
 from evalkit.metrics import named
 from evalkit.plan.requests import Plan
-from evalkit.present.terminal.tables import SHORTLIST, by_cell, by_level
+from evalkit.present.shortlists import TERMINAL
+from evalkit.present.terminal.tables import by_cell, by_level
 from evalkit.scoring.scores import Score, Scores
 from evalkit.text.escaping import harmless
 
 NAN = math.nan
-NAMES = list(SHORTLIST)
+NAMES = list(TERMINAL)
 WIDTHS = [40, 60, 80, 100, 120, 200]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

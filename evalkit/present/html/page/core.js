@@ -20,7 +20,8 @@ function figure(value, metric) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (size > 1e-12 && size < 0.0005) return value.toExponential(1);
-  if (metric && metric.startsWith("length")) return value.toFixed(1);
+  const digits = metricOf(metric)?.digits;
+  if (digits < 3) return value.toFixed(digits);
   return size >= 1000 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(3);
 }
 
