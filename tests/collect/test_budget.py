@@ -58,7 +58,7 @@ def test_a_call_without_an_answer_costs_what_it_tells_and_leaves_the_cost_known(
         (Budget(cost=0.003), 0, None),
         (Budget(cost=0.0025), 0, "0.0025 EUR of budget.cost"),
         (Budget(seconds=10), 9.9, None),
-        (Budget(seconds=10), 10.0, "time of the budget is used up"),
+        (Budget(seconds=10), 10.0, "the time of budget.seconds is used up"),
     ],
 )
 def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: str | None) -> None:
