@@ -96,12 +96,12 @@ async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folde
     from evalkit.collect.tally import Tally
     from evalkit.experiment.experiment import check
     from evalkit.plan.requests import Plan
-    from evalkit.store.records import Writer
+    from evalkit.store.records import RecordWriter
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     experiment = check({"name": "b", "endpoint": endpoint, "prompts": [{"id": "a", "user": "Say it."}], "replicates": requests})
     plan, tally = Plan(experiment), Tally(requests)
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         async with Client(base_url, "key", concurrency=at_once, loopback=True) as client:
             await run(plan, client, writer.append, tally, pace=Pace(at_once, now=time.monotonic()))
     assert tally.completed == requests

@@ -25,7 +25,7 @@ from evalkit.metrics import Metric
 from evalkit.plan.requests import Plan
 from evalkit.stats.multiple import holm
 from evalkit.store.folder import make, write_run
-from evalkit.store.records import Completion, Record, Usage, Writer
+from evalkit.store.records import Completion, Record, RecordWriter, Usage
 
 SEED = 11
 SEEDS = 200
@@ -157,7 +157,7 @@ def _written(folder: Path, seed: int) -> None:
     about = {"name": "size", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "none"}, "prompts": prompts}
     made = check({**about, "parameters": levels, "replicates": 8, "seed": seed})
     make(folder)
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         for request in Plan(made):
             size = int(rng.integers(40, 80))
             text = " ".join(words[rng.choice(len(words), size, p=often)])

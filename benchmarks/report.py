@@ -17,7 +17,7 @@ import numpy as np
 
 from evalkit.experiment.experiment import check
 from evalkit.plan.requests import Plan
-from evalkit.store.records import Completion, Usage, Writer, record_of
+from evalkit.store.records import Completion, RecordWriter, Usage, record_of
 
 SIZES = {"50 x 20 x 8": (5, 5, 2, 20, 8), "200 x 50 x 8": (10, 10, 2, 50, 8), "125 x 100 x 8": (5, 5, 5, 100, 8)}
 LIMITS = {"50 x 20 x 8": {"open": 2.0}, "200 x 50 x 8": {"cpu": 20.0, "rss": 1000.0}, "125 x 100 x 8": {"size": 25.0}}
@@ -48,7 +48,7 @@ def fill(folder: Path, chosen: Any) -> None:
     plan = Plan(chosen)
     from evalkit.store.folder import write_run
 
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         for request in plan:
             exponent = 1.6 - 0.5 * float(request.cell["temperature"])
             limit = int(request.cell["max_tokens"])

@@ -37,14 +37,14 @@ async def whole(base_url: str, requests: int, at_once: int, streamed: bool, fold
     from evalkit.collect.tally import Tally
     from evalkit.experiment.experiment import check
     from evalkit.plan.requests import Plan
-    from evalkit.store.records import Standing, Writer
+    from evalkit.store.records import RecordWriter, Standing
 
     endpoint = {"base_url": base_url, "model": "m", "stream": streamed}
     prompts = [{"id": f"p{number}", "user": "Say it."} for number in range(4)]
     plan = Plan(check({"name": "b", "endpoint": endpoint, "prompts": prompts, "replicates": -(-requests // 4), "anchor": {"every": 0}}))
     there, tally = Standing(), Tally(len(plan))
     unsent = (request for request in plan.sequence() if there.wants(request.key, False))
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         about = {"pace": Pace(at_once, now=time.monotonic()), "policy": Policy(), "progress": lambda _: None, "note": print}
         stopped = await sent(plan, unsent, Access(base_url, "key", at_once), writer, tally, **about)
     assert stopped is None

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.collect.interruption import Interruption
+from evalkit.comparison import comparison, gate
 from evalkit.comparison.comparison import Comparison
-from evalkit.comparison.comparison import compare as compared
 from evalkit.comparison.gate import Margins
-from evalkit.comparison.gate import margins as margins_of
 from evalkit.errors import EvalkitError
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.experiment import load as load_experiment
 from evalkit.present.notebook.progress import Progress
 from evalkit.run import Run, load
 from evalkit.sweeping import reports, rescoring
@@ -141,7 +139,7 @@ def _in_a_thread(work: Callable[[Interruption], Run]) -> Run:
 
 
 def _experiment(source: Source) -> Experiment:
-    return source if isinstance(source, Experiment) else load_experiment(Path(source), [])
+    return source if isinstance(source, Experiment) else Experiment.load(source)
 
 
 def compare(
@@ -164,8 +162,8 @@ def compare(
         RecordError: a folder cannot be read, or the two cannot be compared; with the reason.
         ExperimentError: a cell, a metric or a margin is not there.
     """
-    given: Margins = margins_of(None, [f"{name}={value}" for name, value in (margins or {}).items()])
-    return compared(
+    given: Margins = gate.margins(None, [f"{name}={value}" for name, value in (margins or {}).items()])
+    return comparison.compare(
         _folder(baseline), None if candidate is None else _folder(candidate), cells=[str(one) for one in cells], margins=given, metrics=metrics
     )
 

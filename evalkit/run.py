@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice import Choice
-from evalkit.collect.budget import Asked
+from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
@@ -49,7 +49,7 @@ class Run(Shown):
     notes: tuple[Note, ...] = ()
     sent: Tally | None = None
     choice: Choice | None = None
-    beside: tuple[Asked, ...] = ()
+    beside: tuple[Besides, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -83,15 +83,14 @@ def sweep(
 ) -> None:
     """Send what has no answer yet; record, score, show."""
     from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
-    from evalkit.sweeping import outlook
-    from evalkit.sweeping.sweeping import Hooks, run_sweep
+    from evalkit.sweeping import outlook  # late: --help stays instant
+    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
 
     loaded = _load(experiment, settings)
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed)
         return
-    screen = console()
-    started = time.monotonic()
+    screen, started = console(), time.monotonic()
     if max_cost is not None and not 0 < max_cost < float("inf"):
         raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
     options = Options(
@@ -115,10 +114,10 @@ def sweep(
             raise typer.Exit(INTERRUPTED) from None
     if result is None:
         complain("nothing was sent")
-        raise typer.Exit(INCOMPLETE)
-    show(result, screen)
-    sum_up(result, screen, time.monotonic() - started)
-    if not result.complete:
+    else:
+        show(result, screen)
+        sum_up(result, screen, time.monotonic() - started)
+    if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
 
 
@@ -177,7 +176,7 @@ def report(
     figures: Annotated[bool, typer.Option("--figures", help="Put PNG files beside report.md and show them in it.")] = False,
 ) -> None:
     """Write report.html, one file that opens anywhere, and report.md, for a merge request."""
-    from evalkit.run import load
+    from evalkit.run import load  # late: --help stays instant
     from evalkit.sweeping import reports  # as above
 
     for path in reports.report(load(run), figures=figures):
@@ -202,9 +201,9 @@ def probe(
 
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
     """
-    from evalkit.present.terminal import tables
-    from evalkit.probe import KNOWN, usual_calls
-    from evalkit.probe import subject as probing
+    from evalkit.present.terminal import tables  # late: --help stays instant
+    from evalkit.probe import KNOWN, usual_calls  # late: --help stays instant
+    from evalkit.probe import subject as probing  # late: --help stays instant
 
     if base_url and not model and experiment is None:
         model = "(the only one listed there)" if dry_run else probing.only_model(base_url, api_key_env)
@@ -252,8 +251,8 @@ def serve(
     refused or clamped, as other servers do; GET /faults counts what was done. The same file and order of requests bring
     the same trouble.
     """
-    from evalkit.local import rehearsal, server
-    from evalkit.local.api import DESCRIPTION, MODEL_NAME
+    from evalkit.local import rehearsal, server  # late: --help stays instant
+    from evalkit.local.api import DESCRIPTION, MODEL_NAME  # late: --help stays instant
 
     key = os.environ.get(api_key_env, "") if api_key_env else None
     if key == "":
@@ -287,7 +286,7 @@ def serve(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path()) -> None:
     """Write a starter experiment that runs as it is."""
-    from evalkit.experiment import starter
+    from evalkit.experiment import starter  # late: --help stays instant
 
     experiment = starter.write(folder)
     print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
@@ -298,7 +297,7 @@ def schema() -> None:
     """Print the JSON Schema of experiment files, for editors."""
     import json
 
-    from evalkit.experiment.schema import json_schema
+    from evalkit.experiment.schema import json_schema  # late: --help stays instant
 
     print(json.dumps(json_schema(), indent=2))
 
@@ -313,7 +312,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _load(path: Path, settings: list[str]) -> Experiment:
-    from evalkit.experiment.experiment import load
+    from evalkit.experiment.experiment import load  # late: --help stays instant
 
     return load(path, settings)
 

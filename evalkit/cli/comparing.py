@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.commands import CHECK_FAILED, app
 from evalkit.cli.terminal import console, tell
+
+if TYPE_CHECKING:
+    from evalkit.comparison.comparison import Comparison
 
 
 @app.command()
@@ -43,15 +47,13 @@ def compare(
 
     Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
     """
-    from evalkit.comparison import comparison as comparisons
-    from evalkit.comparison import gate
-    from evalkit.store import artefacts
-    from evalkit.store.folder import check_output, replace
+    from evalkit.comparison import comparison, gate  # late: --help stays instant
+    from evalkit.store.folder import check_output, replace  # late: --help stays instant
 
     for path in filter(None, (markdown, json, junit, html)):
         check_output(path)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    found = comparisons.compare(
+    found = comparison.compare(
         baseline,
         candidate,
         cells=cell,
@@ -61,28 +63,33 @@ def compare(
         fail_on=gate.fail_on(fail_on, strict=strict),
         note=tell,
     )
-    if markdown is not None:
-        from evalkit.present.markdown import comparison as comparison_markdown
-
-        replace(markdown, comparison_markdown.text(found).encode())
-    if json is not None:
-        replace(json, artefacts.encode(found) + b"\n")
-    if junit is not None:
-        from evalkit.present import junit as junit_report
-
-        replace(junit, junit_report.text(found).encode())
-    if html is not None:
-        from evalkit.present.html import comparison as comparison_html
-
-        replace(html, comparison_html.text(found).encode())
+    for path, content in _documents(found, markdown, json, junit, html):
+        replace(path, content)
     screen = console()
     if quiet:
-        from evalkit.text.escaping import harmless
+        from evalkit.text.escaping import harmless  # late: --help stays instant
 
-        print(harmless(comparisons.headline(found)))
+        print(harmless(comparison.headline(found)))
     else:
-        from evalkit.present.terminal import comparison as comparison_terminal
+        from evalkit.present.terminal.comparison import comparison_table  # late: --help stays instant
 
-        screen.print(comparison_terminal.show(found, screen))
+        screen.print(comparison_table(found, screen))
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _documents(found: Comparison, markdown: Path | None, json: Path | None, junit: Path | None, html: Path | None) -> Iterator[tuple[Path, bytes]]:
+    """The files that are asked for, each with what stands in it."""
+    from evalkit.present.html.comparison import comparison_page  # late: --help stays instant
+    from evalkit.present.junit import comparison_junit  # late: --help stays instant
+    from evalkit.present.markdown.comparison import comparison_markdown  # late: --help stays instant
+    from evalkit.store import artefacts  # late: --help stays instant
+
+    if markdown is not None:
+        yield markdown, comparison_markdown(found).encode()
+    if json is not None:
+        yield json, artefacts.encode(found) + b"\n"
+    if junit is not None:
+        yield junit, comparison_junit(found).encode()
+    if html is not None:
+        yield html, comparison_page(found).encode()

@@ -46,11 +46,11 @@ def plot(
     dark: Annotated[bool, typer.Option("--dark", help="For a dark page.")] = False,
 ) -> None:
     """Draw one figure of a run, with its intervals, as png, svg or pdf."""
-    from evalkit.errors import ExperimentError
-    from evalkit.present import plots
-    from evalkit.present.plots.style import checked_ending
-    from evalkit.run import load
-    from evalkit.store.folder import make_inside
+    from evalkit.errors import ExperimentError  # late: --help stays instant
+    from evalkit.present import plots  # late: --help stays instant
+    from evalkit.present.plots.style import checked_ending  # late: --help stays instant
+    from evalkit.run import load  # late: --help stays instant
+    from evalkit.store.folder import make_inside  # late: --help stays instant
 
     if kind not in KINDS:
         raise ExperimentError(f"found the kind of figure {kind!r}; expected one of {', '.join(KINDS)}")
@@ -73,9 +73,9 @@ def plot(
 
 def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     """What the figure is drawn of: what was given, and for the rest what matters most in this run."""
-    from evalkit.comparison import comparison
-    from evalkit.errors import ExperimentError
-    from evalkit.present.html.figures import metrics_that_matter
+    from evalkit.comparison import comparison  # late: --help stays instant
+    from evalkit.errors import ExperimentError  # late: --help stays instant
+    from evalkit.present.html.figures import metrics_that_matter  # late: --help stays instant
 
     out = {name: value for name, value in given.items() if value is not None}
     if kind == "compare":
@@ -94,8 +94,8 @@ def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(run: Run, kind: str, wanted: list[str], taken: list[Any]) -> dict[str, str]:
     """For each argument that nobody gave a parameter that is not `taken`, the swept ones first."""
-    from evalkit.errors import ExperimentError
-    from evalkit.present.plots.style import swept
+    from evalkit.errors import ExperimentError  # late: --help stays instant
+    from evalkit.present.plots.style import swept  # late: --help stays instant
 
     free = [name for name in dict.fromkeys((*swept(run), *run.analysis.parameters)) if name not in taken]
     if len(free) < len(wanted):

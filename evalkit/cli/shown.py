@@ -8,34 +8,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.cli.terminal import complain
+from evalkit.text.escaping import harmless
+from evalkit.text.numbers import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
     from evalkit.collect.budget import Spent
     from evalkit.experiment.endpoint import Prices
     from evalkit.experiment.experiment import Experiment
-    from evalkit.plan.requests import Tokens
+    from evalkit.plan.requests import Plan, Tokens
     from evalkit.run import Run
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost."""
-    from evalkit.plan.requests import Plan
-    from evalkit.store.folder import is_run
-    from evalkit.sweeping import outlook
-    from evalkit.text.escaping import harmless
+    from evalkit.plan.requests import Plan  # late: --help stays instant
+    from evalkit.store.folder import is_run  # late: --help stays instant
+    from evalkit.sweeping import outlook  # late: --help stays instant
 
     planned = Plan(experiment)
-    cells, prompts = len(planned.cells), len(experiment.prompts)
+    cells = len(planned.cells)
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
     print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
     for name, levels in experiment.parameters.items():
         print(harmless(f"  {name}: {', '.join(map(str, levels))}"))
-    print(f"{_product(cells, prompts, experiment.replicates)} = {len(planned):,} requests")
+    print(f"{_product(cells, len(experiment.prompts), experiment.replicates)} = {len(planned):,} requests")
     if planned.design.merged:
         print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")
         for reason in planned.design.merged:
@@ -47,26 +48,31 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
     begun = is_run(folder)
     if begun:
         print(f"{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
-    beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
-    for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
-        if key and not os.environ.get(key):
-            print(f"a sweep will need the environment variable {key}, which is not set")
-    for judge in experiment.judges:
-        who = f"judge {judge.name} ({judge.endpoint.model})"
-        print(harmless(f"besides, {who} is asked once for each different answer, at most {len(planned):,} times"))
-    if experiment.embeddings is not None:
-        print(harmless(f"besides, each different answer is embedded by {experiment.embeddings.model}"))
-    if planned.anchor_count:
-        still = f", {left.anchors} of them still to send" if begun else ""
-        print(f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)")
+    for line in _beside(experiment, planned, left, begun):
+        print(harmless(line))
     of_it = "what is still to send: " if begun else ""
     most = left.answers_most
     print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no bound of the answers' tokens (a cell sets no max_tokens)")
     print(_cost_of(left, experiment.endpoint.prices))
 
 
+def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool) -> Iterator[str]:
+    """What a sweep needs, and what is asked beside its own requests."""
+    beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
+    for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
+        if key and not os.environ.get(key):
+            yield f"a sweep will need the environment variable {key}, which is not set"
+    for judge in experiment.judges:
+        yield f"besides, judge {judge.name} ({judge.endpoint.model}) is asked once for each different answer, at most {len(planned):,} times"
+    if experiment.embeddings is not None:
+        yield f"besides, each different answer is embedded by {experiment.embeddings.model}"
+    if planned.anchor_count:
+        still = f", {left.anchors} of them still to send" if begun else ""
+        yield f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)"
+
+
 def _cost_of(left: Tokens, prices: Prices | None) -> str:
-    from evalkit.collect.budget import cost_of, priced
+    from evalkit.collect.budget import cost_of, priced  # late: --help stays instant
 
     if prices is None:
         return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
@@ -77,14 +83,12 @@ def _cost_of(left: Tokens, prices: Prices | None) -> str:
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:
-    from evalkit.text.numbers import counted
-
     return " × ".join(counted(number, noun) for number, noun in ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate")))
 
 
 def show(run: Run, console: Console) -> None:
     """The tables, what each parameter does, and the recommendation."""
-    from evalkit.present.terminal import tables
+    from evalkit.present.terminal import tables  # late: --help stays instant
 
     if run.analysis.counts.completions == 0:
         return
@@ -92,7 +96,7 @@ def show(run: Run, console: Console) -> None:
     levels = tables.by_level(run.analysis, console)
     if levels is not None:
         console.print(levels)
-    from evalkit.present.terminal import summary
+    from evalkit.present.terminal import summary  # late: --help stays instant
 
     for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
         if part is not None:
@@ -103,8 +107,6 @@ def show(run: Run, console: Console) -> None:
 
 def sum_up(run: Run, console: Console, seconds: float | None) -> None:
     """What the numbers rest on, what it took, and where the results are."""
-    from evalkit.text.escaping import harmless
-
     counts = run.analysis.counts
     out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
     if run.sent is not None:
@@ -128,7 +130,7 @@ def sum_up(run: Run, console: Console, seconds: float | None) -> None:
 
 def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
     """What calls took: a line for each that was asked, and one for all together."""
-    from evalkit.collect.budget import priced, total_cost
+    from evalkit.collect.budget import priced, total_cost  # late: --help stays instant
 
     lines = []
     for name, spent in every:
@@ -150,6 +152,6 @@ def _chosen(run: Run) -> str:
 
 
 def _refused(failures: dict[str, int]) -> str:
-    from evalkit.store.records import NOT_SENT_AGAIN
+    from evalkit.store.records import NOT_SENT_AGAIN  # late: --help stays instant
 
     return "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & failures.keys() else ""

@@ -106,7 +106,7 @@ class Report:
         return (tally.planned - tally.done) / rate if rate else 0.0
 
     def _details(self, tally: Tally) -> str:
-        from evalkit.collect.budget import priced
+        from evalkit.collect.budget import priced  # late: --help stays instant
 
         elapsed = max(time.monotonic() - self._started, 1e-9)
         parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
@@ -134,7 +134,7 @@ class Report:
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task("", total=tally.planned, left="")
             self._bar.start()
-        from evalkit.text.escaping import harmless
+        from evalkit.text.escaping import harmless  # late: --help stays instant
 
         words = harmless(tally.paused) if tally.paused else self._details(tally)
         left = f"{duration(self._left(tally))} left" if tally.done else ""

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from evalkit.client.headers import Limits, limits_of, wait_of
-from evalkit.client.outcome import Trouble, no_answer, read_error
+from evalkit.client.outcome import Diagnosis, no_answer, read_error
 from evalkit.client.redaction import Secrets, is_secret_header
 from evalkit.client.reply import Asked, Reply, failed, reply_of
 from evalkit.client.stream import BrokenStreamError, decode, read_body
@@ -156,7 +156,7 @@ class Client:
                 usage = read(response.content)
             except ValueError as fault:
                 found = no_answer(response.content)
-                return self._failed(found if found.fault not in ("nobody", "address") else Trouble("malformed", "nobody", str(fault)), started)
+                return self._failed(found if found.fault not in ("nobody", "address") else Diagnosis("malformed", "nobody", str(fault)), started)
             completion = Completion(text="", finish_reason=None, usage=usage, latency_s=round(time.perf_counter() - started, 6), tries=1)
             return Reply((completion,), usage=usage, limits=_limits(response))
 
@@ -168,7 +168,7 @@ class Client:
             async with asyncio.timeout(self._timeout_s):
                 return await once()
         except TimeoutError:
-            return self._failed(Trouble("timeout", "nobody", f"no whole answer within {self._timeout_s:g} s"), started)
+            return self._failed(Diagnosis("timeout", "nobody", f"no whole answer within {self._timeout_s:g} s"), started)
         except self._transport.openai.APIStatusError as fault:
             return self._refused(fault, started)
         except self._transport.errors as fault:
@@ -177,7 +177,7 @@ class Client:
             return self._failed(too_long(), started)
         except Exception as fault:  # a body in an encoding that does not exist, for one; a run must not end for it
             words = f"an answer that cannot be read: {str(fault) or type(fault).__name__}"
-            return self._failed(Trouble("malformed", "nobody", words), started)
+            return self._failed(Diagnosis("malformed", "nobody", words), started)
 
     async def _streamed(self, content: bytes, body: Mapping[str, Any], started: float) -> Reply:
         response = await self._transport.stream(self._chat_url, content)
@@ -203,10 +203,10 @@ class Client:
         try:
             whole = decode(reads, asked.choices)
         except BrokenStreamError as fault:
-            return self._failed(Trouble("malformed", "nobody", f"not a chunk of a stream: {fault}"), started)
+            return self._failed(Diagnosis("malformed", "nobody", f"not a chunk of a stream: {fault}"), started)
         if whole.error is None and not whole.ended and (broke is not None or whole.choices):
             words = "the stream ended without a finish reason and without [DONE]" if broke is None else f"the stream broke off: {_innermost(broke)}"
-            return failed(Trouble("interrupted", "nobody", words), asked.latency_s, self._secrets, whole.usage)
+            return failed(Diagnosis("interrupted", "nobody", words), asked.latency_s, self._secrets, whole.usage)
         if whole.error is None and not whole.choices:
             return self._failed(no_answer(raw), started)
         asked = asked._replace(first_s=None if whole.first is None else times[whole.first] - started)
@@ -226,7 +226,7 @@ class Client:
             trouble = trouble._replace(message=f"the endpoint redirects to {where}, which is not followed; set endpoint.base_url to where it leads")
         return self._failed(trouble, started)
 
-    def _failed(self, trouble: Trouble, started: float) -> Reply:
+    def _failed(self, trouble: Diagnosis, started: float) -> Reply:
         return failed(trouble, time.perf_counter() - started, self._secrets)
 
 

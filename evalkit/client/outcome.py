@@ -56,7 +56,7 @@ def limit_of(body: Mapping[str, Any]) -> int | None:
     return min(limits) if limits else None
 
 
-class Trouble(NamedTuple):
+class Diagnosis(NamedTuple):
     """What a reply that is no answer means.
 
     Attributes:
@@ -156,7 +156,7 @@ def says_error(body: Any) -> bool:
     return words is not None and not isinstance(body.get("message"), dict)
 
 
-def read_error(body: Any, status: int | None = None, wait_s: float | None = None) -> Trouble:
+def read_error(body: Any, status: int | None = None, wait_s: float | None = None) -> Diagnosis:
     """What an error means, in whichever place and shape it came.
 
     Args:
@@ -167,39 +167,52 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
     told = _fields(body)
     status = status if status is not None and status >= 300 else _status(told)
     words = _words(told, body)
-    code, kind_of_code = told.get("code"), {_plain(told.get(name)) for name in ("code", "type", "status", "reason", "error_code")}
-    param = _param(told)
-    delay = wait_s if wait_s is not None else _delay(told, words)
-    told_code = None if code is None or code == "" else _flat(code)
-
-    def trouble(kind: Kind, fault: Fault | None, *, certain: bool = True) -> Trouble:
-        return Trouble(kind, fault, words, status, param, told_code, certain, delay)
-
-    if status == 402 or (kind_of_code & _ACCOUNT and not (status == 429 and delay is not None)):
-        return trouble("account", "account")
-    if kind_of_code & _FILTER or _has_any(told, _FILTER_FIELDS):
-        return trouble("refused_by_filter", "prompt")
+    code = told.get("code")
+    found = Diagnosis(
+        kind="rejected",
+        fault=None,
+        message=words,
+        status=status,
+        param=_param(told),
+        code=None if code is None or code == "" else _flat(code),
+        wait_s=wait_s if wait_s is not None else _delay(told, words),
+    )
+    named = {_plain(told.get(name)) for name in ("code", "type", "status", "reason", "error_code")}
+    if status == 402 or (named & _ACCOUNT and not (status == 429 and found.wait_s is not None)):
+        return found._replace(kind="account", fault="account")
+    if named & _FILTER or _has_any(told, _FILTER_FIELDS):
+        return found._replace(kind="refused_by_filter", fault="prompt")
     if status in (401, 403):
-        return trouble("auth", "key")
-    if status == 429:
-        empty = delay is None and bool(_NO_MONEY.search(words))
-        return trouble("account", "account", certain=False) if empty else trouble("rate_limited", "nobody")
+        return found._replace(kind="auth", fault="key")
     if status is None or status in _TRANSIENT or status >= 500:
-        return trouble("timeout" if status == 408 else "server", "nobody")
-    if 300 <= status < 400 or status in (404, 405) or (param == "model" and status in (400, 422)):
-        return trouble("rejected", "address")
-    if status == 413 or kind_of_code & _TOO_LONG or (param is None and _CONTEXT.search(words)):
-        return trouble("rejected", "prompt")
-    if param is not None and _root(param) in ("messages", "input", "prompt"):
-        return trouble("rejected", "prompt")
-    if param is not None and _root(param) not in _CHANGES:
-        return trouble("rejected", "setting")
-    if _NO_MONEY.search(words):
-        return trouble("account", "account", certain=False)
-    return trouble("rejected", None)
+        return _passing(found)
+    return _rejected(found, too_long=bool(named & _TOO_LONG))
 
 
-def no_answer(raw: bytes) -> Trouble:
+def _passing(found: Diagnosis) -> Diagnosis:
+    """Trouble that passes; but a 429 without a delay may be an empty account in words alone."""
+    if found.status == 429:
+        if found.wait_s is None and _NO_MONEY.search(found.message):
+            return found._replace(kind="account", fault="account", certain=False)
+        return found._replace(kind="rate_limited", fault="nobody")
+    return found._replace(kind="timeout" if found.status == 408 else "server", fault="nobody")
+
+
+def _rejected(found: Diagnosis, *, too_long: bool) -> Diagnosis:
+    """A request that is refused for good: whom that is about."""
+    status, root = found.status or 0, None if found.param is None else _root(found.param)
+    if 300 <= status < 400 or status in (404, 405) or (root == "model" and status in (400, 422)):
+        return found._replace(fault="address")
+    if status == 413 or too_long or (root is None and _CONTEXT.search(found.message)) or root in ("messages", "input", "prompt"):
+        return found._replace(fault="prompt")
+    if root is not None and root not in _CHANGES:
+        return found._replace(fault="setting")
+    if _NO_MONEY.search(found.message):
+        return found._replace(kind="account", fault="account", certain=False)
+    return found
+
+
+def no_answer(raw: bytes) -> Diagnosis:
     """What a body with status 200 means that is no answer: an error in it, a page of something else, or nothing that can be read."""
     text = raw.decode("utf-8", "replace").lstrip("\ufeff").strip()
     try:
@@ -214,8 +227,8 @@ def no_answer(raw: bytes) -> Trouble:
     if text[:200].lower().startswith(("<!doctype", "<html", "<head", "<body")):
         title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text[:20_000])
         named = f" ({' '.join(title[1].split())[:80]})" if title and title[1].strip() else ""
-        return Trouble("malformed", "address", f"a web page instead of an answer{named}: {text}")
-    return Trouble("malformed", "nobody", f"not a chat completion: {text}" if text else "an empty body")
+        return Diagnosis("malformed", "address", f"a web page instead of an answer{named}: {text}")
+    return Diagnosis("malformed", "nobody", f"not a chat completion: {text}" if text else "an empty body")
 
 
 def _fields(body: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from evalkit.client.stream import Answered
+from evalkit.client.answered import Answered
 
 MASK = "[key]"
 """What stands where a secret stood."""

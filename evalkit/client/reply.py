@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from evalkit.client.answered import Answered
 from evalkit.client.headers import Limits
-from evalkit.client.outcome import Fault, Trouble, ending, ending_of, limit_of, no_answer, read_error
+from evalkit.client.outcome import Diagnosis, Fault, ending, ending_of, limit_of, no_answer, read_error
 from evalkit.client.redaction import Secrets
-from evalkit.client.stream import Answered, Whole
+from evalkit.client.stream import Whole
 from evalkit.store.records import Completion, Failure, Usage
 
 
@@ -111,7 +112,7 @@ def _completion(one: Answered, whole: Whole, given: int, asked: Asked, secrets: 
     return made if came == ending_of(made.finish_reason) else msgspec.structs.replace(made, ending=came)
 
 
-def failed(trouble: Trouble, latency_s: float, secrets: Secrets, usage: Usage | None = None) -> Reply:
+def failed(trouble: Diagnosis, latency_s: float, secrets: Secrets, usage: Usage | None = None) -> Reply:
     """The reply that a trouble makes; its words are made harmless."""
     failure = Failure(
         kind=trouble.kind,

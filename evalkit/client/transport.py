@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from evalkit.client.outcome import Trouble
+from evalkit.client.outcome import Diagnosis
 from evalkit.errors import EndpointError
 
 LONGEST_ANSWER = 64 * 2**20
@@ -91,23 +91,23 @@ class Transport:
         kind: Any = self.openai.AsyncStream
         return await self.client.post(url, content=content, cast_to=self.response_class, options=self.options, stream=True, stream_cls=kind)
 
-    def trouble(self, fault: BaseException) -> Trouble:
+    def trouble(self, fault: BaseException) -> Diagnosis:
         """What lies under the client's one class for all of it: a slow answer, one that broke off, a bad encoding; else the connection."""
         chain = causes(fault)
         if any(isinstance(one, TooLongError) for one in chain):
             return too_long()
         wire = any(isinstance(one, self._wire) for one in chain)
         if not wire and any(isinstance(one, self._slow) for one in chain):
-            return Trouble("timeout", "nobody", "the endpoint accepted the request and did not answer in time")
+            return Diagnosis("timeout", "nobody", "the endpoint accepted the request and did not answer in time")
         words = next((str(one) for one in chain[1:] if str(one)), str(fault)).replace(" ssl:default", "")
         if any(isinstance(one, self._cut) for one in chain):
-            return Trouble("interrupted", "nobody", f"the answer broke off: {words}")
-        return Trouble("malformed" if any(isinstance(one, self._encoding) for one in chain) else "connection", "nobody", words)
+            return Diagnosis("interrupted", "nobody", f"the answer broke off: {words}")
+        return Diagnosis("malformed" if any(isinstance(one, self._encoding) for one in chain) else "connection", "nobody", words)
 
 
-def too_long() -> Trouble:
+def too_long() -> Diagnosis:
     """A body that was given up."""
-    return Trouble("malformed", None, f"an answer of over {LONGEST_ANSWER // 2**20} MB")
+    return Diagnosis("malformed", None, f"an answer of over {LONGEST_ANSWER // 2**20} MB")
 
 
 def causes(fault: BaseException) -> list[BaseException]:

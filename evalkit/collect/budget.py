@@ -70,7 +70,7 @@ class Spent:
         return None
 
 
-class Asked(NamedTuple):
+class Besides(NamedTuple):
     """Who was asked beside the sweep's own endpoint, and what that took."""
 
     name: str

@@ -58,7 +58,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         return [one for one in self.calls if one.parameter is not None and one.failure is not None]
 
 
-class Caller(Protocol):
+class Onlooker(Protocol):
     """What a look asks by."""
 
     tell: Tell
@@ -85,7 +85,7 @@ class _Tried(NamedTuple):
     fault: Fault | None = None
 
 
-async def look(caller: Caller, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> Preflight:
+async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> Preflight:
     """Ask the endpoint; what it does not answer for a passing reason counts as taken.
 
     Args:
@@ -99,38 +99,39 @@ async def look(caller: Caller, plan: Plan, there: Standing, keep: Callable[[Requ
     experiment = plan.experiment
     listed = await caller.models()
     _tell_of_models(experiment, listed, caller.tell)
-    one = _Look(caller, plan, there, keep)
-    base = plan.plainest
-    first = await one.first(base)
-    wanted = [(name, level) for name, levels in experiment.parameters.items() for level in _extremes(name, levels)]
-    cells = {(name, level_key(level)): _cell_with(plan, name, level, base) for name, level in wanted}
-    others = list(dict.fromkeys(cell for cell in cells.values() if cell is not None and cell != base))
-    found = dict(zip(others, await asyncio.gather(*(one.of(cell) for cell in others)), strict=True)) | {base: first}
+    work = _Look(caller, plan, there, keep)
+    base, cells = plan.plainest, _cells_to_try(plan)
+    first = await work.first(base)
+    others = list(dict.fromkeys(cell for cell in cells.values() if cell != base))
+    found = dict(zip(others, await asyncio.gather(*(work.of(cell) for cell in others)), strict=True)) | {base: first}
     taken = [plan.cells[cell] for cell, tried in found.items() if tried.taken]
-    calls = [Checked(parameter=None, level=None, failure=None if first.taken or taken else first.failure)]
-    for name, level in wanted:
-        cell = cells[name, level_key(level)]
-        tried = None if cell is None else found[cell]
-        refused = tried is not None and _refuses(tried, name, level, taken)
-        calls.append(Checked(parameter=name, level=level, failure=tried.failure if tried is not None and refused else None))
-    if not taken and first.failure is not None and not any(one.failure is not None for one in calls[1:]):
-        raise _refusal(first)
-    if not taken and first.failure is not None and all(one.failure is not None for one in found.values()):
+    calls = [Checked(parameter=None, level=None, failure=None if taken else first.failure)]
+    for (name, _), cell in cells.items():
+        tried, level = found[cell], plan.cells[cell][name]
+        calls.append(Checked(parameter=name, level=level, failure=tried.failure if _refuses(tried, name, level, taken) else None))
+    explained = any(one.failure is not None for one in calls[1:]) and any(one.failure is None for one in found.values())
+    if not taken and first.failure is not None and not explained:
         raise _refusal(first)
     return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken))
 
 
-def needed(plan: Plan) -> int:
-    """Calls that `look` makes at the most, where none has to be tried again."""
+def _cells_to_try(plan: Plan) -> dict[tuple[str, Any], int]:
+    """For each extreme level that a cell has, by its parameter and key, the cell to try it in."""
     base = plan.plainest
     wanted = [(name, level) for name, levels in plan.experiment.parameters.items() for level in _extremes(name, levels)]
-    return len({base, *(cell for name, level in wanted if (cell := _cell_with(plan, name, level, base)) is not None)})
+    cells = {(name, level_key(level)): _cell_with(plan, name, level, base) for name, level in wanted}
+    return {where: cell for where, cell in cells.items() if cell is not None}
+
+
+def needed(plan: Plan) -> int:
+    """Calls that `look` makes at the most, where none has to be tried again."""
+    return len({plan.plainest, *_cells_to_try(plan).values()})
 
 
 class _Look:
     """The requests of one look."""
 
-    def __init__(self, caller: Caller, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> None:
+    def __init__(self, caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> None:
         self._caller, self._plan, self._there, self._keep = caller, plan, there, keep
         self._prompt = 0
 

@@ -30,7 +30,7 @@ class Document(NamedTuple):
     marks: dict[Path, int]
 
 
-class _Loader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """Scalars resolve by YAML 1.2's core schema, but ``007`` and dates stay strings."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own way of configuring)
@@ -54,14 +54,14 @@ for _tag, _pattern, _first in (
     ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.")),
     ("merge", r"^<<$", ["<"]),
 ):
-    _Loader.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(_pattern), _first)
+    _StrictLoader.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(_pattern), _first)
 
 
-def _decimal_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+def _decimal_int(loader: _StrictLoader, node: yaml.ScalarNode) -> int:
     return int(str(loader.construct_scalar(node)))
 
 
-_Loader.add_constructor(f"{_TAG}int", _decimal_int)
+_StrictLoader.add_constructor(f"{_TAG}int", _decimal_int)
 
 
 def named(path: FilePath) -> str:
@@ -106,7 +106,7 @@ def parse(text: str, source: str, error: type[Exception] = ExperimentError, most
     """
     loader = None
     try:
-        loader = _Loader(text)
+        loader = _StrictLoader(text)
         loader.most = most_values
         node = loader.get_single_node()
         if node is None:
@@ -220,7 +220,7 @@ def _refuse_bombs(root: yaml.Node, source: str, error: type[Exception], most: in
 class _Walk:
     """Checks a tree of nodes from the root down, and marks where each stands. Keys become strings, as in JSON (token ids, say)."""
 
-    def __init__(self, loader: _Loader, marks: dict[Path, int], source: str, error: type[Exception]) -> None:
+    def __init__(self, loader: _StrictLoader, marks: dict[Path, int], source: str, error: type[Exception]) -> None:
         self._loader, self._marks, self._source, self._error = loader, marks, source, error
 
     def node(self, node: yaml.Node, path: Path) -> None:

@@ -99,10 +99,15 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         Route("/models/{name:path}", guarded(show_model), methods=["GET"]),
         *counts,
     ]
+    return _mounted(routes, counts)
+
+
+def _mounted(routes: Sequence[Route], beside: Sequence[Route]) -> Starlette:
+    """The application with its routes under each prefix, and some beside them."""
     # A slash too many makes an unknown URL, as at OpenAI; a redirect would turn a POST's error into a riddle.
     inner = Router(routes, redirect_slashes=False)
     whole = Starlette(
-        routes=[*(Mount(prefix, app=inner) for prefix in PREFIXES), *counts],
+        routes=[*(Mount(prefix, app=inner) for prefix in PREFIXES), *beside],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _fault},
     )
     whole.router.redirect_slashes = False

@@ -58,7 +58,7 @@ class Written:
         return iter(self._pieces)
 
 
-class Call(NamedTuple):
+class WrittenCall(NamedTuple):
     """A call of a function; its arguments are JSON, in pieces of a token."""
 
     id: str
@@ -70,7 +70,7 @@ class Called:
     """Calls in the place of a text: there is nothing to read, so iterating gives no text."""
 
     def __init__(self, calls: Sequence[tuple[str, str]], *, limit: int) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[WrittenCall] = []
         self.tokens = 0
         self.finish_reason: FinishReason = "tool_calls"
         for name, arguments in calls:
@@ -81,7 +81,7 @@ class Called:
             room = max(0, limit - self.tokens - len(tokenize(name)))
             if len(cut) > room:
                 self.finish_reason = "length"
-            self.calls.append(Call(f"call_{secrets.token_hex(12)}", name, tuple(cut[:room])))
+            self.calls.append(WrittenCall(f"call_{secrets.token_hex(12)}", name, tuple(cut[:room])))
             self.tokens = min(limit, self.tokens + len(tokenize(name)) + len(cut))
 
     def __iter__(self) -> Iterator[str]:

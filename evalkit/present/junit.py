@@ -13,7 +13,7 @@ from evalkit.text.numbers import figure, p_value, signed_figure
 _CLASS = "evalkit.comparison"
 
 
-def text(found: Comparison) -> str:
+def comparison_junit(found: Comparison) -> str:
     """The whole file.
 
     What the gate judges and cannot tell is skipped, with the reason; where the gate fails on that too, it is failed.

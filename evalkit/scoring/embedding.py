@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.calls import Call
 from evalkit.collect.session import Terms, asked
 from evalkit.experiment.endpoint import Endpoint
@@ -32,7 +32,7 @@ _MOST_TEXTS, _MOST_CHARS = 64, 100_000
 _MOST_NUMBERS = 100_000
 
 
-def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: tuple[Spent, ...] = ()) -> Asked:
+def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: tuple[Spent, ...] = ()) -> Besides:
     """Ask for the vector of each text in `folder` that has none, many in one call; tells how many stay without.
 
     Args:
@@ -52,7 +52,7 @@ def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: t
         terms.tell(warning(f"embeddings stopped: {stopped}; run again to go on"))
     if told := work.lacking():
         terms.tell(warning(told))
-    return Asked("embeddings", spent)
+    return Besides("embeddings", spent)
 
 
 class _Batches:

@@ -25,7 +25,7 @@ from evalkit.scoring.ignored import without_effect
 from evalkit.store.records import Completion, Record, read
 
 
-class Answer(NamedTuple):
+class ScoredAnswer(NamedTuple):
     """What is scored of one completion, with what the record tells beside the text."""
 
     text: str
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     recorded: dict[str, float]
 
 
-Answers = dict[tuple[int, int], dict[int, Answer]]
+Answers = dict[tuple[int, int], dict[int, ScoredAnswer]]
 """By the numbers of cell and prompt, then by replicate."""
 
 
@@ -152,7 +152,7 @@ def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tupl
 _TRUNCATED = {"cut": 1.0, "whole": 0.0}  # of all other endings nobody says whether a limit had a part in them
 
 
-def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any]) -> ScoredAnswer:
     text = scored_text(completion, endpoint.strip)
     usage = completion.usage if completion.usage_shared_by == 1 else None
     tokens_in, tokens, billed = (usage.prompt_tokens, usage.completion_tokens, usage.billed_tokens) if usage else (None, None, None)
@@ -166,7 +166,7 @@ def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any])
         "cost": None if endpoint.prices is None or tokens_in is None or billed is None else cost_of(endpoint.prices, tokens_in, billed),
         REFUSED: ended == "refused",
     }
-    return Answer(
+    return ScoredAnswer(
         text,
         _TRUNCATED.get(ended, math.nan),
         math.nan if tokens is None else float(tokens),
@@ -174,7 +174,7 @@ def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any])
     )
 
 
-def _own(scorers: Sequence[Scorer], record: Record, answer: Answer, out: Gathered) -> None:
+def _own(scorers: Sequence[Scorer], record: Record, answer: ScoredAnswer, out: Gathered) -> None:
     """Add the numbers of the scorers of texts and records to `answer`, and their names to `out`; what goes wrong is told and stops nothing."""
     for one in scorers:
         if one.takes == "texts":

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.calls import Call
 from evalkit.collect.session import Terms, asked
 from evalkit.experiment.experiment import Experiment
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _KEPT = 500
 
 
-def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
+def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:
     """Ask each judge about the answers in `folder` that it has not judged, the same text to a prompt once; tells how many have no score.
 
     Args:
@@ -45,7 +45,7 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
     for record, text in texts_of(folder, plan, frozenset(request.key for request in plan)):
         for work in works:
             work.take(record, text)
-    out: list[Asked] = []
+    out: list[Besides] = []
     for work in works:
         spent = Spent(work.judge.endpoint.prices, earlier=(*earlier, *(other.spent for other in out)))
         stopped = work.ask(terms, spent, first=True) or work.ask(terms, spent, first=False)
@@ -53,7 +53,7 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
             terms.tell(warning(f"judge {work.judge.name} stopped: {stopped}; run again to go on"))
         if told := work.lacking():
             terms.tell(warning(told))
-        out.append(Asked(f"judge {work.judge.name}", spent))
+        out.append(Besides(f"judge {work.judge.name}", spent))
     return out
 
 

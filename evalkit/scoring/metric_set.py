@@ -9,8 +9,7 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Judge
-from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, named
-from evalkit.metrics import custom as scorers
+from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, custom, named
 from evalkit.metrics.custom import Scorer
 
 MEASURED = (*METRICS, *RECORDED)
@@ -34,31 +33,34 @@ def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
         ExperimentError: there is nothing of a name, or a scorer cannot be imported.
         MissingExtraError: a check needs a package that is not installed.
     """
-    own = {one.name: one for one in checks.metrics(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))}
-    embedded = {one.name: one for one in EMBEDDED} if experiment.embeddings is not None else {}
-    judges = {one.name: one for one in experiment.judges}
-    functions = {scorers.name_of(spec) or "": spec for spec in experiment.scorers}
+    own = checks.metrics(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
+    embedded = EMBEDDED if experiment.embeddings is not None else ()
     if not names:
-        found = (*MEASURED, *own.values(), *embedded.values())
-        return Measures(found, tuple(map(scorers.load, experiment.scorers)), experiment.judges, experiment.embeddings)
-    metrics: dict[str, Metric] = {}
-    for name in names:
-        if name in own or name in embedded:
-            metrics[name] = own.get(name) or embedded[name]
-        elif any(name == one.name for one in EMBEDDED):
-            raise ExperimentError(f"metrics: {name} needs an endpoint for embeddings; add 'embeddings:' to the experiment and sweep it again")
-        elif name not in judges and name not in functions:
-            try:
-                metrics |= {one.name: one for one in named([name])}
-            except ValueError as fault:
-                also = ", ".join([*own, *functions, *judges])
-                raise ExperimentError(f"metrics: {fault}{f'; of this experiment itself: {also}' if also else ''}") from None
+        found = (*MEASURED, *own, *embedded)
+        return Measures(found, tuple(map(custom.load, experiment.scorers)), experiment.judges, experiment.embeddings)
+    functions = {custom.name_of(spec) or "": spec for spec in experiment.scorers}
+    beside = (*functions, *(one.name for one in experiment.judges))
+    metrics = {one.name: one for name in names if name not in beside for one in _metrics_of(name, (*own, *embedded), beside)}
     return Measures(
         tuple(metrics.values()),
-        tuple(scorers.load(spec) for name, spec in functions.items() if name in names),
-        tuple(one for name, one in judges.items() if name in names),
-        experiment.embeddings if metrics.keys() & embedded.keys() else None,
+        tuple(custom.load(spec) for name, spec in functions.items() if name in names),
+        tuple(one for one in experiment.judges if one.name in names),
+        experiment.embeddings if any(one.name in metrics for one in embedded) else None,
     )
+
+
+def _metrics_of(name: str, own: Sequence[Metric], beside: Sequence[str]) -> Sequence[Metric]:
+    """The metrics of a name: one of the experiment's `own`, else of those there are; raises `ExperimentError`."""
+    found = [one for one in own if one.name == name]
+    if found:
+        return found
+    if any(name == one.name for one in EMBEDDED):
+        raise ExperimentError(f"metrics: {name} needs an endpoint for embeddings; add 'embeddings:' to the experiment and sweep it again")
+    try:
+        return named([name])
+    except ValueError as fault:
+        also = ", ".join([*(one.name for one in own if one not in EMBEDDED), *beside])
+        raise ExperimentError(f"metrics: {fault}{f'; of this experiment itself: {also}' if also else ''}") from None
 
 
 def without(found: Measures, names: Collection[str]) -> Measures:

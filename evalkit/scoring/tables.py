@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evalkit.errors import RecordError
 from evalkit.experiment.parameters import level_text
 from evalkit.scoring.scores import Grid, Scores
-from evalkit.store.records import FILE
+from evalkit.store.records import RESPONSES
 
 _ORDINARY_LINE = 16 * 2**20
 _OTHER_COLUMNS = frozenset(
@@ -55,7 +55,7 @@ def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
         database.execute(f"COPY scores TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
         rows = [(request.key, request.cell_index) for request in plan]
         database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
-        source, target = folder / FILE, folder / f"responses.parquet{temporary}"
+        source, target = folder / RESPONSES, folder / f"responses.parquet{temporary}"
         database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
 
 

@@ -20,7 +20,7 @@ from evalkit._version import __version__
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import canonical
-from evalkit.store.records import FILE as RESPONSES
+from evalkit.store.records import RESPONSES
 
 VERSION = 1
 RUN_FILE = "run.json"

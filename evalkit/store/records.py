@@ -14,7 +14,7 @@ from evalkit.store import journal
 from evalkit.store.journal import Form, Journal
 
 VERSION = 1
-FILE = "responses.jsonl"
+RESPONSES = "responses.jsonl"
 
 Kind = Literal["account", "auth", "rejected", "rate_limited", "server", "timeout", "connection", "interrupted", "malformed", "refused_by_filter"]
 
@@ -149,11 +149,11 @@ def moment() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Writer(Journal[Record]):
+class RecordWriter(Journal[Record]):
     """Appends records to a results folder; see `Journal`."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / FILE, _RECORDS)
+        super().__init__(folder / RESPONSES, _RECORDS)
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -162,7 +162,7 @@ def read(folder: Path) -> Iterator[Record]:
     Raises:
         RecordError: a line is no record, with its number; nothing is changed.
     """
-    return journal.read(folder / FILE, _RECORDS)
+    return journal.read(folder / RESPONSES, _RECORDS)
 
 
 class _Outcome(msgspec.Struct):
@@ -220,6 +220,6 @@ def _packed(key: str) -> bytes:
 def standing(folder: Path) -> Standing:
     """What stands in a results folder, read without the answers. Raises `RecordError` as `read` does."""
     out = Standing()
-    for brief in journal.read(folder / FILE, _BRIEFS):
+    for brief in journal.read(folder / RESPONSES, _BRIEFS):
         out.add(brief.key, None if brief.outcome.type == "completion" else brief.outcome.kind or "malformed")
     return out

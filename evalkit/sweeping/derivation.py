@@ -9,7 +9,7 @@ from pathlib import Path
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
 from evalkit.analysis.drift import sentence, trends
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
-from evalkit.collect.budget import Asked
+from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
 from evalkit.experiment.experiment import Experiment
 from evalkit.metrics import UAX29, Tokenizer
@@ -40,7 +40,7 @@ def settle(
     sent: Tally | None,
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
-    beside: Sequence[Asked] = (),
+    beside: Sequence[Besides] = (),
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 

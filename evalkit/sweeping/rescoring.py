@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.session import Terms
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError
@@ -17,7 +17,7 @@ from evalkit.run import Run
 from evalkit.scoring.judging import judge
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
-from evalkit.store.records import Writer
+from evalkit.store.records import RecordWriter
 from evalkit.sweeping.derivation import settle
 from evalkit.text.notes import Note, Tell, nobody
 
@@ -54,14 +54,14 @@ def rescore(
 
     plan = Plan(load_experiment(folder))
     measured = measures(plan.experiment, metrics)
-    with locked(folder), Writer(folder) as writer:
+    with locked(folder), RecordWriter(folder) as writer:
         if writer.mended:
             tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
         return settle(folder, plan, notes, tell, None, measured, cut, beside)
 
 
-def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Asked]:
+def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:
     """Ask judges and the endpoint for embeddings what the answers in `folder` lack of them; who was asked anything, and what it took."""
     from evalkit.scoring.embedding import embed  # rarely asked for
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.collect.allowance import Budget
-from evalkit.collect.budget import Asked, Spent
+from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.calls import call_of
 from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
@@ -26,7 +26,7 @@ from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, write_run
-from evalkit.store.records import Outcome, Standing, Writer, record_of, standing
+from evalkit.store.records import Outcome, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
@@ -151,7 +151,7 @@ class _Sweep:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
 
-    def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: Writer, tally: Tally, beside: list[Asked]) -> Run:
+    def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: RecordWriter, tally: Tally, beside: list[Besides]) -> Run:
         """The run with what was chosen measured again on fresh answers."""
         again = _fresh(result, self.plan, self.options.confirm, self.tell)
         if again is None:
@@ -175,7 +175,7 @@ class _Sweep:
         base_url = stack.enter_context(opened(self.experiment.endpoint))
         return Access(base_url(), self.key, min(self.fixed or MOST_AT_ONCE, requests))
 
-    def _look(self, access: Access, there: Standing, tally: Tally, writer: Writer | None, kept: _Kept) -> tuple[Any, float]:
+    def _look(self, access: Access, there: Standing, tally: Tally, writer: RecordWriter | None, kept: _Kept) -> tuple[Any, float]:
         """The look before the sweep, whose outcomes are recorded as the sweep's own; nothing where none is wanted."""
         if not self.options.look:
             return None, self.began
@@ -190,7 +190,7 @@ class _Sweep:
 
         return asyncio.run(looked(self.plan, access, there, keep, tally.spent, self.policy, self.tell))
 
-    def _send(self, what: Plan, there: Standing, access: Access, writer: Writer, tally: Tally, not_before: float, *, proven: bool) -> Pace:
+    def _send(self, what: Plan, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool) -> Pace:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
         pace = pace_of(what.experiment.endpoint, self.fixed and access.at_once, access.at_once)
         pace.expect(max(1.0, (what.tokens_in()[1] + (what.most_tokens() or 0)) / max(1, len(what))))  # until an answer tells what one uses
@@ -222,7 +222,7 @@ class _Sweep:
             self.tell(Note("stopped", stopped))
         return pace
 
-    def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Asked]:
+    def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Besides]:
         options, hooks = self.options, self.hooks
         terms = Terms(self.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
         return ask_others(self.folder, self.plan, self.measured, terms, earlier)
@@ -238,7 +238,7 @@ class _Kept:
     def take(self, request: Request, outcome: Outcome) -> None:
         self._outcomes.append((request, outcome))
 
-    def into(self, writer: Writer) -> None:
+    def into(self, writer: RecordWriter) -> None:
         while self._outcomes:
             writer.append(record_of(*self._outcomes.pop(0)))
 
@@ -269,8 +269,8 @@ def _fresh(run: Run, plan: Plan, replicates: int, tell: Tell) -> Plan | None:
 
 
 @contextmanager
-def _writer(folder: Path, tell: Tell) -> Iterator[Writer]:
-    with Writer(folder) as writer:
+def _writer(folder: Path, tell: Tell) -> Iterator[RecordWriter]:
+    with RecordWriter(folder) as writer:
         if writer.mended:
             tell(note(writer.mended))
         yield writer

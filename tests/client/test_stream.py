@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.streams import CALLS, ROLE, SHAPES, USAGE, chunk, stream
 
-from evalkit.client.stream import BrokenStreamError, Whole, decode, text_in
+from evalkit.client.lenient import text_in
+from evalkit.client.stream import BrokenStreamError, Whole, decode
 from evalkit.store.records import Usage
 
 

@@ -81,17 +81,19 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 def shown(found: Comparison, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False, legacy_windows=False)
-    console.print(comparison_terminal.show(found, console))
+    console.print(comparison_terminal.comparison_table(found, console))
     return console.file.getvalue()
 
 
 def test_the_markdown_is_as_agreed(found: Comparison) -> None:
     assert {one.verdict for one in found.metrics} >= {"worse", "better", "equivalent", "inconclusive"}
-    assert comparison_markdown.text(found) == GOLDEN.read_text(encoding="utf-8"), "changed: python tests/present/test_comparison_reports.py"
+    assert comparison_markdown.comparison_markdown(found) == GOLDEN.read_text(encoding="utf-8"), (
+        "changed: python tests/present/test_comparison_reports.py"
+    )
 
 
 def test_the_markdown_begins_with_the_line_to_act_on_and_ends_with_its_mark(found: Comparison) -> None:
-    lines = comparison_markdown.text(found).splitlines()
+    lines = comparison_markdown.comparison_markdown(found).splitlines()
     assert lines[0].startswith("**FAILED**: ")
     assert "is worse" in lines[0]
     assert lines[-1] == comparison_markdown.MARK
@@ -100,7 +102,7 @@ def test_the_markdown_begins_with_the_line_to_act_on_and_ends_with_its_mark(foun
 
 @pytest.mark.parametrize("bad", [False, True])
 def test_the_markdown_is_what_github_reads_whatever_the_names(found: Comparison, bad: bool) -> None:
-    text = comparison_markdown.text(hostile(found) if bad else found)
+    text = comparison_markdown.comparison_markdown(hostile(found) if bad else found)
     page = cmarkgfm.github_flavored_markdown_to_html(text, options=Options.CMARK_OPT_UNSAFE)
     tags = set(re.findall(r"<[^>]*>", page))
     allowed = r"</?(p|strong|em|code|table|thead|tbody|tr|t[dh]( align=\"right\")?|ul|li|details|summary)>|<!-- (evalkit compare )?-->"
@@ -114,7 +116,7 @@ def test_the_markdown_is_what_github_reads_whatever_the_names(found: Comparison,
 @pytest.mark.parametrize("bad", [False, True])
 def test_the_junit_file_is_valid_and_two_parsers_read_the_same(found: Comparison, bad: bool) -> None:
     found = hostile(found) if bad else found
-    text = junit.text(found)
+    text = junit.comparison_junit(found)
     SCHEMA.validate(text)
     (suite,) = junitparser.JUnitXml.fromstring(text.encode())
     cases = {case.name: case for case in suite}
@@ -131,7 +133,7 @@ def test_the_junit_file_is_valid_and_two_parsers_read_the_same(found: Comparison
 
 def test_a_strict_gate_fails_what_is_inconclusive_in_the_junit_file_too(found: Comparison) -> None:
     strict = msgspec.structs.replace(found, fail_on=["worse", "inconclusive"])
-    cases = {case.name: case for case in next(iter(junitparser.JUnitXml.fromstring(junit.text(strict).encode())))}
+    cases = {case.name: case for case in next(iter(junitparser.JUnitXml.fromstring(junit.comparison_junit(strict).encode())))}
     assert all(cases[one.metric].is_failure for one in found.gated if one.verdict == "inconclusive")
     assert "answers" not in cases
 
@@ -160,7 +162,7 @@ class _Page(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("bad", [False, True])
 def test_the_page_has_no_script_no_link_and_a_policy_that_allows_its_own_style_alone(found: Comparison, bad: bool) -> None:
-    text = comparison_html.text(hostile(found) if bad else found)
+    text = comparison_html.comparison_page(hostile(found) if bad else found)
     page = _Page()
     page.feed(text)
     assert page.open == []
@@ -262,7 +264,7 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
-        GOLDEN.write_text(comparison_markdown.text(made(Path(place))), encoding="utf-8")
+        GOLDEN.write_text(comparison_markdown.comparison_markdown(made(Path(place))), encoding="utf-8")
 
 
 def test_what_rounding_leaves_of_no_difference_is_no_difference() -> None:

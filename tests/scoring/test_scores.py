@@ -21,7 +21,7 @@ from evalkit.plan.requests import Plan, Request, seed_of
 from evalkit.scoring.metric_set import MEASURED
 from evalkit.scoring.scores import Scores, score
 from evalkit.scoring.tables import parameter_columns, write_tables
-from evalkit.store.records import Completion, Outcome, Record, Usage, Writer, read
+from evalkit.store.records import Completion, Outcome, Record, RecordWriter, Usage, read
 
 CONTENT = [metric.name for metric in METRICS if metric.content]
 GROUP = [metric.name for metric in METRICS if metric.level == "group"]
@@ -271,7 +271,7 @@ def test_a_metric_can_be_added_as_a_value() -> None:
 
 def written(folder: Path, plan: Plan, every: Iterable[Record]) -> Scores:
     folder.mkdir(parents=True, exist_ok=True)
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         for one in every:
             writer.append(one)
     found = score(plan, read(folder))
@@ -377,7 +377,7 @@ def test_texts_come_through_unchanged(tmp_path: Path) -> None:
 def test_an_answer_longer_than_any_buffer_comes_through(tmp_path: Path) -> None:
     plan = Plan(experiment(prompts=["p"], replicates=1))
     text = "\n" * (18 * 2**20)  # twice as long in JSON
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         writer.append(*records(plan, lambda _: text))
     write_tables(tmp_path, score(plan, []), "")
     assert table(tmp_path / "responses.parquet", "SELECT length(text) FROM it")[1] == [(len(text),)]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import RecordError
-from evalkit.store.records import FILE, VERSION, Completion, Failure, Record, Usage, Writer, read, standing
+from evalkit.store.records import RESPONSES, VERSION, Completion, Failure, Record, RecordWriter, Usage, read, standing
 
 COMPLETION = Completion(
     text="a\u2028é😀\n\0",
@@ -38,10 +38,10 @@ def record(number: int = 0, outcome: Completion | Failure = COMPLETION, **change
 
 
 def written(folder: Path, *records: Record) -> Path:
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         for one in records:
             writer.append(one)
-    return folder / FILE
+    return folder / RESPONSES
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]))
@@ -121,7 +121,7 @@ def test_a_last_line_torn_at_any_byte_is_cut_off_and_told_and_nothing_before_it_
         path.write_bytes(whole[:end])
         assert list(read(tmp_path)) == before
         assert path.read_bytes() == whole[:end], "a reader changes nothing"
-        with Writer(tmp_path) as writer:
+        with RecordWriter(tmp_path) as writer:
             assert writer.mended is not None
             assert f"{path}: the last line was torn ({end - start} bytes" in writer.mended
             assert path.read_bytes() == whole[:start]
@@ -137,7 +137,7 @@ def test_whatever_a_crash_left_after_the_last_line_end_is_cut_off(tmp_path: Path
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
     assert list(read(tmp_path)) == [record()]
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         assert "torn" in (writer.mended or "")
     assert path.read_bytes() == whole
 
@@ -147,7 +147,7 @@ def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path: Path) -> Non
     path = written(tmp_path, record(0), record(1, long))
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
-    assert "torn" in (Writer(tmp_path).mended or "")
+    assert "torn" in (RecordWriter(tmp_path).mended or "")
     assert list(read(tmp_path)) == [record(0)]
 
 
@@ -156,7 +156,7 @@ def test_a_whole_last_line_without_its_line_end_is_kept(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     assert list(read(tmp_path)) == [record(0), record(1)]
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         assert "whole and kept" in (writer.mended or "")
     assert path.read_bytes() == whole
 
@@ -164,7 +164,7 @@ def test_a_whole_last_line_without_its_line_end_is_kept(tmp_path: Path) -> None:
 def test_a_whole_file_is_not_touched_by_opening_it(tmp_path: Path) -> None:
     path = written(tmp_path, record(0), record(1))
     whole = path.read_bytes()
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         assert writer.mended is None
     assert path.read_bytes() == whole
 
@@ -176,7 +176,7 @@ def test_a_garbage_line_in_the_middle_is_refused_with_its_number_and_the_file_is
     path = written(tmp_path, record(0), record(1))
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + garbage + b"\n" + second)
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         assert writer.mended is None
     with pytest.raises(RecordError, match=r"line 2: not a record of evalkit; nothing was changed\. Mend or remove that line"):
         list(read(tmp_path))
@@ -196,7 +196,7 @@ def test_a_line_of_a_newer_version_is_refused_and_never_cut_off(tmp_path: Path, 
     assert path.read_bytes() == text
     if not ended and not same_shape:
         with pytest.raises(RecordError, match="newer evalkit"):
-            Writer(tmp_path)
+            RecordWriter(tmp_path)
         assert path.read_bytes() == text
 
 
@@ -208,11 +208,11 @@ def test_a_record_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         lines.append(bytes(line))
         return write(fd, line)
 
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         monkeypatch.setattr(os, "write", counted)
         for number in range(3):
             writer.append(record(number))
-            assert b"".join(lines) == (tmp_path / FILE).read_bytes(), "it is in the file when append returns"
+            assert b"".join(lines) == (tmp_path / RESPONSES).read_bytes(), "it is in the file when append returns"
         monkeypatch.undo()
     assert len(lines) == 3
     assert all(line.endswith(b"\n") for line in lines)
@@ -231,19 +231,19 @@ FILLED = """
 import json, sys
 from pathlib import Path
 from evalkit.errors import RecordError
-from evalkit.store.records import FILE, Completion, Record, Writer, read
+from evalkit.store.records import RESPONSES, Completion, Record, RecordWriter, read
 folder, long = Path(sys.argv[1]), Completion(text="é" * 4000, finish_reason=None, usage=None, latency_s=0.0, tries=1)
 def record(number):
     more = dict(role="sweep", prompt_id="p", cell={}, replicate=number, seed=None, model="m", request={}, at="")
     return Record(key=str(number), outcome=long, **more)
-with Writer(folder) as writer:
+with RecordWriter(folder) as writer:
     for number in range(100):
         try:
             writer.append(record(number))
         except RecordError as fault:
             message = str(fault)
             break
-raw = (folder / FILE).read_bytes()
+raw = (folder / RESPONSES).read_bytes()
 print(json.dumps({"message": message, "kept": number, "read": [int(one.key) for one in read(folder)], "end": raw[-1]}))
 """
 LIMITED = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
@@ -268,7 +268,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path: Path, command: Any
     child = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=60, check=False)
     assert (child.returncode, child.stderr) == (0, "")
     told = json.loads(child.stdout)
-    assert told["message"] == f"{tmp_path / FILE}: cannot be written: {words}. All before is kept; make room and run again to go on"
+    assert told["message"] == f"{tmp_path / RESPONSES}: cannot be written: {words}. All before is kept; make room and run again to go on"
     assert told["kept"] > 5
     assert told["read"] == list(range(told["kept"]))
     assert told["end"] == ord("\n")
@@ -276,8 +276,8 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path: Path, command: Any
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_does_not_keep_what_was_written_is_told_on_closing(tmp_path: Path) -> None:
-    (tmp_path / FILE).symlink_to("/dev/full")
-    writer = Writer(tmp_path)
+    (tmp_path / RESPONSES).symlink_to("/dev/full")
+    writer = RecordWriter(tmp_path)
     with pytest.raises(RecordError, match="No space left on device"):
         writer.append(record())
     with pytest.raises(RecordError, match="may not be on the disk"):
@@ -286,10 +286,10 @@ def test_a_disk_that_does_not_keep_what_was_written_is_told_on_closing(tmp_path:
 
 def test_a_place_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot be written: No such file or directory"):
-        Writer(tmp_path / "missing")
-    (tmp_path / FILE).mkdir()
+        RecordWriter(tmp_path / "missing")
+    (tmp_path / RESPONSES).mkdir()
     with pytest.raises(RecordError, match="cannot be written: Is a directory"):
-        Writer(tmp_path)
+        RecordWriter(tmp_path)
     with pytest.raises(RecordError, match="cannot be read: Is a directory"):
         list(read(tmp_path))
 
@@ -335,7 +335,7 @@ def test_a_blank_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_is_written_follows_a_file_that_is_put_in_its_place(tmp_path: Path) -> None:
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         writer.append(record(0))
         path = tmp_path / "responses.jsonl"
         (tmp_path / "copy").write_bytes(path.read_bytes())
@@ -344,7 +344,7 @@ def test_what_is_written_follows_a_file_that_is_put_in_its_place(tmp_path: Path)
         path.unlink()
         writer.append(record(2))
     assert list(read(tmp_path)) == [record(2)]
-    with Writer(tmp_path) as writer:
+    with RecordWriter(tmp_path) as writer:
         writer.append(record(0))
         (tmp_path / "copy").write_bytes(path.read_bytes())
         (tmp_path / "copy").replace(path)

@@ -9,7 +9,7 @@ from typing import Any
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request
 from evalkit.store.folder import make, write_run
-from evalkit.store.records import Outcome, Writer
+from evalkit.store.records import Outcome, RecordWriter
 from support.records import completion, experiment, record
 
 PROMPTS = tuple(f"p{number}" for number in range(8))
@@ -37,7 +37,7 @@ def run(folder: Path, answer: Answer = varied, parameters: dict[str, Any] | None
 
 def write(folder: Path, made: Experiment, answer: Answer = varied) -> Path:
     make(folder)
-    with Writer(folder) as writer:
+    with RecordWriter(folder) as writer:
         for request in Plan(made):
             writer.append(record(request, answer(request)))
     write_run(folder, made)

@@ -44,7 +44,7 @@ class ShownMetric(NamedTuple):
     reason: str
 
 
-def text(found: Comparison) -> str:
+def comparison_page(found: Comparison) -> str:
     """The whole page."""
     word, _, rest = headline(found).partition(": ")
     context: dict[str, Any] = {

@@ -16,7 +16,7 @@ MARK = "<!-- evalkit compare -->"
 _BOLD = ("worse", "better")
 
 
-def text(found: Comparison) -> str:
+def comparison_markdown(found: Comparison) -> str:
     """The whole page; GitHub and GitLab show it alike."""
     word, _, rest = headline(found).partition(": ")
     out = [f"**{word}**: {markdown_prose(rest)}", "", markdown_prose(basis(found)), "", *_table(ordered(found.gated))]

@@ -16,7 +16,7 @@ _WIDE = 110
 _STYLE = {"worse": "bold red", "better": "green", "differs": "yellow"}
 
 
-def show(found: Comparison, console: Console) -> RenderableType:
+def comparison_table(found: Comparison, console: Console) -> RenderableType:
     """The gate's word, the table of metrics, what differs, and what must be known."""
     wide = console.width >= _WIDE
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
