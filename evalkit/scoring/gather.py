@@ -22,7 +22,9 @@ from evalkit.metrics.custom import Better, Scorer
 from evalkit.metrics.group import Floats
 from evalkit.plan.requests import Plan
 from evalkit.scoring.ignored import without_effect
+from evalkit.scoring.noticing import Noticed
 from evalkit.store.records import Completion, Record, read
+from evalkit.text.notes import Note
 
 
 class ScoredAnswer(NamedTuple):
@@ -64,6 +66,7 @@ class Gathered:
         missing: requests without any outcome.
         outside: requests in the records that the plan does not ask for.
         unmet: completions that lack something that was asked for, by what it is.
+        noticed: what the records show of the endpoint that bears on any decision.
     """
 
     plan: Plan
@@ -79,6 +82,7 @@ class Gathered:
     outside: int = 0
     unmet: Counter[str] = field(default_factory=Counter)
     without_effect: dict[str, int] = field(default_factory=dict)
+    noticed: tuple[Note, ...] = ()
 
 
 def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = (), columns: Sequence[Column] = ()) -> Gathered:
@@ -87,6 +91,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
     found = Gathered(plan, tuple(scorers), own={one.metric.name: one.metric for one in columns})
     last: dict[str, str] = {}
     outside: set[str] = set()
+    noticed = Noticed(plan)
     for record in records:
         place = places.get(record.key)
         if record.role != plan.role:
@@ -103,6 +108,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
         found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
         answer = _answer(record.outcome, plan.experiment.endpoint, record.request)
         found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
+        noticed.see(place.cell, place.prompt, record)
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
         _own(scorers, record, answer, found)
     found.failures = Counter(kind for kind in last.values() if kind)
@@ -110,6 +116,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
     found.completions = len(last) - found.failures.total()
     found.outside = len(outside)
     found.without_effect = without_effect(plan, found.answers)
+    found.noticed = tuple(noticed.notes())
     return found
 
 

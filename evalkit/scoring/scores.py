@@ -20,6 +20,7 @@ from evalkit.scoring.gather import Column, Gathered, cut, gather, metric_of
 from evalkit.scoring.metric_set import MEASURED
 from evalkit.scoring.prefix import Basis, Prefix, beginnings, common_k, common_prefix, k_of
 from evalkit.store.records import Record
+from evalkit.text.notes import Note
 
 Grid = NDArray[np.float64]
 """Shape (cells, prompts)."""
@@ -75,6 +76,7 @@ class Scores:
         complaints: what scorers could not do, a sentence for each record or group.
         uncounted: answers whose tokens the endpoint does not count one by one.
         unpriced: answers whose cost is not known though prices are.
+        noticed: what the records show of the endpoint that bears on any decision.
     """
 
     plan: Plan
@@ -95,6 +97,7 @@ class Scores:
     uncounted: int = 0
     unpriced: int = 0
     complaints: tuple[str, ...] = ()
+    noticed: tuple[Note, ...] = ()
 
     def compared(self, metric: Metric) -> bool:
         """Whether `value` compares cells fairly: on whole answers, or on a common prefix that is long enough for the metric."""
@@ -179,6 +182,7 @@ def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, 
         uncounted=uncounted,
         unpriced=unpriced,
         complaints=tuple(gathered.complaints),
+        noticed=gathered.noticed,
     )
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
 from evalkit.analysis.drift import sentence, trends
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
@@ -71,20 +73,30 @@ def settle(
     again = _confirm_plan(others, plan) if choice is not None else None
     if choice is not None and again is not None:
         choice = confirmed(choice, scores, scored(again, others))
+    bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
+    if choice is not None:
+        choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
-    for one in _of_scores(scores, plan, others):
+    for one in (*(bearing if choice is None else ()), *_of_scores(scores, plan, others)):
         tell(one)
+    if choice is not None:
+        notes += [one for one in bearing if one not in notes]  # the decision says them, wherever it stands, and once
     return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
 
 
-def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:
-    """What must be said of what the scores rest on."""
+def _bearing(scores: Scores) -> Iterator[Note]:
+    """What bears on any decision that is made on these scores."""
+    yield from scores.noticed
     for name, pairs in scores.without_effect.items():
         yield warning(
             f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' finds out"
         )
+
+
+def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:
+    """What must be said of what the scores rest on."""
     for name, count in scores.unmet.items():
         yield warning(f"{count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
     if scores.outside:

@@ -1,0 +1,107 @@
+"""What the records of a run show of the endpoint that whoever decides on them must know: copies, caches, other models, thoughts without answers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
+from evalkit.plan.requests import Plan
+from evalkit.store.records import Completion, Record
+from evalkit.text.notes import Note, warning
+from evalkit.text.numbers import counted
+
+_LONG_ENOUGH = 5
+"""Words from which two answers are hardly ever alike by chance: labels and numbers are."""
+_FEWEST = 3
+
+
+class Noticed:
+    """What was seen of a run's answers, one after the other; a few bytes an answer."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._texts: dict[tuple[int, int], set[int]] = {}
+        self._words: dict[tuple[int, int], int] = {}
+        self._answers: Counter[tuple[int, int]] = Counter()
+        self._by_id: dict[str, int] = {}
+        self._same_id = self._other_text = 0
+        self._models: Counter[tuple[str, str]] = Counter()
+        self._thoughts_only = 0
+
+    def see(self, cell: int, prompt: int, record: Record) -> None:
+        """Take one answer of the sweep."""
+        answer = record.outcome
+        if not isinstance(answer, Completion):
+            return
+        where, text = (cell, prompt), hash(answer.text)
+        self._answers[where] += 1
+        self._texts.setdefault(where, set()).add(text)
+        self._words[where] = max(self._words.get(where, 0), len(answer.text.split()))
+        if answer.id and answer.usage_shared_by == 1:
+            before = self._by_id.get(answer.id)
+            if before is None:
+                self._by_id[answer.id] = text
+            else:
+                self._same_id += before == text
+                self._other_text += before != text
+        if answer.model:
+            self._models[record.model, answer.model] += 1
+        self._thoughts_only += bool(answer.reasoning) and not answer.text.strip() and not answer.tool_calls
+
+    def notes(self) -> Iterator[Note]:
+        """What must be known, if anything."""
+        yield from self._copies()
+        yield from self._other_models()
+        if self._thoughts_only:
+            many = counted(self._thoughts_only, "answer")
+            yield warning(
+                f"{many} of {self._answers.total():,} hold thoughts alone and no answer: reasoning used up the limit of tokens; raise max_tokens"
+            )
+
+    def _copies(self) -> Iterator[Note]:
+        if self._same_id >= _FEWEST and not self._other_text:
+            yield warning(
+                f"{self._same_id:,} of {self._answers.total():,} answers carry the same id as another and repeat it letter by letter: "
+                "a cache before the endpoint answers, and replicates are no replicates. Turn it off, or send seed: per_replicate"
+            )
+            return
+        copied, hot = [], 0
+        for index, cell in enumerate(self._plan.cells):
+            if not _is_hot(self._plan, cell):
+                continue
+            groups = [where for where in self._answers if where[0] == index and self._answers[where] > 1]
+            told = [where for where in groups if self._words[where] >= _LONG_ENOUGH]
+            hot += bool(told)
+            if told and all(len(self._texts[where]) == 1 for where in told):
+                copied.append(index)
+        if copied:
+            seed = self._plan.experiment.request.get("seed")
+            why = "the seed is fixed" if seed is not None and seed != PER_REPLICATE else "the endpoint's seed is fixed, or a cache answers"
+            yield warning(
+                f"all replicates are copies, letter by letter, in {len(copied)} of {counted(hot, 'setting')} above temperature 0: {why}. "
+                "Variety over replicates cannot be measured so; send seed: per_replicate"
+            )
+
+    def _other_models(self) -> Iterator[Note]:
+        levels = [level for level in self._plan.experiment.parameters.get("model", ()) if level != DEFAULT]
+        answered = {name for _, name in self._models}
+        if len(levels) > 1 and len(answered) == 1 and len({asked for asked, _ in self._models}) > 1:
+            yield warning(f"every level of model is answered by one model, {next(iter(answered))!r}: the endpoint does not heed the name")
+            return
+        for (asked, name), count in self._models.items():
+            if not _alike(asked, name):
+                yield warning(f"{counted(count, 'answer')} to {asked!r} came from another model: the endpoint says {name!r}")
+
+
+def _is_hot(plan: Plan, cell: Mapping[str, object]) -> bool:
+    """Whether a cell draws its answers: its temperature is above 0, or left to the endpoint."""
+    level = cell.get("temperature", plan.experiment.request.get("temperature"))
+    return not (isinstance(level, int | float) and level == 0)
+
+
+def _alike(asked: str, answered: str) -> bool:
+    """Whether two names may mean one model: versions, paths, tags and suffixes stand in one and not in the other."""
+    one, other = (re.sub(r"[^a-z0-9]", "", name.lower().rsplit("/", 1)[-1].split(":")[0].removesuffix(".gguf")) for name in (asked, answered))
+    return not one or not other or one in other or other in one
