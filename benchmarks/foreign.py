@@ -1,6 +1,6 @@
 """`evalkit probe` and a small streamed sweep on servers that were not written here.
 
-    python benchmarks/foreign.py [--servers llama aimock] [--keep DIR]
+    python benchmarks/foreign.py [--servers llama aimock] [--keep DIR] [--smallest]
 
 Each server is installed into a folder of its own, started, probed, swept and ended:
 
@@ -10,7 +10,8 @@ Each server is installed into a folder of its own, started, probed, swept and en
 - aimock: a mock from npm (@copilotkit/aimock; needs Node) that replays one text whatever the sampling parameters are, and streams it.
 
 Fails where a verdict is not the one that the server's own manual and source give reason to expect, or a planned answer of the sweep is
-missing. Linux and macOS; needs the package registries, and nothing else of the network.
+missing. Linux and macOS; needs the package registries, and nothing else of the network. With `--smallest` nothing is installed: the embedded
+endpoint is probed and swept in the place of the foreign ones.
 """
 
 from __future__ import annotations
@@ -144,6 +145,11 @@ def aimock(folder: Path, port: int) -> Server:
     return Server(command, "gpt-4o", dict.fromkeys(IGNORED_BY_MOCK, "ignored") | told, {})
 
 
+def embedded(_: Path, port: int) -> Server:
+    """The embedded endpoint, which is no foreign one: what there is without an installation."""
+    return Server([sys.executable, "-m", "evalkit", "serve", "--port", str(port)], "babbler", {"temperature": "honoured"}, {})
+
+
 SERVERS = {"llama": llama, "aimock": aimock}
 
 
@@ -163,15 +169,16 @@ def ready(port: int, child: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server does not start")
 
 
-def tried(name: str, server: Server, base_url: str) -> list[str]:
+def tried(name: str, server: Server, base_url: str, smallest: bool) -> list[str]:
     """Probe and sweep; what is not as it has to be."""
     from rich.console import Console
 
     from evalkit.experiment.experiment import check
     from evalkit.present.terminal import tables
-    from evalkit.sweeping import sweeping as run
+    from evalkit.probe.subject import probe, subject_of_probe
+    from evalkit.sweeping.sweeping import sweep
 
-    result, _ = run.probe(run.subject_of_probe(None, base_url, server.model, None))
+    result, _ = probe(subject_of_probe(None, base_url, server.model, None), most_calls=60 if smallest else 200)
     Console(highlight=False, width=120).print(tables.of_probe(result))
     verdicts = {one.parameter: one for one in result.findings}
     wrong = [
@@ -185,10 +192,10 @@ def tried(name: str, server: Server, base_url: str) -> list[str]:
     ]
     endpoint = {"base_url": base_url, "model": server.model, "stream": True, "concurrency": 4}
     prompts = [{"id": "lists", "user": "What is a list?"}, {"id": "loops", "user": "What is a loop?"}]
-    swept = {"temperature": ["default", 0, 0.7, 1.5], "top_p": [0.5, 1]}
+    swept = {"temperature": ["default", 0]} if smallest else {"temperature": ["default", 0, 0.7, 1.5], "top_p": [0.5, 1]}
     experiment = check({"name": name, "endpoint": endpoint, "prompts": prompts, "replicates": 3, "parameters": swept, "request": {"max_tokens": 40}})
     with tempfile.TemporaryDirectory() as folder:
-        done = run.sweep(experiment, Path(folder) / "run")
+        done = sweep(experiment, Path(folder) / "run")
     counts = done.analysis.counts if done else None
     if counts is None or counts.completions != counts.planned:
         wrong.append(f"the sweep is not whole: {counts}")
@@ -201,6 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", nargs="*", choices=SERVERS, default=[*SERVERS])
     parser.add_argument("--keep", type=Path, help="install there, and use what is installed there")
+    parser.add_argument("--smallest", action="store_true", help="install nothing: the embedded endpoint in the place of the others")
     parser.add_argument("--write-model", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write_model:
@@ -208,17 +216,19 @@ def main() -> int:
         return 0
     failed = False
     with tempfile.TemporaryDirectory() as temporary:
-        for name in options.servers:
+        if options.smallest:
+            print(f"skipped, as they would have to be installed: {', '.join(SERVERS)}")
+        for name in ["embedded"] if options.smallest else options.servers:
             folder = (options.keep or Path(temporary)).resolve() / name
             folder.mkdir(parents=True, exist_ok=True)
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
-            server = SERVERS[name](folder, port)
+            server = (SERVERS | {"embedded": embedded})[name](folder, port)
             with (folder / "server.log").open("wb") as log, subprocess.Popen(server.command, stdout=log, stderr=log) as child:
                 try:
                     ready(port, child)
-                    wrong = tried(name, server, f"http://127.0.0.1:{port}/v1")
+                    wrong = tried(name, server, f"http://127.0.0.1:{port}/v1", options.smallest)
                 finally:
                     child.terminate()
             failed |= bool(wrong)

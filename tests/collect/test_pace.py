@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.collect.pace import Limits, Pace, backoff, limits_of
+from evalkit.client.headers import limits_of
+from evalkit.collect.pace import Limits, Pace, backoff
 
 
 def answered(pace: Pace, now: float, *, started: float | None = None, in_flight: int | None = None, took_s: float = 0.1, **more: object) -> None:
