@@ -28,7 +28,7 @@ from evalkit.plan.requests import Plan
 from evalkit.stats.multiple import holm
 from evalkit.store.folder import make, write_run
 from evalkit.store.records import Completion, Record, Usage, Writer
-from evalkit.sweeping.sweeping import sweep
+from evalkit.sweeping.sweeping import rescore, sweep
 
 SEED = 11
 CELLS = 8
@@ -217,7 +217,7 @@ def size(of: Size) -> None:
         seconds, memory = _cost("compare", *folders, "--html", Path(place) / "x.html", "--json", Path(place) / "x.json")
         row("records alone, all measured anew: CPU seconds", seconds)
         row("records alone, all measured anew: MB", memory, None, 1_000)
-        _cost("score", folders[0])
+        rescore(folders[0])
         shutil.copytree(*folders, dirs_exist_ok=True)
         seconds, memory = _cost("compare", *folders, "--html", Path(place) / "x.html", "--json", Path(place) / "x.json")
         row("with the tables that sweeps leave: CPU seconds", seconds, None, 20)

@@ -5,6 +5,8 @@ Run by `support.process.Commands`; the first argument is the socket to talk on. 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -12,6 +14,8 @@ import pkgutil
 import runpy
 import socket
 import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 HEAVY = (
@@ -49,13 +53,35 @@ def become(request: dict[str, Any]) -> None:
         file = os.open(name, way)
         os.dup2(file, number)
         os.close(file)
-    sys.argv = ["-m", *request["arguments"]]
+    sys.argv = [request["script"] or "-m", *request["arguments"]]
+    sys.path[0] = str(Path(request["script"]).parent) if request["script"] else request["cwd"]
+
+
+def ended(fault: BaseException | None) -> int:
+    """End as Python does, but for taking apart what was imported, which takes a second; the exit status."""
+    status = 0
+    if isinstance(fault, SystemExit):
+        status = fault.code if isinstance(fault.code, int) else int(fault.code is not None)
+        if isinstance(fault.code, str):
+            print(fault.code, file=sys.stderr)
+    elif fault is not None:
+        sys.excepthook(type(fault), fault, fault.__traceback__)
+        status = 1
+    del fault
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    gc.collect()  # what was left open, or never awaited, is told
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 def main() -> None:
-    """Fork for each request, until the other end closes; the forked process goes on from here as ``python -m evalkit``."""
+    """Fork for each request, until the other end closes; that process goes on as ``python -m evalkit``, or as the script asked for."""
     with socket.socket(fileno=int(sys.argv[1])) as wire:
         imported()
+        gc.collect()
+        gc.freeze()  # what is imported is shared by all, and is not looked through again
         with wire.makefile("r", encoding="utf-8") as requests:
             for line in requests:
                 child = os.fork()
@@ -66,9 +92,16 @@ def main() -> None:
                 wire.sendall(f"{status}\n".encode())
             else:
                 return
-    sys.path[0] = request["cwd"]  # as -m has it
     become(request)
-    runpy.run_module("evalkit", run_name="__main__", alter_sys=True)
+    fault: BaseException | None = None
+    try:
+        if request["script"]:
+            runpy.run_path(request["script"], run_name="__main__")
+        else:
+            runpy.run_module("evalkit", run_name="__main__", alter_sys=True)
+    except BaseException as found:
+        fault = found
+    os._exit(ended(fault))
 
 
 if __name__ == "__main__":

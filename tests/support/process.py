@@ -22,14 +22,14 @@ def environment(more: dict[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in COVER} | (more or {})
 
 
-def run(arguments: list[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m evalkit`` in a new process."""
-    command = [sys.executable, "-W", "error", "-m", "evalkit", *arguments]
+def run(arguments: list[str], cwd: Path, env: dict[str, str], script: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m evalkit``, or a `script`, in a new process."""
+    command = [sys.executable, "-W", "error", *([str(script)] if script else ["-m", "evalkit"]), *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
 class Commands:
-    """Runs ``python -m evalkit`` in a process of its own each time, forked from one that has all imports behind it.
+    """Runs ``python -m evalkit``, or a script, in a process of its own each time, forked from one that has all imports behind it.
 
     Each has its own folder, variables, output, signals and end, as a new one would have. Where a variable is set that Python or a library
     reads at its start, and where forking is not sound (elsewhere than on Linux), a new process is started.
@@ -40,15 +40,15 @@ class Commands:
         self._env = environment({"OPENBLAS_NUM_THREADS": "1"})  # a process with threads cannot be forked soundly
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, arguments: list[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def __call__(self, arguments: list[str], cwd: Path, env: dict[str, str], script: Path | None = None) -> subprocess.CompletedProcess[str]:
         if sys.platform != "linux" or self._at_start(env) != self._at_start(environment()):
-            return run(arguments, cwd, env)
+            return run(arguments, cwd, env, script)
         if self._process is None:
             self._start()
         out, err = (Path(self._folder.name) / name for name in ("stdout", "stderr"))
         out.write_bytes(b"")
         err.write_bytes(b"")
-        request = {"arguments": arguments, "cwd": str(cwd), "env": env, "stdout": str(out), "stderr": str(err)}
+        request = {"arguments": arguments, "script": script and str(script), "cwd": str(cwd), "env": env, "stdout": str(out), "stderr": str(err)}
         self._wire.sendall(json.dumps(request).encode() + b"\n")
         status = int(self._wire.recv(16))
         return subprocess.CompletedProcess(arguments, status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
