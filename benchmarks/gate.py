@@ -48,7 +48,7 @@ class Size(NamedTuple):
     large: int = 50
 
 
-SMALLEST = Size(seeds=2, sweeps=1, prompts=2, replicates=2, levels=(2, 2, 2), large=3)
+SMALLEST = Size(seeds=1, sweeps=1, prompts=2, replicates=2, levels=(2, 2, 2), large=3)
 
 
 def row(what: str, figure: float, low: float | None = None, high: float | None = None) -> None:

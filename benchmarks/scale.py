@@ -128,7 +128,7 @@ def compared(rounds: int, smallest: bool) -> bool:
     )
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
     good = True
-    for streamed in (False, True):
+    for streamed in (True,) if smallest else (False, True):
         for at_once, requests in ((8, 16),) if smallest else ((32, 320), (64, 640), (256, 1024)):
             requests //= 1 + streamed  # the loop takes ten times as long for these
             figures: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
@@ -177,7 +177,7 @@ def main() -> int:
     done = subprocess.run([sys.executable, __file__, "--resume", "--count", str(count)], stdout=subprocess.PIPE, text=True, check=True)
     cpu, took, rss, size = json.loads(done.stdout)
     print(f"      {count:,} requests, none unsent, in a file of {size:,.0f} MB; {took:.1f} s by the clock")
-    good &= report("a million planned and resumed, CPU", cpu, 30.0, " s")
+    good &= report(f"{count:,} planned and resumed, CPU", cpu, 30.0, " s")
     good &= report("its peak RSS", rss, 300.0, " MB")
     return int(not good and not options.smallest)
 
