@@ -236,7 +236,7 @@ def kills(count: int, prompts: int = PROMPTS) -> bool:
 
 
 def faults(prompts: int = PROMPTS, share: float = 0.3) -> bool:
-    """A share of faults, 30 %: every request ends, as completion or as failure of the kind that it met last, and no wait that was asked for is undercut."""
+    """Faults: every request ends, as completion or as failure of the kind that it met last, and no wait that was asked for is undercut."""
     wait_s, on_its_way_s = 0.2, 0.1
     kind_of = {429: "rate_limited", 500: "server", None: "connection", 200: "malformed"}
     rng = random.Random(3)
