@@ -3,9 +3,9 @@
 Process CPU time, not wall time, so that other work on the machine counts little. Each figure is taken once a round, the rounds
 interleave them, and the median is held against its limit.
 
-    python benchmarks/local_model.py [--rounds 7]
+    python benchmarks/local_model.py [--rounds 7] [--smallest]
 
-Exit status: 0 where every limit is kept, 1 where one is not.
+Exit status: 0 where every limit is kept, 1 where one is not. With `--smallest` each figure is taken once, of one answer, and no limit is held.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ WIDTH = 64
 def main() -> int:
     options = argparse.ArgumentParser(description="Measure the CPU time of the local model.")
     options.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each figure is taken [default: 7]")
-    rounds = options.parse_args().rounds
+    options.add_argument("--smallest", action="store_true", help="one round of one answer each; no limit is held")
+    chosen = options.parse_args()
+    rounds, at_once = (1, 1) if chosen.smallest else (chosen.rounds, PROMPTS_A_ROUND)
 
     api, prompts = Api(Model(sections())), _prompts()
     training: list[float] = []
@@ -64,13 +66,13 @@ def main() -> int:
     for _ in range(rounds):
         training.append(_seconds_of_training())
         for name, (_, wanted) in SETTINGS.items():
-            some = [next(prompts) for _ in range(PROMPTS_A_ROUND)] if name.startswith("cold") else ["What is a list?"] * PROMPTS_A_ROUND
+            some = [next(prompts) for _ in range(at_once)] if name.startswith("cold") else ["What is a list?"] * at_once
             tokens[name].append(_microseconds_a_token(api, some, wanted))
 
     print(f"{f'CPU time, {rounds} rounds':<{WIDTH}} {'median':>8} {'lowest':>8} {'highest':>8} {'limit':>8}")
     kept = [_line("training, seconds", training, 0.5, "{:.3f}")]
     kept += [_line(f"{name}, µs a token", tokens[name], limit, "{:.1f}") for name, (limit, _) in SETTINGS.items()]
-    return 0 if all(kept) else 1
+    return 0 if all(kept) or chosen.smallest else 1
 
 
 def _prompts() -> Iterator[str]:

@@ -1,6 +1,6 @@
 """How often does `evalkit probe` find the one quirk that is planted in an endpoint, and how often does it blame a sound one?
 
-    python benchmarks/probe_calibration.py [--seeds 40] [--sound 200] [--quirks NAME ...] [--outcomes FILE]
+    python benchmarks/probe_calibration.py [--seeds 40] [--sound 200] [--quirks NAME ...] [--outcomes FILE] [--smallest]
 
 A trial is a whole probe over real sockets of an embedded endpoint, which runs in the same process. Its seed decides the probe's own draws
 and the answers of the model to requests without a seed. It is right where
@@ -9,7 +9,8 @@ and the answers of the model to requests without a seed. It is right where
 - no other parameter is called ignored, rejected or clamped,
 - at most two others are inconclusive, and at most 200 calls were made.
 
-Each outcome is appended to FILE as a line of JSON when it is known; trials that stand there already are not run again.
+Each outcome is appended to FILE as a line of JSON when it is known; trials that stand there already are not run again. `--smallest` runs one
+trial with one quirk.
 """
 
 from __future__ import annotations
@@ -136,7 +137,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=40, help="trials with each quirk")
     parser.add_argument("--sound", type=int, default=200, help="trials without any")
     parser.add_argument("--outcomes", type=Path, help="keep outcomes there, and go on from what stands there")
+    parser.add_argument("--smallest", action="store_true", help="one trial with one quirk")
     options = parser.parse_args()
+    if options.smallest:
+        options.quirks, options.seeds, options.sound = ["stop ignored"], 1, 0
     known: list[dict[str, Any]] = []
     if options.outcomes and options.outcomes.exists():
         known = [json.loads(line) for line in options.outcomes.read_text().splitlines()]

@@ -2,9 +2,10 @@
 
 What must hold is checked on the file and on what the server saw.
 
-    python benchmarks/trouble.py [kills|faults|rate|outage|disk|clock ...] [--kills 300]
+    python benchmarks/trouble.py [kills|faults|rate|outage|disk|clock ...] [--kills 300] [--smallest]
 
-Each part prints its figures beside their limits, and the script ends with status 1 where one is broken.
+Each part prints its figures beside their limits, and the script ends with status 1 where one is broken. With `--smallest` each part
+meets its trouble once, on a few requests, and no limit is held.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+PROMPTS = 25
+"""Of an experiment; each has four cells."""
 
 COMPLETION = {
     "object": "chat.completion",
@@ -152,8 +157,8 @@ def canonical(body: object) -> str:
     return json.dumps(body, sort_keys=True)
 
 
-def kills(count: int) -> bool:
-    """`kill -9` at random moments of sweeps of 2,000 requests under faults.
+def kills(count: int, prompts: int = PROMPTS) -> bool:
+    """`kill -9` at random moments of sweeps of 2,000 requests (80 for each prompt) under faults.
 
     After each, every answer that had been recorded must still be there, once, and the file parse, but for a torn last line. An answer that the
     server gave and the file lacks is asked for again: there may be no more of those than calls that are in flight at once.
@@ -177,7 +182,7 @@ def kills(count: int) -> bool:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         # A seed for each replicate, so that the server can tell one from another.
-        path = experiment(folder, server.url, 25, 20, request={"seed": "per_replicate"}, concurrency=at_once)
+        path = experiment(folder, server.url, prompts, 20, request={"seed": "per_replicate"}, concurrency=at_once)
         keys |= keys_of(path)
         planned = set(keys.values())
         responses = folder / "results/x/responses.jsonl"
@@ -222,7 +227,7 @@ def kills(count: int) -> bool:
                 responses.parent.rename(folder / f"whole-{whole}")
                 given.clear()
                 recorded = set()
-    print(f"      {whole} sweeps of 2,000 were completed by it; {torn} kills left a torn last line")
+    print(f"      {whole} sweeps of {80 * prompts:,} were completed by it; {torn} kills left a torn last line")
     good = check(
         "kill -9", not (lost or twice or broken or wanting), f"{made} kills, {lost} answers lost, {twice} twice, {broken} lines that do not parse"
     )
@@ -230,12 +235,12 @@ def kills(count: int) -> bool:
     return check("asked for again", max(unrecorded) <= at_once and again <= sum(unrecorded), said) and good
 
 
-def faults() -> bool:
-    """30 % faults: every request ends, as completion or as failure of the kind that it met last, and no wait that was asked for is undercut."""
+def faults(prompts: int = PROMPTS, share: float = 0.3) -> bool:
+    """Faults: every request ends, as completion or as failure of the kind that it met last, and no wait that was asked for is undercut."""
     wait_s, on_its_way_s = 0.2, 0.1
     kind_of = {429: "rate_limited", 500: "server", None: "connection", 200: "malformed"}
     rng = random.Random(3)
-    faulty = troubled(0.3, rng, str(wait_s))
+    faulty = troubled(share, rng, str(wait_s))
     refused_at: list[float] = []
     met: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -252,7 +257,7 @@ def faults() -> bool:
     server = Server(answer)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 20, request={"seed": "per_replicate"})
+        path = experiment(folder, server.url, prompts, 20, request={"seed": "per_replicate"})
         keys |= keys_of(path)
         began = time.monotonic()
         done = subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, text=True, timeout=900, check=False)
@@ -261,13 +266,14 @@ def faults() -> bool:
         kinds = Counter(kind for _, kind in found)
         # A call that was on its way when the 429 was written does not undercut its wait; a busy machine reads it late.
         undercut = sum(at + on_its_way_s < start < at + wait_s for at in refused_at for start in server.starts)
-        said = f"{dict(kinds)} of 2000 in {took:.0f} s, exit status {done.returncode}, each of the kind that the server gave last"
-        good = check("30 % faults", len(found) == 2000 and dict(found) == met and done.returncode == 3 * (kinds.total() > kinds["completion"]), said)
+        said = f"{dict(kinds)} of {80 * prompts} in {took:.0f} s, exit status {done.returncode}, each of the kind that the server gave last"
+        whole = len(found) == 80 * prompts and dict(found) == met
+        good = check(f"{share:.0%} faults", whole and done.returncode == 3 * (kinds.total() > kinds["completion"]), said)
         return check("Retry-After", undercut == 0, f"{undercut} calls within one of the {len(refused_at)} waits asked for") and good
 
 
-def rate() -> bool:
-    """A server that allows 20 requests a second: used at 90 % or more, at most 5 % refused after the first ten seconds."""
+def rate(prompts: int = PROMPTS, settle_s: float = 10.0) -> bool:
+    """A server that allows 20 requests a second: used at 90 % or more, at most 5 % refused after the first `settle_s` seconds."""
     bucket, at = [20.0], [time.monotonic()]
     log: list[tuple[float, bool]] = []
 
@@ -282,45 +288,49 @@ def rate() -> bool:
     server = Server(answer, latency_s=0.1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 12)
+        path = experiment(folder, server.url, prompts, 12)
         subprocess.run(command(path, "-q"), cwd=folder, capture_output=True, timeout=300, check=False)
     began, ended = log[0][0], log[-1][0]
-    late = [(now, served) for now, served in log if now >= began + 10]
-    used = sum(served for _, served in late) / (ended - began - 10) / 20
+    late = [(now, served) for now, served in log if now >= began + settle_s]
+    used = sum(served for _, served in late) / (ended - began - settle_s) / 20
     refused = sum(not served for _, served in late) / max(1, len(late))
     return check(
-        "20 a second", used >= 0.9 and refused <= 0.05, f"used at {used:.1%} (limit 90 %), {refused:.1%} refused after ten seconds (limit 5 %)"
+        "20 a second", used >= 0.9 and refused <= 0.05, f"used at {used:.1%} (limit 90 %), {refused:.1%} refused after {settle_s:g} s (limit 5 %)"
     )
 
 
-def outage() -> bool:
-    """The endpoint is down for 30 s in mid-run, and the run goes on by itself."""
+def outage(prompts: int = PROMPTS, down_s: float = 30.0) -> bool:
+    """The endpoint is down for `down_s` seconds in mid-run, and the run goes on by itself."""
     server = Server(lambda server, body: fine(), latency_s=0.05)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 10, concurrency=8)
+        path = experiment(folder, server.url, prompts, 10, concurrency=8)
         with subprocess.Popen(command(path), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
-            while len(server.starts) < 200:
+            while len(server.starts) < 8 * prompts:
                 time.sleep(0.01)
             server.down = True
-            time.sleep(30)
+            time.sleep(down_s)
             server.down = False
             said = child.communicate(timeout=120)[0]
         kinds = Counter(kind for _, kind in outcomes(folder))
         told = [line for line in said.splitlines() if line.startswith(("paused", "the endpoint answers"))]
         print("     " + "\n     ".join(told))
-        return check("down for 30 s", child.returncode == 0 and kinds == Counter(completion=1000), f"exit status {child.returncode}, {dict(kinds)}")
+        return check(
+            f"down for {down_s:g} s",
+            child.returncode == 0 and kinds == Counter(completion=40 * prompts),
+            f"exit status {child.returncode}, {dict(kinds)}",
+        )
 
 
-def disk() -> bool:
+def disk(prompts: int = PROMPTS) -> bool:
     """A full disk (a small tmpfs): the run stops with a clear message, every record before is whole, and it goes on once there is room."""
     server = Server(lambda server, body: fine("word " * 400), latency_s=0.002)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 8, concurrency=8)
+        path = experiment(folder, server.url, prompts, 8, concurrency=8)
         small = folder / "small"
         small.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(small)], check=False).returncode:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={24 * prompts}k", "tmpfs", str(small)], check=False).returncode:
             return check("full disk", False, "no tmpfs can be mounted here: run as root")
         try:
             first = subprocess.run(command(path, "-q", "-o", str(small / "x")), cwd=folder, capture_output=True, text=True, timeout=120, check=False)
@@ -334,16 +344,16 @@ def disk() -> bool:
         # What the server answered and the file lacks is what was in flight: eight at once, and three of the look before each start.
         lost = len(server.starts) - 6 - sum(keys.values())
         stopped, went_on = first.returncode == 2 and "No space left" in first.stderr, second.returncode == 0
-        good = stopped and went_on and len(keys) == 800 and set(keys.values()) == {1} and lost <= 8
+        good = stopped and went_on and len(keys) == 32 * prompts and set(keys.values()) == {1} and lost <= 8
         return check(
             "full disk",
             good,
-            f"stopped with {len(kept)} whole records, status {first.returncode}; then {len(keys)} of 800, status {second.returncode}; "
+            f"stopped with {len(kept)} whole records, status {first.returncode}; then {len(keys)} of {32 * prompts}, status {second.returncode}; "
             f"{lost} answers asked for again (limit 8 in flight)",
         )
 
 
-def clock() -> bool:
+def clock(prompts: int = PROMPTS) -> bool:
     """The clock set back by a day, and on again, at each look at it (in a child that sees such a time): no harm, and no drift is told."""
     server = Server(lambda server, body: fine(), latency_s=0.02)
     script = (
@@ -358,28 +368,35 @@ def clock() -> bool:
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = experiment(folder, server.url, 25, 5, concurrency=8)
+        path = experiment(folder, server.url, prompts, 5, concurrency=8)
         command = [sys.executable, "-c", script, "sweep", str(path), "--yes", "--set", "anchor.every=25"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
         kinds = Counter(kind for _, kind in outcomes(folder))
         times = [json.loads(line)["at"] for line in (folder / "results/x/responses.jsonl").read_text().splitlines()]
+        anchors = 20 * prompts // 25
+        told = f"no drift over {anchors} anchors"
         set_back = sum(later < earlier for earlier, later in itertools.pairwise(times))
-        good = done.returncode == 0 and kinds == Counter(completion=520) and "no drift over 20 anchors" in done.stderr and set_back > 100
+        good = done.returncode == 0 and kinds == Counter(completion=20 * prompts + anchors) and told in done.stderr and set_back > 4 * prompts
         return check(
             "clock set back", good, f"{set_back} times from one record to the next; exit status {done.returncode}, {dict(kinds)}, no drift told"
         )
 
 
 def main() -> int:
-    parts: dict[str, Callable[[], bool]] = {"faults": faults, "rate": rate, "outage": outage, "disk": disk, "clock": clock}
+    parts: dict[str, Callable[..., bool]] = {"faults": faults, "rate": rate, "outage": outage, "disk": disk, "clock": clock}
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*parts, "kills", []])
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--smallest", action="store_true", help="a few requests, to see that it runs; no limit is held")
     options = parser.parse_args()
     parts["kills"] = lambda: kills(options.kills)
+    if options.smallest:
+        parts = {"faults": partial(faults, 1, 0.1), "rate": partial(rate, 1, 0.5), "outage": partial(outage, 1, 0.2), "clock": partial(clock, 2)}
+        parts |= {"kills": partial(kills, 1, 1)}
+        print("skipped: disk, which mounts a file system")
     os.environ.pop("HTTP_PROXY", None)
     broken = [name for name in options.parts or parts if not parts[name]()]
-    return int(bool(broken))
+    return int(bool(broken) and not options.smallest)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ SERVERS: dict[str, Callable[[Asked], Answer]] = {
 def test_whatever_a_server_does_with_the_key_it_is_nowhere(tmp_path: Path, evalkit: Command, name: str) -> None:
     env = {"PLANTED_KEY": KEY, "PLANTED_HEADER": HEADER}
     with serving(SERVERS[name]) as endpoint:
-        path = experiment(tmp_path, endpoint.url, stream="stream" in name, timeout_s=5)
+        path = experiment(tmp_path, endpoint.url, stream="stream" in name, timeout_s=5, max_tries=2)
         commands = (
             ("plan", path),
             ("--debug", "sweep", path, "--skip-rejected"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -13,9 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.endpoints import Answer, Asked, completion, serving
-from support.process import ROOT, environment
+from support.local import api, in_thread
+from support.process import ROOT
 
 from evalkit.experiment.experiment import check
+from evalkit.local import rehearsal
+from evalkit.local.server import app
 from evalkit.present.terminal.tables import of_probe
 from evalkit.probe import KNOWN, Finding, Probe, only_model
 from evalkit.probe import subject as probing
@@ -51,18 +53,12 @@ QUIRKS: dict[str, tuple[str, dict[str, str]]] = {
 @contextmanager
 def served(folder: Path, quirk: str) -> Iterator[str]:
     """An endpoint with one quirk, on a real socket."""
-    more = []
+    rehearsed = None
     if quirk:
         (folder / "faults.yaml").write_text(f"quirks:\n  - {quirk}\n")
-        more = ["--faults", str(folder / "faults.yaml")]
-    command = [sys.executable, "-m", "evalkit", "serve", "--port", "0", *more]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as child:
-        for line in child.stdout:
-            found = [word for word in line.split() if word.startswith("http")]
-            if found:
-                yield found[0]
-                break
-        child.terminate()
+        rehearsed = rehearsal.load(folder / "faults.yaml")
+    with in_thread(app(api(), rehearsal=rehearsed)) as server:
+        yield f"http://127.0.0.1:{server.port}/v1"
 
 
 def probed(base_url: str, **more: object) -> Probe:
