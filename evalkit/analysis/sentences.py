@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
+from evalkit.experiment.parameters import level_text
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
 
@@ -191,7 +192,5 @@ def _margins(verdicts: Sequence[Verdict]) -> str:
 
 def shown(level: Any) -> str:
     """A level in a sentence."""
-    from evalkit.experiment.parameters import level_text
-
     text = level_text(level) or ""
     return text if len(text) <= 24 else f"{text[:12]}...{text[-8:]}"

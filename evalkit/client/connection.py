@@ -34,7 +34,7 @@ class Access(NamedTuple):
 
     def client(self, endpoint: Endpoint) -> Client:
         """A client with all that the endpoint's settings ask for; raises `ExperimentError` where a header cannot be filled in."""
-        from evalkit.client.client import Client
+        from evalkit.client.client import Client  # late: a scoring sends nothing
 
         headers, secrets = {}, []
         for name, value in endpoint.headers.items():
@@ -64,7 +64,7 @@ def opened(endpoint: Endpoint) -> Iterator[Callable[[], str]]:
     if endpoint.base_url != LOCAL:
         yield lambda: endpoint.base_url
         return
-    from evalkit.client.embedded import Embedded
+    from evalkit.client.embedded import Embedded  # late: other endpoints need no child
 
     with Embedded() as child:
         import openai  # noqa: F401  (takes as long as the child takes to start: both at once)

@@ -14,8 +14,7 @@ from evalkit.comparison.pairing import Arm, Pairing
 from evalkit.comparison.stored import Stored, stored, tokenizer_of
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.goals import metric_names
-from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer
-from evalkit.metrics import tokenizer as tokenizer_named
+from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer, tokens
 from evalkit.metrics.custom import Scorer
 from evalkit.scoring import judging
 from evalkit.scoring.gather import Gathered, cut, gather, metric_of
@@ -155,7 +154,7 @@ def _tokenizer(pairing: Pairing, name: str | None) -> Tokenizer:
             )
         (name,) = used
     try:
-        return tokenizer_named(name)
+        return tokens.tokenizer(name)
     except ValueError as fault:
         raise ExperimentError(str(fault)) from None
 

@@ -118,7 +118,7 @@ def profile(name: str) -> Profile:
 
 def metric_names() -> list[str]:
     """Every metric there is, what the records tell, and what embeddings do."""
-    from evalkit.metrics import EMBEDDED, METRICS, RECORDED
+    from evalkit.metrics import EMBEDDED, METRICS, RECORDED  # late: numpy, which reading an experiment needs not
 
     return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
 
@@ -157,7 +157,7 @@ def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str
 
 def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
     """What is wrong with ``margins:``."""
-    from evalkit.experiment.margins import fault_of_margin
+    from evalkit.experiment.margins import fault_of_margin  # late, as above
 
     named = [((str(name),), fault) for name, given in value.items() if (fault := fault_of_margin(given))]
     return faults_of_metrics(value, own) + named

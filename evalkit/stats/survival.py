@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,11 @@ def kaplan_meier(lengths: Sequence[float] | Floats, truncated: Sequence[bool] | 
         lengths: of the answers as sent, at least one; shape (n,).
         truncated: which of them a limit has cut off; shape (n,).
     """
-    from scipy.stats import CensoredData, ecdf
-
-    found = ecdf(_censored(CensoredData, lengths, truncated)).sf
-    return Survival(np.asarray(found.quantiles, dtype=float), np.asarray(found.probabilities, dtype=float))
+    values, cut = np.asarray(lengths, dtype=float), np.asarray(truncated, dtype=bool)
+    at, place = np.unique(values, return_inverse=True)
+    ended = np.bincount(place[~cut], minlength=len(at)).astype(float)
+    risk = np.bincount(place, minlength=len(at))[::-1].cumsum()[::-1].astype(float)
+    return Survival(at, np.cumprod((risk - ended) / risk))
 
 
 def band(
@@ -86,15 +87,19 @@ def log_rank(
     Mantel 1966, "Evaluation of Survival Data". Takes the answers for independent, which replicates of a prompt are not: p is too small where
     prompts differ much.
     """
-    from scipy.stats import CensoredData, logrank
-
     if not len(lengths) or not len(other_lengths) or (np.all(truncated) and np.all(other_truncated)):
         return math.nan, math.nan
-    with np.errstate(all="ignore"):
-        found = logrank(_censored(CensoredData, lengths, truncated), _censored(CensoredData, other_lengths, other_truncated))
-    return float(found.statistic), float(found.pvalue)
-
-
-def _censored(kind: Any, lengths: Sequence[float] | Floats, truncated: Sequence[bool] | NDArray[np.bool]) -> Any:
-    values, cut = np.asarray(lengths, dtype=float), np.asarray(truncated, dtype=bool)
-    return kind(uncensored=values[~cut], right=values[cut])
+    one, cut = np.asarray(lengths, dtype=float), np.asarray(truncated, dtype=bool)
+    other, other_cut = np.asarray(other_lengths, dtype=float), np.asarray(other_truncated, dtype=bool)
+    at = np.unique(np.concatenate([one[~cut], other[~other_cut]]))  # where an answer ended by itself
+    ended = np.array([np.sum(one[~cut] == t) for t in at], dtype=float)
+    all_ended = ended + np.array([np.sum(other[~other_cut] == t) for t in at], dtype=float)
+    risk, other_risk = (np.array([np.sum(values >= t) for t in at], dtype=float) for values in (one, other))
+    both = risk + other_risk
+    expected = risk * all_ended / both
+    several = both > 1  # the last answer has no variance
+    variance = (risk * other_risk * all_ended * (both - all_ended))[several] / (both**2 * (both - 1))[several]
+    if not variance.sum() > 0:
+        return math.nan, math.nan
+    statistic = float((ended - expected).sum() / math.sqrt(variance.sum()))
+    return statistic, math.erfc(abs(statistic) / math.sqrt(2))

@@ -7,6 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 from support.process import ROOT
 
 from evalkit.stats.survival import kaplan_meier, log_rank
@@ -42,3 +45,25 @@ def test_a_limit_does_not_move_the_median_that_it_does_not_reach() -> None:
 def test_where_nothing_ended_by_itself_there_is_no_test() -> None:
     assert all(map(math.isnan, log_rank([5, 5], [True, True], [9], [True])))
     assert all(map(math.isnan, log_rank([], [], [9], [False])))
+
+
+SAMPLES = st.lists(st.tuples(st.integers(1, 12).map(float), st.booleans()), min_size=1, max_size=25)
+
+
+@settings(max_examples=150)
+@given(SAMPLES, SAMPLES)
+def test_both_are_scipys(one: list[tuple[float, bool]], other: list[tuple[float, bool]]) -> None:
+    (lengths, cut), (other_lengths, other_cut) = (map(np.array, zip(*sample, strict=True)) for sample in (one, other))
+    found = kaplan_meier(lengths, cut)
+    oracle = stats.ecdf(stats.CensoredData(uncensored=lengths[~cut], right=lengths[cut])).sf
+    assert found.lengths.tolist() == oracle.quantiles.tolist()
+    assert found.survival == pytest.approx(oracle.probabilities, abs=1e-12)
+    sides = [stats.CensoredData(uncensored=values[~mark], right=values[mark]) for values, mark in ((lengths, cut), (other_lengths, other_cut))]
+    with np.errstate(all="ignore"):
+        expected = stats.logrank(*sides) if not (cut.all() and other_cut.all()) else None
+    statistic, p = log_rank(lengths, cut, other_lengths, other_cut)
+    if expected is None or not math.isfinite(expected.statistic):
+        assert math.isnan(statistic)
+    else:
+        assert statistic == pytest.approx(expected.statistic, abs=1e-9)
+        assert p == pytest.approx(expected.pvalue, abs=1e-12)
