@@ -52,6 +52,17 @@ class Spent:
             return None
         return cost_of(self.prices, self.tokens_in, self.tokens_out)
 
+    def committed(self, budget: Budget, in_flight: int) -> bool:
+        """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far, so that it is better waited for."""
+        done = self.requests - in_flight
+        if not in_flight or done <= 0 or (budget.tokens is None and budget.cost is None):
+            return False
+        every, share = (self, *self.earlier), 1 + in_flight / done
+        if budget.tokens is not None and self.tokens * share + sum(one.tokens for one in self.earlier) >= budget.tokens:
+            return True
+        cost, own = total_cost(every), self.cost
+        return budget.cost is not None and cost is not None and own is not None and cost + own * (share - 1) >= budget.cost
+
     def over(self, budget: Budget, seconds: float) -> str | None:
         """Why nothing more may be sent, or None."""
         every = (self, *self.earlier)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from evalkit.client.reply import Reply
 
 _CHECKS_BY_NEW = 4
+_LONGEST_LOOK_S = 1.0
+"""Between two looks whether a budget allows one more call."""
 INTERRUPTED = "interrupted"
 """The reason of a run that was asked to stop."""
 
@@ -168,12 +170,11 @@ class _Run:
         """The next job, when it may start; None where this worker has nothing more to do."""
         while True:
             now = time.monotonic()
-            if self._asked_to_stop.is_set():
-                self._stop(INTERRUPTED)
-            if not self._stopped and (over := self._over()):
-                self._stop(over)
-            if self._stopped or self._workers > max(1, self._pace.limit):
+            if self._ends() or self._workers > max(1, self._pace.limit):
                 return None
+            if self._tally.spent.committed(self._policy.budget, self._tally.in_flight):
+                await self._until(now + _LONGEST_LOOK_S)
+                continue
             if self._health.down_since is not None:
                 job, wait_until = self._check(now)
                 if job is not None:
@@ -197,6 +198,14 @@ class _Run:
                     continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
+
+    def _ends(self) -> bool:
+        """Whether nothing more is to be sent."""
+        if self._asked_to_stop.is_set():
+            self._stop(INTERRUPTED)
+        if not self._stopped and (over := self._over()):
+            self._stop(over)
+        return self._stopped is not None
 
     def _take(self) -> Job | None:
         """One that waited and is ready, else one that was never asked for."""

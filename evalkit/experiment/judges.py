@@ -18,6 +18,7 @@ from evalkit.experiment.problems import Faults, Path, shown
 from evalkit.metrics import Metric, length
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_FENCE = re.compile(r"(?s)```[A-Za-z0-9]*[ \t]*\n(.*?)\n?```")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}")
 _LONGEST_REASON = 1_000
 _LONGEST_QUOTED = 500
@@ -184,10 +185,14 @@ def _written(conversation: Sequence[Mapping[str, Any]]) -> str:
 def read_reply(text: str, scale: Scale) -> tuple[int, str]:
     """Score and reason that a reply holds: a JSON object of exactly these two, or the bare number, for which the reason is empty.
 
+    A code fence around all of it, which many models write whatever they are told, is taken off.
+
     Raises:
         ValueError: it is anything else, or off the scale; says what.
     """
     text = text.strip()
+    fenced = _FENCE.fullmatch(text)
+    text = fenced[1].strip() if fenced else text
     if not text:
         raise ValueError("it is empty")
     if _NUMBER.fullmatch(text):

@@ -153,9 +153,7 @@ class _Work:
         if not why:
             return ""
         reasons = ", ".join(f"{count} {kind}" for kind, count in why.most_common(5))
-        return (
-            f"warning: judge {self.judge.name}: {why.total():,} of {self._counts.total():,} answers have no score, and are left out of it: {reasons}"
-        )
+        return f"judge {self.judge.name}: {why.total():,} of {self._counts.total():,} answers have no score, and are left out of it: {reasons}"
 
 
 def columns(judges: Sequence[Judge], experiment: Experiment, found: Judgements) -> tuple[Column, ...]:

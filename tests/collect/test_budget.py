@@ -66,3 +66,16 @@ def test_a_budget_is_used_up_at_its_bound(budget: Budget, seconds: float, why: s
     spent.add(usage(2000, 1000), answered=True)
     over = spent.over(budget, seconds)
     assert over is None if why is None else why in (over or "")
+
+
+def test_what_is_under_way_counts_by_what_a_call_has_used_so_far() -> None:
+    spent = Spent(PRICES)
+    assert not spent.committed(Budget(tokens=10), 4), "nothing is known of a call yet"
+    for _ in range(2):
+        spent.requests += 1
+        spent.add(usage(600, 400), answered=True)
+    spent.requests += 3
+    assert spent.committed(Budget(tokens=5000), 3)
+    assert not spent.committed(Budget(tokens=5001), 3)
+    assert spent.committed(Budget(cost=cost_of(PRICES, 3000, 2000)), 3)
+    assert not spent.committed(Budget(requests=1, seconds=1), 3)
