@@ -53,7 +53,7 @@ class Spent:
         return cost_of(self.prices, self.tokens_in, self.tokens_out)
 
     def committed(self, budget: Budget, in_flight: int) -> bool:
-        """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far, so that it is better waited for."""
+        """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far: then it is waited for."""
         done = self.requests - in_flight
         if not in_flight or done <= 0 or (budget.tokens is None and budget.cost is None):
             return False

@@ -31,6 +31,8 @@ def judge(**more: Any) -> Judge:
         ("+4", (4, "")),
         ('{"score": 4, "reason": "clear"}', (4, "clear")),
         ('\n{"reason": "", "score": 4.0}\n', (4, "")),
+        ('```json\n{"score": 4, "reason": "x"}\n```', (4, "x")),
+        ('``` \n4\n```\n', (4, "")),
     ],
 )
 def test_a_number_or_an_object_of_score_and_reason_is_read(reply: str, expected: tuple[int, str]) -> None:
@@ -53,7 +55,6 @@ REFUSED = {
     "4 5": "neither",
     "６": "neither",
     "9" * 5000: "neither",
-    '```json\n{"score": 4, "reason": "x"}\n```': "neither",
     '{"score": 4, "reason": "x"} {"score": 1, "reason": "y"}': "neither",
     '{"score": 4, "reason": "x"': "neither",
     "[" * 100_000: "neither",
