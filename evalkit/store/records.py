@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -163,6 +163,17 @@ def read(folder: Path) -> Iterator[Record]:
         RecordError: a line is no record, with its number; nothing is changed.
     """
     return journal.read(folder / RESPONSES, _RECORDS)
+
+
+def latest(records: Iterable[Record], wanted: Container[str]) -> dict[str, Record]:
+    """By key, the record that counts of those `wanted`: the first completion, which counts for ever, else the last failure."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.key in wanted:
+            before = found.get(record.key)
+            if before is None or not isinstance(before.outcome, Completion):
+                found[record.key] = record
+    return found
 
 
 class _Outcome(msgspec.Struct):

@@ -32,7 +32,7 @@ def judge(**more: Any) -> Judge:
         ('{"score": 4, "reason": "clear"}', (4, "clear")),
         ('\n{"reason": "", "score": 4.0}\n', (4, "")),
         ('```json\n{"score": 4, "reason": "x"}\n```', (4, "x")),
-        ('``` \n4\n```\n', (4, "")),
+        ("``` \n4\n```\n", (4, "")),
     ],
 )
 def test_a_number_or_an_object_of_score_and_reason_is_read(reply: str, expected: tuple[int, str]) -> None:

@@ -8,7 +8,7 @@ from evalkit.plan.requests import Plan
 from evalkit.present.text.reading import in_units, read_text, repeats
 from evalkit.run import Run
 from evalkit.scoring.gather import scored_text
-from evalkit.store.records import Completion, Failure, Record, read
+from evalkit.store.records import Completion, Failure, Record, latest, read
 from evalkit.text.escaping import visible
 
 MOST_ANSWERS = 10_000
@@ -47,14 +47,9 @@ def sample(run: Run) -> Sample:
         if request.prompt_index in chosen.prompts and request.replicate < chosen.replicates
     }
     groups: dict[tuple[int, int], dict[int, Record]] = {}
-    for record in read(run.folder):
-        place = places.get(record.key)
-        if place is None or record.role != "sweep":
-            continue
-        there = groups.setdefault(place[:2], {})
-        before = there.get(place[2])
-        if before is None or not isinstance(before.outcome, Completion):
-            there[place[2]] = record
+    for key, record in latest(read(run.folder), places).items():
+        cell, prompt, replicate = places[key]
+        groups.setdefault((cell, prompt), {})[replicate] = record
     out: dict[int, dict[int, list[dict[str, Any]]]] = {}
     cut = 0
     for cell, prompt in sorted(groups):

@@ -18,7 +18,7 @@ from evalkit.present.text.decision import cell_in_words, labelled, nothing, why
 from evalkit.present.text.reading import read_text, repeats
 from evalkit.run import Run
 from evalkit.scoring.gather import scored_text
-from evalkit.store.records import Completion, Failure, Record, read
+from evalkit.store.records import Completion, Failure, Record, latest, read
 from evalkit.text.escaping import harmless
 
 
@@ -113,11 +113,9 @@ def _records(run: Run, prompt: int, cells: Sequence[int]) -> dict[int, dict[int,
     """The last outcomes on one prompt, completions before failures, by cell and replicate."""
     places = {one.key: (one.cell_index, one.replicate) for one in Plan(run.experiment, only=tuple(sorted(set(cells)))) if one.prompt_index == prompt}
     found: dict[int, dict[int, Record]] = {}
-    for record in read(run.folder):
-        if record.role == "sweep" and (place := places.get(record.key)) is not None:
-            there = found.setdefault(place[0], {})
-            if not isinstance(getattr(there.get(place[1]), "outcome", None), Completion):
-                there[place[1]] = record
+    for key, record in latest(read(run.folder), places).items():
+        cell, replicate = places[key]
+        found.setdefault(cell, {})[replicate] = record
     return found
 
 
