@@ -16,7 +16,7 @@ from evalkit.store.records import Completion, Failure, Usage
 
 
 class Reply(NamedTuple):
-    """What came of one call: a completion for each choice, by index, or a failure.
+    """What one call brought: a completion for each choice, by index, or a failure.
 
     Attributes:
         fault: whom a failure is about; None where nobody says.
