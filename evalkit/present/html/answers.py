@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from evalkit.client.outcome import ending
 from evalkit.plan.requests import Plan
 from evalkit.present.text.reading import in_units, read_text, repeats
 from evalkit.run import Run
@@ -99,6 +100,7 @@ def _rows(group: dict[int, Record], run: Run, most: int) -> list[dict[str, Any]]
             "spans": in_units(one.text, one.spans),
             "tokens": usage.completion_tokens if usage else None,
             "more": more if more > 0 else None,
+            "cut": ending(record.outcome, record.request) == "cut" or None,
             "reasoning": visible((record.outcome.reasoning or "")[: most // 2])[: most // 2],
             "like": None if like is None else [records[like[0]].replicate, like[1]],
         }.items():

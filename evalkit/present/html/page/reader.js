@@ -81,7 +81,7 @@
     put(head, "span", {}, `#${answer.r + 1}`);
     if (answer.failed) put(head, "span", { class: "warn" }, `failed: ${answer.failed}`);
     if (answer.tokens !== undefined) put(head, "span", {}, `${answer.tokens} tokens`);
-    if (answer.finish) put(head, "span", { class: answer.finish === "length" ? "warn" : "" }, answer.finish === "length" ? "cut off by max_tokens" : `ended by ${answer.finish}`);
+    if (answer.finish) put(head, "span", { class: answer.cut ? "warn" : "" }, answer.cut ? "cut off by max_tokens" : `ended by ${answer.finish}`);
     if (answer.like) put(head, "span", { class: "warn" }, answer.like[1] === 1 ? `the same as #${answer.like[0] + 1}` : `near-duplicate of #${answer.like[0] + 1} (${answer.like[1]})`);
     if ((answer.spans || []).some((span) => span[2] === "loop")) put(head, "span", { class: "warn" }, "ends in a loop");
     const text = put(card, "p", { class: "text", dir: "auto", tabindex: 0, role: "group", "aria-label": `text of answer ${answer.r + 1}` });
