@@ -18,6 +18,9 @@ from evalkit.store.records import Completion, Ending, Kind
 Fault = Literal["account", "key", "prompt", "setting", "address", "nobody"]
 """Who a refusal is about. ``nobody``: trouble that passes."""
 
+NO_KEY = "no_key"
+"""The code of a refusal that is our own: no key could be had."""
+
 FINISH_REASONS: Mapping[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "end_turn", "stop_sequence", "tool_calls", "function_call", "tool_use"), "whole"),
     **dict.fromkeys(("length", "max_tokens", "model_length", "max_output_tokens", "model_context_window_exceeded"), "cut"),

@@ -114,6 +114,12 @@ class Experiment(Strict):
         """How the seeds of replicates are made. No choice of whoever writes an experiment: a results folder keeps the way it was begun with."""
         return self._seeds
 
+    def stored(self) -> Experiment:
+        """The same as read from a results folder: no command in it is run."""
+        judges = tuple(judge.model_copy(update={"endpoint": judge.endpoint.stored()}) for judge in self.judges)
+        embeddings = None if self.embeddings is None else self.embeddings.stored()
+        return self.model_copy(update={"endpoint": self.endpoint.stored(), "judges": judges, "embeddings": embeddings})
+
     def with_seeds(self, seeds: Seeds) -> Experiment:
         """The same experiment, whose seeds of replicates are made in this way."""
         if seeds == self._seeds:

@@ -147,14 +147,14 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 
 def load_experiment(folder: Path) -> Experiment:
-    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    """The experiment that a results folder was last run with, none of whose commands is run. Raises `RecordError`."""
     check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
     data = read_run(folder)
     if data is None:
         raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
-    return check(data["experiment"], str(folder / RUN_FILE)).with_seeds(_seeds_in(data, folder))
+    return check(data["experiment"], str(folder / RUN_FILE)).stored().with_seeds(_seeds_in(data, folder))
 
 
 def seeds_of(folder: Path) -> Seeds:
