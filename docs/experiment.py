@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.experiment.experiment import json_schema
 from evalkit.experiment.parameters import KNOWN, OF_OPENAI, VOID_AT_TEMPERATURE_0
+from evalkit.experiment.schema import json_schema
 from evalkit.metrics.checks import KINDS
 
 Schema = Mapping[str, Any]

@@ -11,13 +11,15 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
 from evalkit.client.headers import Limits, limits_of, wait_of
-from evalkit.client.outcome import Diagnosis, no_answer, read_error
+from evalkit.client.keys import KeyCommand, NoKeyError
+from evalkit.client.outcome import NO_KEY, Diagnosis, no_answer, read_error
 from evalkit.client.redaction import Secrets, is_secret_header
 from evalkit.client.reply import Asked, Reply, failed, reply_of
 from evalkit.client.stream import BrokenStreamError, decode, read_body
@@ -27,6 +29,8 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import Completion, Usage
 
 _encoder = msgspec.json.Encoder()
+_MOST_KEYS = 3
+"""Keys that one call is tried with, where the endpoint refuses each of them."""
 
 
 class Client:
@@ -34,7 +38,7 @@ class Client:
 
     Args:
         base_url: up to and without ``/chat/completions``; a query, like Azure's ``?api-version=``, stays behind each address.
-        key: the bearer key; None sends no Authorization header.
+        key: the bearer key, or what gives one whenever one is wanted; None sends no Authorization header.
         concurrency: connections kept open at the most.
         loopback: the endpoint is the embedded one: proxies of the environment are not for it.
         timeout_s: the longest a whole call may take.
@@ -47,7 +51,7 @@ class Client:
     def __init__(
         self,
         base_url: str,
-        key: str | None,
+        key: str | KeyCommand | None,
         *,
         concurrency: int,
         loopback: bool = False,
@@ -62,7 +66,11 @@ class Client:
         self._base_url, _, self._query = base_url.partition("?")
         self._chat_url = self._url("/chat/completions")  # whole, so that it is not put together anew for each call
         told = [value for name, value in (headers or {}).items() if is_secret_header(name)]
+        self._keys = key if isinstance(key, KeyCommand) else None
+        key = None if isinstance(key, KeyCommand) else key
         self._secrets = Secrets(key, (*told, *secrets))
+        for one in self._keys.given if self._keys is not None else ():
+            self._secrets.add(one)
         if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
             raise AuthError("the key holds characters that no header can carry; set it again, without quotes, spaces or line ends")
         try:
@@ -99,7 +107,19 @@ class Client:
         return self._secrets.harmless(words)
 
     async def models(self) -> frozenset[str] | None:
-        """The names that the endpoint lists under ``/models``; None where it does not list them."""
+        """The names that the endpoint lists under ``/models``; None where it does not list them. Raises `AuthError`."""
+        if self._keys is None:
+            return await self._listed()
+        try:
+            key = self._use(await self._keys.present())
+            with suppress(AuthError):
+                return await self._listed()
+            self._use(await self._keys.after(key))
+        except NoKeyError as fault:
+            raise AuthError(str(fault)) from None
+        return await self._listed()
+
+    async def _listed(self) -> frozenset[str] | None:
         transport = self._transport
         try:
             async with asyncio.timeout(min(self._timeout_s, 30)):
@@ -128,9 +148,8 @@ class Client:
         if stream:
             body = {**body, "stream": True}
         content = _encoder.encode({**body, "messages": messages})
-        started = time.perf_counter()
 
-        async def once() -> Reply:
+        async def once(started: float) -> Reply:
             if body.get("stream") is True:
                 return await self._streamed(content, body, started)
             response = await self._transport.post(self._chat_url, content)
@@ -138,7 +157,7 @@ class Client:
             limits = _limits(response)
             return reply if limits is None else reply._replace(limits=limits)
 
-        return await self._tried(once, started)
+        return await self._tried(once)
 
     async def post(self, path: str, body: Mapping[str, Any], read: Callable[[bytes], Usage | None]) -> Reply:
         """Make a call to another address of the endpoint once, in all else as `call`; the completion that comes of it has no text.
@@ -148,9 +167,8 @@ class Client:
             read: is given the answer as it came, and tells its usage; raises ValueError, with words, where it is none.
         """
         content = _encoder.encode(body)
-        started = time.perf_counter()
 
-        async def once() -> Reply:
+        async def once(started: float) -> Reply:
             response = await self._transport.post(self._url(path), content)
             try:
                 usage = read(response.content)
@@ -160,13 +178,38 @@ class Client:
             completion = Completion(text="", finish_reason=None, usage=usage, latency_s=round(time.perf_counter() - started, 6), tries=1)
             return Reply((completion,), usage=usage, limits=_limits(response))
 
-        return await self._tried(once, started)
+        return await self._tried(once)
 
-    async def _tried(self, once: Callable[[], Awaitable[Reply]], started: float) -> Reply:
-        """What comes of one call, whatever endpoint or network do."""
+    def _use(self, key: str) -> str:
+        self._transport.use(key)
+        self._secrets.add(key)
+        return key
+
+    async def _tried(self, once: Callable[[float], Awaitable[Reply]]) -> Reply:
+        """What comes of one call, whatever endpoint or network do; where its key was refused and another can be had, of one with that.
+
+        Args:
+            once: makes the call, given when it began.
+        """
+        if self._keys is None:
+            return await self._once(once)
+        try:
+            used = self._use(await self._keys.present())
+            reply = await self._once(once)
+            for _ in range(_MOST_KEYS - 1):
+                if reply.failure is None or reply.fault != "key" or reply.failure.status != 401 or (key := await self._keys.after(used)) == used:
+                    break
+                used = self._use(key)
+                reply = await self._once(once)
+        except NoKeyError as fault:
+            return self._failed(Diagnosis("auth", "key", str(fault), code=NO_KEY), time.perf_counter())
+        return reply
+
+    async def _once(self, once: Callable[[float], Awaitable[Reply]]) -> Reply:
+        started = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await once()
+                return await once(started)
         except TimeoutError:
             return self._failed(Diagnosis("timeout", "nobody", f"no whole answer within {self._timeout_s:g} s"), started)
         except self._transport.openai.APIStatusError as fault:

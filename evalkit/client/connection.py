@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.client.keys import KeyCommand
 from evalkit.errors import AuthError, ExperimentError
 from evalkit.experiment.endpoint import LOCAL, Endpoint, expand
 
@@ -14,10 +15,23 @@ if TYPE_CHECKING:
     from evalkit.client.client import Client
 
 
-def bearer_key(endpoint: Endpoint) -> str | None:
-    """The bearer key from the environment; None where the endpoint wants none. Raises `AuthError` where it is not set."""
+def bearer_key(endpoint: Endpoint) -> str | KeyCommand | None:
+    """The bearer key from the environment, or what gives one once a call is made; None where the endpoint wants none.
+
+    Raises:
+        AuthError: the variable is not set, or the command stands in a results folder, from where none is run.
+    """
     name = endpoint.api_key_env
-    if endpoint.base_url == LOCAL or name is None:
+    if endpoint.base_url == LOCAL:
+        return None
+    if endpoint.api_key_command is not None:
+        if endpoint.is_stored:
+            raise AuthError(
+                "endpoint.api_key_command stands in a results folder, and a command is run only from an experiment file that you name: "
+                "who gave you the folder may have put it there. Sweep with the experiment file; only what is missing is sent"
+            )
+        return KeyCommand(endpoint.api_key_command)
+    if name is None:
         return None
     key = os.environ.get(name, "").strip()
     if not key:
@@ -29,7 +43,7 @@ class Access(NamedTuple):
     """Where the endpoint is this time, and the key for it; plain data, and never to be shown."""
 
     base_url: str
-    key: str | None
+    key: str | KeyCommand | None
     at_once: int
 
     def client(self, endpoint: Endpoint) -> Client:

@@ -18,6 +18,9 @@ from evalkit.store.records import Completion, Ending, Kind
 Fault = Literal["account", "key", "prompt", "setting", "address", "nobody"]
 """Who a refusal is about. ``nobody``: trouble that passes."""
 
+NO_KEY = "no_key"
+"""The code of a refusal that is our own: no key could be had."""
+
 FINISH_REASONS: Mapping[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "end_turn", "stop_sequence", "tool_calls", "function_call", "tool_use"), "whole"),
     **dict.fromkeys(("length", "max_tokens", "model_length", "max_output_tokens", "model_context_window_exceeded"), "cut"),
@@ -190,7 +193,7 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
 
 
 def _passing(found: Diagnosis) -> Diagnosis:
-    """Trouble that passes; but a 429 without a delay may be an empty account in words alone."""
+    """Diagnosis that passes; but a 429 without a delay may be an empty account in words alone."""
     if found.status == 429:
         if found.wait_s is None and _NO_MONEY.search(found.message):
             return found._replace(kind="account", fault="account", certain=False)

@@ -71,7 +71,8 @@ class Transport:
             event_hooks={"response": [_bounding(hx.AsyncByteStream)]},
         )
         own = {**dict.fromkeys(_UNSENT, openai.Omit()), **headers}
-        if key is None and not any(name.lower() == "authorization" for name in own):
+        self._own_authorization = any(name.lower() == "authorization" for name in own)
+        if key is None and not self._own_authorization:
             own["Authorization"] = openai.Omit()
         # A redirect would carry headers and prompts to wherever it points.
         self.options: Any = {"follow_redirects": False, "headers": own}
@@ -81,6 +82,11 @@ class Transport:
         # What the environment of OpenAI's own users holds is no other endpoint's business.
         self.client.organization, self.client.project = organization, project
         self.client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS; could replace the key by another
+
+    def use(self, key: str) -> None:
+        """Send this key with all calls that begin from now on, where no header of the user's own stands in its place."""
+        if not self._own_authorization:
+            self.options = {**self.options, "headers": {**self.options["headers"], "Authorization": f"Bearer {key}"}}
 
     async def post(self, url: str, content: bytes) -> Any:
         """The response to a POST, its body read."""

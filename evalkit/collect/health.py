@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.client.outcome import Fault
+from evalkit.client.outcome import NO_KEY, Fault
 from evalkit.collect.pace import backoff
 from evalkit.errors import AuthError, EndpointError
 from evalkit.store.records import Failure
@@ -114,6 +114,8 @@ class Health:
         said = f" (HTTP {failure.status})" if failure.status else ""
         if failure.kind == "account":
             return f"the account has no more credit{said}: {failure.message}"
+        if failure.code == NO_KEY:
+            return failure.message
         return f"the endpoint refuses the key since it has answered{said}: {failure.message}"
 
     def useless(self, failure: Failure, fault: Fault | None, tries: int) -> EndpointError | None:
@@ -138,6 +140,8 @@ class Health:
 def unusable(failure: Failure, fault: Fault | None, tries: int) -> EndpointError | None:
     """The error that tells why an endpoint is of no use, where this failure would meet every request alike; None where it would not."""
     said = f" (HTTP {failure.status})" if failure.status else ""
+    if fault == "key" and failure.code == NO_KEY:
+        return AuthError(failure.message)
     if fault == "key":
         return AuthError(f"the endpoint refuses the key{said}: {failure.message}")
     if fault == "account":

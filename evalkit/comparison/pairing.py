@@ -229,6 +229,9 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 "evalkit": str(_within(about, "versions", "evalkit")),
             }
         )
+    if all(experiment.request.get("seed") == PER_REPLICATE for experiment in (one, other)):
+        for side, experiment in zip(sides, (one, other), strict=True):
+            side["seeds of replicates"] = experiment.seeds
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     found = [(name, *(side.get(name, "not set") for side in sides)) for name in names]
     return [Contrast(what=name, baseline=first, candidate=second) for name, first, second in found if first != second]

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from evalkit.experiment.parameters import REFUSED, fault_of_value
 from evalkit.experiment.problems import Faults, Path, shown
@@ -62,6 +62,8 @@ class Endpoint(Strict):
             ``${NAME:-default}`` are filled in from the environment.
         model: the model's name, as the endpoint lists it.
         api_key_env: name of the environment variable that holds the key; left out: no key is sent.
+        api_key_command: instead of that, a program and its arguments, which prints the key on one line, or ``{"token": ..., "expires_at": ...}``;
+            it is run without a shell when a call is sent, and again when the key expires or is refused.
         concurrency: requests in flight at once; left out: found out by how the endpoint answers.
         requests_per_minute, tokens_per_minute: never faster than that.
         max_tries: calls for one request, before it counts as failed.
@@ -81,6 +83,7 @@ class Endpoint(Strict):
     base_url: str
     model: Annotated[str, StringConstraints(min_length=1)]
     api_key_env: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$"})] = None
+    api_key_command: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], Field(strict=False, min_length=1)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024), BeforeValidator(whole)] | None = None
     requests_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tokens_per_minute: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -97,6 +100,20 @@ class Endpoint(Strict):
     organization: str | None = None
     project: str | None = None
     prices: Prices | None = None
+    _stored: bool = PrivateAttr(default=False)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether this was read from a results folder, from where no command is run."""
+        return self._stored
+
+    def stored(self) -> Endpoint:
+        """The same as read from a results folder."""
+        if self.api_key_command is None:
+            return self
+        changed = self.model_copy()
+        changed._stored = True
+        return changed
 
     @field_validator("headers", mode="after")
     @classmethod
@@ -172,12 +189,12 @@ class Endpoint(Strict):
             raise ValueError("the URL holds a user name or password; put the key into an environment variable and name it in api_key_env")
         if parts.scheme not in ("http", "https") or not host or " " in value or not value.isprintable():
             raise ValueError("this is not an http URL; expected 'local' or one like https://host/v1")
-        if parts.query or parts.fragment:
-            raise ValueError("the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1")
+        if parts.fragment or (parts.query and not _is_version(parts.query)):
+            raise ValueError("the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1, or with ?api-version=")
         path = parts.path.rstrip("/")
         if path.endswith("/chat/completions"):
             raise ValueError("the URL ends in /chat/completions; leave that part out, evalkit adds it")
-        return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+        return f"{parts.scheme}://{parts.netloc.lower()}{path}{'?' + parts.query if parts.query else ''}"
 
     @field_validator("model", mode="after")
     @classmethod
@@ -198,6 +215,34 @@ class Endpoint(Strict):
                 "keep keys out of files: export the key as, say, PARADIGM_API_KEY and write api_key_env: PARADIGM_API_KEY"
             )
         return value
+
+    @field_validator("api_key_command", mode="before")
+    @classmethod
+    def _arguments(cls, value: object) -> object:
+        # Never shows the value either.
+        if value is None:
+            return None
+        sound = isinstance(value, list | tuple) and all(isinstance(one, str) and one and "\0" not in one for one in value)
+        if not sound or not value:
+            raise ValueError(
+                "this is not a list of a program and its arguments, all of them texts; no shell reads it: "
+                "write it like [gcloud, auth, print-access-token]"
+            )
+        if isinstance(value, list | tuple) and any(_KEY_PREFIX.search(one) for one in value):
+            raise ValueError("one of these looks like a key, and is not shown here; keep keys out of files: let the command read it from elsewhere")
+        return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Endpoint:
+        if self.api_key_env is not None and self.api_key_command is not None:
+            raise Faults([(("api_key_command",), "stands beside api_key_env; keep one of the two")])
+        return self
+
+
+def _is_version(query: str) -> bool:
+    """Whether the query of a URL is Azure's version of the API and nothing else, so that no key is in it."""
+    given = parse_qsl(query, keep_blank_values=True)
+    return len(given) == 1 and given[0][0] == "api-version" and re.fullmatch(r"[A-Za-z0-9.-]{1,40}", given[0][1]) is not None
 
 
 def _looks_like_key(name: str) -> bool:

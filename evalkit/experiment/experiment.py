@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.experiment.endpoint import Endpoint, Strict, a_table, whole
@@ -40,6 +40,10 @@ from evalkit.experiment.strict_yaml import named, parse, read_text
 from evalkit.metrics import checks, custom
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Seeds = Literal["hashed", "consecutive"]
+"""How ``seed: per_replicate`` makes its seeds: spread over all there are, or, in results of an older evalkit, one after the other."""
+SEEDS: tuple[Seeds, ...] = get_args(Seeds)
 
 
 class Anchor(Strict):
@@ -103,6 +107,26 @@ class Experiment(Strict):
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
     choose: Choose | None = None
+    _seeds: Seeds = PrivateAttr(default="hashed")
+
+    @property
+    def seeds(self) -> Seeds:
+        """How the seeds of replicates are made. No choice of whoever writes an experiment: a results folder keeps the way it was begun with."""
+        return self._seeds
+
+    def stored(self) -> Experiment:
+        """The same as read from a results folder: no command in it is run."""
+        judges = tuple(judge.model_copy(update={"endpoint": judge.endpoint.stored()}) for judge in self.judges)
+        embeddings = None if self.embeddings is None else self.embeddings.stored()
+        return self.model_copy(update={"endpoint": self.endpoint.stored(), "judges": judges, "embeddings": embeddings})
+
+    def with_seeds(self, seeds: Seeds) -> Experiment:
+        """The same experiment, whose seeds of replicates are made in this way."""
+        if seeds == self._seeds:
+            return self
+        changed = self.model_copy()
+        changed._seeds = seeds
+        return changed
 
     @field_validator("margins", mode="before")
     @classmethod

@@ -78,7 +78,7 @@ REFUSED = {
 
 _NEVER_SENT = (
     dict.fromkeys(("name", "endpoint", "prompts", "parameters", "request", "replicates"), "this is a key of the top level; move it there")
-    | dict.fromkeys(("base_url", "api_key_env", "concurrency"), "this is a key of 'endpoint'; move it there")
+    | dict.fromkeys(("base_url", "api_key_env", "api_key_command", "concurrency"), "this is a key of 'endpoint'; move it there")
     | dict.fromkeys(("headers", "extra_headers", "extra_query"), "only fields of the request's body can stand here; leave it out")
     | {"extra_body": "write the fields themselves here, without extra_body"}
 )

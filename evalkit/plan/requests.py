@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from evalkit.experiment.endpoint import LOCAL, as_sent
-from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical
 from evalkit.plan.design import Cell, Design, body_of, design_of
 
@@ -197,7 +197,7 @@ class Plan:
         body = pair.body
         seed = body.get("seed")
         if seed == PER_REPLICATE:
-            seed = seed_of(self.experiment.seed, self.experiment.prompts[prompt_index].id, replicate)
+            seed = seed_of(self.experiment.seed, self.experiment.prompts[prompt_index].id, replicate, self.experiment.seeds)
             body = {**body, "seed": seed}
         key = _ended(pair.begun, replicate, role, seed, pair.tools)
         prompt_id, _, messages, _ = self._identities[prompt_index]
@@ -258,13 +258,16 @@ class Plan:
         return bounds
 
 
-def seed_of(root: int, prompt_id: str, replicate: int) -> int:
+def seed_of(root: int, prompt_id: str, replicate: int, seeds: Seeds = "hashed") -> int:
     """The seed that ``per_replicate`` sends, in [0, 2³¹): alike in every cell, so that cells are compared under the same luck.
 
     Each prompt has its own: servers draw the same numbers for one seed whatever the prompt, and prompts that share their luck would be no
-    independent evidence.
+    independent evidence. They are spread, for on some servers neighbouring seeds give copies.
     """
-    return (root + crc32(prompt_id.encode("utf-8", "surrogatepass")) + replicate) % 2**31
+    name = prompt_id.encode("utf-8", "surrogatepass")
+    if seeds == "consecutive":
+        return (root + crc32(name) + replicate) % 2**31
+    return int.from_bytes(hashlib.sha256(b"%d %d %b" % (root, replicate, name)).digest()[:4]) % 2**31
 
 
 def _order(rng: Any, count: int) -> list[int]:

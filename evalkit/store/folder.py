@@ -18,8 +18,8 @@ import msgspec
 
 from evalkit._version import __version__
 from evalkit.errors import RecordError
-from evalkit.experiment.experiment import Experiment, check
-from evalkit.experiment.parameters import canonical
+from evalkit.experiment.experiment import SEEDS, Experiment, Seeds, check
+from evalkit.experiment.parameters import PER_REPLICATE, canonical
 from evalkit.store.records import RESPONSES
 
 VERSION = 1
@@ -147,14 +147,38 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 
 def load_experiment(folder: Path) -> Experiment:
-    """The experiment that a results folder was last run with. Raises `RecordError`."""
+    """The experiment that a results folder was last run with, none of whose commands is run. Raises `RecordError`."""
     check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
     data = read_run(folder)
     if data is None:
         raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
-    return check(data["experiment"], str(folder / RUN_FILE))
+    return check(data["experiment"], str(folder / RUN_FILE)).stored().with_seeds(_seeds_in(data, folder))
+
+
+def seeds_of(folder: Path) -> Seeds:
+    """How the seeds of replicates are made in a results folder: as it was begun, for a seed is part of what identifies a request.
+
+    Raises:
+        RecordError: its ``run.json`` cannot be read, or names a way that this evalkit does not know.
+    """
+    return _seeds_in(read_run(folder), folder)
+
+
+def _seeds_in(run: dict[str, Any] | None, folder: Path) -> Seeds:
+    if run is None:
+        return "hashed"
+    said = run.get("seeds")
+    if said is None:  # of an evalkit that knew one way alone
+        request = run["experiment"].get("request")
+        return "consecutive" if isinstance(request, dict) and request.get("seed") == PER_REPLICATE else "hashed"
+    for one in SEEDS:
+        if said == one:
+            return one
+    raise RecordError(
+        f"{folder / RUN_FILE}: its seeds are made in a way that this evalkit does not know; use the evalkit that wrote it, or a newer one"
+    )
 
 
 def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None) -> None:
@@ -184,6 +208,7 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
         "counts": counts,
         "preflight": preflight or before.get("preflight"),
         "sweeps": [*before.get("sweeps", []), *([] if sweep is None else [sweep])][-_MOST_SWEEPS:],
+        "seeds": experiment.seeds,
         "experiment": experiment.resolved(),
         "prompts": prompts,
     }

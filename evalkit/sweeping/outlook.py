@@ -8,15 +8,17 @@ from pathlib import Path
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
-from evalkit.store.folder import is_run, load_experiment
+from evalkit.store.folder import is_run, load_experiment, seeds_of
 from evalkit.store.records import Standing, read, standing
 
 
 def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
     """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
     folder = folder or Path("results") / experiment.name
-    plan = Plan(experiment)
-    return plan.tokens_of(unsent(plan, standing(folder), retry_failed)) if is_run(folder) else plan.tokens()
+    if not is_run(folder):
+        return Plan(experiment).tokens()
+    plan = Plan(experiment.with_seeds(seeds_of(folder)))
+    return plan.tokens_of(unsent(plan, standing(folder), retry_failed))
 
 
 def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:

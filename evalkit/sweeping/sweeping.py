@@ -21,11 +21,11 @@ from evalkit.collect.session import Terms, looked, pace_of, sent, without_reject
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import LOCAL
-from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
-from evalkit.store.folder import is_run, locked, make, move_aside, now_text, write_run
+from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.options import Options
@@ -118,6 +118,7 @@ class _Sweep:
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(self.folder))
         fresh = self.options.fresh and is_run(self.folder)
+        self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
         there = Standing() if fresh else standing(self.folder)
         requests = self._left(self.plan, there)
@@ -164,6 +165,12 @@ class _Sweep:
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
         return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside)
+
+    def _keep_seeds(self, seeds: Seeds) -> None:
+        """Make seeds as the folder's are made, so that what stands there is known again."""
+        if seeds != self.experiment.seeds:
+            self.experiment = self.experiment.with_seeds(seeds)
+            self.plan = Plan(self.experiment)
 
     def _left(self, plan: Plan, there: Standing) -> int:
         return sum(1 for _ in unsent(plan, there, self.options.retry_failed))

@@ -582,3 +582,18 @@ def test_nothing_that_a_server_sends_makes_send_raise(wire: Wire, answer: Answer
     assert isinstance(attempt.outcome, Failure) or answer.status < 300
     assert not (isinstance(attempt.outcome, Completion) and attempt.again)
     assert msgspec.json.decode(msgspec.json.encode(attempt.outcome), type=Outcome) == attempt.outcome, "it can be recorded"
+
+
+def test_a_version_in_the_base_url_stays_behind_every_address() -> None:
+    async def go(url: str) -> None:
+        async with Client(f"{url}/openai/?api-version=2024-10-21", None, concurrency=1) as client:
+            await client.models()
+            await client.call({"model": "m"}, [])
+            await client.call({"model": "m"}, [], stream=True)
+            await client.post("/embeddings", {"input": []}, lambda _: None)
+
+    with serving(lambda _: Answer(200, JSON, completion("fine"))) as endpoint:
+        asyncio.run(go(endpoint.url))
+    assert [asked.path for asked in endpoint.seen] == [
+        f"/v1/openai/{name}?api-version=2024-10-21" for name in ("models", "chat/completions", "chat/completions", "embeddings")
+    ]

@@ -261,6 +261,11 @@ def test_what_is_wrong_at_the_top_level_is_told(text, message):
 URL = "expected 'local' or one like https://host/v1"
 
 
+NO_COMMAND = (
+    "this is not a list of a program and its arguments, all of them texts; no shell reads it: write it like [gcloud, auth, print-access-token]"
+)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "message"),
     [
@@ -285,11 +290,25 @@ URL = "expected 'local' or one like https://host/v1"
         ("{base_url: 'https://[::1/v1', model: m}", f"base_url: this is not a URL; {URL}"),
         (
             "{base_url: 'https://host/v1?key=abc', model: m}",
-            "base_url: the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1",
+            "base_url: the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1, or with ?api-version=",
         ),
         (
+            "{base_url: 'https://host/v1?api-version=2024-10-21&key=abc', model: m}",
+            "base_url: the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1, or with ?api-version=",
+        ),
+        (
+            "{base_url: 'https://host/v1/chat/completions?api-version=2024-10-21', model: m}",
+            "base_url: the URL ends in /chat/completions; leave that part out, evalkit adds it",
+        ),
+        ("{base_url: local, model: m, api_key_command: gcloud auth print}", f"api_key_command: {NO_COMMAND}"),
+        ("{base_url: local, model: m, api_key_command: []}", f"api_key_command: {NO_COMMAND}"),
+        ("{base_url: local, model: m, api_key_command: [sleep, 3]}", f"api_key_command: {NO_COMMAND}"),
+        ("{base_url: local, model: m, api_key_command: [gcloud, '']}", f"api_key_command: {NO_COMMAND}"),
+        ("{base_url: local, model: m, api_key_command: {gcloud: auth}}", f"api_key_command: {NO_COMMAND}"),
+        ("{base_url: local, model: m, api_key_env: A, api_key_command: [b]}", "api_key_command: stands beside api_key_env; keep one of the two"),
+        (
             "{base_url: 'https://host/v1#x', model: m}",
-            "base_url: the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1",
+            "base_url: the URL has a '?' or '#' part; expected one that ends with its path, like https://host/v1, or with ?api-version=",
         ),
         (
             "{base_url: 'https://host/v1/chat/completions/', model: m}",
@@ -437,10 +456,25 @@ def test_a_key_under_a_name_of_its_own_is_refused_and_not_shown(text, where):
     assert SECRET not in message
 
 
+def test_a_version_of_the_api_stays_in_the_url():
+    for url in ("https://Host/openai/v1/?api-version=preview", "https://host/openai/v1?api-version=preview"):
+        made = Endpoint(base_url=url, model="m")
+        assert made.base_url == "https://host/openai/v1?api-version=preview"
+        assert Endpoint(base_url=made.base_url, model="m") == made
+
+
+def test_a_command_for_keys_is_a_list_that_reads_back_as_it_is():
+    made = load(write(with_(endpoint="{base_url: 'https://host/v1', model: m, api_key_command: [gcloud, auth, print-access-token]}")))
+    assert made.endpoint.api_key_command == ("gcloud", "auth", "print-access-token")
+    assert check(made.resolved()) == made
+
+
 @pytest.mark.parametrize(
     "text",
     [
         SECRET,
+        with_(endpoint=f"{{base_url: local, model: m, api_key_command: {SECRET}}}"),
+        with_(endpoint=f"{{base_url: local, model: m, api_key_command: [echo, {SECRET}]}}"),
         with_(endpoint=SECRET),
         with_(endpoint=f"{{base_url: {SECRET}, model: m}}"),
         with_(endpoint=f"{{base_url: 'https://{SECRET}@host/v1', model: m}}"),

@@ -63,18 +63,19 @@ def test_a_key_is_frozen_for_ever():
         '{"base_url":"local","messages":[{"content":"Be brief.","role":"system"},{"content":"Grüße 😀","role":"user"}],"model":"babbler",'
         '"parameters":{"max_tokens":200,"stop":["\\n\\n"],"temperature":0.5},"prompt_id":"p","replicate":1,"role":"sweep","seed":34053817,"tools":null,"v":1}'
     )
-    plan = Plan(
-        experiment(
-            prompts=[{"id": "p", "system": "Be brief.", "user": "Grüße 😀"}],
-            parameters={"temperature": [0.5], "max_tokens": 200.0, "top_p": "default"},
-            request={"stop": ["\n\n"], "seed": "per_replicate"},
-            replicates=2,
-            seed=7,
-        )
+    asked = experiment(
+        prompts=[{"id": "p", "system": "Be brief.", "user": "Grüße 😀"}],
+        parameters={"temperature": [0.5], "max_tokens": 200.0, "top_p": "default"},
+        request={"stop": ["\n\n"], "seed": "per_replicate"},
+        replicates=2,
+        seed=7,
     )
-    keys = {request.replicate: request.key for request in plan}
+    keys = {request.replicate: request.key for request in Plan(asked.with_seeds("consecutive"))}
     assert keys[1] == hashlib.sha256(text.encode()).hexdigest()[:32]
     assert keys == {0: "9627abb7bcdd989c192b4c8b9ac3dd9e", 1: "db3f9eca4fe70a7ed719b3db7d95c306"}
+    keys = {request.replicate: request.key for request in Plan(asked)}
+    assert keys[1] == hashlib.sha256(text.replace("34053817", "1637469998").encode()).hexdigest()[:32]
+    assert keys == {0: "68e1c7e3249a4710743a8633749dc1ac", 1: "38f0d80bcc084f21dd24e2f1da633885"}
 
 
 def test_a_key_with_tools_a_model_level_and_a_conversation_is_frozen_too():
@@ -196,6 +197,37 @@ def test_an_experiment_that_grows_keeps_the_keys_of_what_it_has():
     assert seeded[0] < seeded[1]
 
 
+# Seeds of replicates
+
+
+def test_seeds_of_replicates_are_shared_no_more_often_than_chance_would():
+    for root in (0, 7, 2**53 - 1):
+        seeds = [seed_of(root, f"p{prompt}", replicate) for prompt in range(100) for replicate in range(100)]
+        assert all(0 <= seed < 2**31 for seed in seeds)
+        assert len(seeds) - len(set(seeds)) <= 1, "of 10,000 random ones a pair is alike once in 43 times"
+        assert abs(sum(seeds) / len(seeds) / 2**30 - 1) < 0.05
+
+
+@given(st.integers(0, 2**53 - 2), st.text(min_size=1, max_size=20), st.integers(0, 10**6))
+def test_neighbours_have_seeds_that_are_no_neighbours(root, prompt_id, replicate):
+    mine = seed_of(root, prompt_id, replicate)
+    assert 0 <= mine < 2**31
+    assert mine == seed_of(root, prompt_id, replicate)
+    near = [seed_of(root, prompt_id, replicate + 1), seed_of(root + 1, prompt_id, replicate), seed_of(root, prompt_id + "1", replicate)]
+    assert all(abs(mine - other) > 1000 for other in near), "by chance, once in 700,000 examples"
+
+
+def test_root_prompt_and_replicate_are_told_apart_wherever_one_ends_and_the_next_begins():
+    assert len({seed_of(1, "1 1", 1), seed_of(11, "1", 1), seed_of(1, "1", 11), seed_of(1, "11", 1), seed_of(1, "1", 1)}) == 5
+
+
+def test_how_seeds_are_made_goes_with_an_experiment_through_its_changes():
+    old = many(request={"seed": "per_replicate"}).with_seeds("consecutive")
+    assert old.model_copy(update={"replicates": 2}).seeds == "consecutive"
+    assert many().seeds == old.with_seeds("hashed").seeds == "hashed"
+    assert {request.key for request in Plan(old)}.isdisjoint(request.key for request in Plan(old.with_seeds("hashed")))
+
+
 # What is sent
 
 
@@ -229,7 +261,7 @@ def test_a_seed_per_replicate_is_alike_in_every_cell_and_another_for_every_promp
         seeds.setdefault((request.prompt_id, request.replicate), set()).add(request.seed)
     assert all(len(found) == 1 for found in seeds.values())
     assert len(set.union(*seeds.values())) == len(seeds) > 2
-    assert seed_of(7, "p", 1) == seed_of(7, "p", 0) + 1 == seed_of(8, "p", 0)
+    assert seed_of(7, "p", 1, "consecutive") == seed_of(7, "p", 0, "consecutive") + 1 == seed_of(8, "p", 0, "consecutive")
     for request in Plan(many(request={"seed": 3})):
         assert request.seed == request.body["seed"] == 3
     for request in Plan(many()):

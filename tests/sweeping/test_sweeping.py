@@ -19,11 +19,14 @@ from support.endpoints import completion, nobody, serving
 from support.process import ROOT, environment
 from support.sweeps import sweep
 
+from evalkit.comparison.pairing import paired
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.experiment.experiment import Experiment, check
-from evalkit.plan.requests import seed_of
+from evalkit.plan.requests import Plan, seed_of
+from evalkit.store.folder import load_experiment
 from evalkit.sweeping import derivation as results
 from evalkit.sweeping import rescoring
+from evalkit.sweeping.outlook import pending
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -474,3 +477,86 @@ def test_interrupted_it_keeps_what_arrived_says_how_to_go_on_and_exits_130(tmp_p
     assert "Traceback" not in said
     assert path.read_bytes().endswith(b"\n")
     assert not any(map(_alive, servers))
+
+
+def begun_under_the_old_rule(folder: Path, base_url: str = "local") -> Path:
+    """A folder as an older evalkit left it: its run.json does not say how seeds were made."""
+    sweep(experiment(base_url), folder)
+    data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    rows = lines(folder)
+    made = {request.key: request for request in Plan(experiment(base_url))}
+    old = {(one.cell_index, one.prompt_index, one.replicate): one for one in Plan(experiment(base_url).with_seeds("consecutive"))}
+    for row in rows:
+        was = made[str(row["key"])]
+        then = old[was.cell_index, was.prompt_index, was.replicate]
+        row |= {"key": then.key, "seed": then.seed, "request": {**row["request"], "seed": then.seed}}
+    del data["seeds"]
+    (folder / "run.json").write_text(json.dumps(data), encoding="utf-8")
+    (folder / "responses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def test_a_folder_begun_when_seeds_were_neighbours_keeps_them_and_is_sent_nothing_again(tmp_path: Path) -> None:
+    folder = begun_under_the_old_rule(tmp_path / "run")
+    assert pending(experiment(), folder).requests == 0
+    assert load_experiment(folder).seeds == "consecutive"
+    before = (folder / "responses.jsonl").read_bytes()
+    for _ in range(2):  # the second time its run.json says so
+        result = sweep(experiment(), folder)
+        assert result is not None
+        assert result.complete
+        assert result.sent is not None
+        assert result.sent.done == 0
+        assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["seeds"] == "consecutive"
+    assert (folder / "responses.jsonl").read_bytes() == before
+    assert rescoring.rescore(folder).analysis.counts.completions == 12
+    more = sweep(experiment(replicates=3), folder)
+    assert more is not None
+    assert more.sent is not None
+    assert more.sent.done == 6
+    for row in lines(folder):
+        assert row["seed"] == seed_of(7, str(row["prompt_id"]), int(str(row["replicate"])), "consecutive")
+    again = sweep(more.experiment, tmp_path / "elsewhere")
+    assert again is not None
+    assert load_experiment(tmp_path / "elsewhere").seeds == "hashed", "a new folder is begun as all are"
+
+
+def test_a_folder_that_is_begun_anew_has_seeds_that_are_spread(tmp_path: Path) -> None:
+    folder = begun_under_the_old_rule(tmp_path / "run")
+    result = sweep(experiment(), folder, fresh=True)
+    assert result is not None
+    assert result.sent is not None
+    assert result.sent.done == 12
+    assert load_experiment(folder).seeds == "hashed"
+
+
+def test_without_seeds_per_replicate_an_old_folder_has_none_to_keep(tmp_path: Path) -> None:
+    sweep(experiment(request={"max_tokens": 40}), tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    del data["seeds"]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    result = sweep(experiment(), tmp_path / "run")
+    assert result is not None
+    assert result.sent is not None
+    assert result.sent.done == 12
+    assert load_experiment(tmp_path / "run").seeds == "hashed"
+
+
+def test_seeds_made_in_a_way_that_is_not_known_are_an_error(tmp_path: Path) -> None:
+    sweep(experiment(), tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"seeds": "hashed"', '"seeds": "by the moon"'), encoding="utf-8")
+    for use in (load_experiment, lambda folder: sweep(experiment(), folder)):
+        with pytest.raises(RecordError, match="seeds are made in a way that this evalkit does not know"):
+            use(tmp_path / "run")
+
+
+def test_comparing_tells_that_two_runs_make_their_seeds_in_other_ways(tmp_path: Path) -> None:
+    old, new = begun_under_the_old_rule(tmp_path / "old"), tmp_path / "new"
+    sweep(experiment(), new)
+    told = {one.what: (one.baseline, one.candidate) for one in paired(old, new).differs}
+    assert told["seeds of replicates"] == ("consecutive", "hashed")
+    assert "seeds of replicates" not in {one.what for one in paired(old, old).differs}
+    sweep(experiment(request={"max_tokens": 40}), tmp_path / "none")
+    assert "seeds of replicates" not in {one.what for one in paired(old, tmp_path / "none").differs}
