@@ -72,8 +72,8 @@ class Onlooker(Protocol):
         """The names of the models, None where there is no list."""
         ...
 
-    async def send(self, request: Request) -> Reply | None:
-        """One call, not before the endpoint's own time where it has asked to wait; None where nothing more may be spent."""
+    async def send(self, request: Request, choices: int) -> Reply | None:
+        """One call for so many choices, not before the endpoint's own time where it has asked to wait; None where nothing more may be spent."""
         ...
 
 
@@ -85,12 +85,12 @@ class _Tried(NamedTuple):
     fault: Fault | None = None
 
 
-async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> Preflight:
+async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome, int], None]) -> Preflight:
     """Ask the endpoint; what it does not answer for a passing reason counts as taken.
 
     Args:
         there: what has its answer already is not asked again, and proves what it proves.
-        keep: takes the answers, and refusals that are about one prompt.
+        keep: takes the answers, and refusals that are about one prompt; and how many were asked for in one call.
 
     Raises:
         AuthError: it refuses the key.
@@ -131,9 +131,11 @@ def needed(plan: Plan) -> int:
 class _Look:
     """The requests of one look."""
 
-    def __init__(self, caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome], None]) -> None:
+    def __init__(self, caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome, int], None]) -> None:
         self._caller, self._plan, self._there, self._keep = caller, plan, there, keep
         self._prompt = 0
+        experiment = plan.experiment
+        self._together = min(experiment.endpoint.replicates_per_call, experiment.replicates)  # answers of one call stay together
 
     async def first(self, cell: int) -> _Tried:
         """The plainest cell on the first prompt that the endpoint does not refuse for what the prompt says."""
@@ -153,7 +155,8 @@ class _Look:
         if reply is None:
             return _Tried(False)
         if reply.completions:
-            self._keep(request, reply.completions[0])
+            for replicate, completion in enumerate(reply.completions[: self._together]):
+                self._keep(self._plan.request(cell, self._prompt, replicate), completion, self._together)
             return _Tried(True)
         failure = reply.failure
         if failure is None or (reply.again and reply.fault != "address"):
@@ -164,13 +167,13 @@ class _Look:
         if reply.fault in ("key", "account", "address") and not swept:
             raise _refusal(_Tried(False, failure, reply.fault))
         if reply.fault == "prompt":
-            self._keep(request, failure)
+            self._keep(request, failure, self._together)
         return _Tried(False, failure, reply.fault)
 
     async def _answer(self, request: Request, waits: bool) -> Reply | None:
         """What comes of a request that is tried again while trouble passes; while the endpoint is not there yet, as long as patience lasts."""
         began, tries, told = time.monotonic(), 0, False
-        while (reply := await self._caller.send(request)) is not None:
+        while (reply := await self._caller.send(request, self._together)) is not None:
             tries += 1
             failure = reply.failure
             if failure is None or not reply.again or (reply.fault == "address" and tries >= 2):

@@ -53,8 +53,8 @@ class Looking:
         """The names of the models, None where there is no list."""
         return await self._client.models()
 
-    async def send(self, request: Request) -> Reply | None:
-        """One call, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
+    async def send(self, request: Request, choices: int) -> Reply | None:
+        """One call for so many choices, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
         while (wait_s := self.not_before - time.monotonic()) > 0:
             if why := self._over(wait_s):
                 raise ExperimentError(f"{why}, by the wait that the endpoint asks for before the sweep; allow more")
@@ -62,7 +62,7 @@ class Looking:
         if self._over():
             return None
         self._spent.requests += 1
-        reply = await self._client.send(request)
+        reply = await self._client.send(request, choices)
         self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
@@ -90,7 +90,7 @@ async def looked(
     plan: Plan,
     access: Access,
     there: Standing,
-    keep: Callable[[Request, Outcome], None],
+    keep: Callable[[Request, Outcome, int], None],
     spent: Spent,
     policy: Policy,
     tell: Tell = nobody,

@@ -187,8 +187,8 @@ class _Sweep:
         if not self.options.look:
             return None, self.began
 
-        def keep(request: Request, outcome: Outcome) -> None:
-            kept.take(request, outcome)
+        def keep(request: Request, outcome: Outcome, together: int) -> None:
+            kept.take(request, outcome, together)
             if writer is not None:
                 kept.into(writer)
             there.add(request.key, getattr(outcome, "kind", None))
@@ -239,11 +239,11 @@ class _Kept:
     """Outcomes of the look, until there is a file to write them to."""
 
     def __init__(self) -> None:
-        self._outcomes: list[tuple[Request, Outcome]] = []
+        self._outcomes: list[tuple[Request, Outcome, int]] = []
         self.not_before = time.monotonic()
 
-    def take(self, request: Request, outcome: Outcome) -> None:
-        self._outcomes.append((request, outcome))
+    def take(self, request: Request, outcome: Outcome, together: int) -> None:
+        self._outcomes.append((request, outcome, together))
 
     def into(self, writer: RecordWriter) -> None:
         while self._outcomes:
