@@ -181,7 +181,7 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
         wait_s=wait_s if wait_s is not None else _delay(told, words),
     )
     named = {_plain(told.get(name)) for name in ("code", "type", "status", "reason", "error_code")}
-    if status == 402 or (named & _ACCOUNT and not (status == 429 and found.wait_s is not None)):
+    if status == 402 or (named & _ACCOUNT and not (status == 429 and found.wait_s)):
         return found._replace(kind="account", fault="account")
     if named & _FILTER or _has_any(told, _FILTER_FIELDS):
         return found._replace(kind="refused_by_filter", fault="prompt")
@@ -195,7 +195,7 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
 def _passing(found: Diagnosis) -> Diagnosis:
     """Diagnosis that passes; but a 429 without a delay may be an empty account in words alone."""
     if found.status == 429:
-        if found.wait_s is None and _NO_MONEY.search(found.message):
+        if not found.wait_s and _NO_MONEY.search(found.message):
             return found._replace(kind="account", fault="account", certain=False)
         return found._replace(kind="rate_limited", fault="nobody")
     return found._replace(kind="timeout" if found.status == 408 else "server", fault="nobody")

@@ -108,7 +108,7 @@ def test_a_line_has_the_names_that_others_read_it_by(tmp_path: Path) -> None:
     assert set(done["outcome"]) == completion
     assert done["outcome"]["type"] == "completion"
     assert done["outcome"]["usage"] == {"prompt_tokens": 3, "completion_tokens": 2}
-    assert set(failed["outcome"]) == {"type", "kind", "message", "status", "tries"} | {"param", "code", "latency_s"}
+    assert set(failed["outcome"]) == {"type", "kind", "message", "status", "tries"} | {"param", "code", "latency_s", "usage"}
     assert failed["outcome"]["type"] == "failure"
 
 
