@@ -38,6 +38,7 @@ from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
 from evalkit.metrics import checks, custom
+from evalkit.text.numbers import counted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -314,6 +315,13 @@ class Experiment(Strict):
             out.append(
                 f"a fixed seed with {self.replicates} replicates: a server that honours it gives the same answer {self.replicates} times; "
                 f"write seed: {PER_REPLICATE} under 'request'"
+            )
+        answered = [prompt.id for prompt in self.prompts if prompt.messages[-1].role == "assistant"]
+        if answered:
+            names = ", ".join(map(shown, answered[:5])) + (", ..." if len(answered) > 5 else "")
+            out.append(
+                f"of {counted(len(self.prompts), 'prompt')}, {len(answered):,} ({names}) end with a message of the assistant, which the model is "
+                "asked to go on with; where that is the answer you want, take it out of the messages, and write it under 'expect'"
             )
         return out
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_validator,
 from evalkit.experiment.endpoint import Endpoint, Strict, a_table, as_sent, whole
 from evalkit.experiment.parameters import DEFAULT, canonical, fault_of_level, fault_of_name, settled_fields
 from evalkit.experiment.problems import Faults, Path, shown
+from evalkit.experiment.prompts import text_of
 from evalkit.metrics import Metric, length
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -178,7 +179,7 @@ def _wanted(judge: Judge) -> str:
 def _written(conversation: Sequence[Mapping[str, Any]]) -> str:
     """A conversation as a text: of one plain question that alone, else each message with its role."""
     if len(conversation) == 1 and set(conversation[0]) == {"role", "content"} and conversation[0]["role"] == "user":
-        return str(conversation[0]["content"])
+        return text_of(conversation[0]["content"])
     return "\n".join(json.dumps(message, ensure_ascii=False) for message in conversation)
 
 

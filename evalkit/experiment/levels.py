@@ -89,7 +89,7 @@ def _is_range(name: str, given: object) -> bool:
 
 
 def _steps(given: Mapping[str, Any]) -> list[Any]:
-    """The levels of a range, both ends included where the steps meet them; raises ValueError where it makes none."""
+    """The levels of a range, both ends included; raises ValueError where it makes none, or its steps do not lead to its end."""
     low, high, step = (given[key] for key in ("min", "max", "step"))
     numbers = [one for one in (low, high, step) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)]
     if len(numbers) < 3:
@@ -99,4 +99,17 @@ def _steps(given: Mapping[str, Any]) -> list[Any]:
     count = math.floor((high - low) / step + 1e-9) + 1
     if count > _MOST_STEPS:
         raise ValueError(f"the range has {count:,} levels; expected at most {_MOST_STEPS}: take a larger step")
-    return [canonical(round(low + number * step, 12)) for number in range(count)]
+    levels = [canonical(round(low + number * step, 12)) for number in range(count)]
+    if abs((high - low) / step - (count - 1)) > 1e-6:
+        other = canonical(_step_that_ends(low, high, step))
+        raise ValueError(f"steps of {step} from {low} lead to {levels[-1]} and not to max {high}; write max: {levels[-1]}, or step: {other}")
+    return [*levels[:-1], canonical(high)]
+
+
+def _step_that_ends(low: float, high: float, step: float) -> float:
+    """The step nearest to `step` that leads from `low` to `high` in whole steps and can be written in a few digits."""
+    span = high - low
+    digits = 0 if all(isinstance(one, int) for one in (low, high, step)) else 4
+    near = round(span / step)
+    counts = sorted(range(1, 2 * near + 3), key=lambda count: (abs(span / count - step), count))
+    return next((short for count in counts if math.isclose((short := round(span / count, digits)) * count, span, rel_tol=1e-9)), span)

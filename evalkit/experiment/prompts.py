@@ -70,26 +70,82 @@ class ToolCall(_Told):
     function: Function
 
 
+class Part(_Told):
+    """A part of a message: text, for nothing else is sent."""
+
+    type: Literal["text"] = "text"
+    text: _Text
+
+
+def _content(value: object) -> object:
+    """What a message says: a text, or parts of text. Raises `Faults`, each at its part."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _whole_characters(value)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"found {shown(value)}; expected a string")
+    faults: list[tuple[Path, str]] = []
+    parts: list[Part] = []
+    for index, one in enumerate(value):
+        kind = one.get("type", "text") if isinstance(one, dict) else "text"
+        if kind != "text":
+            faults.append(((index, "type"), f"found {shown(kind)}; expected 'text', for nothing but text is sent"))
+            continue
+        try:
+            parts.append(Part.model_validate(one))
+        except ValidationError as error:
+            faults += [((index, *path), message) for path, message in from_pydantic(error, {"": list(Part.model_fields)})]
+    if faults:
+        raise Faults(faults)
+    return tuple(parts)
+
+
+_OF_CONTENT: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+                "required": ["text"],
+                "additionalProperties": False,
+            },
+        },
+        {"type": "null"},
+    ]
+}
+
+
+def text_of(content: object) -> str:
+    """What a message says as one text, a line for each part, given its ``content`` as it is sent."""
+    if isinstance(content, list | tuple):
+        return "\n".join(str(one["text"]) for one in content)
+    return "" if content is None else str(content)
+
+
 class Message(_Told):
     """One message of a conversation.
 
     Attributes:
-        role: who speaks; ``system`` gives context and rules, ``tool`` the result of a tool.
-        content: the text; it may be missing only beside `tool_calls`.
+        role: who speaks; ``system`` or ``developer`` gives context and rules, ``tool`` the result of a tool.
+        content: the text, or a list of its parts, each ``{type: text, text: ...}``; it may be missing only beside `tool_calls`.
         name: of the speaker, where several have one role.
         tool_calls: what an assistant message calls.
         tool_call_id: the call that a message of role ``tool`` answers.
     """
 
-    role: Literal["system", "user", "assistant", "tool"]
-    content: _Text | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[str | tuple[Part, ...] | None, BeforeValidator(_content), WithJsonSchema(_OF_CONTENT)] = None
     name: _Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
     tool_call_id: _Text | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Message:
-        if (self.content is None or not self.content.strip()) and not self.tool_calls:
+        if not "".join(self.texts()).strip() and not self.tool_calls:
             raise ValueError("the message is empty; expected a 'content' with text")
         if self.tool_calls and self.role != "assistant":
             raise ValueError(f"tool_calls stand in a message of role '{self.role}'; expected role 'assistant'")
@@ -99,9 +155,17 @@ class Message(_Told):
             raise ValueError(f"tool_call_id stands in a message of role '{self.role}'; expected role 'tool'")
         return self
 
+    def texts(self) -> list[str]:
+        """What the message says, each part of it."""
+        if self.content is None:
+            return []
+        return [self.content] if isinstance(self.content, str) else [part.text for part in self.content]
+
     def body(self) -> dict[str, Any]:
         """The message as the API takes it."""
-        out = self.model_dump(exclude_none=True)
+        out = self.model_dump(exclude_none=True, exclude={"content"} if isinstance(self.content, tuple) else None)
+        if isinstance(self.content, tuple):
+            out["content"] = [part.model_dump() for part in self.content]
         if self.tool_calls and self.content is None:
             out["content"] = None
         return out
@@ -193,14 +257,20 @@ class Prompt(_Told):
         values = self.vars
         if values is not None:
             for body in bodies:
-                if body.get("content"):
-                    body["content"] = _VARIABLE.sub(lambda match: values[match[1]], body["content"])
+                if isinstance(body.get("content"), str):
+                    body["content"] = _filled(body["content"], values)
+                for part in body["content"] if isinstance(body.get("content"), list) else ():
+                    part["text"] = _filled(part["text"], values)
         return bodies
 
     def plain(self) -> dict[str, Any]:
         """The prompt as plain data that reads back as an equal one."""
         out = self.model_dump(exclude_none=True, exclude={"system", "user"}, mode="json")
         return out if out.get("tags") else {key: value for key, value in out.items() if key != "tags"}
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: values[match[1]], text)
 
 
 _FIELDS: dict[str, list[str]] = {
@@ -255,12 +325,12 @@ def _unknown_variables(prompt: Prompt) -> list[tuple[Path, str]]:
     given = ", ".join(sorted(values)[:10]) + (", ..." if len(values) > 10 else "") or "none"
     faults: list[tuple[Path, str]] = []
     for index, message in enumerate(prompt.messages):
-        text = message.content or ""
-        unknown = [name for name in dict.fromkeys(_VARIABLE.findall(text)) if name not in values]
-        for name in unknown:
+        text = "".join(message.texts())
+        unknown = [name for one in message.texts() for name in dict.fromkeys(_VARIABLE.findall(one)) if name not in values]
+        for name in dict.fromkeys(unknown):
             said = name if len(name) <= 60 else f"{name[:57]}..."
             faults.append((("messages", index), f"{{{{{said}}}}} has no value; vars gives {given}; add it to vars, or mend the name"))
-        if text and not unknown and not _VARIABLE.sub(lambda match: values[match[1]], text).strip():
+        if text and not unknown and not "".join(_filled(one, values) for one in message.texts()).strip():
             faults.append((("messages", index), "the message is empty once its variables are filled in; expected a text"))
     return faults
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from evalkit.local.errors import ApiError, missing, wrong_type
 
-_IMPORTANCE = {"system": 0.3, "assistant": 0.4, "tool": 0.7, "user": 0.5}
+_IMPORTANCE = {"system": 0.3, "developer": 0.3, "assistant": 0.4, "tool": 0.7, "user": 0.5}
 _LAST_USER = 1.0
 
 
@@ -42,7 +42,9 @@ def read(messages: object) -> Talk:
             raise wrong_type(f"{where}.role", role, "a string")
         if role not in _IMPORTANCE:
             raise ApiError(
-                400, f"Invalid value: '{role[:40]}'. Supported values are: 'system', 'assistant', 'user', and 'tool'.", param=f"{where}.role"
+                400,
+                f"Invalid value: '{role[:40]}'. Supported values are: 'system', 'developer', 'assistant', 'user', and 'tool'.",
+                param=f"{where}.role",
             )
         calling = message.get("tool_calls") or []
         if calling:

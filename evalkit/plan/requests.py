@@ -14,6 +14,7 @@ from zlib import crc32
 from evalkit.experiment.endpoint import LOCAL, as_sent
 from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical
+from evalkit.experiment.prompts import text_of
 from evalkit.plan.design import Cell, Design, body_of, design_of
 
 Role = Literal["sweep", "anchor", "confirm"]
@@ -244,7 +245,7 @@ class Plan:
         bounds = []
         for _, own, messages, _ in self._identities:
             size = sum(len(_json(part).encode()) for part in (*messages, own))
-            text = sum(len(str(message.get("content") or "").encode()) for message in messages)
+            text = sum(len(text_of(message.get("content")).encode()) for message in messages)
             bounds.append((text // 8, size + 16 * len(messages)))
         return bounds
 

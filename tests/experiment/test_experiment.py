@@ -639,7 +639,7 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_made():
         ),
         (
             "\n- id: a\n  messages:\n  - {role: usr, content: x}",
-            "x.yaml: prompts[0].messages[0].role: found 'usr'; expected 'system', 'user', 'assistant' or 'tool' (line 6)",
+            "x.yaml: prompts[0].messages[0].role: found 'usr'; expected 'system', 'developer', 'user', 'assistant' or 'tool' (line 6)",
         ),
     ],
     ids=lambda value: repr(value)[:60],
@@ -984,3 +984,21 @@ def schema_path(schema, text):
     errors = list(schema.iter_errors(parse(text, "x").data))
     assert errors, "the schema accepts it"
     return [step for error in errors for step in error.absolute_path]
+
+
+ANSWERED = [
+    {"id": "gold", "messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]},
+    {"id": "asked", "messages": [{"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Capital of France?"}]},
+]
+
+
+def test_conversations_that_end_with_an_answer_are_told_and_others_are_not():
+    def warned(prompts):
+        made = Experiment.build(name="x", endpoint={"base_url": "local", "model": "m"}, prompts=prompts)
+        return [text for text in made.warnings() if "assistant" in text]
+
+    (text,) = warned(ANSWERED)
+    assert text.startswith("of 2 prompts, 1 ('gold') end with a message of the assistant")
+    assert warned(ANSWERED[1:]) == []
+    (text,) = warned([ANSWERED[0] | {"id": f"p{number}"} for number in range(1200)])
+    assert text.startswith("of 1,200 prompts, 1,200 ('p0', 'p1', 'p2', 'p3', 'p4', ...) end")

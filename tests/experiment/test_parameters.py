@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
 from evalkit.experiment import parameters as known
+from evalkit.experiment.levels import levels_of
 from evalkit.experiment.parameters import (
     DEFAULT,
     KNOWN,
@@ -25,6 +26,7 @@ from evalkit.experiment.parameters import (
     same_level,
     settled,
 )
+from evalkit.experiment.problems import Faults
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -295,3 +297,35 @@ def test_levels_that_are_two(one, other):
 @given(JSON)
 def test_default_is_no_value(level):
     assert same_level(level, DEFAULT) == (level == DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "last"),
+    [
+        (0.1, 1, 0.4, "0.9"),
+        (0, 1, 0.3, "0.9"),
+        (0, 2, 0.7, "1.4"),
+        (0, 1, 0.3333, "0.9999"),
+        (100, 350, 100, "300"),
+        (0, 1, 3, "0"),
+        (-2, 2, 1.5, "1"),
+    ],
+)
+def test_a_range_that_does_not_end_on_its_max_is_refused_with_two_ways_to_mend_it(low, high, step, last):
+    name = "max_tokens" if high > 10 else "frequency_penalty"
+    with pytest.raises(Faults) as caught:
+        levels_of({name: {"min": low, "max": high, "step": step}})
+    ((path, message),) = caught.value.found
+    assert path == (name,)
+    assert f"lead to {last} and not to max {high}; write max: {last}, or step:" in message
+    for mended in ({"max": float(last)}, {"step": float(message.rpartition(" ")[2])}):
+        levels = levels_of({name: {"min": low, "max": high, "step": step} | mended})[name]
+        assert (levels[0], levels[-1]) == (low, mended.get("max", high))
+
+
+@given(st.integers(-2000, 2000), st.integers(1, 200), st.integers(0, 40), st.sampled_from([1, 10, 100, 1000]))
+def test_a_range_that_ends_on_its_max_has_both_ends_exactly(low, step, count, digits):
+    ends = {"min": low / digits, "max": (low + step * count) / digits, "step": step / digits}
+    levels = levels_of({"length_penalty": ends})["length_penalty"]
+    assert len(levels) == count + 1
+    assert (levels[0], levels[-1]) == (ends["min"], ends["max"])

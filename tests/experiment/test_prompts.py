@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from support.process import ROOT
 
 from evalkit.errors import PromptError
-from evalkit.experiment.prompts import Message, Prompt, check_prompts, load_prompts
+from evalkit.experiment.prompts import Message, Prompt, check_prompts, load_prompts, text_of
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
@@ -35,6 +35,7 @@ PROMPTS = st.lists(st.builds(lambda form, extras: form | extras, SHORT | LONG, E
     )
 )
 
+ROLES = "expected 'system', 'developer', 'user', 'assistant' or 'tool'"
 ALL_KEYS = "id, messages, response_format, system, tags, tool_choice, tools, user, vars"
 
 
@@ -183,18 +184,46 @@ EMPTY = "the message is empty; expected a 'content' with text"
         ({"messages": {"role": "user"}}, "messages: found a mapping; expected a list"),
         ({"messages": ["hello"]}, "messages[0]: found 'hello'; expected a mapping"),
         ({"messages": [{"content": "x"}]}, "messages[0].role: is missing; add it"),
-        ({"messages": [{"role": "usr", "content": "x"}]}, "messages[0].role: found 'usr'; expected 'system', 'user', 'assistant' or 'tool'"),
-        ({"messages": [{"role": "User", "content": "x"}]}, "messages[0].role: found 'User'; expected 'system', 'user', 'assistant' or 'tool'"),
         (
-            {"messages": [{"role": "developer", "content": "x"}]},
-            "messages[0].role: found 'developer'; expected 'system', 'user', 'assistant' or 'tool'",
+            {"messages": [{"role": "usr", "content": "x"}]},
+            f"messages[0].role: found 'usr'; {ROLES}",
         ),
-        ({"messages": [{"role": None, "content": "x"}]}, "messages[0].role: found nothing (null); expected 'system', 'user', 'assistant' or 'tool'"),
+        (
+            {"messages": [{"role": "User", "content": "x"}]},
+            f"messages[0].role: found 'User'; {ROLES}",
+        ),
+        (
+            {"messages": [{"role": "function", "content": "x"}]},
+            f"messages[0].role: found 'function'; {ROLES}",
+        ),
+        (
+            {"messages": [{"role": None, "content": "x"}]},
+            f"messages[0].role: found nothing (null); {ROLES}",
+        ),
         ({"messages": [{"role": "user"}]}, f"messages[0]: {EMPTY}"),
         ({"messages": [{"role": "user", "content": ""}]}, f"messages[0]: {EMPTY}"),
         ({"messages": [{"role": "assistant", "content": "\n"}]}, f"messages[0]: {EMPTY}"),
         ({"messages": [CALL, RESULT | {"content": ""}]}, f"messages[1]: {EMPTY}"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "messages[0].content: found a list; expected a string"),
+        ({"messages": [{"role": "user", "content": []}]}, f"messages[0]: {EMPTY}"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": " "}, {"type": "text", "text": ""}]}]}, f"messages[0]: {EMPTY}"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]: found 'x'; expected a mapping"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text: is missing; add it"),
+        ({"messages": [{"role": "user", "content": [{"text": 3}]}]}, "messages[0].content[0].text: found 3; expected a string"),
+        ({"messages": [{"role": "user", "content": [{"text": "\ud800"}]}]}, f"messages[0].content[0].text: {HALF}"),
+        ({"messages": [{"role": "user", "content": [{"text": "x", "txt": "y"}]}]}, "messages[0].content[0].txt: unknown key; did you mean 'text'?"),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "x"}, {"type": "image_url", "image_url": {"url": "https://host/a.png"}}]}]},
+            "messages[0].content[1].type: found 'image_url'; expected 'text', for nothing but text is sent",
+        ),
+        ({"messages": [{"role": "user", "content": {"text": "x"}}]}, "messages[0].content: found a mapping; expected a string"),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "{{it}}"}, {"text": "{{it}} {{that}}"}]}], "vars": {"that": " "}},
+            "messages[0]: {{it}} has no value; vars gives that; add it to vars, or mend the name",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "{{that}}"}, {"text": " "}]}], "vars": {"that": " "}},
+            "messages[0]: the message is empty once its variables are filled in; expected a text",
+        ),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content: found 3; expected a string"),
         ({"messages": [{"role": "user", "contnet": "x"}]}, "messages[0].contnet: unknown key; did you mean 'content'?"),
         (
@@ -301,6 +330,21 @@ def test_a_result_needs_its_call_before_it():
     assert fault(messages=[CALL, RESULT | {"tool_call_id": "c2"}]) == f"messages[1]: the tool message answers the call 'c2', {told}"
 
 
+def test_content_in_parts_is_sent_in_parts_with_its_variables_filled_in():
+    parts = [{"type": "text", "text": "{{who}} asks"}, {"type": "text", "text": "Why, {{ who }}?"}]
+    messages = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": parts}]
+    plain = one(messages=messages)
+    assert plain.conversation() == messages
+    assert check_prompts([plain.plain()])[0] == plain
+    assert json.loads(json.dumps(plain.plain())) == plain.plain()
+    filled = one(messages=messages, vars={"who": "Ada"})
+    assert filled.conversation()[1]["content"] == [{"type": "text", "text": "Ada asks"}, {"type": "text", "text": "Why, Ada?"}]
+    assert filled.conversation()[1]["content"] == filled.conversation()[1]["content"], "filling in changes nothing of the prompt itself"
+    assert one(messages=[{"role": "user", "content": [{"text": "x"}]}]).conversation()[0]["content"] == [{"type": "text", "text": "x"}]
+    assert text_of(filled.conversation()[1]["content"]) == "Ada asks\nWhy, Ada?"
+    assert (text_of("x"), text_of(None)) == ("x", "")
+
+
 def test_a_message_made_in_python_is_checked_too():
     with pytest.raises(ValidationError, match="the message is empty"):
         Message(role="user")
@@ -328,7 +372,7 @@ def test_all_faults_of_a_set_are_told_at_once():
         "p: [3].messages[0]: {{x}} has no value; vars gives none; add it to vars, or mend the name",
         "p: [3].id: the id 'b' stands twice, first at [1]; ids must differ",
         f"p: [4].messages[0]: {EMPTY}",
-        "p: [4].messages[1].role: found 'none'; expected 'system', 'user', 'assistant' or 'tool'",
+        "p: [4].messages[1].role: found 'none'; expected 'system', 'developer', 'user', 'assistant' or 'tool'",
         "p: [4].messages[1].content: found 1; expected a string",
         "p: [5].id: the id '4' stands twice, first at [4]; ids must differ",
     ]

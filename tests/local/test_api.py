@@ -196,7 +196,7 @@ def test_bad_messages_are_refused_where_they_are_bad(messages, param, code):
 def test_an_unknown_role_is_refused_with_those_that_are_known():
     status, error = refused(messages=[{"role": "robot", "content": "a"}])
     assert (status, error["param"]) == (400, "messages[0].role")
-    assert error["message"] == "Invalid value: 'robot'. Supported values are: 'system', 'assistant', 'user', and 'tool'."
+    assert error["message"] == "Invalid value: 'robot'. Supported values are: 'system', 'developer', 'assistant', 'user', and 'tool'."
 
 
 def test_text_parts_are_read_as_text():

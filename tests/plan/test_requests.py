@@ -102,6 +102,32 @@ def test_a_key_with_tools_a_model_level_and_a_conversation_is_frozen_too():
     assert key == "7c93e1d96eadafb39e5de285dc28bdd2"
 
 
+def test_keys_of_prompts_in_plain_text_are_frozen_in_every_form():
+    """As they were recorded before messages could hold parts of text."""
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "2"}
+    chat = [{"role": "user", "content": "One?", "name": "ada"}, {"role": "assistant", "content": "Two."}, {"role": "user", "content": " Grüße\n😀 "}]
+    prompts = {
+        "211e959217533486efef7fe734cbd2bc": {"id": "short", "system": "Be brief.", "user": "Hello"},
+        "fadf9a978dd09e91f83da01d01ba86f9": {"id": "long", "messages": chat},
+        "7a877142639c16e36b5ab66ef1401d42": {"id": "filled", "user": "What is {{it}}? {{it}}", "vars": {"it": "a {{list}}"}},
+        "260c24178c6e1c109626604d7e9ba92e": {"id": "braces", "user": "{{it}} stays"},
+        "c42d0cb92f2fa78e214ce17137a59215": {"id": "called", "messages": [call, result]},
+        "1ba6e30da93cd18a69c0fe16c964e665": {"id": "both", "messages": [call | {"content": ""}, result]},
+    }
+    made = experiment(prompts=list(prompts.values()), parameters={"temperature": [0.5]})
+    assert {request.key: request.prompt_id for request in Plan(made)} == {key: prompt["id"] for key, prompt in prompts.items()}
+
+
+def test_a_text_and_the_same_text_as_a_part_are_two_questions():
+    asked = [{"id": "p", "messages": [{"role": "user", "content": content}]} for content in ("Hello", [{"type": "text", "text": "Hello"}])]
+    plain, parts = (Plan(experiment(prompts=[one], request={"max_tokens": 9})) for one in asked)
+    assert [one.key for one in plain] != [one.key for one in parts]
+    assert plain.tokens_in()[0] == parts.tokens_in()[0]
+    (request,) = parts
+    assert json.loads(json.dumps(request.messages)) == request.messages == asked[1]["messages"]
+
+
 @given(FIELDS, st.data())
 def test_where_a_parameter_stands_swept_or_fixed_is_no_part_of_the_key(fields, data):
     swept = data.draw(st.sets(st.sampled_from(sorted(fields)))) if fields else set()
