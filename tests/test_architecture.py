@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
 from support.process import ROOT, environment
 
 import evalkit
@@ -130,3 +131,43 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def functions_of(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("most", [60])
+def test_functions_are_short(most: int) -> None:
+    lengths = {f"{name}.{one.name}": one.end_lineno - one.lineno + 1 for name, tree in trees().items() for one in functions_of(tree)}
+    assert {name: length for name, length in lengths.items() if length > most} == {}
+
+
+def test_what_is_our_own_is_called_by_its_name() -> None:
+    renamed = [
+        f"{name}:{node.lineno}: {alias.name} as {alias.asname}"
+        for name, tree in trees().items()
+        for node in imports_of(tree)
+        if targets(node)
+        for alias in node.names
+        if alias.asname not in (None, alias.name)
+    ]
+    assert renamed == []
+
+
+def test_an_import_of_our_own_inside_a_function_says_why() -> None:
+    silent = []
+    for name, tree in trees().items():
+        path = ROOT / Path(*name.split("."))
+        lines = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8").splitlines()
+        inside = {node for function in functions_of(tree) for node in imports_of(function)}
+        said = {number for number, line in enumerate(lines, 1) if "#" in line}
+        # The line, the one above it, or that above a block of imports.
+        blocks = {node.end_lineno: node for node in inside}
+        for node in sorted(inside, key=lambda one: one.lineno):
+            first = node
+            while first.lineno - 1 in blocks and first.lineno - 1 not in said:
+                first = blocks[first.lineno - 1]
+            if targets(node) and not {node.lineno, first.lineno, first.lineno - 1} & said:
+                silent.append(f"{name}:{node.lineno}")
+    assert silent == []

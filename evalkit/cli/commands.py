@@ -12,7 +12,7 @@ import typer
 
 from evalkit._version import __version__
 from evalkit.cli.shown import show, show_plan, sum_up
-from evalkit.cli.terminal import complain, console, progress, seconds, tell
+from evalkit.cli.terminal import Findings, complain, console, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
@@ -202,28 +202,27 @@ def probe(
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
     """
     from evalkit.present.terminal import tables  # late: --help stays instant
-    from evalkit.probe import KNOWN, usual_calls  # late: --help stays instant
-    from evalkit.probe import subject as probing  # late: --help stays instant
+    from evalkit.probe import KNOWN, subject, usual_calls  # late: --help stays instant
 
     if base_url and not model and experiment is None:
-        model = "(the only one listed there)" if dry_run else probing.only_model(base_url, api_key_env)
-    subject = probing.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
-    names = subject.names()
+        model = "(the only one listed there)" if dry_run else subject.only_model(base_url, api_key_env)
+    probed = subject.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
+    names = probed.names()
     usual = usual_calls(len(names) - len(KNOWN), calls)
-    announced = f"{harmless(subject.endpoint.model)} at {subject.endpoint.base_url}: at most {calls} calls, usually about {usual}"
+    announced = f"{harmless(probed.endpoint.model)} at {probed.endpoint.base_url}: at most {calls} calls, usually about {usual}"
     if dry_run:
         print(announced)
         print("parameters: " + ", ".join(names))
         return
     complain(f"Probing {announced}.")
     screen = console()
-    result, place = probing.probe(subject, output, most_calls=calls, at_once=concurrency, seed=seed)
+    result, place = subject.probe(probed, output, most_calls=calls, at_once=concurrency, seed=seed, progress=Findings(len(names)))
     screen.print(tables.of_probe(result))
     for note in result.notes:
         screen.print(f"note: {harmless(note)}", markup=False)
     if place is not None:
         print(f"Evidence: {place}")
-    objections = probing.objections(result, subject)
+    objections = subject.objections(result, probed)
     for one in objections:
         complain(f"this experiment should not be swept here as it is: {one}")
     if objections:

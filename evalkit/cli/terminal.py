@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.collect.tally import Tally
+    from evalkit.probe import Finding
 
 
 def console() -> Console:
@@ -145,6 +146,23 @@ class Report:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class Findings:
+    """Shows how far a probe is: a plain line every ten seconds at most, on a terminal as elsewhere, with what was found last."""
+
+    def __init__(self, planned: int) -> None:
+        self._planned, self._done, self._calls = planned, 0, 0
+        self._last = time.monotonic()
+
+    def __call__(self, found: Finding) -> None:
+        """Tell of a finding, where it is time for that."""
+        self._done += 1
+        self._calls += found.calls
+        now = time.monotonic()
+        if now - self._last >= Report.EVERY_S and self._done < self._planned:
+            self._last = now
+            complain(f"{self._done} of {self._planned} parameters, {self._calls} calls on them; {found.parameter} is {found.verdict}")
 
 
 def seconds(option: str, text: str) -> float:

@@ -182,10 +182,7 @@ class _Run:
                 await self._until(wait_until)
                 continue
             if not self._jobs.ready(now) and (self._jobs.exhausted or self._refused()):
-                waiting, in_flight = self._jobs.waiting, self._tally.in_flight
-                if self._workers - in_flight > waiting:  # more hands than work; what is under way comes back to the one that sent it
-                    if not (waiting or in_flight) and (error := self._refused()) is not None:
-                        raise error
+                if self._spare():
                     return None
                 await self._until(self._jobs.next_at or now)
                 continue
@@ -198,6 +195,15 @@ class _Run:
                     continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
+
+    def _spare(self) -> bool:
+        """Whether there are more hands than work: what is under way comes back to the one that sent it."""
+        waiting, in_flight = self._jobs.waiting, self._tally.in_flight
+        if self._workers - in_flight <= waiting:
+            return False
+        if not (waiting or in_flight) and (error := self._refused()) is not None:
+            raise error
+        return True
 
     def _ends(self) -> bool:
         """Whether nothing more is to be sent."""

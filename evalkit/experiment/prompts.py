@@ -70,7 +70,7 @@ class ToolCall(_Told):
     function: Function
 
 
-class Part(_Told):
+class ContentPart(_Told):
     """A part of a message: text, for nothing else is sent."""
 
     type: Literal["text"] = "text"
@@ -86,16 +86,16 @@ def _content(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise ValueError(f"found {shown(value)}; expected a string")
     faults: list[tuple[Path, str]] = []
-    parts: list[Part] = []
+    parts: list[ContentPart] = []
     for index, one in enumerate(value):
         kind = one.get("type", "text") if isinstance(one, dict) else "text"
         if kind != "text":
             faults.append(((index, "type"), f"found {shown(kind)}; expected 'text', for nothing but text is sent"))
             continue
         try:
-            parts.append(Part.model_validate(one))
+            parts.append(ContentPart.model_validate(one))
         except ValidationError as error:
-            faults += [((index, *path), message) for path, message in from_pydantic(error, {"": list(Part.model_fields)})]
+            faults += [((index, *path), message) for path, message in from_pydantic(error, {"": list(ContentPart.model_fields)})]
     if faults:
         raise Faults(faults)
     return tuple(parts)
@@ -138,7 +138,7 @@ class Message(_Told):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str | tuple[Part, ...] | None, BeforeValidator(_content), WithJsonSchema(_OF_CONTENT)] = None
+    content: Annotated[str | tuple[ContentPart, ...] | None, BeforeValidator(_content), WithJsonSchema(_OF_CONTENT)] = None
     name: _Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
     tool_call_id: _Text | None = None

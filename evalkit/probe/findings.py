@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,21 @@ KNOWN = (
 """What is probed of every endpoint, in the order of the report."""
 
 
+class Judged(NamedTuple):
+    """What is made of one parameter.
+
+    Attributes:
+        evidence: in one line.
+        beyond: where clamped, the value from which on nothing changes.
+        remark: what has to be known beside the verdict, in one line; empty where nothing has.
+    """
+
+    verdict: Verdict
+    evidence: str
+    beyond: float | None = None
+    remark: str = ""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of one parameter, the evidence in one line, and the calls it took."""
 
@@ -43,6 +58,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     beyond: float | None = None
     """Where clamped: the value from which on nothing changes."""
+    remark: str = ""
+    """What has to be known beside the verdict: it is honoured, but not as one would expect."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

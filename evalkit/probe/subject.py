@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.errors import ExperimentError
-from evalkit.experiment import experiment as experiments
 from evalkit.experiment.endpoint import Endpoint
-from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
+from evalkit.probe import findings, survey
+from evalkit.probe.findings import KNOWN, Finding, Probe
 from evalkit.store.folder import PROBE_FILE, make, now_text, replace
-
-if TYPE_CHECKING:
-    from evalkit.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,6 @@ class Subject:
 
     def names(self) -> list[str]:
         """The parameters that are probed."""
-        from evalkit.probe import KNOWN
-
         return [*KNOWN, *(name for name in self.swept if name not in KNOWN and name != "model")]
 
 
@@ -48,13 +45,11 @@ def subject_of_probe(experiment: Experiment | None, base_url: str | None, model:
     if not base_url or not model:
         raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL")
     data = {"name": "probe", "endpoint": {"base_url": base_url, "model": model, "api_key_env": api_key_env}, "prompts": [{"id": "a", "user": "a"}]}
-    return Subject(experiments.check(data, "the command line").endpoint, {}, None)
+    return Subject(check(data, "the command line").endpoint, {}, None)
 
 
 def only_model(base_url: str, api_key_env: str | None) -> str:
     """The one model that an endpoint lists; asks it. Raises `ExperimentError` where it lists none or several."""
-    from evalkit.probe import only_model
-
     subject = subject_of_probe(None, base_url, "unknown", api_key_env)
 
     async def go(access: Access) -> frozenset[str] | None:
@@ -63,31 +58,37 @@ def only_model(base_url: str, api_key_env: str | None) -> str:
 
     with opened(subject.endpoint) as url:
         listed = asyncio.run(go(Access(url(), bearer_key(subject.endpoint), 1)))
-    name = only_model(listed or ())
+    name = findings.only_model(listed or ())
     if name is None:
         found = f"it lists {', '.join(sorted(listed)[:10])}" if listed else "it lists none"
         raise ExperimentError(f"which model of {base_url}? {found}; give --model M")
     return name
 
 
-def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200, at_once: int = 8, seed: int = 1) -> tuple[Probe, Path | None]:
+def probe(
+    subject: Subject,
+    place: Path | None = None,
+    *,
+    most_calls: int = survey.MOST_CALLS,
+    at_once: int = 8,
+    seed: int = 1,
+    progress: Callable[[Finding], None] = lambda _: None,
+) -> tuple[Probe, Path | None]:
     """Probe an endpoint; the result, and where it is written: to `place`, else into the experiment's results folder, else nowhere.
+
+    Each finding is told to `progress` when it is made.
 
     Raises:
         EndpointError: the endpoint cannot be used.
         RecordError: the result cannot be written.
     """
-    import numpy as np
-
-    from evalkit import probe as probes
-
     if place is None and subject.name is not None:
         place = Path("results") / subject.name / PROBE_FILE
     key = bearer_key(subject.endpoint)
 
     async def go(access: Access) -> Probe:
         async with access.client(subject.endpoint) as client:
-            return await probes.probe(
+            return await survey.probe(
                 client,
                 base_url=subject.endpoint.base_url,
                 model=subject.endpoint.model,
@@ -96,6 +97,7 @@ def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200,
                 most_calls=most_calls,
                 at_once=at_once,
                 swept=subject.swept,
+                progress=progress,
             )
 
     with opened(subject.endpoint) as base_url:
@@ -109,6 +111,4 @@ def probe(subject: Subject, place: Path | None = None, *, most_calls: int = 200,
 
 def objections(result: Probe, subject: Subject) -> list[str]:
     """What speaks against sweeping the subject's levels on this endpoint, a sentence each."""
-    from evalkit import probe as probes
-
-    return probes.objections(result, subject.swept)
+    return findings.objections(result, subject.swept)

@@ -9,9 +9,10 @@ import numpy as np
 
 from evalkit.client.reply import Reply
 from evalkit.errors import EndpointError
-from evalkit.probe.endpoint import Caller, Endpoint, OutOfCallsError, RejectedError, about, measure_noise
-from evalkit.probe.findings import KNOWN, Finding, LeftOut, Probe, Verdict
+from evalkit.probe.endpoint import Caller, OutOfCallsError, Probed, RejectedError, Repeats, about, said
+from evalkit.probe.findings import KNOWN, Finding, Judged, LeftOut, Probe, Verdict
 from evalkit.probe.parameters import judge
+from evalkit.probe.repetition import measure_noise
 
 MOST_CALLS = 200
 _USUAL, _USUAL_OF_OTHER = 165, 22
@@ -44,7 +45,7 @@ async def probe(
     Raises:
         EndpointError: it cannot be reached, refuses the key, or answers nothing at all.
     """
-    endpoint = Endpoint(caller, model, most_calls, at_once, rng)
+    endpoint = Probed(caller, model, most_calls, at_once, rng)
     notes: list[str] = []
     first = await _first_answer(endpoint, notes)
     endpoint.sample = first.completions[0].text
@@ -56,14 +57,10 @@ async def probe(
     others = [name for name in swept if name not in KNOWN and name != "model"]
     for name in (*KNOWN, *others):
         before = endpoint.calls
-        try:
-            verdict, evidence, beyond = await judge(endpoint, name, swept.get(name, ()), notes)
-        except RejectedError as refusal:
-            verdict, evidence, beyond = "rejected", str(refusal), None
+        judged = await _judged(endpoint, name, swept.get(name, ()), notes)
+        if judged.verdict == "rejected":
             endpoint.unusable.add(name)
-        except OutOfCallsError:
-            verdict, evidence, beyond = "inconclusive", f"the {most_calls} calls were used up before it was its turn", None
-        findings.append(Finding(parameter=name, verdict=verdict, evidence=evidence, calls=endpoint.calls - before, beyond=beyond))
+        findings.append(Finding(parameter=name, calls=endpoint.calls - before, **judged._asdict()))
         progress(findings[-1])
     left_out = await _left_out(endpoint, {one.parameter: one.verdict for one in findings})
     return Probe(
@@ -79,14 +76,32 @@ async def probe(
     )
 
 
-def _said(noise: tuple[int, int] | None) -> str:
+async def _judged(endpoint: Probed, name: str, levels: Sequence[Any], notes: list[str]) -> Judged:
+    """The verdict on one parameter, also where it is refused or the calls are used up."""
+    endpoint.sent.clear()
+    try:
+        judged = await judge(endpoint, name, levels, notes)
+        if judged.verdict != "inconclusive":
+            return judged
+        failure = await endpoint.always_fails(name)
+        if failure is None:
+            return judged
+        return Judged("rejected", f"{said(failure)} (each request with it failed so, and one without it did not)")
+    except RejectedError as refusal:
+        return Judged("rejected", str(refusal))
+    except OutOfCallsError:
+        return Judged("inconclusive", f"the {endpoint.most_calls} calls were used up before it was its turn")
+
+
+def _said(noise: Repeats | None) -> str:
     if noise is None:
         return "not found out"
-    differ, of = noise
-    return f"yes, in {of} of {of} repetitions" if differ == 0 else f"no: {differ} of {of} repetitions differ"
+    if noise.only_alone and noise.together is not None:
+        return "only one call at a time: {} of {} repetitions differ where others run".format(*noise.together)
+    return f"yes, in {noise.of} of {noise.of} repetitions" if noise.exact else f"no: {noise.differ} of {noise.of} repetitions differ"
 
 
-async def _first_answer(endpoint: Endpoint, notes: list[str]) -> Reply:
+async def _first_answer(endpoint: Probed, notes: list[str]) -> Reply:
     """Any answer at all; tells by which field the endpoint takes a limit."""
     refused = ""
     for field in ("max_tokens", "max_completion_tokens"):
@@ -105,7 +120,7 @@ async def _first_answer(endpoint: Endpoint, notes: list[str]) -> Reply:
     raise EndpointError(f"the endpoint refuses a plain request ({refused})")
 
 
-async def _left_out(endpoint: Endpoint, verdicts: Mapping[str, Verdict]) -> list[LeftOut]:
+async def _left_out(endpoint: Probed, verdicts: Mapping[str, Verdict]) -> list[LeftOut]:
     """Which explicit value gives the same answers as none."""
     out: list[LeftOut] = []
     if not endpoint.seeded:
@@ -135,5 +150,5 @@ async def _left_out(endpoint: Endpoint, verdicts: Mapping[str, Verdict]) -> list
     return out
 
 
-async def _two(endpoint: Endpoint, fields: Mapping[str, Any]) -> list[str | None]:
+async def _two(endpoint: Probed, fields: Mapping[str, Any]) -> list[str | None]:
     return await endpoint.texts([(endpoint.body(**{"seed": endpoint.seeds[number], **fields}), number) for number in range(2)])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
+import numpy as np
 import pytest
 from rich.console import Console
 from support.endpoints import Answer, Asked, completion, serving
@@ -19,8 +24,7 @@ from evalkit.experiment.experiment import check
 from evalkit.local import rehearsal
 from evalkit.local.server import app
 from evalkit.present.terminal.tables import of_probe
-from evalkit.probe import KNOWN, Finding, Probe, only_model
-from evalkit.probe import subject as probing
+from evalkit.probe import KNOWN, Finding, Probe, only_model, subject
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.slow
@@ -62,7 +66,7 @@ def served(folder: Path, quirk: str) -> Iterator[str]:
 
 
 def probed(base_url: str, **more: object) -> Probe:
-    result, _ = probing.probe(probing.subject_of_probe(None, base_url, "babbler", None), **more)
+    result, _ = subject.probe(subject.subject_of_probe(None, base_url, "babbler", None), **more)
     return result
 
 
@@ -92,7 +96,7 @@ def test_what_a_left_out_parameter_equals_is_told(tmp_path: Path) -> None:
 
 def found(answer: Callable[[Asked], Answer]) -> dict[str, Finding]:
     with serving(answer) as endpoint:
-        result, _ = probing.probe(probing.subject_of_probe(None, endpoint.url, "tiny", None))
+        result, _ = subject.probe(subject.subject_of_probe(None, endpoint.url, "tiny", None))
     return {one.parameter: one for one in result.findings}
 
 
@@ -168,7 +172,9 @@ def test_the_only_model_listed_is_probed_and_how_many_calls_are_told_before(eval
     with served(tmp_path, "") as base_url:
         done = evalkit("probe", "--base-url", base_url, "--calls", "60")
     assert done.returncode == 0
-    assert done.stderr == f"Probing babbler at {base_url}: at most 60 calls, usually about 60.\n"
+    first, *progress = done.stderr.splitlines()
+    assert first == f"Probing babbler at {base_url}: at most 60 calls, usually about 60."
+    assert all(re.fullmatch(r"[0-9]+ of 15 parameters, [0-9]+ calls on them; [a-z_.]+ is [a-z]+", line) for line in progress)
     assert "p: how probable" in done.stdout
     assert "inconclusive: these calls could not tell" in done.stdout
 
@@ -215,5 +221,139 @@ def test_own_parameters_of_an_experiment_are_probed_too() -> None:
     experiment = check(
         {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}], "parameters": {"top_k": [5, 50]}}
     )
-    subject = probing.subject_of_probe(experiment, None, None, None)
-    assert subject.names()[-1] == "top_k"
+    assert subject.subject_of_probe(experiment, None, None, None).names()[-1] == "top_k"
+
+
+WORDS = ["a", "list", "holds", "values", "in", "order", "and", "gives", "slices", "of", "them", "to", "names", "or", "classes", "raise", "errors"]
+
+
+def babble(seed: object = None, number: int = 12) -> str:
+    """Words that a seed decides, or chance where there is none."""
+    return " ".join(np.random.default_rng(None if seed is None else list(str(seed).encode())).choice(WORDS, number))
+
+
+def by_seed(asked: Asked) -> str:
+    """Greedy at temperature 0, by the seed above it, and by chance without one."""
+    hot = asked.body.get("temperature", 1)
+    question = asked.body["messages"][0]["content"]
+    seed = asked.body.get("seed", uuid4()) if hot else 0
+    return babble((question, hot, seed))
+
+
+def test_seeds_that_repeat_only_alone_are_honoured_and_told() -> None:
+    running, lock = [0], threading.Lock()
+
+    def answer(asked: Asked) -> Answer:
+        with lock:
+            running[0] += 1
+            disturbed = running[0] > 1
+        time.sleep(0.02)
+        with lock:
+            disturbed = disturbed or running[0] > 1
+            running[0] -= 1
+        return Answer(body=completion(babble() if disturbed and asked.body.get("temperature", 1) else by_seed(asked)))
+
+    finding = found(answer)["seed"]
+    assert finding.verdict == "honoured"
+    assert finding.remark == "repeats only alone, one call at a time"
+    assert "while other calls run" in finding.evidence
+
+
+def test_neighbouring_seeds_that_give_copies_and_a_fixed_seed_are_told() -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(body=completion(babble((asked.body["messages"][0]["content"], asked.body.get("seed", 0) // 1000))))
+
+    finding = found(answer)["seed"]
+    assert finding.verdict == "honoured"
+    assert "one fixed seed" in finding.remark
+    assert "neighbouring seeds give copies" in finding.remark
+
+
+def test_seeds_that_change_nothing_are_ignored_after_they_were_tried_alone() -> None:
+    finding = found(lambda _: Answer(body=completion(babble(None, 40))))["seed"]
+    assert finding.verdict == "ignored"
+    assert "one call at a time" in finding.evidence
+
+
+def test_answers_that_begin_alike_under_one_seed_are_no_ignored_seed() -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(body=completion(f"{babble(asked.body.get('seed'), 20)} {babble(None, 3)}"))
+
+    finding = found(answer)["seed"]
+    assert finding.verdict == "honoured"
+    assert "begin alike" in finding.remark
+
+
+@pytest.mark.parametrize(("inner", "remark"), [(False, "keeps the whole token"), (True, "misses a sequence within one token")])
+def test_stop_sequences_that_are_kept_or_missed_within_a_token_are_told(inner: bool, remark: str) -> None:
+    def answer(asked: Asked) -> Answer:
+        text = by_seed(asked)
+        for sequence in asked.body.get("stop", ()):
+            if inner and sequence == " ":
+                continue
+            before, stop, after = text.partition(sequence)
+            text = before if inner else before + stop + after.split(" ")[0]
+        return Answer(body=completion(text))
+
+    finding = found(answer)["stop"]
+    assert finding.verdict == "honoured"
+    assert remark in finding.remark
+
+
+def test_what_always_fails_is_rejected_with_its_status() -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(500, body=b'{"error": "no"}') if {"logit_bias", "n"} & set(asked.body) else Answer(body=completion(by_seed(asked)))
+
+    findings = found(answer)
+    for name in ("logit_bias", "n"):
+        assert findings[name].verdict == "rejected"
+        assert findings[name].evidence.startswith("HTTP 500")
+
+
+def test_too_few_answers_name_the_status() -> None:
+    asked_before = [0]
+
+    def answer(asked: Asked) -> Answer:
+        if "presence_penalty" not in asked.body:
+            return Answer(body=completion(by_seed(asked)))
+        asked_before[0] += 1
+        return Answer(503, body=b'{"error": "busy"}') if asked_before[0] > 2 else Answer(body=completion(by_seed(asked)))
+
+    finding = found(answer)["presence_penalty"]
+    assert finding.verdict == "inconclusive"
+    assert "HTTP 503" in finding.evidence
+
+
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", None])
+def test_tools_are_not_called_ignored_where_the_limit_cut_the_answer_off(reason: str | None) -> None:
+    def answer(asked: Asked) -> Answer:
+        if "tools" not in asked.body:
+            return Answer(body=completion(by_seed(asked)))
+        limit = asked.body["max_tokens"]
+        usage = {"prompt_tokens": 90, "completion_tokens": limit, "total_tokens": 90 + limit}
+        return Answer(body=completion("let me think " * 20, finish_reason=reason, usage=usage))
+
+    finding = found(answer)["tools"]
+    assert finding.verdict == "inconclusive"
+    assert "cut off before they could" in finding.evidence
+
+
+def test_a_limit_is_known_to_be_kept_by_any_word_for_it() -> None:
+    def answer(asked: Asked) -> Answer:
+        limit = asked.body.get("max_tokens", asked.body.get("max_completion_tokens"))
+        usage = {"prompt_tokens": 3, "completion_tokens": limit, "total_tokens": 3 + limit}
+        return Answer(body=completion("word " * limit, finish_reason="max_output_tokens", usage=usage))
+
+    assert "limit 8: answers of 8 tokens, 3 of 3 cut off" in found(answer)["max_tokens"].evidence
+
+
+@pytest.mark.parametrize("verdict", ["honoured", "inconclusive"])
+def test_the_table_stays_on_a_small_screen(verdict: str) -> None:
+    findings = [Finding(parameter=name, verdict=verdict, evidence="words " * 60 + "(p = 0.5)", calls=9, remark="so " * 50) for name in KNOWN]
+    about = {"base_url": "http://127.0.0.1/v1" * 9, "model": "m" * 99, "at": "", "calls": 2}
+    noise = {"repeats_under_seed": "only one call at a time: 6 of 6 differ", "repeats_at_temperature_0": "yes, in 6 of 6 repetitions"}
+    console = Console(width=80, file=StringIO())
+    console.print(of_probe(Probe(**about, **noise, findings=findings, left_out=[], notes=[])))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 24  # one more says where the evidence is
+    assert max(map(len, lines)) <= 80

@@ -28,7 +28,7 @@ def cell_in_short(analysis: Analysis, index: int) -> str:
     return analysis.name_of(index) or cell_in_words(analysis, index)
 
 
-class Part(NamedTuple):
+class Passage(NamedTuple):
     """A part of what is said of a recommendation: what it is about, and its sentences."""
 
     about: About
@@ -40,21 +40,21 @@ class Part(NamedTuple):
         return _LABELS[self.about]
 
 
-def labelled(parts: Iterable[Part]) -> Iterator[tuple[str, str]]:
+def labelled(parts: Iterable[Passage]) -> Iterator[tuple[str, str]]:
     """A label and a text a row; the label is empty where a text goes on under the one before."""
     for part in parts:
         for place, text in enumerate(part.texts):
             yield ("" if place else part.label, text)
 
 
-def why(found: Choice, analysis: Analysis) -> list[Part]:
+def why(found: Choice, analysis: Analysis) -> list[Passage]:
     """Why the chosen cell, what to mind, how sure, what else, what next."""
     parts = [
-        Part("why", _reasons(found, analysis)),
-        Part("mind", [f"{note.rstrip('.')}." for note in found.notes]),
-        Part("sure", [_sure(found, analysis)]),
-        Part("else", _else(found, analysis)),
-        Part("fresh", _fresh(found)) if found.confirmed else Part("next", [_next(analysis.counts.k)]),
+        Passage("why", _reasons(found, analysis)),
+        Passage("mind", [f"{note.rstrip('.')}." for note in found.notes]),
+        Passage("sure", [_sure(found, analysis)]),
+        Passage("else", _else(found, analysis)),
+        Passage("fresh", _fresh(found)) if found.confirmed else Passage("next", [_next(analysis.counts.k)]),
     ]
     return [part for part in parts if part.texts]
 

@@ -12,7 +12,7 @@ from evalkit.choice import call_of
 from evalkit.errors import RecordError
 from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.decision import Part, cell_in_words, nothing, why
+from evalkit.present.text.decision import Passage, cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
@@ -35,7 +35,7 @@ class Decision(NamedTuple):
     about: str
     chosen: bool
     use: str
-    rows: list[Part]
+    rows: list[Passage]
     call: str
     nothing: list[str]
     notes: list[str]
@@ -50,7 +50,7 @@ def decided(run: Run) -> Decision:
     if choice.chosen is None:
         first, *rest = [visible(one) for one in nothing(choice, analysis)] or ["No recommendation."]
         return Decision(first, about, False, "", [], "", rest, notes)
-    rows = [Part(part.about, [visible(text) for text in part.texts]) for part in why(choice, analysis)]
+    rows = [Passage(part.about, [visible(text) for text in part.texts]) for part in why(choice, analysis)]
     head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
     return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
 
