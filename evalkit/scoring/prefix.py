@@ -56,10 +56,7 @@ def common_k(sizes: Sequence[int]) -> int:
 
 def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | None:
     """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None."""
-    lengths: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
-    for (cell, _), group in groups.items():
-        lengths[cell].append(group.lengths)
-    joined = [np.concatenate(one) if one else np.zeros(0) for one in lengths]
+    joined = _lengths(groups, cells)
     answered = [cell for cell in range(cells) if len(joined[cell])]
     if not answered:
         return None
@@ -74,6 +71,14 @@ def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | Non
         return None
     tokens, eligible, short = (whole or most)[0]
     return Prefix(tokens, eligible, short, k_of(groups, tokens, short))
+
+
+def _lengths(groups: Groups, cells: int) -> list[NDArray[np.float64]]:
+    """The lengths of each cell's answers."""
+    found: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
+    for (cell, _), group in groups.items():
+        found[cell].append(group.lengths)
+    return [np.concatenate(one).astype(float) if one else np.zeros(0) for one in found]
 
 
 def k_of(groups: Groups, tokens: int, left_out: Sequence[int]) -> int:
