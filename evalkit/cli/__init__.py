@@ -43,6 +43,9 @@ def main() -> None:
         complain(f"error: {error.filename or 'a file'}: {error.strerror or error}. What was recorded is kept")
         sys.exit(USAGE)
     except Exception as error:
+        if _interrupted(error):
+            complain("interrupted")
+            sys.exit(INTERRUPTED)
         if hasattr(error, "exit_code") and hasattr(error, "show"):  # click's own errors of usage
             error.show()
             sys.exit(error.exit_code)
@@ -52,6 +55,16 @@ def main() -> None:
         complain("This is a fault of evalkit; 'evalkit --debug ...' shows where. What was recorded is kept.")
         sys.exit(CHECK_FAILED)
     sys.exit(status or DONE)
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether an interrupt lies under an error: a library that is asked for it in the middle of its work tells it in an error of its own."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, KeyboardInterrupt) or type(at).__name__ == "InterruptException" or str(at) == "Query interrupted":
+            return True
+        at = at.__cause__ or at.__context__
+    return False
 
 
 def _as_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 (the form of a signal handler)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +89,7 @@ def sweep(
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed)
         return
-    screen, started = console(), time.monotonic()
+    screen = console()
     if max_cost is not None and not 0 < max_cost < float("inf"):
         raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
     options = Options(
@@ -116,7 +115,7 @@ def sweep(
         complain("nothing was sent")
     else:
         show(result, screen)
-        sum_up(result, screen, time.monotonic() - started)
+        sum_up(result, screen)
     if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
 
@@ -163,9 +162,14 @@ def score(
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
-        result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, progress=report)
+        try:
+            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, progress=report)
+        except KeyboardInterrupt:
+            report.stop()
+            complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")
+            raise typer.Exit(INTERRUPTED) from None
     show(result, screen)
-    sum_up(result, screen, None)
+    sum_up(result, screen)
     if not result.complete:
         raise typer.Exit(INCOMPLETE)
 

@@ -105,13 +105,14 @@ def show(run: Run, console: Console) -> None:
         console.print(summary.choice(run.choice, run.analysis, console))
 
 
-def sum_up(run: Run, console: Console, seconds: float | None) -> None:
+def sum_up(run: Run, console: Console) -> None:
     """What the numbers rest on, what it took, and where the results are."""
     counts = run.analysis.counts
     out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
     if run.sent is not None:
-        took = f" in {seconds:.1f} s" if seconds is not None else ""
-        out[0] += f"; {run.sent.done:,} requests sent{took}" if run.sent.planned else "; 0 requests sent, all were answered before"
+        out[0] += (
+            f"; {run.sent.done:,} requests sent in {run.sent.took_s:.1f} s" if run.sent.planned else "; 0 requests sent, all were answered before"
+        )
     failed = sum(counts.failures.values())
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.failures.items()))

@@ -72,6 +72,10 @@ def complain(text: str) -> None:
         print("\n".join(map(harmless, text.split("\n"))), file=sys.stderr, flush=True)
 
 
+_FEWEST_DONE, _SHORTEST_S = 5, 3.0
+"""Requests that are done, and seconds, before the time that is left is told."""
+
+
 class Report:
     """Shows how far a sweep is: a bar on a terminal, a line every ten seconds elsewhere, nothing where that is wanted."""
 
@@ -99,12 +103,15 @@ class Report:
         now = time.monotonic()
         if now - self._last >= self.EVERY_S or tally.done == tally.planned != self._told:
             self._last, self._told = now, tally.done
-            left = f", {duration(self._left(tally))} left" if tally.done else ""
-            complain(f"{tally.done:,} of {tally.planned:,} requests, {tally.paused or self._details(tally)}{left}")
+            left = self._left(tally)
+            complain(f"{tally.done:,} of {tally.planned:,} requests, {tally.paused or self._details(tally)}{', ' if left else ''}{left}")
 
-    def _left(self, tally: Tally) -> float:
-        rate = tally.done / max(time.monotonic() - self._started, 1e-9)
-        return (tally.planned - tally.done) / rate if rate else 0.0
+    def _left(self, tally: Tally) -> str:
+        """How long it will take yet, in words; nothing while so few answers came in so short a time that it would be a guess."""
+        elapsed = time.monotonic() - self._started
+        if tally.done < _FEWEST_DONE or elapsed < _SHORTEST_S:
+            return ""
+        return f"{duration((tally.planned - tally.done) * elapsed / tally.done)} left"
 
     def _details(self, tally: Tally) -> str:
         from evalkit.collect.budget import priced  # late: --help stays instant
@@ -138,7 +145,7 @@ class Report:
         from evalkit.text.escaping import harmless  # late: --help stays instant
 
         words = harmless(tally.paused) if tally.paused else self._details(tally)
-        left = f"{duration(self._left(tally))} left" if tally.done else ""
+        left = self._left(tally)
         self._bar.update(self._bar.tasks[0].id, completed=tally.done, total=tally.planned, description=words, left=left)
 
     def stop(self) -> None:

@@ -5,7 +5,8 @@
 - **Rate**: where a 429 shows a limit by time, the rate that was accepted becomes a bound, a little below it, which is then raised slowly. So
   a limit is met at its edge and not by running into it again and again.
 - **Waits** that the endpoint asks for hold back every call, not only the one that was told. What it says of its limits in ``x-ratelimit-*``
-  is heeded before they bite.
+  is heeded before they bite, as long as it bears out: where a counter was never seen to count and says that nothing is left, one call finds
+  out, and where more is answered than should be left, its words are heeded no longer, until a 429 shows that they are true.
 
 Nothing here sends or sleeps: `Pace` is told what happens, with the time, and says when the next call may start.
 """
@@ -32,6 +33,10 @@ _BELOW_THE_LIMIT = 0.96
 _RATE_GROWS = 0.005
 _SLOWEST_LEARNED = 1.0
 _LONGEST_HEED_S = 60.0
+_TRIED_AFTER_S = 0.25
+"""How long nothing is sent before one call finds out whether the endpoint means it that nothing is left."""
+_SAME = 8
+"""Answers beyond what is left that say the same of it, until it is a number that nobody counts."""
 _SHARE_OVER, _OFTEN = 50, 0.4
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
 _HISTORY = 500
@@ -47,6 +52,45 @@ class Change(msgspec.Struct, frozen=True):
     at_once: int
     per_s: float | None
     why: str
+
+
+class _Words:
+    """What an endpoint says is left of one thing, and whether that bears out.
+
+    Attributes:
+        idle: calls were answered though nothing was left, or its number never moves: it says nothing. A 429 takes that back.
+        counts: its number was seen to move.
+        proven: a call was refused as one too many.
+    """
+
+    def __init__(self) -> None:
+        self.idle = self.counts = self.proven = False
+        self._before: float | None = None
+        self._same = 0
+        self._since = self._until = -math.inf
+
+    def said(self, now: float, left: float, reset_s: float) -> None:
+        """An answer told that so much is left, and in how many seconds it is whole again."""
+        self._same = self._same + 1 if left == self._before else 0
+        self.counts = self.counts or self._before not in (None, left)
+        self.idle = self.idle or (not self.counts and not self.proven and self._same > left + _SAME)
+        self._before = left
+        if left > 0:
+            self._until = -math.inf
+        elif now >= self._until:
+            self._since, self._until = now, now + reset_s
+
+    def answered(self, now: float, started: float) -> None:
+        """A call was answered that began at `started`."""
+        self.idle = self.idle or self._since <= started < now < self._until
+
+    def refused(self) -> None:
+        """A call was refused as one too many: so there is a limit, and what is said of it is heeded."""
+        self.proven, self.idle, self._until, self._same = True, False, -math.inf, 0
+
+    def believed(self, left: float, reset_s: float) -> bool:
+        """Whether calls are held back at its word; where they are not, one call finds out."""
+        return self.proven or (reset_s <= _LONGEST_HEED_S and (self.counts or left > 0))
 
 
 class Pace:
@@ -79,6 +123,7 @@ class Pace:
         self._unsure = 0
         self._gap_s, self._gap_until = 0.0, now
         self._used_up_until = self._last_start = now
+        self._words = (_Words(), _Words())  # of requests, and of tokens
         self._calls = 0
         self._cut_at = -math.inf
         self._sent = self._refused = self._throttled_in_a_row = 0
@@ -170,6 +215,8 @@ class Pace:
         if tokens:
             known = self._tokens_of_a_call
             self._tokens_of_a_call = tokens if known is None else known + (tokens - known) / 16
+        for words in self._words:
+            words.answered(now, started)
         if limits is not None:
             self._heed(now, limits, uncounted)
         if not self.adaptive:
@@ -190,6 +237,8 @@ class Pace:
         """A call was answered 429; `wait_s` is what the endpoint asks to wait."""
         self.throttled += 1
         self._refused += 1
+        for words in self._words:
+            words.refused()
         self._share += (1 - self._share) / _SHARE_OVER
         if wait_s is None:
             wait_s = random.uniform(0.5, 1.0) * min(30.0, 2.0 ** min(self._throttled_in_a_row, 6))  # noqa: S311 (jitter)
@@ -258,21 +307,26 @@ class Pace:
 
     def _heed(self, now: float, limits: Limits, uncounted: int) -> None:
         """Spread what is left over the time until there is more, once it could be used up; the newest word counts."""
-        of_a_call = self._tokens_of_a_call or 1.0
-        left = (
-            (limits.requests, limits.requests_reset_s),
-            (None if limits.tokens is None else limits.tokens / of_a_call, limits.tokens_reset_s),
-        )
+        left = ((limits.requests, limits.requests_reset_s, 1.0), (limits.tokens, limits.tokens_reset_s, self._tokens_of_a_call or 1.0))
         self._used_up_until, self._gap_s = now, 0.0
-        for calls, reset_s in left:
-            if calls is None or reset_s is None or reset_s <= 0:
+        for (amount, reset_s, of_a_call), words in zip(left, self._words, strict=True):
+            if amount is None or reset_s is None or reset_s <= 0:
                 continue
-            reset_s = min(reset_s, _LONGEST_HEED_S)  # what lies further off a refusal will tell, and patience judge
-            spare = calls - uncounted
-            if spare <= 0:
-                self._used_up_until = max(self._used_up_until, now + reset_s)
-            elif spare <= self.limit:
-                self._gap_s, self._gap_until = max(self._gap_s, reset_s / (spare + 1)), now + reset_s
+            words.said(now, amount, reset_s)
+            if words.idle:
+                continue
+            spare = amount / of_a_call - uncounted
+            heeded_s = min(reset_s, _LONGEST_HEED_S)  # what lies further off a refusal will tell, and patience judge
+            if spare > 0:
+                if spare <= self.limit:
+                    gap_s = heeded_s / (spare + 1)
+                    gap_s = gap_s if words.counts or words.believed(amount, reset_s) else min(gap_s, _TRIED_AFTER_S)
+                    self._gap_s, self._gap_until = max(self._gap_s, gap_s), now + heeded_s
+            elif words.believed(amount, reset_s):
+                self._used_up_until = max(self._used_up_until, now + heeded_s)
+            else:
+                self._used_up_until = max(self._used_up_until, now + min(reset_s, _TRIED_AFTER_S))
+                self._gap_s, self._gap_until = max(self._gap_s, _TRIED_AFTER_S), now + heeded_s
         if self._gap_s:
             self._next = max(self._next, self._last_start + self._gap_s)
 

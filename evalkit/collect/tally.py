@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ class Tally:
         waiting: requests that failed and will be tried again.
         at_once: calls that may be in flight.
         paused: why nothing is sent at present; empty while it is.
+        began, last_at: when it started, and when the last outcome came, None where none did; in seconds of the monotonic clock.
         held_until: when calls may start again, as the endpoint asks; in seconds of the monotonic clock, as in `held_s`.
     """
 
@@ -33,6 +35,13 @@ class Tally:
     paused: str = ""
     held_until: float = 0.0
     spent: Spent = field(default_factory=Spent)
+    began: float = field(default_factory=time.monotonic)
+    last_at: float | None = None
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the start to the last outcome; what is made of the answers later does not count."""
+        return 0.0 if self.last_at is None else self.last_at - self.began
 
     @property
     def done(self) -> int:
@@ -45,6 +54,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
+        self.last_at = time.monotonic()
         if isinstance(outcome, Completion):
             self.completed += 1
             self.tokens += (outcome.usage.completion_tokens or 0) if outcome.usage else 0

@@ -151,11 +151,7 @@ def fault_of_value(name: str, value: object) -> str | None:
     fault = f"found {shown(value)}; expected {expected}"
     match kind:
         case "number" | "integer":
-            if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
-                return fault + number_hint(value)
-            if (kind == "integer" and value != int(value)) or not low <= value <= high:
-                return fault
-            return _not_json(int(value)) if kind == "integer" else _not_json(value)
+            return _not_number(value, kind == "integer", low, high, fault)
         case "boolean":
             return None if isinstance(value, bool) else fault
         case "string":
@@ -169,6 +165,14 @@ def fault_of_value(name: str, value: object) -> str | None:
             if not isinstance(value, dict):
                 return fault
     return _not_json(value)
+
+
+def _not_number(value: object, whole: bool, low: float, high: float, fault: str) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
+        return fault + number_hint(value)
+    if (whole and value != int(value)) or not low <= value <= high:
+        return fault
+    return _not_json(int(value) if whole else value)
 
 
 def settled(name: str, value: Any) -> Any:

@@ -227,6 +227,56 @@ def test_a_limit_that_is_told_in_headers_is_used_well_and_never_run_into(counted
     assert served / (60 * 20) > 0.8
 
 
+def sent_in_turn(pace: Pace, count: int, say: Any, refuse: Any = lambda _: False) -> tuple[float, int]:
+    """When so many calls were answered one after the other, each in 10 ms, and how many were refused; `say` gives the limits of an answer."""
+    now, answers, refused = 0.0, 0, 0
+    while answers < count:
+        started = max(now, pace.reserve(now))
+        pace.started(started)
+        now = started + 0.01
+        if refuse(started):
+            refused += 1
+            pace.throttle(now, started, None)
+        else:
+            pace.answered(now, started, 1, 0.01, 100.0, say(answers), 0)
+            answers += 1
+    return now, refused
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda _: Limits(requests=0, requests_reset_s=3600),
+        lambda _: Limits(requests=0, requests_reset_s=30),
+        lambda _: Limits(requests=1, requests_reset_s=3600),
+        lambda _: Limits(tokens=0, tokens_reset_s=3600),
+        lambda _: Limits(requests=0, requests_reset_s=60, tokens=0, tokens_reset_s=60),
+        lambda number: Limits(requests=max(0, 6 - number), requests_reset_s=3600),
+        lambda number: Limits(requests=max(0, 6 - number), requests_reset_s=3600 - number),
+    ],
+    ids=["nothing left", "nothing for half a minute", "one left", "no tokens", "neither", "counted down to nothing", "and the time runs"],
+)
+def test_where_answers_keep_coming_though_nothing_is_left_its_words_are_not_heeded(say: Any) -> None:
+    took_s, _ = sent_in_turn(Pace(now=0.0), 40, say)
+    counted_down = 60.0 if say(0).requests == 6 else 0.0  # what is left of a counter that counts is spread at first
+    assert took_s < 8 + 6 * counted_down
+
+
+def test_where_a_refusal_follows_what_is_said_is_heeded() -> None:
+    """One call in each ten seconds is taken, and each answer says that nothing is left."""
+    pace, taken = Pace(now=0.0), [-10.0]
+
+    def refuse(started: float) -> bool:
+        if started - taken[0] < 10:
+            return True
+        taken[0] = started
+        return False
+
+    took_s, refused = sent_in_turn(pace, 20, lambda _: Limits(requests=0, requests_reset_s=10), refuse)
+    assert refused <= 6
+    assert took_s < 19 * 10 * 1.2
+
+
 def test_after_an_outage_it_starts_low_again() -> None:
     pace = Pace(now=0.0)
     while pace.limit < 64:
