@@ -57,7 +57,7 @@ def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
         case "part":
             assert experiment.check(BASE | data, "shown").name == "x"
         case "prompts":
-            assert len(prompts.load(path)) == len(data)
+            assert len(prompts.load_prompts(path)) == len(data)
         case "margins":
             assert gate.margins(path, [])
         case "faults":

@@ -11,6 +11,7 @@ from typing import Any
 
 from evalkit._version import __version__
 from evalkit.analysis.effects import Verdict
+from evalkit.experiment.prompts import text_of
 from evalkit.present.html import figures, tabulated
 from evalkit.present.html.answers import sample
 from evalkit.present.html.template import asset, digest, filled
@@ -121,8 +122,7 @@ def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _content(message: Any, most: int) -> str:
-    content = message.get("content")
-    text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
+    text = text_of(message.get("content"))
     calls = message.get("tool_calls")
     shown = visible(text + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))
     return shown if len(shown) <= most else f"{shown[:most]} … {len(shown) - most:,} more characters"

@@ -11,6 +11,7 @@ from evalkit.client.outcome import ending
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.prompts import text_of
 from evalkit.plan.cells import cell_named
 from evalkit.plan.requests import Plan
 from evalkit.present.notebook.cards import Html, ShownAnswer, box, card, columns, table
@@ -90,7 +91,7 @@ def answers(run: Run, prompt: str | int, cells: Sequence[int | str], replicates:
         raise RecordError(f"{run.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
     chosen = [_cell(run, one) for one in cells] or _usual(run)
     found = _records(run, at, chosen)
-    asked = "\n".join(f"{one.get('role')}: {one.get('content')}" for one in run.experiment.prompts[at].conversation())
+    asked = "\n".join(f"{one.get('role')}: {text_of(one.get('content'))}" for one in run.experiment.prompts[at].conversation())
     beside = {f"{cell}: {cell_in_words(run.analysis, cell)}": _answers(found.get(cell, {}), run.experiment, replicates) for cell in chosen}
     return columns(f"{run.analysis.name}, prompt {ids[at]}", asked, beside)
 
