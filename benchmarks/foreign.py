@@ -30,10 +30,11 @@ from typing import Any
 import msgspec
 from direct import Truth, battery
 from servers import PINNED, SERVERS, Server, free_port, start
-from support.sweeps import sweep
 
+from evalkit.client.embedded import Embedded
 from evalkit.experiment.experiment import check
 from evalkit.probe import subject
+from evalkit.sweeping.sweeping import run_sweep
 
 MOST_WRONG, MOST_INCONCLUSIVE = 0.02, 0.05
 
@@ -72,7 +73,7 @@ def swept(name: str, server: Server, port: int) -> bool:
         request = {"max_tokens": 40}
         experiment = check({"name": name, "endpoint": endpoint, "prompts": prompts, "replicates": 3, "parameters": levels, "request": request})
         with tempfile.TemporaryDirectory() as folder:
-            done = sweep(experiment, Path(folder) / "run")
+            done = run_sweep(experiment, Path(folder) / "run")
         counts = done.analysis.counts if done else None
         whole &= counts is not None and counts.completions == counts.planned
         answers = f"{counts.completions} of {counts.planned}" if counts else "no"
@@ -91,12 +92,23 @@ def tried(name: str, place: Path) -> tuple[list[dict[str, Any]], bool]:
         return held(name, server, port), swept(name, server, port)
 
 
+def smallest() -> int:
+    """The direct calls to the embedded endpoint, in place of servers that have to be installed."""
+    with Embedded() as child:
+        truths, calls = battery(int(child.base_url().rsplit(":", 1)[1].split("/")[0]), "babbler")
+    print(f"skipped: every foreign server; {calls} direct calls to the embedded endpoint tell of {len(truths)} parameters")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of: {', '.join(SERVERS)}")
     parser.add_argument("--keep", type=Path, help="install there, and use what is installed there")
     parser.add_argument("--outcomes", type=Path, help="append the rows there, each a line of JSON")
+    parser.add_argument("--smallest", action="store_true", help="the direct calls alone, to the embedded endpoint: no foreign server is installed")
     options = parser.parse_args()
+    if options.smallest:
+        return smallest()
     if unknown := set(options.servers) - set(SERVERS):
         parser.error(f"no such server: {', '.join(sorted(unknown))}; there are {', '.join(SERVERS)}")
     rows: list[dict[str, Any]] = []

@@ -8,7 +8,8 @@ import pytest
 from support.process import ROOT, Commands, environment
 
 pytestmark = pytest.mark.slow
-BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+PARTS = {"direct", "servers"}  # of foreign.py, which runs them
+BENCHMARKS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in PARTS)
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
