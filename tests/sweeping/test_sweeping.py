@@ -187,7 +187,7 @@ def test_skip_rejected_leaves_the_level_out_and_says_so(tmp_path: Path) -> None:
     assert {line["cell"]["temperature"] for line in lines(tmp_path / "run")} == {0}
     assert result is not None
     assert result.complete
-    assert any(note.startswith("left out: temperature=1 is rejected") for note in map(str, result.notes))
+    assert any(note.startswith("warning: left out: temperature=1 is rejected") for note in map(str, result.notes))
     calls = json.loads((tmp_path / "run/run.json").read_text())["preflight"]["calls"]
     assert [(call["parameter"], call["level"], bool(call["failure"])) for call in calls] == [
         (None, None, False),
