@@ -93,6 +93,7 @@ async def serve() -> None:
 
 async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folder: Path) -> None:
     from evalkit.client.client import Client
+    from evalkit.collect.calls import call_of
     from evalkit.collect.pace import Pace
     from evalkit.collect.runner import run
     from evalkit.collect.tally import Tally
@@ -105,7 +106,7 @@ async def ours(base_url: str, requests: int, at_once: int, streamed: bool, folde
     plan, tally = Plan(experiment), Tally(requests)
     with RecordWriter(folder) as writer:
         async with Client(base_url, "key", concurrency=at_once, loopback=True) as client:
-            await run(plan, client, writer.append, tally, pace=Pace(at_once, now=time.monotonic()))
+            await run((call_of(one, writer.append) for one in plan), client, tally, pace=Pace(at_once, now=time.monotonic()))
     assert tally.completed == requests
 
 
