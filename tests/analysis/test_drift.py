@@ -45,8 +45,8 @@ def test_a_planted_drift_is_told_with_its_size_and_nothing_else_is() -> None:
     (latency,) = (one for one in found if one.name == "latency_s")
     assert latency.tau == 1.0
     assert latency.before < 1.4 < 2.5 < latency.after
-    assert "drifted" in sentence(found, 40)
-    assert "latency_s from 1.3 to 2.65" in sentence(found, 40)
+    assert "drifted" in sentence(found, 40).text
+    assert "latency_s from 1.3 to 2.65" in sentence(found, 40).text
 
 
 def test_a_clock_that_was_set_back_changes_nothing() -> None:
@@ -63,4 +63,4 @@ def test_without_a_drift_it_is_told_in_few_runs() -> None:
         records = [anchor(n, " ".join(rng.choice("abcdefgh") for _ in range(rng.randint(5, 40))), rng.lognormvariate(0, 0.3)) for n in range(12)]
         alarms += any(one.shown for one in trends(records) or ())
     assert alarms <= 12
-    assert sentence([], 12) == "no drift over 12 anchors"
+    assert str(sentence([], 12)) == "no drift over 12 anchors"
