@@ -9,7 +9,7 @@ import msgspec
 
 from evalkit.client.answered import Answered
 from evalkit.client.headers import Limits
-from evalkit.client.outcome import Diagnosis, Fault, ending, ending_of, limit_of, no_answer, read_error
+from evalkit.client.outcome import Diagnosis, Fault, ending, ending_of, limit_of, read_error
 from evalkit.client.redaction import Secrets
 from evalkit.client.stream import Whole
 from evalkit.store.records import Completion, Failure, Usage
@@ -75,12 +75,11 @@ def reply_of(whole: Whole, asked: Asked, secrets: Secrets, *, streamed: bool = F
     broken = next((one for one in choices if ending_of(one.finish_reason) == "broken"), None)
     if broken is not None:
         words = f"the endpoint broke off (finish reason {broken.finish_reason}) after: {broken.text}"
-        return failed(no_answer(b"")._replace(kind="server", message=words), asked.latency_s, secrets, whole.usage)
+        return failed(Diagnosis("server", "nobody", words), asked.latency_s, secrets, whole.usage)
     filtered = [one for one in choices if ending_of(one.finish_reason) == "filtered"]
     if len(filtered) == len(choices):
         words = f"a content filter held the answer back; it kept: {choices[0].text}"
-        failure = Failure(kind="refused_by_filter", message=secrets.harmless(words), tries=1, latency_s=round(asked.latency_s, 6), usage=whole.usage)
-        return Reply(failure=failure, fault="prompt", usage=whole.usage)
+        return failed(Diagnosis("refused_by_filter", "prompt", words), asked.latency_s, secrets, whole.usage)
     return Reply(tuple(_completion(one, whole, len(choices), asked, secrets) for one in choices), usage=whole.usage)
 
 
