@@ -88,7 +88,7 @@ def test_whatever_a_server_does_with_the_key_it_is_nowhere(tmp_path: Path, evalk
         path = experiment(tmp_path, endpoint.url, stream="stream" in name, timeout_s=5, max_tries=2)
         commands = (
             ("plan", path),
-            ("--debug", "sweep", path, "--skip-rejected"),
+            ("--debug", "sweep", path, "--skip-rejected", "--patience", "2s"),
             ("--debug", "score", "results/x"),
             ("--debug", "probe", path, "--calls", "20"),
         )

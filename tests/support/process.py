@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +51,11 @@ class Commands:
         err.write_bytes(b"")
         request = {"arguments": arguments, "script": script and str(script), "cwd": str(cwd), "env": env, "stdout": str(out), "stderr": str(err)}
         self._wire.sendall(json.dumps(request).encode() + b"\n")
-        status = int(self._wire.recv(16))
+        try:
+            status = int(self._wire.recv(16))
+        except TimeoutError:  # the command hangs; the next one gets a process that does not wait for it
+            self._kill()
+            raise subprocess.TimeoutExpired(arguments, TIMEOUT_S, out.read_bytes(), err.read_bytes()) from None
         return subprocess.CompletedProcess(arguments, status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
     @staticmethod
@@ -62,7 +67,16 @@ class Commands:
         self._wire.settimeout(TIMEOUT_S)
         with theirs:
             command = [sys.executable, "-W", "error", str(Path(__file__).with_name("forked.py")), str(theirs.fileno())]
-            self._process = subprocess.Popen(command, env=self._env, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            self._process = subprocess.Popen(
+                command, env=self._env, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(TIMEOUT_S)
+        self._wire.close()
+        self._process = None
 
     def close(self) -> None:
         """End the process that forks."""
