@@ -48,22 +48,28 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -
     begun = is_run(folder)
     if begun:
         print(f"{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
-    for line in _beside(experiment, planned, left, begun):
+    judged = outlook.judged(planned, left, folder)
+    for line in _beside(experiment, planned, left, begun, judged):
         print(harmless(line))
     of_it = "what is still to send: " if begun else ""
     most = left.answers_most
     print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no bound of the answers' tokens (a cell sets no max_tokens)")
-    print(_cost_of(left, experiment.endpoint.prices))
+    print(_cost_of(left, experiment.endpoint.prices, "endpoint"))
+    for place, (judge, asked) in enumerate(zip(experiment.judges, judged, strict=True)):
+        print(harmless(f"judge {judge.name}, {_cost_of(asked, judge.endpoint.prices, f'judges[{place}].endpoint')}"))
 
 
-def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool) -> Iterator[str]:
+def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, judged: Sequence[Tokens]) -> Iterator[str]:
     """What a sweep needs, and what is asked beside its own requests."""
     beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
     for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
         if key and not os.environ.get(key):
             yield f"a sweep will need the environment variable {key}, which is not set"
-    for judge in experiment.judges:
-        yield f"besides, judge {judge.name} ({judge.endpoint.model}) is asked once for each different answer, at most {len(planned):,} times"
+    for judge, asked in zip(experiment.judges, judged, strict=True):
+        once = (
+            f"besides, judge {judge.name} ({judge.endpoint.model}) is asked once for each different answer, at most {counted(asked.requests, 'time')}"
+        )
+        yield f"{once}, and once more where a reply cannot be read"
     if experiment.embeddings is not None:
         yield f"besides, each different answer is embedded by {experiment.embeddings.model}"
     if planned.anchor_count:
@@ -71,15 +77,15 @@ def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool) ->
         yield f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)"
 
 
-def _cost_of(left: Tokens, prices: Prices | None) -> str:
+def _cost_of(left: Tokens, prices: Prices | None, where: str) -> str:
     from evalkit.collect.budget import cost_of, priced  # late: --help stays instant
 
     if prices is None:
-        return "cost: unknown (endpoint.prices: {input: ..., output: ...}, a million tokens each)"
+        return f"cost: unknown ({where}.prices: {{input: ..., output: ...}}, a million tokens each)"
     least = priced(cost_of(prices, left.prompts_least, left.requests + left.anchors), prices)
     if left.answers_most is None:
         return f"cost: at least {least}, no upper bound"
-    return f"cost: from {least} to {priced(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by endpoint.prices and lengths of prompts"
+    return f"cost: from {least} to {priced(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by {where}.prices and lengths of prompts"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:

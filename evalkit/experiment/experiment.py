@@ -181,8 +181,9 @@ class Experiment(Strict):
 
     @field_validator("checks", mode="after")
     @classmethod
-    def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], ...]:
-        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one))]
+    def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
+        expects = any(prompt.expect is not None for prompt in info.data.get("prompts", ()))
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects))]
         if faults:
             raise Faults(faults)
         return value
@@ -350,7 +351,7 @@ def _own_metrics(data: Mapping[str, Any]) -> Own:
     if any(prompt.expect is not None for prompt in data.get("prompts", ())):
         kinds.add("contains")
     functions = frozenset(name for one in data.get("scorers", ()) if (name := custom.name_of(one)))
-    return Own(frozenset(kinds), functions, frozenset(judge.name for judge in data.get("judges", ())))
+    return Own(frozenset(kinds), functions, {judge.name: (judge.scale.min, judge.scale.max) for judge in data.get("judges", ())})
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple
@@ -124,14 +125,14 @@ def metric_names() -> list[str]:
 
 
 class Own(NamedTuple):
-    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges` with their scales.
 
     What a function gives by name is not known before it has run, so every ``function.name`` is taken.
     """
 
     checks: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
-    judges: frozenset[str] = frozenset()
+    judges: Mapping[str, tuple[float, float]] = {}
 
     def names(self) -> list[str]:
         """What they are called, as far as that is known before anything has run."""
@@ -140,6 +141,15 @@ class Own(NamedTuple):
     def has(self, name: str) -> bool:
         """Whether a metric may be one of them."""
         return name.partition(":")[0] in self.checks or name.partition(".")[0] in self.functions or name in self.judges
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """The range that a metric's values have; without end where nothing tells one, as of what a function gives."""
+        from evalkit.metrics import CATALOGUE  # late: numpy, which reading an experiment needs not
+
+        if name in CATALOGUE:
+            return CATALOGUE[name].low, CATALOGUE[name].high
+        share = name.partition(":")[0] in self.checks
+        return self.judges.get(name, (0.0, 1.0) if share else (-math.inf, math.inf))
 
 
 def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
@@ -151,8 +161,24 @@ def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, st
 
 def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
     """A fault for each metric under ``choose:`` that there is not."""
-    parts = {section: value.get(section) for section in ("require", "prefer")}
-    return [((section, *path), fault) for section, part in parts.items() if isinstance(part, Mapping) for path, fault in faults_of_metrics(part, own)]
+    parts = {section: part for section in ("require", "prefer") if isinstance(part := value.get(section), Mapping)}
+    unheard = [((section, *path), fault) for section, part in parts.items() for path, fault in faults_of_metrics(part, own)]
+    return unheard + [((section, *path), fault) for section, part in parts.items() for path, fault in _faults_of_bounds(part, own)]
+
+
+def _faults_of_bounds(part: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:
+    """A fault for each bound or target that no value of its metric can have: it would hold for all settings or for none."""
+    faults: list[tuple[Path, str]] = []
+    for name, wanted in part.items():
+        low, high = own.range_of(str(name))
+        for key in ("min", "max", "target"):
+            given = wanted.get(key) if isinstance(wanted, Mapping) else None
+            if isinstance(given, bool) or not isinstance(given, int | float) or low <= given <= high:
+                continue
+            between = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
+            share = f"; it is a share, so write {given / 100:g} for {given:g} %" if (low, high) == (0, 1) and 1 < given <= 100 else ""
+            faults.append(((str(name), key), f"found {shown(given)}, which {name} never is: its values go {between}{share}"))
+    return faults
 
 
 def faults_of_margins(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:

@@ -21,8 +21,13 @@ from evalkit.metrics import Metric, length
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _FENCE = re.compile(r"(?s)```[A-Za-z0-9]*[ \t]*\n(.*?)\n?```")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}")
+_WRAPPING = re.compile(r"[\s\[\]`]*|[\s\[]*```[A-Za-z0-9]*[\s\[]*")
+_KEYS = {"score", "reason"}
+_MOST_BRACES = 200
 _LONGEST_REASON = 1_000
 _LONGEST_QUOTED = 500
+MOST_TOKENS = 1_000
+"""What a judge's reply may have where its request sets no limit: score and a sentence take a twentieth of it."""
 
 Whole = Annotated[int, Field(ge=-100_000, le=100_000), BeforeValidator(whole)]
 
@@ -56,7 +61,7 @@ class Judge(Strict):
         scale: the numbers that may be given.
         labels: what some of the numbers mean.
         endpoint: where the judge is asked, with its own model, key, prices and pace; ``local`` is possible.
-        request: sent with every call, over ``temperature: 0``; ``temperature: default`` leaves that out.
+        request: sent with every call, over ``temperature: 0`` and ``max_tokens: 1000``; ``default`` leaves either out.
         better: which way the metric is better.
     """
 
@@ -102,10 +107,15 @@ class Judge(Strict):
     def body(self) -> dict[str, Any]:
         """The fields of a request without the messages."""
         fields = {"temperature": 0, **self.endpoint.extra_body, **self.request}
+        if "max_completion_tokens" not in fields:
+            fields = {"max_tokens": MOST_TOKENS} | fields
         return {"model": self.endpoint.model, **as_sent({name: value for name, value in fields.items() if value != DEFAULT}, self.endpoint)}
 
     def identity(self) -> str:
-        """Hash of all that decides a judgement but for prompt and answer."""
+        """Hash of all that decides a judgement but for prompt and answer.
+
+        Without the limit that holds where none is set, which no reply that can be read meets.
+        """
         fields = {"temperature": 0, **self.endpoint.extra_body, **self.request}
         parts = [_FORM, self.endpoint.base_url, self.endpoint.model, self.rubric, self.scale.min, self.scale.max, dict(self.labels), fields]
         return _hash(parts)
@@ -159,6 +169,14 @@ def reminded(judge: Judge, sent: Sequence[Mapping[str, Any]], reply: str, why: s
     return [*map(dict, sent), {"role": "assistant", "content": quoted}, {"role": "user", "content": f"This cannot be read: {why}. {_wanted(judge)}"}]
 
 
+def sizes(judge: Judge, case: Case) -> tuple[int, int]:
+    """Bytes of UTF-8 that a judge is sent beside the answer itself: the first time, and with the longest reminder."""
+    sent = messages(judge, case, "", "0" * 32)
+    again = reminded(judge, sent, "x" * _LONGEST_QUOTED, "x" * _LONGEST_QUOTED)
+    first, second = (sum(len(message["content"].encode("utf-8", "surrogatepass")) for message in each) for each in (sent, again))
+    return first, second
+
+
 def _instructions(judge: Judge, key: str) -> str:
     scale = f"The scale: whole numbers from {judge.scale.min} to {judge.scale.max}."
     labels = "".join(f"\n{number}: {label}" for number, label in sorted(judge.labels.items()))
@@ -186,7 +204,9 @@ def _written(conversation: Sequence[Mapping[str, Any]]) -> str:
 def read_reply(text: str, scale: Scale) -> tuple[int, str]:
     """Score and reason that a reply holds: a JSON object of exactly these two, or the bare number, for which the reason is empty.
 
-    A code fence around all of it, which many models write whatever they are told, is taken off.
+    Models wrap what they are told to give alone: in a code fence, in an introduction or a thought before it, in an object or a list around it.
+    The object is then read from there, if it is the only one and the reply begins or ends with it: a judge may quote what an answer says of its own
+    score, and which of two is meant is not guessed.
 
     Raises:
         ValueError: it is anything else, or off the scale; says what.
@@ -198,17 +218,49 @@ def read_reply(text: str, scale: Scale) -> tuple[int, str]:
         raise ValueError("it is empty")
     if _NUMBER.fullmatch(text):
         return _on_scale(int(text), scale), ""
-    try:
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as fault:
-        raise ValueError(str(fault) if isinstance(fault, _TwiceError) else "it is neither a JSON object nor a bare number") from None
-    if not isinstance(found, dict):
-        raise ValueError("it is neither a JSON object nor a bare number")
-    if set(found) != {"score", "reason"}:
+    found = _judgement(text)
+    if set(found) != _KEYS:
         raise ValueError("the object's keys are not score and reason")
     if not isinstance(found["reason"], str) or len(found["reason"]) > _LONGEST_REASON:
         raise ValueError(f"the reason is not a text of at most {_LONGEST_REASON:,} characters")
     return _on_scale(found["score"], scale), found["reason"]
+
+
+def _judgement(text: str) -> dict[str, Any]:
+    """The one JSON object with a score in a text that begins or ends with it, or with what it stands in; raises `ValueError`."""
+    decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+    found: list[tuple[int, int, dict[str, Any]]] = []
+    place = seen = 0
+    others = False
+    while (begin := text.find("{", place)) >= 0:
+        seen += 1
+        if seen > _MOST_BRACES:
+            raise ValueError(f"it holds more than {_MOST_BRACES} opening braces")
+        try:
+            value, place = decoder.raw_decode(text, begin)
+        except _TwiceError as fault:
+            raise ValueError(str(fault)) from None
+        except (ValueError, RecursionError):
+            place = begin + 1
+            continue
+        inside = _within(value)
+        others = others or bool(inside)
+        found += [(begin, place, one) for one in inside if "score" in one]
+    if len(found) > 1:
+        raise ValueError("it holds several objects with a score")
+    if not found:
+        raise ValueError("the object's keys are not score and reason" if others else "it is neither a JSON object nor a bare number")
+    begin, end, judgement = found[0]
+    if _WRAPPING.fullmatch(text, 0, begin) is None and _WRAPPING.fullmatch(text, end) is None:
+        raise ValueError("there is text before and after its object, so it may be a quotation")
+    return judgement
+
+
+def _within(value: Any) -> list[dict[str, Any]]:
+    """The objects in a value that JSON text gave, itself first."""
+    if isinstance(value, dict):
+        return [value, *(one for part in value.values() for one in _within(part))]
+    return [one for part in value for one in _within(part)] if isinstance(value, list) else []
 
 
 class _TwiceError(ValueError):

@@ -16,6 +16,9 @@ from evalkit.metrics import Group, Metric
 
 KINDS = ("contains", "not_contains", "regex", "is_json", "json_schema", "equals", "refusal")
 
+_OF_EXPECTED = ("contains", "not_contains", "equals")
+"""Kinds that look for what the prompt expects where they have no text of their own."""
+
 REFUSALS = (
     "i can't help", "i cannot help", "i can't assist", "i cannot assist", "i'm unable to", "i am unable to", "i'm not able to", "i am not able to",
     "i can't provide", "i cannot provide", "i won't", "i will not", "as an ai", "i'm sorry, but", "i am sorry, but", "je ne peux pas",
@@ -33,10 +36,17 @@ Test = Callable[[str, str | None], float]
 """Of an answer and what its prompt expects: 1 where it passes, 0 where not, NaN where that cannot be said."""
 
 
-def fault(spec: object) -> str | None:
-    """What is wrong with a check as an experiment writes it: a kind, or a mapping from a kind to its argument; None where nothing is."""
+def fault(spec: object, expects: bool = True) -> str | None:
+    """What is wrong with a check as an experiment writes it: a kind, or a mapping from a kind to its argument; None where nothing is.
+
+    Args:
+        expects: whether any prompt says what it expects, which a check without a text of its own looks for.
+    """
     try:
-        _test(*_parts(spec))
+        kind, argument = _parts(spec)
+        _test(kind, argument)
+        if argument is None and kind in _OF_EXPECTED and not expects:
+            return f"{kind} has nothing to look for; write {kind}: a text, or expect: a text under the prompts"
     except ValueError as error:
         return str(error)
     except MissingExtraError:
@@ -91,7 +101,7 @@ def names(specs: Sequence[object], expects: bool) -> list[str]:
 
 
 def _with_expected(specs: Sequence[object], expects: bool) -> Sequence[object]:
-    used = any(kind in ("contains", "not_contains", "equals") and argument is None for kind, argument in map(_parts, specs))
+    used = any(kind in _OF_EXPECTED and argument is None for kind, argument in map(_parts, specs))
     return [*specs, "contains"] if expects and not used else specs
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evalkit.client.outcome import ending, limit_of
 from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.calls import Call
 from evalkit.collect.session import Terms, asked
@@ -51,10 +52,20 @@ def judge(folder: Path, plan: Plan, judges: Sequence[Judge], terms: Terms, earli
         stopped = work.ask(terms, spent, first=True) or work.ask(terms, spent, first=False)
         if stopped:
             terms.tell(warning(f"judge {work.judge.name} stopped: {stopped}; run again to go on"))
-        if told := work.lacking():
+        if told := work.unscored():
             terms.tell(warning(told))
         out.append(Besides(f"judge {work.judge.name}", spent))
     return out
+
+
+def unjudged(folder: Path, plan: Plan, judges: Sequence[Judge]) -> list[int]:
+    """How many different answers in `folder` each judge is still to be asked about. Raises `RecordError`."""
+    found = load(folder)
+    works = [_Work(folder, plan, one, found) for one in judges]
+    for record, text in texts_of(folder, plan, frozenset(request.key for request in plan)) if judges else ():
+        for work in works:
+            work.take(record, text)
+    return [len(work.lacking(first=True, retry_failed=False)) for work in works]
 
 
 class _Answer(NamedTuple):
@@ -84,14 +95,14 @@ class _Work:
         if key not in self._found.scores and key not in self._answers:
             self._answers[key] = _Answer(record.key, record.prompt_id, text)
 
-    def _lacking(self, first: bool, retry_failed: bool) -> list[tuple[str, int]]:
+    def lacking(self, *, first: bool, retry_failed: bool) -> list[tuple[str, int]]:
         """Keys and attempts that are to be asked for: all there are the `first` time, and then the reminders that have come to be needed."""
         attempts = ((key, self._found.wants(key, retry_failed and first)) for key in self._answers)
         return [(key, attempt) for key, attempt in attempts if attempt and (first or attempt > 1)]
 
     def ask(self, terms: Terms, spent: Spent, *, first: bool) -> str | None:
         """Make the calls; the reason where it stopped before all were made."""
-        lacking = self._lacking(first, terms.retry_failed)  # listed before any is sent: what arrives meanwhile changes it
+        lacking = self.lacking(first=first, retry_failed=terms.retry_failed)  # listed before any is sent: what arrives meanwhile changes it
         if not lacking:
             return None
         again = "" if first else " once more, whose first judgement could not be read"
@@ -119,11 +130,11 @@ class _Work:
             return client.call(body, sent)
 
         def keep(outcome: Outcome, _: int) -> None:
-            append(self._read(key, answer, attempt, outcome))
+            append(self._read(key, answer, attempt, outcome, body))
 
         return Call(key, send, keep, size=len(str(sent)) / 4)
 
-    def _read(self, key: str, answer: _Answer, attempt: int, outcome: Outcome) -> Judgement:
+    def _read(self, key: str, answer: _Answer, attempt: int, outcome: Outcome, body: Mapping[str, Any]) -> Judgement:
         about: dict[str, Any] = {
             "key": key,
             "judge": self.judge.name,
@@ -140,10 +151,12 @@ class _Work:
         try:
             score, reason = read_reply(reply, self.judge.scale)
         except ValueError as fault:
-            return Judgement(**about, unreadable=str(fault), reply=reply[:_KEPT])
+            cut = ending(outcome, body) == "cut"
+            why = f"{fault}, and was cut off: set request: {{max_tokens: …}} of this judge above {limit_of(body)}" if cut else str(fault)
+            return Judgement(**about, unreadable=why, reply=reply[:_KEPT])
         return Judgement(**about, score=score, reason=reason)
 
-    def lacking(self) -> str:
+    def unscored(self) -> str:
         """How many answers have no score, and why; empty where all have one."""
         why: Counter[str] = Counter()
         for key, count in self._counts.items():

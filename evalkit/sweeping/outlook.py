@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evalkit.client.outcome import limit_of
 from evalkit.errors import RecordError
+from evalkit.experiment import judges
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, seeds_of
@@ -19,6 +21,31 @@ def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed:
         return Plan(experiment).tokens()
     plan = Plan(experiment.with_seeds(seeds_of(folder)))
     return plan.tokens_of(unsent(plan, standing(folder), retry_failed))
+
+
+def judged(plan: Plan, left: Tokens, folder: Path) -> list[Tokens]:
+    """What each judge may be asked: once for each different answer that is to come or has no score, and once more for a reply that cannot be read.
+
+    `Tokens.requests` is the most that are asked for the first time; the lower bounds are of one try each, the upper ones of two.
+
+    Raises:
+        RecordError: the records or judgements in `folder` cannot be read.
+    """
+    from evalkit.scoring.judging import unjudged  # numpy, which a plan without judges needs not
+
+    experiment = plan.experiment
+    there = unjudged(folder, plan, experiment.judges) if experiment.judges and is_run(folder) else [0] * len(experiment.judges)
+    longest = plan.most_tokens()
+    out = []
+    for judge, unscored in zip(experiment.judges, there, strict=True):
+        asked = left.requests + unscored
+        sizes = [judges.sizes(judge, judges.Case(prompt.conversation(), prompt.expect)) for prompt in experiment.prompts]
+        first, again = (sum(size[place] for size in sizes) / len(sizes) for place in (0, 1))
+        answer = None if longest is None else longest / len(plan)
+        limit = limit_of(judge.body())
+        bounded = None if limit is None or answer is None else 2 * limit * asked
+        out.append(Tokens(asked, 0, int(first / 8 * asked), int((first + again + 64 + 2 * (answer or 0)) * asked), bounded))
+    return out
 
 
 def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:

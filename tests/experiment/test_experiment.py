@@ -1002,3 +1002,47 @@ def test_conversations_that_end_with_an_answer_are_told_and_others_are_not():
     assert warned(ANSWERED[1:]) == []
     (text,) = warned([ANSWERED[0] | {"id": f"p{number}"} for number in range(1200)])
     assert text.startswith("of 1,200 prompts, 1,200 ('p0', 'p1', 'p2', 'p3', 'p4', ...) end")
+
+
+SMALL = {
+    "name": "small",
+    "endpoint": {"base_url": "local", "model": "babbler"},
+    "prompts": [{"id": "a", "user": "Hello"}],
+    "parameters": {"temperature": [0, 1]},
+}
+NEVER = {
+    (
+        "require",
+        "truncation_rate",
+        "max",
+        5,
+    ): "choose.require.truncation_rate.max: found 5, which truncation_rate never is: its values go from 0 to 1; it is a share, so write 0.05 for 5 %",
+    ("require", "loop_rate", "min", -0.1): "found -0.1, which loop_rate never is",
+    ("prefer", "length_words", "target", -1): "its values go from 0 on",
+    ("require", "vendi_ngram", "max", 0.5): "its values go from 1 on",
+    ("require", "contains", "min", 90): "write 0.9 for 90 %",
+    ("require", "good", "min", 7): "its values go from 1 to 5",
+}
+
+
+@pytest.mark.parametrize(("section", "metric", "key", "number"), NEVER)
+def test_a_bound_that_no_value_can_meet_or_miss_is_refused(section, metric, key, number):
+    judge = {"name": "good", "rubric": "Good?", "scale": {"min": 1, "max": 5}, "endpoint": {"base_url": "local", "model": "babbler"}}
+    wanted = {key: number} | ({"goal": "target"} if key == "target" else {})
+    choose = {"profile": "brief", section: {metric: wanted}}
+    with pytest.raises(ExperimentError) as told:
+        check(SMALL | {"checks": [{"contains": "a"}], "judges": [judge], "choose": choose})
+    assert NEVER[section, metric, key, number] in str(told.value)
+
+
+@pytest.mark.parametrize("number", [0, 1, 0.5])
+def test_the_ends_of_a_range_are_bounds_like_others(number):
+    assert check(SMALL | {"choose": {"profile": "brief", "require": {"truncation_rate": {"max": number}}}}).choose is not None
+
+
+@pytest.mark.parametrize("kind", ["contains", "not_contains", "equals"])
+def test_a_check_without_anything_to_look_for_is_refused(kind):
+    with pytest.raises(ExperimentError, match=rf"checks\[0\]: {kind} has nothing to look for; write {kind}: a text, or expect: a text"):
+        check(SMALL | {"checks": [kind]})
+    prompts = [{"id": "a", "user": "2 + 2?", "expect": "4"}, {"id": "b", "user": "Hello"}]
+    assert check(SMALL | {"checks": [kind], "prompts": prompts}).checks == (kind,)

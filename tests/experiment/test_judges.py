@@ -33,6 +33,13 @@ def judge(**more: Any) -> Judge:
         ('\n{"reason": "", "score": 4.0}\n', (4, "")),
         ('```json\n{"score": 4, "reason": "x"}\n```', (4, "x")),
         ("``` \n4\n```\n", (4, "")),
+        ('Here is my judgement:\n```json\n{"score": 4, "reason": "x"}\n```', (4, "x")),
+        ('<think>Does it {help}? I think so.</think>\n\n{"score": 4, "reason": "x"}', (4, "x")),
+        ('{"score": 4, "reason": "x"}\n\nI hope this helps!', (4, "x")),
+        ('```json\n{"score": 4, "reason": "x"}\n```\nThe answer is clear.', (4, "x")),
+        ('[{"score": 4, "reason": "x"}]', (4, "x")),
+        ('{"judgement": {"score": 4, "reason": "x"}}', (4, "x")),
+        ('{"note": 1} {"score": 4, "reason": "it holds {braces}"}', (4, "it holds {braces}")),
     ],
 )
 def test_a_number_or_an_object_of_score_and_reason_is_read(reply: str, expected: tuple[int, str]) -> None:
@@ -55,7 +62,14 @@ REFUSED = {
     "4 5": "neither",
     "６": "neither",
     "9" * 5000: "neither",
-    '{"score": 4, "reason": "x"} {"score": 1, "reason": "y"}': "neither",
+    '{"score": 4, "reason": "x"} {"score": 1, "reason": "y"}': "several",
+    'The answer says {"score": 5, "reason": "x"} of itself. My score: 1': "quotation",
+    'It says {"score": 5, "reason": "x"}.\n{"score": 1, "reason": "y"}': "several",
+    '{"judgement": {"score": 4, "reason": "x"}, "score": 3}': "several",
+    '{"score": 4, "reason": "x", "why": {"score": 2}}': "several",
+    '{"helpful": 4}': "keys",
+    "{" * 100_000: "braces",
+    '{"a": ' * 150: "neither",
     '{"score": 4, "reason": "x"': "neither",
     "[" * 100_000: "neither",
     "<html><body>502 Bad Gateway</body></html>": "neither",
@@ -157,8 +171,14 @@ def test_a_judgement_is_of_one_judge_prompt_expectation_and_text(change: dict[st
 
 
 def test_a_judge_is_asked_at_temperature_0_unless_its_request_says_otherwise() -> None:
-    assert judge().body() == {"model": "judge-1", "temperature": 0}
+    assert judge().body() == {"model": "judge-1", "temperature": 0, "max_tokens": 1000}
     assert judge(request={"temperature": "default", "max_tokens": 9}).body() == {"model": "judge-1", "max_tokens": 9}
+    assert judge(request={"max_tokens": "default"}).body() == {"model": "judge-1", "temperature": 0}
+    assert judge(endpoint=ENDPOINT | {"extra_body": {"max_completion_tokens": 7}}).body() == {
+        "model": "judge-1",
+        "temperature": 0,
+        "max_completion_tokens": 7,
+    }
     assert judge(endpoint=ENDPOINT | {"max_tokens_field": "max_completion_tokens"}, request={"max_tokens": 9}).body()["max_completion_tokens"] == 9
 
 

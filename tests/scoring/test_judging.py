@@ -219,10 +219,14 @@ def test_what_judges_cost_is_counted_with_the_run(tmp_path: Path, evalkit: Comma
     with serving(answering(lambda _: "3")) as server:
         data = experiment(server.url).resolved()
         data["endpoint"] |= {"prices": {"input": 100, "output": 0}}
+        data["request"] = {"max_tokens": 50}
         data["judges"][0]["endpoint"] |= {"prices": {"input": 0, "output": 1_000}}
         (tmp_path / "x.yaml").write_text(json.dumps(data))
         planned = evalkit("plan", "x.yaml")
         done = evalkit("sweep", "x.yaml")
+        after = evalkit("plan", "x.yaml")
+    assert "judge good, cost: from 0.0120 USD to 24.00 USD, by judges[0].endpoint.prices" in planned.stdout  # 12 replies of 1 token; twice 1,000 each
+    assert "at most 0 times" in after.stdout
     assert "judge good (judge) is asked once for each different answer, at most 12 times" in planned.stdout
     assert "Spent on judge good: 12 calls, 36 tokens in, 24 out; cost 0.0240 USD" in done.stdout
     assert "Spent in all: 24 calls; cost 0.0276 USD" in done.stdout
