@@ -125,10 +125,9 @@ def metric_names() -> list[str]:
 
 
 class Own(NamedTuple):
-    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`,
-    `judges` with their scales.
+    """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
 
-    What a function gives by name is not known before it has run, so every ``function.name`` is taken.
+    What a function gives by name is not known before it has run, so every ``function.name`` is taken. Judges have their scales.
     """
 
     checks: frozenset[str] = frozenset()
