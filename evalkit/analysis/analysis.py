@@ -29,6 +29,7 @@ from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
+from evalkit.text.notes import Note
 from evalkit.text.numbers import counted
 
 VERSION = 1
@@ -138,6 +139,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         families: what each kind of adjusted p is adjusted over, and how.
         controls: whether `max_tokens` changes words that it cannot change.
         signature: how the numbers were made, in one line: version, experiment, model, counts, methods, seed.
+        notes: what a reader of the numbers must know of the answers that they rest on.
     """
 
     v: int = VERSION
@@ -167,6 +169,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     families: dict[str, str] = {}
     controls: list[PrefixControl] = []
     signature: str = ""
+    notes: list[Note] = []
 
     def name_of(self, cell: int) -> str | None:
         """The name of a cell by its index, None where the experiment names none."""

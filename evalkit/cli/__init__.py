@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any
 
-from evalkit.cli import comparing, plotting  # noqa: F401 (add their commands)
+from evalkit.cli import comparing, plotting, showing  # noqa: F401 (add their commands)
 from evalkit.cli.commands import CHECK_FAILED, DONE, INTERRUPTED, USAGE, app
 from evalkit.cli.terminal import complain, in_flags
 from evalkit.errors import EvalkitError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit._version import __version__
-from evalkit.cli.shown import show, show_plan, sum_up
+from evalkit.cli.shown import show_plan, show_run, written
 from evalkit.cli.terminal import Findings, complain, console, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
@@ -41,6 +41,9 @@ Settings = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="The result for programs; '-' for standard output, and nothing else there.")
+]
 
 
 def _version(asked: bool) -> None:
@@ -78,6 +81,7 @@ def sweep(
     max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this is spent, by endpoint.prices.")] = None,
     max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
     patience: Annotated[str, typer.Option("--patience", metavar="T", help=WORDS["patience_s"])] = "10m",
+    json: Json = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
@@ -87,7 +91,7 @@ def sweep(
 
     loaded = _load(experiment, settings)
     if dry_run:
-        show_plan(outlook.narrowed(loaded, limit), output, retry_failed)
+        show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
         return
     screen = console()
     if max_cost is not None and not 0 < max_cost < float("inf"):
@@ -114,8 +118,7 @@ def sweep(
     if result is None:
         complain("nothing was sent")
     else:
-        show(result, screen)
-        sum_up(result, screen)
+        show_run(result, screen, str(experiment), json)
     if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
 
@@ -136,6 +139,7 @@ def plan(
     effect: Annotated[
         list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
     ] = [],  # noqa: B006
+    json: Json = None,
 ) -> None:
     """Show what a sweep would send; sends nothing."""
     from evalkit.sweeping import outlook  # here, so that --help stays instant
@@ -144,7 +148,7 @@ def plan(
     if power or pilot or variance or effect:
         print("\n".join(outlook.outlook(loaded, pilot or output, variance, effect)))
         return
-    show_plan(loaded, output, False)
+    show_plan(loaded, output, False, json)
 
 
 @app.command()
@@ -152,6 +156,7 @@ def score(
     run: RunFolder,
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
+    json: Json = None,
 ) -> None:
     """Score a run again from its records.
 
@@ -168,8 +173,7 @@ def score(
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")
             raise typer.Exit(INTERRUPTED) from None
-    show(result, screen)
-    sum_up(result, screen)
+    show_run(result, screen, "EXPERIMENT", json)
     if not result.complete:
         raise typer.Exit(INCOMPLETE)
 
@@ -200,12 +204,13 @@ def probe(
     concurrency: Annotated[int, typer.Option("-j", "--concurrency", min=1, max=64, metavar="N", help="Calls in flight at once.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
+    json: Json = None,
 ) -> None:
     """Find out which parameters an endpoint honours.
 
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
     """
-    from evalkit.present.terminal import tables  # late: --help stays instant
+    from evalkit.present.terminal.probe import of_probe  # late: --help stays instant
     from evalkit.probe import KNOWN, subject, usual_calls  # late: --help stays instant
 
     if base_url and not model and experiment is None:
@@ -219,13 +224,16 @@ def probe(
         print("parameters: " + ", ".join(names))
         return
     complain(f"Probing {announced}.")
-    screen = console()
     result, place = subject.probe(probed, output, most_calls=calls, at_once=concurrency, seed=seed, progress=Findings(len(names)))
-    screen.print(tables.of_probe(result))
-    for note in result.notes:
-        screen.print(f"note: {harmless(note)}", markup=False)
-    if place is not None:
-        print(f"Evidence: {place}")
+    if json is not None:
+        written(json, result)
+    if str(json) != "-":
+        screen = console()
+        screen.print(of_probe(result))
+        for note in result.notes:
+            screen.print(f"note: {harmless(note)}", markup=False)
+        if place is not None:
+            print(f"Evidence: {place}")
     objections = subject.objections(result, probed)
     for one in objections:
         complain(f"this experiment should not be swept here as it is: {one}")

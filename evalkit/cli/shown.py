@@ -5,32 +5,37 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.cli.terminal import complain
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted
+
+_STANDARD_OUTPUT = "-"
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
-    from evalkit.collect.budget import Spent
     from evalkit.experiment.endpoint import Prices
     from evalkit.experiment.experiment import Experiment
     from evalkit.plan.requests import Plan, Tokens
     from evalkit.run import Run
 
 
-def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool) -> None:
-    """What a sweep of `experiment` into `output` would send, and what it may cost."""
+def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, json: Path | None = None) -> None:
+    """What a sweep of `experiment` into `output` would send, and what it may cost; `json` is a file for programs, ``-`` for standard output alone."""
     from evalkit.plan.requests import Plan  # late: --help stays instant
     from evalkit.store.folder import is_run  # late: --help stays instant
     from evalkit.sweeping import outlook  # late: --help stays instant
 
     planned = Plan(experiment)
     cells = len(planned.cells)
+    if json is not None:
+        written(json, outlook.planned(experiment, output, retry_failed=retry_failed))
+        if str(json) == _STANDARD_OUTPUT:
+            return
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
     print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
@@ -92,73 +97,26 @@ def _product(cells: int, prompts: int, replicates: int) -> str:
     return " × ".join(counted(number, noun) for number, noun in ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate")))
 
 
-def show(run: Run, console: Console) -> None:
-    """The tables, what each parameter does, and the recommendation."""
-    from evalkit.present.terminal import tables  # late: --help stays instant
+def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> None:
+    """The first screen of a run, and what programs read of it in a file, or instead of it on standard output."""
+    from evalkit.present.terminal.screen import screen  # late: --help stays instant
+    from evalkit.summary import summarise  # as above
 
-    if run.analysis.counts.completions == 0:
+    found = summarise(run, shlex.quote(experiment))
+    if json is not None:
+        written(json, found)
+    if json is None or str(json) != _STANDARD_OUTPUT:
+        console.print(screen(found, console), soft_wrap=not console.is_terminal)
+
+
+def written(path: Path, value: Any) -> None:
+    """Write a value for programs, as JSON, into a file, or to standard output where the path is ``-``."""
+    from evalkit.store import artefacts  # late: --help stays instant
+    from evalkit.store.folder import check_output, replace  # as above
+
+    content = artefacts.encode(value) + b"\n"
+    if str(path) == _STANDARD_OUTPUT:
+        print(content.decode(), end="")
         return
-    console.print(tables.by_cell(run.analysis, console))
-    levels = tables.by_level(run.analysis, console)
-    if levels is not None:
-        console.print(levels)
-    from evalkit.present.terminal import summary  # late: --help stays instant
-
-    for part in (summary.verdicts(run.analysis, console), summary.answers(run.analysis, console)):
-        if part is not None:
-            console.print(part)
-    if run.choice is not None:
-        console.print(summary.choice(run.choice, run.analysis, console))
-
-
-def sum_up(run: Run, console: Console) -> None:
-    """What the numbers rest on, what it took, and where the results are."""
-    counts = run.analysis.counts
-    out = [f"{counts.completions:,} of {counts.planned:,} answers ({_product(counts.cells, counts.prompts, counts.replicates)})"]
-    if run.sent is not None:
-        out[0] += (
-            f"; {run.sent.done:,} requests sent in {run.sent.took_s:.1f} s" if run.sent.planned else "; 0 requests sent, all were answered before"
-        )
-    failed = sum(counts.failures.values())
-    if failed:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.failures.items()))
-        out.append(f"{failed:,} requests failed ({kinds}); run again to send them again" + _refused(counts.failures))
-    spent = [("sweep", run.sent.spent)] if run.sent is not None and run.sent.spent.requests else []
-    out += _spent([*spent, *run.beside])
-    if counts.missing:
-        out.append(f"{counts.missing:,} planned requests have no outcome yet; run the sweep to send them")
-    out.append(f"Results: {harmless(str(run.folder), console.encoding)}/ (summary.csv, responses.jsonl, scores.parquet, analysis.json{_chosen(run)})")
-    if run.sent is not None:
-        folder = harmless(shlex.quote(str(run.folder)), console.encoding)
-        out.append(f"Next: 'evalkit report {folder}' makes a page with the answers side by side.")
-        out.append("Add levels, prompts or replicates and sweep again: only what is new is sent.")
-    console.print("\n".join(out), soft_wrap=not console.is_terminal, markup=False)
-
-
-def _spent(every: Sequence[tuple[str, Spent]]) -> list[str]:
-    """What calls took: a line for each that was asked, and one for all together."""
-    from evalkit.collect.budget import priced, total_cost  # late: --help stays instant
-
-    lines = []
-    for name, spent in every:
-        tokens = f"{spent.tokens_in:,} tokens in, {spent.tokens_out:,} out"
-        if spent.uncounted:
-            tokens += f", and {spent.uncounted:,} answers that do not say"
-        who = "" if name == "sweep" else f" on {name}"
-        lines.append(f"Spent{who}: {spent.requests:,} calls, {tokens}; cost {priced(spent.cost, spent.prices)}")
-    if len(every) > 1:
-        prices = next((spent.prices for _, spent in every if spent.prices is not None), None)
-        lines.append(
-            f"Spent in all: {sum(spent.requests for _, spent in every):,} calls; cost {priced(total_cost([one for _, one in every]), prices)}"
-        )
-    return lines
-
-
-def _chosen(run: Run) -> str:
-    return ", recommended.yaml" if run.choice is not None and run.choice.chosen is not None else ""
-
-
-def _refused(failures: dict[str, int]) -> str:
-    from evalkit.store.records import NOT_SENT_AGAIN  # late: --help stays instant
-
-    return "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & failures.keys() else ""
+    check_output(path)
+    replace(path, content)

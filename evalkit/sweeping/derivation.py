@@ -76,10 +76,12 @@ def settle(
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
+    of_scores = list(_of_scores(scores, plan, others))
+    analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
-    for one in (*(bearing if choice is None else ()), *_of_scores(scores, plan, others)):
+    for one in (*(bearing if choice is None else ()), *of_scores):
         tell(one)
     if choice is not None:
         notes += [one for one in bearing if one not in notes]  # the decision says them, wherever it stands, and once

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from evalkit.client.outcome import limit_of
+from evalkit.collect.budget import cost_of
 from evalkit.errors import RecordError
 from evalkit.experiment import judges
+from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, seeds_of
@@ -21,6 +26,85 @@ def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed:
         return Plan(experiment).tokens()
     plan = Plan(experiment.with_seeds(seeds_of(folder)))
     return plan.tokens_of(unsent(plan, standing(folder), retry_failed))
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of what an endpoint is still to be asked, and of what that costs.
+
+    Attributes:
+        name: ``sweep``, or a judge's.
+        requests: at most so many; of a judge each may be asked once more.
+        tokens_in, tokens_out: at most; None where nothing bounds them.
+        cost_least, cost_most: in `currency`; None where no prices are given, or nothing bounds it.
+    """
+
+    name: str
+    model: str
+    requests: int
+    tokens_in: int
+    tokens_out: int | None
+    cost_least: float | None
+    cost_most: float | None
+    currency: str | None
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep would send.
+
+    Attributes:
+        requests: of the whole plan; `anchors` beside them.
+        asked: what is still to be sent, the sweep's own requests first.
+        warnings: what stands against the experiment as it is written.
+    """
+
+    v: int = 1
+    name: str
+    model: str
+    base_url: str
+    parameters: dict[str, list[Any]]
+    settings: int
+    prompts: int
+    replicates: int
+    requests: int
+    anchors: int
+    asked: list[Asked]
+    warnings: list[str]
+
+
+def planned(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Planned:
+    """What a sweep of `experiment` into `folder` would send, given what stands there, if anything does. Raises `RecordError`."""
+    plan = Plan(experiment)
+    left = pending(experiment, folder, retry_failed=retry_failed)
+    ways = [("sweep", experiment.endpoint, left)]
+    beside = judged(plan, left, folder or Path("results") / experiment.name)
+    ways += [(judge.name, judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
+    return Planned(
+        name=experiment.name,
+        model=experiment.endpoint.model,
+        base_url=experiment.endpoint.base_url,
+        parameters={name: list(levels) for name, levels in experiment.parameters.items()},
+        settings=len(plan.cells),
+        prompts=len(experiment.prompts),
+        replicates=experiment.replicates,
+        requests=len(plan),
+        anchors=plan.anchor_count,
+        asked=[_asked(name, endpoint, tokens) for name, endpoint, tokens in ways],
+        warnings=[*experiment.warnings(), *plan.design.beware],
+    )
+
+
+def _asked(name: str, endpoint: Endpoint, tokens: Tokens) -> Asked:
+    prices, most = endpoint.prices, tokens.answers_most
+    return Asked(
+        name=name,
+        model=endpoint.model,
+        requests=tokens.requests + tokens.anchors,
+        tokens_in=tokens.prompts_most,
+        tokens_out=most,
+        cost_least=None if prices is None else cost_of(prices, tokens.prompts_least, tokens.requests + tokens.anchors),
+        cost_most=None if prices is None or most is None else cost_of(prices, tokens.prompts_most, most),
+        currency=None if prices is None else prices.currency,
+    )
 
 
 def judged(plan: Plan, left: Tokens, folder: Path) -> list[Tokens]:

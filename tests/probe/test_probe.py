@@ -23,7 +23,7 @@ from support.process import ROOT
 from evalkit.experiment.experiment import check
 from evalkit.local import rehearsal
 from evalkit.local.server import app
-from evalkit.present.terminal.tables import of_probe
+from evalkit.present.terminal.probe import of_probe
 from evalkit.probe import KNOWN, Finding, Probe, only_model, subject
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

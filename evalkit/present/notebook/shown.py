@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
+from typing import NamedTuple
 
 from evalkit.choice.choice import Choice, bounds_in_words
 from evalkit.choice.recommendation import call_of
@@ -11,6 +12,7 @@ from evalkit.client.outcome import ending
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.problems import unknown
 from evalkit.experiment.prompts import text_of
 from evalkit.plan.cells import cell_named
 from evalkit.plan.requests import Plan
@@ -85,15 +87,29 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
 
 def answers(run: Run, prompt: str | int, cells: Sequence[int | str], replicates: int | None) -> Html:
     """Answers to one prompt side by side, as `Run.show` takes them."""
+    found = answers_of(run, prompt, cells, replicates)
+    return columns(f"{run.analysis.name}, prompt {found.prompt_id}", found.prompt, found.beside)
+
+
+class Asked(NamedTuple):
+    """A prompt, its text, and answers to it by the setting that they are of, as it is called."""
+
+    prompt_id: str
+    prompt: str
+    beside: dict[str, list[ShownAnswer]]
+
+
+def answers_of(run: Run, prompt: str | int, cells: Sequence[int | str], replicates: int | None) -> Asked:
+    """Answers to one prompt, as `Run.show` takes them."""
     ids = [one.id for one in run.experiment.prompts]
     at = ids.index(prompt) if isinstance(prompt, str) and prompt in ids else prompt
     if isinstance(at, str) or not 0 <= at < len(ids):
-        raise RecordError(f"{run.folder}: no prompt {prompt!r}; expected one of {', '.join(ids[:20])}, or a number below {len(ids)}")
+        raise RecordError(f"{run.folder}: prompt {prompt!r}: {unknown('prompt', str(prompt), ids)}, or a number below {len(ids)}")
     chosen = [_cell(run, one) for one in cells] or _usual(run)
     found = _records(run, at, chosen)
     asked = "\n".join(f"{one.get('role')}: {text_of(one.get('content'))}" for one in run.experiment.prompts[at].conversation())
     beside = {f"{cell}: {cell_in_words(run.analysis, cell)}": _answers(found.get(cell, {}), run.experiment, replicates) for cell in chosen}
-    return columns(f"{run.analysis.name}, prompt {ids[at]}", asked, beside)
+    return Asked(ids[at], asked, beside)
 
 
 def _cell(run: Run, cell: int | str) -> int:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 from typing import Any, NamedTuple
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
@@ -18,7 +15,6 @@ from evalkit.experiment.parameters import DEFAULT, level_key, level_text
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
 from evalkit.present.shortlists import TERMINAL
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
-from evalkit.probe import Probe
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted
 
@@ -46,12 +42,17 @@ def signs(console: Console) -> Signs:
     return Signs("*", "!", "_", ".", "+-") if plain else Signs("▲", "▼", "—", "·", "±")
 
 
-def by_cell(analysis: Analysis, console: Console) -> RenderableType:
-    """A row a cell, a column a metric: means over prompts, the best and the worst cell of each metric marked."""
+def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), order: Sequence[int] | None = None) -> RenderableType:
+    """A row a cell, a column a metric: means over prompts, the best and the worst cell of each metric marked.
+
+    Args:
+        metrics: which, by name; where none, those that say most.
+        order: which cells, by their index, in which order; where None, all, or those that are marked where they are many.
+    """
     sign = signs(console)
-    metrics = _chosen(analysis)
+    metrics = metrics or _chosen(analysis)
     marks = {metric.name: _marks(metric, [row for row in analysis.by_cell if row.metric == metric.name]) for metric in analysis.metrics}
-    order = _shown_cells(analysis, marks)
+    order = _shown_cells(analysis, marks) if order is None else order
     rows = _rows_of_cells(analysis, order, metrics, marks, console)
     heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
     breaks: Sequence[int] = ()
@@ -69,9 +70,9 @@ def by_cell(analysis: Analysis, console: Console) -> RenderableType:
     legend = _legend(analysis, order, metrics[: len(metrics) - len(dropped)], marks, sign)
     lines = ["; ".join(legend) + "."] if legend else []
     if len(order) < len(analysis.cells):
-        lines.append(f"{len(analysis.cells) - len(order):,} more cells are in summary.csv.")
+        lines.append(f"{len(analysis.cells) - len(order):,} more settings: --top 0 shows all, and summary.csv holds them.")
     if len(metrics) < len(analysis.metrics):
-        lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
+        lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics: --metric NAMES shows them, and summary.csv holds them.")
     if dropped:
         lines.append(f"Not shown for want of width: {', '.join(dropped)}.")
     return _titled(f"By cell: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
@@ -118,12 +119,15 @@ def _legend(analysis: Analysis, order: Sequence[int], metrics: Sequence[str], ma
     return legend
 
 
-def by_level(analysis: Analysis, console: Console) -> RenderableType | None:
+def by_level(analysis: Analysis, console: Console, metrics: Sequence[str] = ()) -> RenderableType | None:
     """A row a level of each swept parameter: means over prompts and cells, give or take half of the 95 % interval.
 
     Metrics for which the console is too narrow follow in further tables. None where nothing is swept.
+
+    Args:
+        metrics: which, by name; where none, those that say most.
     """
-    metrics = _chosen(analysis)
+    metrics = list(metrics or _chosen(analysis))
     rows, starts = _rows_of_levels(analysis, metrics, console)
     if not rows:
         return None
@@ -179,73 +183,6 @@ def _chosen(analysis: Analysis) -> list[str]:
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
     """Tables between their title and what must be said of them; the title stands by itself, so that no narrow table wraps it."""
     return Group(Text(title, style="bold"), *tables, *(Text(line, style="dim") for line in lines), Text())
-
-
-def of_probe(result: Probe) -> RenderableType:
-    """A row a parameter: verdict and evidence, and below what the endpoint does when a parameter is left out.
-
-    As short as it can be, so that it stays on a small screen: evidence that takes more than its room is cut off, that of what is honoured first;
-    ``probe.json`` holds all of it.
-    """
-    return _OfProbe(result)
-
-
-class _OfProbe:
-    """The table of a probe, made for the width that it is given."""
-
-    def __init__(self, result: Probe) -> None:
-        self._result = result
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _probe_table(self._result, options.max_width)
-
-
-def _probe_table(result: Probe, width: int) -> RenderableType:
-    beneath = _beneath_probe(result)
-    used = _PROBE_HEAD + sum(1 + len(line) // (width + 1) for line in beneath)
-    names = [harmless(one.parameter).replace("stream_options.", "stream_options.\n") for one in result.findings]  # leaves the evidence its room
-    name_width = max([12, *(len(line) for name in names for line in name.split("\n"))])
-    evidence_width = max(12, width - name_width - _VERDICT - _GAPS)
-    spare = _PROBE_LINES - used - sum(1 + name.count("\n") for name in names)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left", title_style="bold", show_edge=False)
-    table.title = Text(cut(f"{harmless(result.model)} at {harmless(result.base_url)}, {result.calls} calls", width), style="bold")
-    table.add_column("parameter", overflow="fold", min_width=12)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("evidence", overflow="fold", ratio=1)
-    for one, name in zip(result.findings, names, strict=True):
-        told = harmless((one.remark and f"but {one.remark}") or one.evidence)
-        most = 1 + name.count("\n")
-        lines = wrap(told, evidence_width)
-        if (one.verdict != "honoured" or one.remark) and spare > 0 and len(lines) > most:
-            most, spare = most + 1, spare - 1
-        if len(lines) > most:
-            lines = [*lines[: most - 1], lines[most - 1][: evidence_width - 3] + "..."]
-        table.add_row(Text(name), Text(one.verdict, style=_VERDICT_STYLES[one.verdict]), Text("\n".join(lines)))
-    return Group(table, Text("\n".join(beneath), style="dim"))
-
-
-_VERDICT_STYLES = {"honoured": "green", "ignored": "red", "rejected": "red", "clamped": "yellow", "inconclusive": ""}
-_PROBE_LINES = 23  # of a probe's table and what stands beneath it; the command adds where the evidence is, and notes
-_PROBE_HEAD = 3
-_VERDICT = 12
-_GAPS = 4  # columns between columns
-
-
-def _beneath_probe(result: Probe) -> list[str]:
-    lines = []
-    if any("(p = " in one.evidence for one in result.findings):
-        lines.append("p: how probable as much would be by chance alone; 'honoured' wants 0.02 or less.")
-    if any(one.verdict == "inconclusive" for one in result.findings):
-        lines.append("inconclusive: these calls could not tell; it may do something or nothing.")
-    under, cold = (harmless(text.split(",")[0].split(":")[0]) for text in (result.repeats_under_seed, result.repeats_at_temperature_0))
-    lines.append(f"Answers repeat under one seed: {under}; at temperature 0: {cold}.")
-    equal = [f"{one.parameter} = {one.equals:g}" for one in result.left_out if one.equals is not None]
-    other = [one.parameter for one in result.left_out if one.equals is None]
-    if equal:
-        lines.append(f"Left out, same answers as {', '.join(equal)}.")
-    if other:
-        lines.append(f"Left out, {', '.join(other)} may be anything: no tried value gave the same answers.")
-    return lines
 
 
 def _marks(metric: MetricInfo, rows: Sequence[CellMean]) -> dict[int, bool]:

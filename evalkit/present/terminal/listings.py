@@ -1,7 +1,8 @@
-"""The answers for a terminal: what to use, why, how sure, what else would do; and what each parameter does."""
+"""The parts of a run for a terminal, each whole: what each parameter does, how the setting was chosen, what failed, what was noticed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,24 +15,52 @@ from rich.text import Text
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice, call_of
-from evalkit.present.terminal.tables import signs
+from evalkit.present.terminal.signs import plain
+from evalkit.present.text import method
 from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
+from evalkit.present.text.words import failures as failed
+from evalkit.run import Run
+from evalkit.summary.rows import label_of
+from evalkit.summary.summing import mind
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import roughly, signed
 
+_ROOMY = 60
 _WIDE = 13  # columns of the console for a column of verdicts
 
 
-def verdicts(analysis: Analysis, console: Console) -> RenderableType | None:
+def order_of(run: Run, sort: str, top: int) -> list[int] | None:
+    """Settings in the order in which they are shown, at most `top` of them, 0 for all; None where the table is to decide.
+
+    Args:
+        sort: a metric, whose best mean comes first (the largest, where nobody says which way is better), or ``desirability``; empty for none.
+    """
+    analysis = run.analysis
+    cells = list(range(len(analysis.cells)))
+    if sort == "desirability":
+        worth = (run.choice.desirability if run.choice is not None else []) or [None] * len(cells)
+        cells.sort(key=lambda index: (worth[index] is None, -(worth[index] or 0.0)))
+    elif sort:
+        means = {row.cell_index: row.mean for row in analysis.by_cell if row.metric == sort}
+        down = next(one.better for one in analysis.metrics if one.name == sort) == "lower"
+        cells.sort(key=lambda index: (math.isnan(means[index]), means[index] if down else -means[index]))
+    elif top == 0 or len(cells) <= top:
+        return cells
+    else:
+        return None
+    return cells[: top or None]
+
+
+def verdicts(analysis: Analysis, console: Console, names: Sequence[str] = ()) -> RenderableType | None:
     """A row a metric, a column a parameter: the largest difference between two levels, ``= 0`` for no effect, ``?`` for inconclusive.
 
-    Beside them the margin, and the smallest difference that the run would find.
+    Beside them the margin, and the smallest difference that the run would find; `names` are the metrics to show, all where there are none.
     """
     if not analysis.verdicts:
         lines = _mind(analysis)
         return Group(*(_shown(Text(line, style="dim"), console) for line in lines), Text()) if lines else None
     spoken = {one.metric for one in analysis.verdicts}
-    measured = [metric.name for metric in analysis.metrics if metric.name in spoken]
+    measured = [metric.name for metric in analysis.metrics if metric.name in spoken and (not names or metric.name in names)]
     columns = _columns(analysis, measured)
     fit = max(1, (console.width - 22) // _WIDE)
     parts: list[RenderableType] = [Text("What each parameter does: largest difference between two of its levels", style="bold")]
@@ -153,12 +182,47 @@ def choice(found: Choice, analysis: Analysis, console: Console) -> RenderableTyp
 
 def _shown(text: Text, console: Console) -> Text:
     """`text` made harmless, line by line, in signs that the console has."""
-    lines = "\n".join(harmless(line, console.encoding) for line in _plain(text.plain, console).split("\n"))
+    lines = "\n".join(harmless(line, console.encoding) for line in plain(text.plain, console).split("\n"))
     return Text(lines, style=text.style)
 
 
-def _plain(text: str, console: Console) -> str:
-    """`text` in signs that the console has."""
-    if (console.encoding or "").lower().startswith("utf"):
-        return text
-    return text.replace("±", signs(console).give_or_take).replace("×", "x")
+def failures(run: Run, console: Console) -> RenderableType:
+    """What failed, by kind, with the last message of each."""
+    found = failed(run)
+    if not found:
+        return Text("Nothing failed.")
+    table = _listed(("kind", "requests", "the last message"), console)
+    for row in found:
+        table.add_row(_shown(Text(row["kind"]), console), row["count"], _shown(Text(row["message"]), console))
+    return table
+
+
+def notes(run: Run, console: Console) -> RenderableType:
+    """All that was noticed, and how it was measured."""
+    said = [one.text for one in mind(run)]
+    said += [one.text for one in run.analysis.notes if one.text not in said] + [f"{one}." for one in run.analysis.not_estimated]
+    parts: list[RenderableType] = [Text("Noticed", style="bold"), *(_bullet(one, console) for one in said)]
+    parts += [Text(), Text("How this was measured", style="bold"), *(_bullet(one, console) for one in method.lines(run))]
+    return Group(*parts)
+
+
+def metrics(run: Run, console: Console) -> RenderableType:
+    """What each metric of the run is."""
+    table = _listed(("metric", "in words", "better", "definition"), console)
+    for one in run.analysis.metrics:
+        words = (one.name, label_of(one.name, one.definition), one.better or "-", one.definition)
+        table.add_row(*(_shown(Text(word), console) for word in words))
+    return table
+
+
+def _listed(heads: Sequence[str], console: Console) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for place, head in enumerate(heads):
+        table.add_column(head, overflow="fold", no_wrap=place == 0 and console.width >= _ROOMY)
+    return table
+
+
+def _bullet(text: str, console: Console) -> RenderableType:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_row("-", _shown(Text(text), console))
+    return table

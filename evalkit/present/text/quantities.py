@@ -1,0 +1,79 @@
+"""A row of a summary as people read it: shares in percent, digits by what the interval supports."""
+
+from __future__ import annotations
+
+import math
+
+from evalkit.summary import Row, Unmet
+
+_MOST_DIGITS = 4
+_SUFFIX = {"share": " %", "seconds": " s"}
+
+
+def _scale(unit: str) -> float:
+    return 100.0 if unit == "share" else 1.0
+
+
+def digits_for(half: float, value: float) -> int:
+    """Digits behind the point that an interval of this half width supports: its first digit, or its second where that is a 1."""
+    if not half > 0:
+        size = abs(value)
+        return 0 if size >= 100 or value == round(value) else 1 if size >= 10 else 2
+    exponent = math.floor(math.log10(half))
+    leading_one = half < 2 * 10.0**exponent
+    return min(_MOST_DIGITS, max(0, leading_one - exponent))
+
+
+def measured(mean: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """A mean with how far its 95 % interval reaches: ``6.8 ±0.2``, or ``0 % [0, 8]`` where that is further to one side; ``–`` for no mean."""
+    if mean is None:
+        return "–"
+    scale, suffix = _scale(unit), _SUFFIX.get(unit, "")
+    value = mean * scale
+    if low is None or high is None:
+        fewer = unit == "share" and abs(value) >= 1
+        return f"{_plain(value, max(0, digits_for(0.0, value) - fewer))}{suffix}"
+    down, up = (mean - low) * scale, (high - mean) * scale
+    digits = digits_for(max(down, up), value)
+    if max(down, up) <= 0:
+        return f"{_plain(value, digits)}{suffix}"
+    shown_down, shown_up = _plain(down, digits), _plain(up, digits)
+    if shown_down == shown_up:
+        return f"{_plain(value, digits)}{suffix} ±{shown_up}"
+    return f"{_plain(value, digits)}{suffix} [{_plain(low * scale, digits)}, {_plain(high * scale, digits)}]"
+
+
+def changed(row: Row) -> str:
+    """The change against the reference: in percent where that says something, else in the metric's unit; empty where nothing is compared."""
+    if row.change is None:
+        return ""
+    if row.verdict == "same":
+        return ""
+    if row.percent is not None and row.percent_low is not None and row.percent_high is not None and row.unit != "share":
+        return f"{row.percent:+.0f} % [{row.percent_low:.0f}, {row.percent_high:.0f}]"
+    scale = _scale(row.unit)
+    suffix = " points" if row.unit == "share" else _SUFFIX.get(row.unit, "")
+    value = row.change * scale
+    if row.change_low is None or row.change_high is None:
+        return f"{_signed(value, digits_for(0.0, value))}{suffix}"
+    low, high = row.change_low * scale, row.change_high * scale
+    digits = digits_for((high - low) / 2, value)
+    return f"{_signed(value, digits)}{suffix} [{_plain(low, digits)}, {_plain(high, digits)}]"
+
+
+def bound(one: Unmet) -> str:
+    """A bound in the metric's unit: ``at most 5 %``."""
+    low, high = (None if end is None else measured(end, None, None, one.unit) for end in (one.low, one.high))
+    if low is None:
+        return f"at most {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+def _plain(value: float, digits: int) -> str:
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def _signed(value: float, digits: int) -> str:
+    text = _plain(value, digits)
+    return text if text.startswith("-") or float(text.replace(",", "")) == 0 else f"+{text}"

@@ -1,0 +1,125 @@
+"""What the setting buys: a row for each metric that decided, and for those that are told in any case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from evalkit.analysis.analysis import Analysis, CellMean
+from evalkit.choice import Choice, Consequence
+from evalkit.metrics import CATALOGUE
+from evalkit.run import Run
+from evalkit.summary.summary import Row, Unmet, Verdict
+
+_ALWAYS = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
+_MOST_PERCENT = 1_000
+_CLEAR: dict[str, Verdict] = {"unchanged": "same", "unclear": "unclear"}
+
+
+def label_of(metric: str, definition: str = "") -> str:
+    """What a metric is in everyday words: its label, else what its definition says, else its name."""
+    known = CATALOGUE.get(metric)
+    return (known.label if known is not None else definition) or metric
+
+
+def unit_of(metric: str) -> str:
+    """What a metric's numbers count; those of an experiment's own have no unit that is known here."""
+    known = CATALOGUE.get(metric)
+    return known.unit if known is not None else "number"
+
+
+def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
+    """The rows of a cell, those of the metrics that decided first, by their weight."""
+    analysis = run.analysis
+    decisive = _decisive(choice)
+    measured = [one.name for one in analysis.metrics]
+    names = [name for name in dict.fromkeys([*decisive, *_ALWAYS]) if name in measured]
+    by = {(row.cell_index, row.metric): row for row in analysis.by_cell}
+    changes = {one.metric: one for one in choice.changes} if choice is not None and cell == choice.chosen else {}
+    return [_row(name, by, cell, analysis, changes.get(name), choice, name in decisive) for name in names if (cell, name) in by]
+
+
+def _decisive(choice: Choice | None) -> list[str]:
+    if choice is None:
+        return []
+    weights = sorted(choice.weights, key=lambda one: -one.say)
+    return list(dict.fromkeys([*(one.metric for one in weights), *(one.metric for one in choice.constraints)]))
+
+
+def _row(
+    name: str,
+    by: dict[tuple[int, str], CellMean],
+    cell: int,
+    analysis: Analysis,
+    change: Consequence | None,
+    choice: Choice | None,
+    decides: bool,
+) -> Row:
+    here, base = by[cell, name], by.get((analysis.reference, name))
+    definition = next((one.definition for one in analysis.metrics if one.name == name), "")
+    row = Row(
+        metric=name,
+        label=label_of(name, definition),
+        unit=unit_of(name),
+        mean=_known(here.mean),
+        low=_known(here.ci_low),
+        high=_known(here.ci_high),
+        decides=decides,
+    )
+    if cell == analysis.reference or base is None:
+        return row
+    row = _changed(row, reference=_known(base.mean), reference_low=_known(base.ci_low), reference_high=_known(base.ci_high))
+    if change is None:
+        return row
+    row = _changed(row, change=change.difference, change_low=_known(change.ci_low), change_high=_known(change.ci_high))
+    low, high = change.percent_low, change.percent_high
+    # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
+    if low is not None and high is not None and low >= -100 and high < _MOST_PERCENT:
+        row = _changed(row, percent=change.percent, percent_low=low, percent_high=high)
+    return _changed(row, verdict=_verdict(change, _wanted(name, choice, analysis)))
+
+
+def _changed(row: Row, **fields: object) -> Row:
+    return msgspec.structs.replace(row, **fields)
+
+
+def _wanted(name: str, choice: Choice | None, analysis: Analysis) -> str | None:
+    """Which way the metric is better here: as the choice wants it, else as the metric itself is."""
+    for one in choice.weights if choice is not None else ():
+        if one.metric == name:
+            return {"maximize": "higher", "minimize": "lower"}.get(one.goal)
+    return next((one.better for one in analysis.metrics if one.name == name), None)
+
+
+def _verdict(change: Consequence, wanted: str | None) -> Verdict:
+    if change.clear in _CLEAR:
+        return _CLEAR[change.clear]
+    if wanted is None:
+        return "differs"
+    return "better" if (change.difference > 0) == (wanted == "higher") else "worse"
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def unmet(choice: Choice) -> list[Unmet]:
+    """The bounds that no setting keeps to all of, with what the nearest setting has."""
+    missed = {one.metric: one for one in choice.misses}
+    found: Sequence[Unmet] = [
+        Unmet(
+            metric=one.metric,
+            label=label_of(one.metric),
+            unit=unit_of(one.metric),
+            low=one.min,
+            high=one.max,
+            excludes=one.excludes,
+            nearest=_known(missed[one.metric].mean) if one.metric in missed else None,
+            judged=_known(missed[one.metric].judged) if one.metric in missed else None,
+        )
+        for one in choice.constraints
+        if one.excludes
+    ]
+    return sorted(found, key=lambda one: -one.excludes)

@@ -1,0 +1,119 @@
+"""How sure the choice is, and what each parameter does, in the words of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.effects import Verdict
+from evalkit.choice import Choice
+from evalkit.metrics import CATALOGUE
+from evalkit.summary.rows import label_of
+from evalkit.text.numbers import counted
+
+_A_LOT, _SOME = 0.3, 0.05
+"""Shares of a metric's variation within prompts from which a parameter matters a lot, and some."""
+_FEW_PROMPTS = 5
+_MOST_PROMPTS = 10_000
+_LENGTH = ("tokens", "words", "characters")
+
+
+def sure(choice: Choice, analysis: Analysis) -> list[str]:
+    """How sure the setting to use is, against all others that keep to the bounds."""
+    if choice.chosen is None:
+        return []
+    prompts = analysis.counts.prompts
+    tied = len(choice.tied) - 1
+    share = f"{choice.resample_share or 0.0:.0%}"
+    out = []
+    if len(choice.satisfying) == 1:
+        out.append("No other setting keeps to the bounds, so there was nothing to compare it with.")
+    elif prompts < _FEW_PROMPTS:
+        out.append(f"With {counted(prompts, 'prompt')} nothing can be told apart: add prompts, ten or more.")
+    elif tied == 0:
+        out.append(f"Better than every other setting that keeps to the bounds, on these {prompts} prompts (tests that allow for their number, 5 %).")
+    else:
+        many = "1 other setting" if tied == 1 else f"{tied} other settings"
+        out.append(f"{many} cannot be told from it on these {prompts} prompts; more prompts would separate them.")
+    if choice.chosen == choice.best:
+        out.append(f"It is the best as measured, and came first in {share} of resampled sets of prompts.")
+    else:
+        out.append("Of these it is the cheapest, or at a like price the nearest to the defaults.")
+    fresh = [one for one in choice.confirmed if one.cell_index == choice.chosen]
+    if fresh:
+        held = sum(one.ci_low <= one.selected_on <= one.ci_high for one in fresh)
+        again = f"{fresh[0].replicates} fresh answers to each prompt"
+        out.append(f"Measured again on {again}: {held} of {counted(len(fresh), 'figure')} held.")
+    return out
+
+
+def swept(analysis: Analysis, index: int) -> dict[str, object]:
+    """The levels of a cell in the parameters that have more than one; without those that have no effect beside the others."""
+    cell = analysis.cells[index]
+    return {name: level for name, level in cell.items() if len(analysis.parameters[name]) > 1 and level is not None}
+
+
+def matters(analysis: Analysis, decisive: Sequence[str]) -> list[str]:
+    """What each parameter does to the metrics that decide (to all where none does): one clause each, the strongest first."""
+    groups: dict[str, list[str]] = {}
+    order: dict[str, float] = {}
+    open_names, needed = [], []
+    for name in analysis.parameters:
+        verdicts = [one for one in analysis.verdicts if one.parameter == name]
+        if not verdicts:
+            continue
+        deciding = [one for one in verdicts if one.metric in decisive] or verdicts
+        said, weight = _of_parameter(deciding, verdicts)
+        if said is None:
+            open_names.append(name)
+            needed.append(_prompts(deciding))
+            continue
+        groups.setdefault(said, []).append(name)
+        order[said] = max(order.get(said, -1.0), weight)
+    out = [f"{_joined(names)} {said}" for said, names in sorted(groups.items(), key=lambda one: -order[one[0]])]
+    return [*out, f"{_joined(open_names)}: not enough prompts to tell{_would(needed)}"] if open_names else out
+
+
+def _prompts(verdicts: Sequence[Verdict]) -> int | None:
+    """How many prompts would settle one of the questions that are open; None where no number is known."""
+    return min((one.prompts_needed for one in verdicts if one.verdict == "inconclusive" and one.prompts_needed is not None), default=None)
+
+
+def _would(needed: Sequence[int | None]) -> str:
+    """How many prompts would tell, where that is known of all and within reach."""
+    known = [one for one in needed if one is not None and one <= _MOST_PROMPTS]
+    return f" (about {_round(max(known)):,} would)" if len(known) == len(needed) else ""
+
+
+def _of_parameter(deciding: Sequence[Verdict], every: Sequence[Verdict]) -> tuple[str | None, float]:
+    """What is said of a parameter, None where it is open, and how much that is, to sort by."""
+    certain = sorted((one for one in deciding if one.sure), key=lambda one: -(one.share or 0.0))
+    if certain:
+        share = certain[0].share or 0.0
+        much = "a lot" if share >= _A_LOT else "some" if share >= _SOME else "a little"
+        about = [one for one in certain if (one.share or 0.0) >= _SOME] or certain[:1]
+        if all(_is_length(one.metric) for one in certain):
+            return f"{much}, for length alone", 1 + share
+        return f"{much} ({label_of(about[0].metric)})", 2 + share
+    if all(one.verdict == "no effect" for one in deciding):
+        elsewhere = [one for one in every if one.sure]
+        if elsewhere:
+            only = "length" if all(_is_length(one.metric) for one in elsewhere) else label_of(max(elsewhere, key=lambda one: one.share or 0.0).metric)
+            return f"for {only} alone", 0.5
+        return "not at all: any effect is too small to matter", 0.0
+    return None, 0.0
+
+
+def _is_length(metric: str) -> bool:
+    known = CATALOGUE.get(metric)
+    return known is not None and known.unit in _LENGTH and metric.startswith("length")
+
+
+def _round(number: int) -> int:
+    """A number of prompts as one says it: to one or two digits."""
+    size = int(10 ** max(0, len(str(number)) - 2))
+    return -(-number // size) * size
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,157 @@
+"""A summary made of a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.sentences import in_words
+from evalkit.choice import Choice
+from evalkit.collect.budget import Spent, total_cost
+from evalkit.metrics import CATALOGUE
+from evalkit.run import Run
+from evalkit.store.records import NOT_SENT_AGAIN
+from evalkit.summary.rows import rows, unmet
+from evalkit.summary.sentences import matters, sure, swept
+from evalkit.summary.summary import Mind, Next, Outcome, Setting, Spending, Summary
+from evalkit.text.notes import Level
+from evalkit.text.numbers import counted
+
+_FEW_PROMPTS = 8
+_FRESH = 8
+_GRAVE: tuple[Level, ...] = ("interrupted", "stopped", "warning", "note")
+
+
+def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
+    """What the run comes to; `experiment` is the file that it was swept from, for the commands that come next."""
+    choice, analysis = run.choice, run.analysis
+    counts = analysis.counts
+    chosen = choice.chosen if choice is not None else None
+    nearest = choice.nearest if choice is not None else None
+    decisive = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints] if choice is not None else []
+    calls = [("sweep", run.sent.spent)] if run.sent is not None and run.sent.spent.requests else []
+    calls += [(one.name, one.spent) for one in run.beside if one.spent.requests]
+    return Summary(
+        name=analysis.name,
+        outcome=_outcome(run),
+        model=run.experiment.endpoint.model,
+        base_url=run.experiment.endpoint.base_url,
+        settings=counts.cells,
+        prompts=counts.prompts,
+        replicates=counts.replicates,
+        answers=counts.completions,
+        planned=counts.planned,
+        failed=dict(counts.failures),
+        sent=None if run.sent is None else run.sent.done if run.sent.planned else 0,
+        took_s=None if run.sent is None else run.sent.took_s,
+        spent=[_spending(name, spent) for name, spent in calls],
+        cost=total_cost([spent for _, spent in calls]) if calls else None,
+        purpose=_purpose(choice),
+        use=None if chosen is None else setting(analysis, chosen),
+        nearest=None if nearest is None else setting(analysis, nearest),
+        reference=setting(analysis, analysis.reference),
+        rows=rows(run, choice, next(one for one in (chosen, nearest, analysis.reference) if one is not None)) if counts.completions else [],
+        unmet=unmet(choice) if choice is not None and not choice.satisfying else [],
+        sure=sure(choice, analysis) if choice is not None else [],
+        matters=matters(analysis, decisive),
+        mind=mind(run),
+        next=list(_next(run, experiment)),
+        parameters=dict(choice.parameters) if choice is not None else {},
+    )
+
+
+def setting(analysis: Analysis, index: int) -> Setting:
+    """A cell of the analysis as people name it."""
+    values = swept(analysis, index)
+    name = analysis.name_of(index)
+    levels = in_words(values)
+    return Setting(cell_index=index, name=name, values=values, in_words=levels if name is None else f"{name} ({levels})")
+
+
+def _outcome(run: Run) -> Outcome:
+    choice = run.choice
+    if not run.analysis.counts.completions:
+        return "no answers"
+    if choice is None:
+        return "not asked"
+    if choice.chosen is not None:
+        return "chosen"
+    return "undecided" if choice.satisfying else "none satisfies"
+
+
+def _spending(name: str, spent: Spent) -> Spending:
+    return Spending(
+        name=name,
+        calls=spent.requests,
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        uncounted=spent.uncounted,
+        cost=spent.cost,
+        currency=None if spent.prices is None else spent.prices.currency,
+    )
+
+
+def _purpose(choice: Choice | None) -> str:
+    if choice is None:
+        return ""
+    about = (choice.about or "").rstrip(".")
+    return f"{choice.profile}: {about}" if choice.profile and about else choice.profile or about or "what choose: of the experiment asks for"
+
+
+def mind(run: Run) -> list[Mind]:
+    """All that bears on the decision, each once, the gravest first."""
+    found = list(dict.fromkeys(_minded(run)))
+    return [Mind(level=level, text=text) for level, text in sorted(found, key=lambda one: _GRAVE.index(one[0]))]
+
+
+def _minded(run: Run) -> Iterator[tuple[Level, str]]:
+    counts, choice, analysis = run.analysis.counts, run.choice, run.analysis
+    failed = sum(counts.failures.values())
+    if failed:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(counts.failures.items()))
+        refused = "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & counts.failures.keys() else ""
+        yield "warning", f"{counted(failed, 'request')} failed ({kinds}); run the sweep again to send them again{refused}"
+    if counts.missing:
+        yield (
+            "warning",
+            f"{counted(counts.missing, 'planned request')} {'has' if counts.missing == 1 else 'have'} no outcome yet; run the sweep again",
+        )
+    for text in choice.notes if choice is not None else ():
+        yield "warning", text
+    for note in (*analysis.notes, *run.notes):
+        if note.level != "note":
+            yield note.level, note.text
+    for one in analysis.controls:
+        if one.failed:
+            yield (
+                "warning",
+                f"{one.parameter} moves how answers begin, where a limit that only cuts them off cannot act: do not compare across it",
+            )
+    if counts.prompts < _FEW_PROMPTS:
+        yield "note", f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise"
+    if run.experiment.endpoint.base_url == "local":
+        yield "note", "The embedded model babbles: its numbers teach what parameters do, not which suit a real model"
+    if choice is not None and choice.chosen is not None and not _judges_content(choice):
+        yield "note", "Form alone was judged, not whether answers are right: add checks, a scorer or a judge for that"
+
+
+def _judges_content(choice: Choice) -> bool:
+    """Whether anything that says what a good answer is had a part in the choice."""
+    deciding = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints]
+    return any(name not in CATALOGUE for name in deciding)
+
+
+def _next(run: Run, experiment: str) -> Iterator[Next]:
+    folder = shlex.quote(str(run.folder))
+    choice = run.choice
+    if not run.complete:
+        yield Next(command=f"evalkit sweep {experiment}", what="send what has no answer yet")
+    if not run.analysis.counts.completions:
+        return
+    yield Next(command=f"evalkit report {folder}", what="answers side by side, one page")
+    yield Next(command=f"evalkit show {folder}", what="all settings, effects, answers")
+    if choice is None:
+        yield Next(command="choose: {profile: balanced}", what="in the experiment: have a setting chosen; 'evalkit score' then does")
+    elif choice.chosen is not None and not choice.confirmed:
+        yield Next(command=f"evalkit sweep {experiment} --confirm {run.analysis.counts.k or _FRESH}", what="the winner on fresh answers")
