@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from evalkit.choice import Choice
+    from evalkit.present.notebook.cards import ShownAnswer
     from evalkit.run import Run
 
 Table = Literal["settings", "levels", "effects", "choice", "answers", "failures", "notes", "metrics"]
@@ -58,9 +59,10 @@ def show(
     if json is not None:
         written(json, _data(found, table, names, _place(prompt), _cells(cell), top))
         return
-    screen = console()
-    shown = _shown(found, table, screen, names, sort, top, _place(prompt), _cells(cell))
-    screen.print(shown, soft_wrap=False)
+    to = console()
+    to.print(_shown(found, table, to, names, sort, top, _place(prompt), _cells(cell)))
+    if table == "settings":
+        to.print("--metric NAMES, --sort METRIC and --top N (0: all) choose what is shown.", style="dim")
 
 
 def _place(prompt: str) -> str | int:
@@ -72,35 +74,35 @@ def _cells(texts: Sequence[str]) -> list[int | str]:
 
 
 def _shown(
-    run: Run, table: str | None, screen: Console, names: Sequence[str], sort: str, top: int | None, prompt: str | int, cells: Sequence[int | str]
+    run: Run, table: str | None, console: Console, names: Sequence[str], sort: str, top: int | None, prompt: str | int, cells: Sequence[int | str]
 ) -> RenderableType:
     from rich.console import Group  # late: --help stays instant
     from rich.text import Text  # as above
 
     from evalkit.present.terminal import answers, listings, tables  # as above
-    from evalkit.present.terminal.screen import screen as first  # as above
+    from evalkit.present.terminal.screen import screen  # as above
     from evalkit.summary import summarise  # as above
 
     analysis = run.analysis
     match table:
         case None:
-            return first(summarise(run), screen)
+            return screen(summarise(run), console)
         case "settings":
-            return tables.by_cell(analysis, screen, names, listings.order_of(run, sort, _USUAL_SETTINGS if top is None else top))
+            return tables.by_cell(analysis, console, names, listings.order_of(run, sort, _USUAL_SETTINGS if top is None else top))
         case "levels":
-            return tables.by_level(analysis, screen, names) or Text("Nothing is swept: each parameter has one level.")
+            return tables.by_level(analysis, console, names) or Text("Nothing is swept: each parameter has one level.")
         case "effects":
-            parts = (listings.verdicts(analysis, screen, names), listings.answers(analysis, screen))
+            parts = (listings.verdicts(analysis, console, names), listings.answers(analysis, console))
             return Group(*(one for one in parts if one is not None))
         case "choice":
-            return listings.choice(_choice(run), analysis, screen)
+            return listings.choice(_choice(run), analysis, console)
         case "answers":
-            return answers.answers(run, screen, prompt, cells, _USUAL_ANSWERS if top is None else top or None)
+            return answers.answers(run, console, prompt, cells, _USUAL_ANSWERS if top is None else top or None)
         case "failures":
-            return listings.failures(run, screen)
+            return listings.failures(run, console)
         case "notes":
-            return listings.notes(run, screen)
-    return listings.metrics(run, screen)
+            return listings.notes(run, console)
+    return listings.metrics(run, console)
 
 
 def _choice(run: Run) -> Choice:
@@ -108,6 +110,10 @@ def _choice(run: Run) -> Choice:
         wanted = "write choose: {profile: balanced} into the experiment"
         raise RecordError(f"{run.folder}: nothing was chosen; {wanted}, and run the sweep again: nothing new is sent")
     return run.choice
+
+
+def _texts(shown: Sequence[ShownAnswer]) -> list[dict[str, Any]]:
+    return [{"text": one.read.text, "said": [words for words, _ in one.said]} for one in shown]
 
 
 def _data(run: Run, table: str | None, names: Sequence[str], prompt: str | int, cells: Sequence[int | str], top: int | None) -> Any:
@@ -137,10 +143,7 @@ def _data(run: Run, table: str | None, names: Sequence[str], prompt: str | int, 
             return _choice(run)
         case "answers":
             found = answers_of(run, prompt, cells, top or None)
-            beside = {
-                name: [{"text": one.read.text, "said": [words for words, _ in one.said]} for one in shown] for name, shown in found.beside.items()
-            }
-            return {"prompt_id": found.prompt_id, "prompt": found.prompt, "settings": beside}
+            return {"prompt_id": found.prompt_id, "prompt": found.prompt, "settings": {name: _texts(shown) for name, shown in found.beside.items()}}
         case "failures":
             return failures(run)
         case "notes":

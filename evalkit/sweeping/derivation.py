@@ -48,7 +48,7 @@ def settle(
 
     Args:
         notes: what was told so far, kept in the result.
-        tell: called with each thing the user should know.
+        tell: called with what goes wrong meanwhile.
         sent: how the requests of this time went.
         measured: what is measured.
         beside: who else was asked.
@@ -81,10 +81,7 @@ def settle(
     _write_derived(folder, scores, analysis)
     _write_choice(folder, choice, plan.experiment)
     write_run(folder, plan.experiment, counts=analysis.counts)
-    for one in (*(bearing if choice is None else ()), *of_scores):
-        tell(one)
-    if choice is not None:
-        notes += [one for one in bearing if one not in notes]  # the decision says them, wherever it stands, and once
+    notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
 
 

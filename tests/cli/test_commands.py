@@ -16,11 +16,12 @@ import pytest
 from support.endpoints import completion, serving
 from support.process import ROOT, environment
 
+from evalkit.cli.showing import TABLES
 from evalkit.cli.terminal import Report
 from evalkit.collect.tally import Tally
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("sweep", "plan", "score", "compare", "serve", "init", "schema")
+COMMANDS = ("sweep", "plan", "score", "show", "compare", "serve", "init", "schema")
 
 SMALL = """
 name: small
@@ -30,6 +31,11 @@ parameters: {{temperature: [0, 1.0]}}
 request: {{max_tokens: 20}}
 replicates: {replicates}
 """
+
+
+def unwrapped(text: str) -> str:
+    """A text as one line."""
+    return " ".join(text.split())
 
 
 def write(folder: Path, text: str, name: str = "x.yaml") -> Path:
@@ -66,11 +72,14 @@ except SystemExit:
     assert not loaded & {"openai", "numpy", "scipy", "duckdb", "pydantic", "msgspec", "regex", "uvicorn", "starlette", "yaml"}
 
 
-def test_a_sweep_shows_both_tables_where_the_results_are_and_what_to_do_next(evalkit: Command, tmp_path: Path) -> None:
+def test_a_sweep_shows_one_screen_and_the_rest_is_a_command_away(evalkit: Command, tmp_path: Path) -> None:
     done = evalkit("sweep", small(tmp_path))
     assert done.returncode == 0, done.stderr
-    for part in ("By cell", "By level", "distinct_2", "4 of 4 answers", "4 requests sent", "Results: results/small/", "Next:"):
+    for part in ("4 answers", "4 requests sent", "evalkit show results/small", "Next"):
         assert part in done.stdout
+    tables = "".join(evalkit("show", "results/small", table).stdout for table in ("settings", "levels"))
+    for part in ("By cell", "By level", "distinct_2"):
+        assert part in tables
     assert "Traceback" not in done.stderr
     again = evalkit("sweep", tmp_path / "x.yaml")
     assert "0 requests sent" in again.stdout
@@ -79,9 +88,11 @@ def test_a_sweep_shows_both_tables_where_the_results_are_and_what_to_do_next(eva
 def test_no_line_is_wider_than_the_terminal(evalkit: Command) -> None:
     evalkit("sweep", ROOT / "experiments/quickstart.yaml", "--limit", "1", "--set", "replicates=2")
     for width in (80, 120):
-        out = evalkit("score", "results/quickstart", env={"COLUMNS": str(width)}).stdout
-        tables = out[: out.index(" answers (")].splitlines()
-        assert max(map(len, tables)) <= width
+        shown = evalkit("score", "results/quickstart", env={"COLUMNS": str(width)}).stdout.splitlines()
+        assert len(shown) <= 30
+        assert max(map(len, shown)) <= width
+        for table in TABLES:
+            assert max(map(len, evalkit("show", "results/quickstart", table, env={"COLUMNS": str(width)}).stdout.splitlines())) <= width, table
 
 
 def test_plan_and_dry_run_say_the_same_and_send_nothing(evalkit: Command, tmp_path: Path) -> None:
@@ -167,7 +178,7 @@ def test_an_incomplete_sweep_exits_3_and_says_what_to_do(evalkit: Command, tmp_p
     with serving(answer) as server:
         done = evalkit("sweep", small(tmp_path, server.url))
     assert done.returncode == 3
-    assert "2 requests failed (2 server); run again to send them again" in done.stdout
+    assert "2 requests failed (2 server); run the sweep again to send them again" in unwrapped(done.stdout)
 
 
 def test_an_unusable_endpoint_exits_2(evalkit: Command, tmp_path: Path) -> None:
@@ -205,7 +216,7 @@ def test_why_a_sweep_stopped_is_told_also_where_it_is_quiet(evalkit: Command, tm
     assert done.returncode == 3
     assert done.stderr.splitlines()[0] == "stopped: the 30 requests of --max-requests are used up"
     assert "30 of 100 answers" in done.stdout
-    assert "70 planned requests have no outcome yet; run the sweep to send them" in done.stdout
+    assert "70 planned requests have no outcome yet; run the sweep again" in unwrapped(done.stdout)
 
 
 def _on_a_terminal(arguments: list[str], cwd: Path, answer: bytes) -> tuple[int, str]:
@@ -300,8 +311,9 @@ def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
     chosen = ["--set", "choose.profile=creative", "--set", "replicates=2", "--set", "parameters={temperature: [0.5, 1], presence_penalty: [0, 1]}"]
     done = evalkit("sweep", "mine/experiment.yaml", *chosen, "--limit", "5", "-o", "run", "--confirm", "2")
     assert done.returncode == 0, done.stderr
+    shown = evalkit("show", "run", "effects").stdout + evalkit("show", "run", "choice").stdout
     for word in ("What each parameter does", "In short", "Recommendation for creative"):
-        assert word in done.stdout
+        assert word in shown
     found = json.loads((tmp_path / "run/choice.json").read_text(encoding="utf-8"))
     assert (tmp_path / "run/recommended.yaml").exists() == (found["chosen"] is not None)
     assert bool(found["confirmed"]) == (found["chosen"] is not None)

@@ -16,9 +16,8 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice, call_of
 from evalkit.present.terminal.signs import plain
-from evalkit.present.text import method
+from evalkit.present.text import method, words
 from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
-from evalkit.present.text.words import failures as failed
 from evalkit.run import Run
 from evalkit.summary.rows import label_of
 from evalkit.summary.summing import mind
@@ -188,7 +187,7 @@ def _shown(text: Text, console: Console) -> Text:
 
 def failures(run: Run, console: Console) -> RenderableType:
     """What failed, by kind, with the last message of each."""
-    found = failed(run)
+    found = words.failures(run)
     if not found:
         return Text("Nothing failed.")
     table = _listed(("kind", "requests", "the last message"), console)
@@ -210,8 +209,8 @@ def metrics(run: Run, console: Console) -> RenderableType:
     """What each metric of the run is."""
     table = _listed(("metric", "in words", "better", "definition"), console)
     for one in run.analysis.metrics:
-        words = (one.name, label_of(one.name, one.definition), one.better or "-", one.definition)
-        table.add_row(*(_shown(Text(word), console) for word in words))
+        told = (one.name, label_of(one.name, one.definition), one.better or "-", one.definition)
+        table.add_row(*(_shown(Text(word), console) for word in told))
     return table
 
 

@@ -59,7 +59,8 @@ def _spans(line: Text) -> list[tuple[int, int, str]]:
 
 
 def _headline(found: Summary, width: int) -> list[Text]:
-    parts = [f"{counted(found.answers, 'answer')} ({counted(found.settings, 'setting')} × {counted(found.prompts, 'prompt')} × {found.replicates})"]
+    answers = counted(found.answers, "answer") if found.answers == found.planned else f"{found.answers:,} of {counted(found.planned, 'answer')}"
+    parts = [f"{answers} ({counted(found.settings, 'setting')} × {counted(found.prompts, 'prompt')} × {found.replicates})"]
     parts.append(f"{sum(found.failed.values()):,} failed")
     lines = [Text.assemble((f"{found.name}: ", "bold"), ", ".join(parts))]
     if found.sent == 0:

@@ -70,9 +70,9 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
     legend = _legend(analysis, order, metrics[: len(metrics) - len(dropped)], marks, sign)
     lines = ["; ".join(legend) + "."] if legend else []
     if len(order) < len(analysis.cells):
-        lines.append(f"{len(analysis.cells) - len(order):,} more settings: --top 0 shows all, and summary.csv holds them.")
+        lines.append(f"{len(analysis.cells) - len(order):,} more settings are in summary.csv.")
     if len(metrics) < len(analysis.metrics):
-        lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics: --metric NAMES shows them, and summary.csv holds them.")
+        lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
     if dropped:
         lines.append(f"Not shown for want of width: {', '.join(dropped)}.")
     return _titled(f"By cell: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)

@@ -88,7 +88,7 @@ def body(text: str) -> list[str]:
     rule = next(number for number, line in enumerate(lines) if re.fullmatch(r"[─]+", line))
     rows = []
     for line in lines[rule + 1 :]:
-        if not line or line.startswith(("▲", "- undefined", "—", "·", "±", "No intervals", "Not shown")) or re.match(r"\d+ more cells", line):
+        if not line or line.startswith(("▲", "- undefined", "—", "·", "±", "No intervals", "Not shown")) or re.match(r"\d+ more settings", line):
             break
         rows.append(line)
     return rows
@@ -266,7 +266,7 @@ def test_of_more_than_64_cells_those_that_stand_out_are_shown() -> None:
     marked = sum(row.count("▲") + row.count("▼") for row in rows)
     assert marked == 12  # six metrics have a direction
     assert all("▲" in row or "▼" in row for row in rows)
-    assert f"{100 - len(rows)} more cells are in summary.csv." in text
+    assert f"{100 - len(rows)} more settings are in summary.csv." in text
     assert len(body(rendered(by_cell, analysis({"temperature": [number / 50 for number in range(64)]}), 200))) == 64
 
 
@@ -274,7 +274,7 @@ def test_of_many_cells_alike_the_first_are_shown() -> None:
     values: dict[str, Sequence[float]] = {name: [0.5] * 100 for name in NAMES}
     text = rendered(by_cell, analysis({"temperature": [number / 50 for number in range(100)]}, values), 200)
     assert len(body(text)) == 64
-    assert "36 more cells are in summary.csv." in text
+    assert "36 more settings are in summary.csv." in text
 
 
 def test_many_ties_do_not_fill_the_screen() -> None:
