@@ -12,7 +12,7 @@ import numpy as np
 from evalkit.client.outcome import NO_KEY
 from evalkit.client.reply import Reply
 from evalkit.collect.pace import backoff
-from evalkit.errors import AuthError, EndpointError
+from evalkit.errors import AuthError
 from evalkit.store.records import Completion, Failure
 
 _TRIES = 3
