@@ -56,9 +56,10 @@ def test_a_command_that_is_interrupted_says_so_in_one_line(tmp_path: Path, comma
     os.mkfifo(tmp_path / "run/run.json")
     arguments = [sys.executable, "-W", "error", "-m", "evalkit", *command]
     with subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        with (tmp_path / "run/run.json").open("wb"):  # waits until it reads
-            child.send_signal(number)
-            out, err = child.communicate(timeout=60)
+        writer = (tmp_path / "run/run.json").open("wb")  # waits until it reads
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+        writer.close()
     assert (child.returncode, out, err) == (130, "", "interrupted\n")
 
 
