@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from evalkit._version import __version__
 from evalkit.cli.shown import show_plan, show_run, written
@@ -24,7 +27,30 @@ DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _ASK_ABOVE = 200
 
+
+class _Commands(TyperGroup):
+    """The commands. An interrupt that none of them tells of is told here, for typer ends without a word then."""
+
+    def make_context(self, *args: Any, **named: Any) -> Any:
+        with _interrupt_told():
+            return super().make_context(*args, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _interrupt_told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interrupt_told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -70,6 +70,8 @@ def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, ju
     for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
         if key and not os.environ.get(key):
             yield f"a sweep will need the environment variable {key}, which is not set"
+    for program in dict.fromkeys(one.api_key_command[0] for one in (experiment.endpoint, *beside) if one.api_key_command and one.base_url != "local"):
+        yield f"a sweep will run {program} (api_key_command) for the key"  # its arguments are not shown: they may tell too much
     for judge, asked in zip(experiment.judges, judged, strict=True):
         once = (
             f"besides, judge {judge.name} ({judge.endpoint.model}) is asked once for each different answer, at most {counted(asked.requests, 'time')}"

@@ -67,7 +67,7 @@ class Diagnosis(NamedTuple):
         fault: whom it is about; None where nobody says, and the request is recorded.
         message: in the server's words.
         param, code: as the server names them.
-        certain: fields tell, not words alone.
+        certain: fields tell, not words alone; of an address: one such reply tells, not only many of them.
         wait_s: how long the body asks to wait.
     """
 
@@ -231,7 +231,10 @@ def no_answer(raw: bytes) -> Diagnosis:
         title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text[:20_000])
         named = f" ({' '.join(title[1].split())[:80]})" if title and title[1].strip() else ""
         return Diagnosis("malformed", "address", f"a web page instead of an answer{named}: {text}")
-    return Diagnosis("malformed", "nobody", f"not a chat completion: {text}" if text else "an empty body")
+    words = f"not a chat completion: {text}" if text else "an empty body"
+    if text[:1] in ("{", "[") and (not isinstance(body, dict) or "choices" in body or str(body.get("object", "")).startswith("chat.")):
+        return Diagnosis("malformed", "nobody", words)  # by its looks an answer, and a broken one
+    return Diagnosis("malformed", "address", words, certain=False)
 
 
 def _fields(body: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Reply(NamedTuple):
 
     Attributes:
         fault: whom a failure is about; None where nobody says.
-        certain: fields of the reply tell that, not words alone.
+        certain: fields of the reply tell that, not words alone; of an address: this one reply tells, not only many such.
         again: the trouble may pass, so it may be tried again.
         wait_s: how long the server asked to wait; None: it did not ask.
         usage: what the call used, be it answered or not.

@@ -11,6 +11,8 @@ _ALL_ALIKE = 8
 """Requests the endpoint may refuse, before it has answered any, until it is of no use."""
 _OUTAGE_CALLS, _OUTAGE_REQUESTS = 8, 4
 """Calls that fail one after the other, and requests among them, until the endpoint is taken to be down."""
+_UNREAD_CALLS, _UNREAD_REQUESTS = 8, 4
+"""Calls in a row whose answers are nothing of a chat API's, and requests among them, before any answer, until the address is taken to be wrong."""
 _EMPTY_IN_A_ROW = 3
 """Calls refused in words alone that sound like an empty account, and none answered meanwhile, until it is taken to be empty."""
 _FALSE_ALARM_S = 1.0
@@ -44,6 +46,7 @@ class Health:
         self._refused_since: float | None = None
         self._refusal: Failure | None = None
         self._empty_streak = 0
+        self._unread, self._unread_of = 0, set[str]()
 
     def paid_for(self) -> None:
         """A call was answered, so the account is not empty."""
@@ -53,6 +56,16 @@ class Health:
         """A call was refused in words that sound like an empty account; whether enough were in a row to believe it."""
         self._empty_streak += 1
         return self._empty_streak >= _EMPTY_IN_A_ROW
+
+    def elsewhere(self, key: str, fault: Fault | None, certain: bool) -> bool:
+        """A call failed; whether that, or so many alike before any answer, tell that the address is wrong."""
+        if fault != "address":
+            self._unread = 0
+            self._unread_of.clear()
+            return False
+        self._unread += 1
+        self._unread_of.add(key)
+        return certain or (self._unread >= _UNREAD_CALLS and len(self._unread_of) >= _UNREAD_REQUESTS)
 
     def answered(self, now: float, started: float) -> float | None:
         """A call that began at `started` was answered; as `alive`."""

@@ -6,7 +6,7 @@
   a limit is met at its edge and not by running into it again and again.
 - **Waits** that the endpoint asks for hold back every call, not only the one that was told. What it says of its limits in ``x-ratelimit-*``
   is heeded before they bite, as long as it bears out: where a counter was never seen to count and says that nothing is left, one call finds
-  out, and where more is answered than should be left, its words are heeded no longer, until a 429 shows that they are true.
+  out, and where more is answered than should be left, its words are heeded no longer, until refusals just then show that they are true.
 
 Nothing here sends or sleeps: `Pace` is told what happens, with the time, and says when the next call may start.
 """
@@ -37,6 +37,9 @@ _TRIED_AFTER_S = 0.25
 """How long nothing is sent before one call finds out whether the endpoint means it that nothing is left."""
 _SAME = 8
 """Answers beyond what is left that say the same of it, until it is a number that nobody counts."""
+_NEW = 2
+"""Answers that say the same, until a number that is not 0 has to move to be believed."""
+_MOST_DOUBT = 10
 _SHARE_OVER, _OFTEN = 50, 0.4
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 10.0, 80.0
 _HISTORY = 500
@@ -57,40 +60,66 @@ class Change(msgspec.Struct, frozen=True):
 class _Words:
     """What an endpoint says is left of one thing, and whether that bears out.
 
+    What is said is doubted where calls are answered though nothing was left, or where the number never moves though calls are made; and less again
+    with each call that is refused while nothing was left. Such a refusal alone proves a word: others may be about something else.
+
     Attributes:
-        idle: calls were answered though nothing was left, or its number never moves: it says nothing. A 429 takes that back.
         counts: its number was seen to move.
-        proven: a call was refused as one too many.
+        proven: a call was refused as one too many while it said that nothing was left.
     """
 
     def __init__(self) -> None:
-        self.idle = self.counts = self.proven = False
+        self.counts = self.proven = False
+        self._doubt = 0
         self._before: float | None = None
-        self._same = 0
+        self._same = self._windows = 0
         self._since = self._until = -math.inf
+
+    @property
+    def idle(self) -> bool:
+        """Whether its words say nothing."""
+        return self._doubt > 0
 
     def said(self, now: float, left: float, reset_s: float) -> None:
         """An answer told that so much is left, and in how many seconds it is whole again."""
-        self._same = self._same + 1 if left == self._before else 0
-        self.counts = self.counts or self._before not in (None, left)
-        self.idle = self.idle or (not self.counts and not self.proven and self._same > left + _SAME)
+        moved = self._before not in (None, left)
+        self._same = 0 if moved else self._same + 1
+        if moved and not self.counts:
+            self.counts, self._doubt = True, 0
         self._before = left
         if left > 0:
             self._until = -math.inf
+            if not self.counts and self._same > left + _SAME:
+                self._contradicted()
         elif now >= self._until:
             self._since, self._until = now, now + reset_s
+            self._windows += 1
 
     def answered(self, now: float, started: float) -> None:
         """A call was answered that began at `started`."""
-        self.idle = self.idle or self._since <= started < now < self._until
+        if self._since <= started < now < self._until:
+            self._contradicted()
 
-    def refused(self) -> None:
-        """A call was refused as one too many: so there is a limit, and what is said of it is heeded."""
-        self.proven, self.idle, self._until, self._same = True, False, -math.inf, 0
+    def refused(self, started: float) -> float:
+        """A call that began at `started` was refused as one too many; gives until when nothing is left by what was said, where that bears out."""
+        until, self._until = self._until, -math.inf
+        if not self._since <= started < until:
+            return -math.inf
+        self.proven, self._doubt = True, max(0, self._doubt - 1)
+        return -math.inf if self.idle else until
+
+    def _contradicted(self) -> None:
+        self._doubt = min(_MOST_DOUBT, self._doubt + 2)
+        self._same = 0
 
     def believed(self, left: float, reset_s: float) -> bool:
-        """Whether calls are held back at its word; where they are not, one call finds out."""
-        return self.proven or (reset_s <= _LONGEST_HEED_S and (self.counts or left > 0))
+        """Whether calls are held back at its word, where too little is left; where they are not, one call finds out.
+
+        A number that never moved is put to the test again now and then, after twice as many waits each time.
+        """
+        if self.proven:
+            return self.counts or self._windows & (self._windows - 1) != 0
+        return reset_s <= _LONGEST_HEED_S and (self.counts or (left > 0 and self._same < _NEW))
 
 
 class Pace:
@@ -238,7 +267,9 @@ class Pace:
         self.throttled += 1
         self._refused += 1
         for words in self._words:
-            words.refused()
+            until = words.refused(started)
+            if wait_s is None and until > now:
+                self._used_up_until = max(self._used_up_until, min(until, now + _LONGEST_HEED_S))
         self._share += (1 - self._share) / _SHARE_OVER
         if wait_s is None:
             wait_s = random.uniform(0.5, 1.0) * min(30.0, 2.0 ** min(self._throttled_in_a_row, 6))  # noqa: S311 (jitter)
@@ -320,7 +351,7 @@ class Pace:
             if spare > 0:
                 if spare <= self.limit:
                     gap_s = heeded_s / (spare + 1)
-                    gap_s = gap_s if words.counts or words.believed(amount, reset_s) else min(gap_s, _TRIED_AFTER_S)
+                    gap_s = gap_s if words.counts else min(gap_s, _TRIED_AFTER_S)
                     self._gap_s, self._gap_until = max(self._gap_s, gap_s), now + heeded_s
             elif words.believed(amount, reset_s):
                 self._used_up_until = max(self._used_up_until, now + heeded_s)

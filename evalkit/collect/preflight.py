@@ -110,6 +110,8 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
         tried, level = found[cell], plan.cells[cell][name]
         calls.append(Checked(parameter=name, level=level, failure=tried.failure if _refuses(tried, name, level, taken) else None))
     explained = any(one.failure is not None for one in calls[1:]) and any(one.failure is None for one in found.values())
+    if len(work.unread) == len(found):
+        raise _refusal(_Tried(False, work.unread[0], "address"))
     if not taken and first.failure is not None and not explained:
         raise _refusal(first)
     return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken))
@@ -129,11 +131,16 @@ def needed(plan: Plan) -> int:
 
 
 class _Look:
-    """The requests of one look."""
+    """The requests of one look.
+
+    Attributes:
+        unread: for each request whose every answer was nothing of a chat API's, the last one.
+    """
 
     def __init__(self, caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Request, Outcome, int], None]) -> None:
         self._caller, self._plan, self._there, self._keep = caller, plan, there, keep
         self._prompt = 0
+        self.unread: list[Failure] = []
         experiment = plan.experiment
         self._together = min(experiment.endpoint.replicates_per_call, experiment.replicates)  # answers of one call stay together
 
@@ -159,6 +166,9 @@ class _Look:
                 self._keep(self._plan.request(cell, self._prompt, replicate), completion, self._together)
             return _Tried(True)
         failure = reply.failure
+        if failure is not None and reply.fault == "address" and not reply.certain:
+            self.unread.append(failure)  # tells together with the others
+            return _Tried(False)
         if failure is None or (reply.again and reply.fault != "address"):
             if failure is not None and failure.kind == "connection":
                 raise _refusal(_Tried(False, failure, reply.fault))
@@ -176,7 +186,7 @@ class _Look:
         while (reply := await self._caller.send(request, self._together)) is not None:
             tries += 1
             failure = reply.failure
-            if failure is None or not reply.again or (reply.fault == "address" and tries >= 2):
+            if failure is None or not reply.again or (reply.fault == "address" and reply.certain and tries >= 2):
                 return reply
             loading = waits and failure.status in _LOADING and time.monotonic() - began < self._caller.patience_s
             if tries >= _TRIES and not loading:

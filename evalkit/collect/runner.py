@@ -308,7 +308,9 @@ class _Run:
             job.forgiven += 1  # nobody is let through: this is no fault of this request's; deadline and patience bound it
         at = now + backoff(max(1, job.counted), self._policy.pause_s, reply.wait_s)
         given_up = self._given_up(job, reply, now, at)
-        if (given_up or reply.fault == "address") and (error := health.useless(failure, reply.fault, job.tries)):
+        elsewhere = health.elsewhere(job.batch[0].key, reply.fault, reply.certain)
+        told = elsewhere or (given_up and failure.kind != "malformed")  # one request that is answered with nonsense tells only of itself
+        if told and (error := health.useless(failure, reply.fault, job.tries)):
             raise error
         if may_be_down and was_down:
             job.forgiven += 1  # what everybody meets is not held against it

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SYNC_EVERY_S = 0.5
 _SHOWN_EVERY_S = 1.0
+_ELSEWHERE_S = 30.0
+"""How long another address is waited for, which may be the right one."""
 _LONG_WAIT_S = 5.0
 """A wait that a user should be told of."""
 
@@ -114,14 +116,17 @@ async def looked(
 async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -> EndpointError:
     """The same error, with the address that answers in place of the wrong one, where ``/v1`` behind it does."""
     base, _, query = access.base_url.partition("?")
-    if "leads to no chat API" not in str(fault) or base.rstrip("/").endswith("/v1"):
+    nowhere = "leads to no chat API" in str(fault)
+    if not (nowhere or "no such model or address" in str(fault)) or base.rstrip("/").endswith("/v1"):
         return fault
     candidate = f"{base.rstrip('/')}/v1{'?' + query if query else ''}"
-    async with access._replace(base_url=candidate).client(endpoint) as client:
-        reply = await client.call({"model": endpoint.model, "max_tokens": 1}, [{"role": "user", "content": "Hello"}])
-    if reply.completions or (reply.failure is not None and reply.fault in ("key", "account", "setting", "prompt")):
+    reply = None
+    with suppress(TimeoutError):
+        async with access._replace(base_url=candidate).client(endpoint) as client, asyncio.timeout(_ELSEWHERE_S):
+            reply = await client.call({"model": endpoint.model, "max_tokens": 1}, [{"role": "user", "content": "Hello"}])
+    if reply is not None and (reply.completions or reply.fault in ("key", "account", "setting", "prompt")):
         return type(fault)(f"{fault}. A chat API answers at {candidate}: set endpoint.base_url to it")
-    return type(fault)(f"{fault}. Did you forget /v1 at the end?")
+    return type(fault)(f"{fault}. Did you forget /v1 at the end?") if nowhere else fault
 
 
 def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Tell) -> Experiment:
@@ -192,6 +197,8 @@ async def sent(
                 if not stop.is_set():
                     raise
                 return INTERRUPTED
+            except EndpointError as fault:
+                raise await _elsewhere(fault, endpoint, access) from None
             finally:
                 for one in beside:
                     one.cancel()

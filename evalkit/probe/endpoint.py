@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from evalkit.client.outcome import NO_KEY
 from evalkit.client.reply import Reply
 from evalkit.collect.pace import backoff
-from evalkit.errors import EndpointError
+from evalkit.errors import AuthError
 from evalkit.store.records import Completion, Failure
 
 _TRIES = 3
@@ -131,7 +132,7 @@ class Probed:
         if failure is None:
             return reply
         if failure.kind == "auth":
-            raise EndpointError(f"the endpoint refuses the key: {failure.message}")
+            raise AuthError(failure.message if failure.code == NO_KEY else f"the endpoint refuses the key: {failure.message}")
         if failure.kind == "rejected":
             raise RejectedError(said(failure))
         return reply

@@ -119,6 +119,13 @@ def test_the_plan_tells_of_a_key_that_a_sweep_will_need(evalkit: Command) -> Non
     assert "PARADIGM_API_KEY, which is not set" in evalkit("plan", ROOT / "experiments/paradigm.yaml").stdout
 
 
+def test_the_plan_tells_of_a_command_that_gives_the_key_and_not_of_its_arguments(evalkit: Command) -> None:
+    command = "endpoint.api_key_command=[printf, the-key-itself]"
+    done = evalkit("plan", ROOT / "experiments/paradigm.yaml", "--set", "endpoint.api_key_env=null", "--set", command)
+    assert "a sweep will run printf (api_key_command) for the key" in done.stdout
+    assert "the-key-itself" not in done.stdout + done.stderr
+
+
 def test_the_plan_of_the_quickstart_tells_which_cells_are_merged(evalkit: Command) -> None:
     out = evalkit("plan", ROOT / "experiments/quickstart.yaml").stdout
     assert "56 cells × 10 prompts × 8 replicates = 4,480 requests" in out

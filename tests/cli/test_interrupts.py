@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+from support.process import environment
 
 from evalkit import cli
 from evalkit.cli import _interrupted, terminal
@@ -39,6 +45,22 @@ def test_the_command_line_says_interrupted_and_ends_with_its_status(
         cli.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "number"), [(["report", "run"], signal.SIGINT), (["compare", "run", "run"], signal.SIGTERM)], ids=["report", "compare"]
+)
+def test_a_command_that_is_interrupted_says_so_in_one_line(tmp_path: Path, command: list[str], number: signal.Signals) -> None:
+    """Its run is a pipe that nothing comes out of, so that it is at work when the signal comes."""
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run/run.json")
+    arguments = [sys.executable, "-W", "error", "-m", "evalkit", *command]
+    with subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        writer = (tmp_path / "run/run.json").open("wb")  # waits until it reads
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+        writer.close()
+    assert (child.returncode, out, err) == (130, "", "interrupted\n")
 
 
 def test_the_time_that_is_left_is_told_only_once_it_means_something(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

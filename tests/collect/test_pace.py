@@ -277,6 +277,42 @@ def test_where_a_refusal_follows_what_is_said_is_heeded() -> None:
     assert took_s < 19 * 10 * 1.2
 
 
+LIES = {
+    "nothing left": Limits(requests=0, requests_reset_s=3600),
+    "nothing for half a minute": Limits(requests=0, requests_reset_s=30),
+    "one left": Limits(requests=1, requests_reset_s=60),
+    "neither": Limits(requests=0, requests_reset_s=60, tokens=0, tokens_reset_s=60),
+    "thousands left": Limits(requests=5000, requests_reset_s=60, tokens=1e6, tokens_reset_s=60),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3])
+def test_refusals_for_other_reasons_make_nobody_believe_a_lie_for_long(lie: str, share: float) -> None:
+    """One call in so many is refused whatever the pace: against the same without a header, one wait of a minute at the most, and no flood."""
+    took = {}
+    for said in (LIES[lie], None):
+        rng = random.Random(5)  # noqa: S311
+        took[said is None] = sent_in_turn(Pace(4, now=0.0), 200, lambda _, said=said: said, lambda _, rng=rng: rng.random() < share)
+    assert took[False][0] <= took[True][0] + 130
+    assert took[False][1] <= 1.5 * took[True][1] + 5
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_limit_by_time_is_learned_beside_a_header_that_lies(lie: str) -> None:
+    """Twenty in each ten seconds are taken."""
+    taken: dict[int, int] = {}
+
+    def refuse(started: float) -> bool:
+        window = int(started / 10)
+        taken[window] = taken.get(window, 0) + 1
+        return taken[window] > 20
+
+    took_s, refused = sent_in_turn(Pace(4, now=0.0), 400, lambda _: LIES[lie], refuse)
+    assert took_s < 1.3 * 200 + 130
+    assert refused < 0.3 * 400
+
+
 def test_after_an_outage_it_starts_low_again() -> None:
     pace = Pace(now=0.0)
     while pace.limit < 64:

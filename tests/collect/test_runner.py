@@ -244,6 +244,39 @@ def test_an_address_or_model_that_does_not_exist_ends_the_run_unrecorded() -> No
     assert len(out.endpoint.seen) <= 4
 
 
+NO_CHAT_API = {
+    "a word": Answer(200, {"Content-Type": "text/plain"}, b"Ollama is running"),
+    "a state": Answer(200, JSON, b'{"status": "ok"}'),
+    "nothing": Answer(200, JSON, b""),
+    "null": Answer(200, JSON, b"null"),
+    "no content": Answer(204, {}, b""),
+    "a page": Answer(200, {"Content-Type": "text/html"}, b"<!doctype html><title>Chat</title>"),
+}
+
+
+@pytest.mark.parametrize("name", NO_CHAT_API)
+def test_answers_that_are_nothing_of_a_chat_apis_end_the_run_soon(name: str) -> None:
+    out = ran(lambda _: NO_CHAT_API[name], some(50), 4)
+    assert type(out.ended) is EndpointError
+    assert str(out.ended).startswith("endpoint.base_url leads to no chat API: ")
+    assert len(out.records) <= 4, "those whose three tries were over by then"
+    assert len(out.endpoint.seen) < 8 + 4
+
+
+def test_one_request_that_is_answered_with_nonsense_tells_only_of_itself() -> None:
+    """Its three tries are over before the others, which are slow, have their answers."""
+    out = ran(lambda asked: NO_CHAT_API["a word"] if number_of(asked) == 0 else FINE._replace(delay_s=0.3), some(12), 4)
+    assert out.ended is None
+    assert out.kinds == Counter(malformed=1, completion=11)
+
+
+@pytest.mark.parametrize("body", [b'{"choices": null}', b'{"object": "chat.completion", "id": "x"}', b'{"id": "chatcmpl-1", "cho'])
+def test_answers_that_are_broken_are_no_wrong_address(body: bytes) -> None:
+    out = ran(lambda _: Answer(200, JSON, body), some(12), 4)
+    assert out.ended is None
+    assert out.kinds == Counter(malformed=12)
+
+
 @pytest.mark.parametrize(("planned", "sent"), [(50, 8), (3, 3), (1, 1)])
 def test_an_endpoint_that_refuses_all_of_the_first_requests_ends_the_run_with_them_recorded(planned: int, sent: int) -> None:
     out = ran(lambda _: refusing(400, "'top_k' is not supported"), some(planned))

@@ -34,6 +34,26 @@ def experiment(url: str, **changes: object) -> Experiment:
     return check(data | changes)
 
 
+@pytest.mark.parametrize("look", [True, False], ids=["a look", "no look"])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (Answer(404, JSON, b'{"detail": "Not Found"}'), "the endpoint knows no such model or address (HTTP 404): Not Found. "),
+        (Answer(405, {"Content-Type": "text/html"}, b"<h1>Not Allowed</h1>"), "the endpoint knows no such model or address (HTTP 405): "),
+        (Answer(200, JSON, b'{"error": "Unexpected endpoint or method."}'), "endpoint.base_url leads to no chat API: Unexpected endpoint"),
+        (Answer(200, {"Content-Type": "text/plain"}, b"Ollama is running"), "endpoint.base_url leads to no chat API: not a chat completion: Oll"),
+    ],
+    ids=["404", "405", "an error in a 200", "a word"],
+)
+def test_an_address_without_its_v1_is_told_with_the_one_that_answers(tmp_path: Path, wrong: Answer, told: str, look: bool) -> None:
+    with serving(lambda asked: FINE if asked.path.startswith("/v1/") else wrong) as server, pytest.raises(EndpointError) as ended:
+        sweep(experiment(server.url.removesuffix("/v1"), request={"max_tokens": 20}), tmp_path / "run", look=look)
+    assert str(ended.value).startswith(told)
+    assert str(ended.value).endswith(f"A chat API answers at {server.url}: set endpoint.base_url to it")
+    assert len(server.seen) <= 13
+    assert not (tmp_path / "run/responses.jsonl").exists() or not (tmp_path / "run/responses.jsonl").read_bytes()
+
+
 def too_many(wait: str) -> Answer:
     return Answer(429, JSON | {"Retry-After": wait}, b'{"error": {"message": "one too many"}}')
 
