@@ -121,7 +121,8 @@ def _goal(one: Weight) -> str:
 
 
 def _sure(found: Choice, analysis: Analysis) -> str:
-    others, share = len(found.tied) - 1, f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts"
+    others = len(found.tied) - 1
+    share = f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts, the luck of the first allowed for"
     if len(found.satisfying) == 1:
         return "No other setting keeps to the bounds, so there was nothing to compare it with."
     if others == 0:
