@@ -22,6 +22,7 @@ from evalkit.scoring.scores import Scores
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
+from evalkit.stats.precision import minus
 
 _ALWAYS_TOLD = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
 
@@ -77,7 +78,7 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
     out = []
     for name in (one for one in dict.fromkeys([*aims, *_ALWAYS_TOLD]) if one in measured):
         values = scores.by_metric[name].value
-        paired = values[chosen] - values[reference]
+        paired = minus(values[chosen], values[reference])
         paired = paired[~np.isnan(paired)]
         one, base = t_interval(paired), t_interval(values[reference]).mean
         if one.n < 2:

@@ -23,6 +23,7 @@ from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
+from evalkit.stats.precision import minus, spread
 
 Grid = NDArray[np.float64]
 Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
@@ -107,7 +108,7 @@ def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: 
     one, other = np.where(both, one, math.nan), np.where(both, other, math.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any pair of values has none, as it should
-        prompts = [np.nanmean(grid, axis=0) for grid in (one, other, other - one)]
+        prompts = [np.nanmean(grid, axis=0) for grid in (one, other, minus(other, one))]
         first, second = (float(np.nanmean(values)) for values in prompts[:2])
     name = metric.name
     said = {**judge.margins, **given.values}
@@ -142,7 +143,7 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Comp
         verdict = "equivalent"
     else:
         verdict = "inconclusive"
-    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    sd = spread(values) if len(values) > 1 else math.nan
     open_ = verdict == "inconclusive"
     return Compared(
         metric=one.metric.name,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.desirability import maximize, minimize, overall, target
 from evalkit.stats.multiple import max_t
+from evalkit.stats.precision import minus
 
 Floats = NDArray[np.float64]
 
@@ -99,7 +100,7 @@ def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha:
     tied[best] = True
     if len(others):
         by_prompt = parts(values, means, aims)
-        p = max_t((by_prompt[best] - by_prompt[others]).T, rng, one_sided=True).p_adjusted
+        p = max_t(minus(by_prompt[best], by_prompt[others]).T, rng, one_sided=True).p_adjusted
         tied[others] = ~((p <= alpha) & (found[others] < found[best])) & ~np.isnan(found[others])
     return Selection(found, best, _shares(filled, present, means, aims, rng), tied)
 
