@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.effects import LevelDifference, Verdict, known
+from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS, POWER
 from evalkit.stats.equivalence import tost
 from evalkit.stats.factorial import Contrasts
@@ -43,7 +44,7 @@ def verdict_of(
     wide = simultaneous(values, rng, draws=_DRAWS)
     p = max_t(values, rng).p_adjusted
     rows = [_difference(name, levels, metric, contrasts.pairs[column], values[:, place], wide, p[place]) for place, column in enumerate(usable)]
-    clear = [row for row in rows if (row.ci_low > 0 or row.ci_high < 0) and not _alike(row)]
+    apart = [row for row in rows if clear(row.ci_low, row.ci_high) and not _alike(row)]
     n = min(row.n_prompts for row in rows)
     equivalent = math.nan if math.isnan(reach) else max(_tost(column, reach) for column in values.T)
     tested = min(len(levels), MOST_TESTED)
@@ -51,8 +52,8 @@ def verdict_of(
     spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
     thin = all(map(_alike, rows))
     verdict: Literal["effect", "no effect", "inconclusive"]
-    verdict = "no effect" if equivalent <= ALPHA and whole and not thin else "effect" if clear else "inconclusive"
-    most = max(clear if verdict == "effect" else rows, key=lambda row: abs(row.difference))
+    verdict = "no effect" if equivalent <= ALPHA and whole and not thin else "effect" if apart else "inconclusive"
+    most = max(apart if verdict == "effect" else rows, key=lambda row: abs(row.difference))
     needed = FEWEST_PROMPTS if thin else _more_than(n, prompts_to_settle(spread, reach))
     slope = t_interval(_slopes(levels, contrasts))
     one = Verdict(
@@ -72,7 +73,7 @@ def verdict_of(
         margin=known(reach),
         margin_source=source,
         p_equivalence=known(equivalent),
-        beside_zero=verdict == "no effect" and bool(clear),
+        beside_zero=verdict == "no effect" and bool(apart),
         n_prompts=n,
         prompts_needed=needed if verdict == "inconclusive" else None,
         detectable=_detectable(n, spread, wide) if spread > 0 else None,

@@ -19,6 +19,7 @@ from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.metrics import CATALOGUE
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
+from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
@@ -97,7 +98,7 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
                 percent=share(one.mean),
                 percent_low=share(one.low),
                 percent_high=share(one.high),
-                clear="unchanged" if inside else "changed" if one.low > 0 or one.high < 0 else "unclear",
+                clear="unchanged" if inside else "changed" if clear(one.low, one.high) else "unclear",
             )
         )
     return out

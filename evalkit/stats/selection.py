@@ -9,8 +9,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.stats.conventions import ALPHA
+from evalkit.stats.claims import sure
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.desirability import maximize, minimize, overall, target
+from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.precision import minus
 
@@ -60,8 +62,8 @@ class Selection(NamedTuple):
         best: index of the most desirable option.
         resample_share: in how many of the resampled prompt sets each option is the best, means being drawn to each other as far as noise alone
             spreads them: the best as measured owes a part of its lead to luck.
-        tied: which options cannot be told from the best: one-sided sign-flip tests of the paired differences of desirability,
-            family-wise at 5 %, step-down. Below five prompts that is all of them.
+        tied: which options cannot be told from the best: those over which its lead in desirability, paired by prompt, is not `sure`. Below six
+            prompts that is all of them.
     """
 
     desirability: Floats
@@ -76,7 +78,7 @@ def desirability(means: Floats, aims: Sequence[Aim]) -> Floats:
     return overall(each, np.array([aim.weight for aim in aims]))
 
 
-def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha: float = ALPHA) -> Selection:
+def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator) -> Selection:
     """The most desirable option.
 
     Args:
@@ -100,9 +102,19 @@ def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha:
     tied[best] = True
     if len(others):
         by_prompt = parts(values, means, aims)
-        p = max_t(minus(by_prompt[best], by_prompt[others]).T, rng, one_sided=True).p_adjusted
-        tied[others] = ~((p <= alpha) & (found[others] < found[best])) & ~np.isnan(found[others])
+        tied[others] = ~_beaten(minus(by_prompt[best], by_prompt[others]), rng) & ~np.isnan(found[others])
+        tied[others] |= found[others] == found[best]  # both are past what is wanted, and so as good as each other
     return Selection(found, best, _shares(filled, present, means, aims, rng), tied)
+
+
+def _beaten(leads: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which options the best is surely ahead of, by its `leads` over them, shape (options, prompts)."""
+    tests = max_t(leads.T, rng, one_sided=True)  # of the best as measured it is asked by how much it is better, never whether it is worse
+    out = np.zeros(len(leads), dtype=np.bool_)
+    for place, (lead, p) in enumerate(zip(leads, tests.p_adjusted, strict=True)):
+        one = t_interval(lead)
+        out[place] = one.n >= FEWEST_PROMPTS and one.mean > 0 and sure(one.low, one.high, min(2 * float(p), 1.0))
+    return out
 
 
 def parts(values: Floats, means: Floats, aims: Sequence[Aim]) -> Floats:
