@@ -1,6 +1,6 @@
 """Are the statistics as right as they say? Simulated experiments with a known truth, against the limits beside each figure.
 
-Run: python benchmarks/inference.py [PART ...] [--smallest]; parts: null, coverage, family, equivalence, selection, calibration, speed. With
+Run: python benchmarks/inference.py [PART ...] [--smallest]; parts: null, coverage, family, equivalence, selection, tied, calibration, speed. With
 `--smallest` each part simulates one experiment instead of hundreds, and no limit is held.
 """
 
@@ -12,25 +12,29 @@ import os
 import resource
 import sys
 import time
+from functools import cache
 from itertools import combinations, product
 
 # Matrices this small cost more by threads that wait for each other than by one that works.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from worlds import MARGIN, WORLDS
 
 from evalkit.analysis.analysis import analyse
 from evalkit.analysis.estimation import effects
 from evalkit.choice import choose
+from evalkit.choice.ranking import rank
 from evalkit.experiment.experiment import check
-from evalkit.metrics import METRICS
+from evalkit.experiment.goals import Preference
+from evalkit.metrics import CATALOGUE, METRICS
 from evalkit.plan.requests import Plan
 from evalkit.scoring.scores import Prefix, Score, Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, t_interval
 from evalkit.stats.multiple import max_t, simultaneous
 from evalkit.stats.power import detectable
-from evalkit.stats.selection import Aim, select
+from evalkit.stats.selection import Aim, desirability, select
 
 SEED = 20
 NULLS = 2_000
@@ -164,7 +168,7 @@ def selection() -> None:
             values = experiment(rng, cells, prompts, False, False)
             values[17] += step
             low, high = float(values.mean(axis=1).min()), float(values.mean(axis=1).max())
-            found = select(values[None], [Aim("maximize", low - 0.25 * (high - low), high)], rng)
+            found = select(values[None], [Aim("maximize", low - 0.25 * (high - low), high, beyond=True)], rng)
             picked += found.best == 17
             within += bool(found.tied[17])
             tied += float(found.tied.mean())
@@ -172,6 +176,60 @@ def selection() -> None:
         row(name + "picked or tied", within / reps, 0.95, None)
         row(name + "picked (for information)", picked / reps, None, None)
         row(name + "share of cells tied", tied / reps, None, 0.25 if gap == 3 else None)
+
+
+def tied() -> None:
+    """Whether the settings called tied hold the truly best in every world, and are no more than they must be; and how often it came first."""
+    for (name, world), prompts in product(WORLDS.items(), (8, 20, 50)):
+        rng = np.random.default_rng([SEED, 8, prompts, *name.encode()])
+        held, size, left_out, far, said, right = np.zeros(6)
+        reps = times(200)
+        for number in range(reps):
+            true = world.true(rng, prompts)
+            found = rank(list(range(true.shape[1])), _scores_of(world.seen(rng, true, prompts), tuple(world.goals), number), _preferred(world.goals))
+            aims = [Aim(one.goal, one.worst, one.best, one.say, beyond=True) for one in found.weights]
+            truth = desirability(true, aims)
+            best = int(rng.choice(np.flatnonzero(truth >= truth.max() - 1e-12)))
+            held += best in found.tied
+            size += len(found.tied)
+            left_out += 1 - len(found.tied) / true.shape[1]
+            worse = np.flatnonzero(true[0].max() - true[0] >= 1.99 * MARGIN) if "graded" in name else []
+            far += np.mean([cell not in found.tied for cell in worse]) if len(worse) else 0.0
+            said += found.share
+            right += found.best == best
+        where = f"{name}, {prompts} prompts: "
+        row(where + "the best is tied", held / reps, 0.93, None)
+        row(where + "settings tied (mean)", size / reps, None, 1.1 if name.startswith("clear") else None)
+        row(where + "the first is truly best", right / reps, None, None)
+        row(where + "share said to come first, beyond that", (said - right) / reps, None, 0.1)
+        if name.startswith("all alike"):
+            row(where + "share left out", left_out / reps, None, 0.1)
+        if name.startswith("graded"):
+            row(where + "left out of those two margins worse", far / reps, 0.8 if prompts == 50 else None, None)
+
+
+def _preferred(goals: dict[str, str]) -> dict[str, Preference]:
+    return {metric: Preference.model_validate({"goal": goal}) for metric, goal in goals.items()}
+
+
+@cache
+def _plan_of(cells: int, prompts: int) -> Plan:
+    data = {
+        "name": "worlds",
+        "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "none"},
+        "prompts": [{"id": f"p{number}", "user": "say"} for number in range(prompts)],
+        "parameters": {"top_k": list(range(1, cells + 1))},
+        "replicates": 8,
+    }
+    return Plan(check(data))
+
+
+def _scores_of(values: np.ndarray, names: tuple[str, ...], number: int) -> Scores:
+    """`values` of the metrics of these names as a run would have them."""
+    counts = np.full(values.shape[1:], 8)
+    by_metric = {name: Score(grid, grid, counts, counts) for name, grid in zip(names, values, strict=True)}
+    metrics = tuple(CATALOGUE[name] for name in names)
+    return Scores(_plan_of(*values.shape[1:]), by_metric, "made up", 8, 0, completions=1, metrics=metrics)
 
 
 def calibration() -> None:
@@ -185,7 +243,7 @@ def calibration() -> None:
         truth = rng.normal(0, spread, cells)
         values = experiment(rng, cells, prompts, False, False) + truth[:, None]
         means = values.mean(axis=1)
-        found = select(values[None], [Aim("maximize", float(means.min()) - 1, float(means.max()))], rng)
+        found = select(values[None], [Aim("maximize", float(means.min()) - 1, float(means.max()), beyond=True)], rng)
         share = found.resample_share[found.best]
         place = int(np.searchsorted(bins, share, side="right")) - 1
         said[place] += share
@@ -234,7 +292,7 @@ def speed() -> None:
     row("peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 500)
 
 
-PARTS = (null, coverage, family, equivalence, selection, calibration, speed)
+PARTS = (null, coverage, family, equivalence, selection, tied, calibration, speed)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from evalkit.stats.conventions import ALPHA
+from evalkit.stats.claims import sure
 
 
 class CellDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sure(self) -> bool:
         """Whether it is an effect also when all parameters of the metric are counted; never below six prompts, which give no p."""
-        return self.verdict == "effect" and self.p_adjusted is not None and self.p_adjusted <= ALPHA
+        return self.verdict == "effect" and sure(self.ci_low, self.ci_high, self.p_adjusted)
 
 
 @dataclass(frozen=True)

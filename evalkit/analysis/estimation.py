@@ -19,6 +19,7 @@ from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import holm, max_t
+from evalkit.stats.precision import minus
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def against_reference(values: Mapping[str, Floats], reference: int, seed: int) -
         others = [index for index in range(len(grid)) if index != reference]
         if not others:
             continue
-        paired = (grid[others] - grid[reference]).T
+        paired = minus(grid[others], grid[reference]).T
         tests = max_t(paired, generator(seed, metric, "reference"))
         for column, index in enumerate(others):
             one = t_interval(paired[:, column])

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
 from evalkit.experiment.parameters import level_text
+from evalkit.stats.claims import clear, sure
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
 
@@ -37,9 +38,9 @@ def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str,
     out = []
     for index in dict.fromkeys(one.cell_index for one in differences):
         here = [one for one in differences if one.cell_index == index]
-        sure = [one for one in here if one.p_adjusted is not None and one.p_adjusted <= ALPHA]
-        sure.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
-        figures = _listed([f"{one.metric} {signed(one.difference)} {interval(one.ci_low, one.ci_high)}" for one in sure])
+        certain = [one for one in here if sure(one.ci_low, one.ci_high, one.p_adjusted)]
+        certain.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
+        figures = _listed([f"{one.metric} {signed(one.difference)} {interval(one.ci_low, one.ci_high)}" for one in certain])
         out.append(f"{said[index]}: {figures or 'no difference that is sure'}.")
     if out:
         out.insert(0, f"Against the reference ({said[reference]}), all settings of a metric counted together:")
@@ -169,7 +170,7 @@ def _conditions(effects: Effects, verdict: Verdict) -> list[str]:
 
 def turned(one: SimpleEffect, strongest: SimpleEffect) -> bool:
     """Whether an effect is clear of 0 on the other side than the strongest."""
-    return one.difference * strongest.difference < 0 and (one.ci_low > 0 or one.ci_high < 0)
+    return one.difference * strongest.difference < 0 and clear(one.ci_low, one.ci_high)
 
 
 def _figures(verdicts: Sequence[Verdict]) -> str:

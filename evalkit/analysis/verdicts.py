@@ -10,20 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.effects import LevelDifference, Verdict, known
+from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS, POWER
 from evalkit.stats.equivalence import tost
 from evalkit.stats.factorial import Contrasts
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t, simultaneous
 from evalkit.stats.power import prompts_to_settle
+from evalkit.stats.precision import largest, settled
 
 Floats = NDArray[np.float64]
 
 _DRAWS = 4_000
-_ROUNDING = 1e-9
-"""Differences below this share of the margin are what arithmetic leaves of 0."""
-
-
 MOST_TESTED = 24
 """Levels of a parameter between which all differences are tested; of more, so many spread evenly."""
 
@@ -40,23 +38,23 @@ def verdict_of(
     usable = [column for column in range(len(contrasts.pairs)) if t_interval(contrasts.values[:, column]).n >= 2]
     if not usable:
         return None, []
-    size, source = margin
-    values = np.where(np.abs(contrasts.values) <= _ROUNDING * size, 0.0, contrasts.values)[:, usable]
+    reach, source = margin
+    values = contrasts.values[:, usable]
     rng = generator(seed, metric, name)
     wide = simultaneous(values, rng, draws=_DRAWS)
     p = max_t(values, rng).p_adjusted
     rows = [_difference(name, levels, metric, contrasts.pairs[column], values[:, place], wide, p[place]) for place, column in enumerate(usable)]
-    clear = [row for row in rows if (row.ci_low > 0 or row.ci_high < 0) and not _alike(row)]
+    apart = [row for row in rows if clear(row.ci_low, row.ci_high) and not _alike(row)]
     n = min(row.n_prompts for row in rows)
-    equivalent = math.nan if math.isnan(size) else max(_tost(column, size) for column in values.T)
+    equivalent = math.nan if math.isnan(reach) else max(_tost(column, reach) for column in values.T)
     tested = min(len(levels), MOST_TESTED)
     whole = len(usable) == tested * (tested - 1) // 2
     spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
     thin = all(map(_alike, rows))
     verdict: Literal["effect", "no effect", "inconclusive"]
-    verdict = "no effect" if equivalent <= ALPHA and whole and not thin else "effect" if clear else "inconclusive"
-    most = max(clear if verdict == "effect" else rows, key=lambda row: abs(row.difference))
-    needed = FEWEST_PROMPTS if thin else _more_than(n, prompts_to_settle(spread, size))
+    verdict = "no effect" if equivalent <= ALPHA and whole and not thin else "effect" if apart else "inconclusive"
+    most = max(apart if verdict == "effect" else rows, key=lambda row: abs(row.difference))
+    needed = FEWEST_PROMPTS if thin else _more_than(n, prompts_to_settle(spread, reach))
     slope = t_interval(_slopes(levels, contrasts))
     one = Verdict(
         parameter=name,
@@ -72,13 +70,13 @@ def verdict_of(
         per_step_high=known(slope.high),
         p=known(np.min(p)) if n >= FEWEST_PROMPTS else None,
         p_adjusted=None,
-        margin=known(size),
+        margin=known(reach),
         margin_source=source,
         p_equivalence=known(equivalent),
-        beside_zero=verdict == "no effect" and bool(clear),
+        beside_zero=verdict == "no effect" and bool(apart),
         n_prompts=n,
         prompts_needed=needed if verdict == "inconclusive" else None,
-        detectable=None if spread <= _ROUNDING * (0.0 if math.isnan(size) else size) else _detectable(n, spread, wide),
+        detectable=_detectable(n, spread, wide) if spread > 0 else None,
         share=known(share),
         by_regression=contrasts.by_regression,
     )
@@ -105,7 +103,7 @@ def _difference(name: str, levels: list[Any], metric: str, pair: tuple[int, int]
 
 def _alike(row: LevelDifference) -> bool:
     """Whether a handful of prompts all differ by the same: their variance is not 0 for that, and no interval is a point."""
-    return row.n_prompts < FEWEST_PROMPTS and row.se <= 1e-12 * abs(row.difference)
+    return row.n_prompts < FEWEST_PROMPTS and row.se == 0
 
 
 def _detectable(n: int, spread: float, wide: float) -> float:
@@ -140,4 +138,4 @@ def _slopes(levels: list[Any], contrasts: Contrasts) -> Floats:
         if place is None:
             return np.array([])
         total += step * contrasts.values[:, place] * (1 if first < number else -1)
-    return np.asarray(total / (steps**2).sum(), dtype=np.float64)
+    return settled(total / (steps**2).sum(), largest(contrasts.values, axis=1)[:, 0])

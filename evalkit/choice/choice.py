@@ -87,7 +87,7 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
         tied: cells that cannot be told from `best`, itself included.
         chosen_name: of the chosen cell, where the experiment names its cells; else not there.
         desirability: of each cell, None where a metric is missing or a constraint is missed.
-        resample_share: in how many of 2,000 resampled prompt sets `best` is the most desirable again.
+        resample_share: in how many of 2,000 resampled prompt sets `best` is the most desirable again, its share of luck allowed for.
     """
 
     v: int = VERSION

@@ -19,9 +19,11 @@ from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.metrics import CATALOGUE
 from evalkit.plan.design import Cell, body_of
 from evalkit.scoring.scores import Scores
+from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
+from evalkit.stats.precision import minus
 
 _ALWAYS_TOLD = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
 
@@ -77,7 +79,7 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
     out = []
     for name in (one for one in dict.fromkeys([*aims, *_ALWAYS_TOLD]) if one in measured):
         values = scores.by_metric[name].value
-        paired = values[chosen] - values[reference]
+        paired = minus(values[chosen], values[reference])
         paired = paired[~np.isnan(paired)]
         one, base = t_interval(paired), t_interval(values[reference]).mean
         if one.n < 2:
@@ -96,7 +98,7 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
                 percent=share(one.mean),
                 percent_low=share(one.low),
                 percent_high=share(one.high),
-                clear="unchanged" if inside else "changed" if one.low > 0 or one.high < 0 else "unclear",
+                clear="unchanged" if inside else "changed" if clear(one.low, one.high) else "unclear",
             )
         )
     return out

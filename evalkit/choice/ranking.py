@@ -105,11 +105,13 @@ def _aim(metric: Metric, wanted: Preference, means: Floats, experiment: Experime
         reach = max(abs(high - wanted.target), abs(low - wanted.target), span) * (1 + _EXTRA_ROOM)
         worst = wanted.target - reach if wanted.worst is None else wanted.worst
         return Aim("target", worst, wanted.target + reach if wanted.best is None else wanted.best, wanted.weight, wanted.target)
-    if wanted.goal == "maximize":
-        best = high if wanted.best is None else wanted.best
-        return Aim("maximize", best - span if wanted.worst is None else wanted.worst, best, wanted.weight)
-    best = low if wanted.best is None else wanted.best
-    return Aim("minimize", best + span if wanted.worst is None else wanted.worst, best, wanted.weight)
+    seen = wanted.best is None
+    up = 1 if wanted.goal == "maximize" else -1
+    top = (high if up > 0 else low) if wanted.best is None else wanted.best
+    worst = top - up * span if wanted.worst is None else wanted.worst
+    # Where no mean comes up to the worst that is wanted, all are at 0, and none is the best for being the least bad.
+    best = worst + up * span if seen and up * (top - worst) <= 0 else top
+    return Aim(wanted.goal, worst, best, wanted.weight, beyond=seen)
 
 
 def _perhaps(satisfying: Sequence[int], values: Floats, aims: Sequence[Aim]) -> list[int]:

@@ -15,6 +15,7 @@ from evalkit.comparison.verdict import Compared, judged
 from evalkit.plan.cells import cell_text
 from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
+from evalkit.stats.precision import minus
 from evalkit.text.hook import Shown
 from evalkit.text.notes import Tell, nobody
 from evalkit.text.numbers import counted
@@ -161,7 +162,7 @@ def compare(
 def _by_cell(measured: Measured, names: Sequence[str]) -> list[ChangeInCell]:
     out = []
     for metric in measured.metrics:
-        for name, row in zip(names, measured.candidate[metric.name] - measured.baseline[metric.name], strict=True):
+        for name, row in zip(names, minus(measured.candidate[metric.name], measured.baseline[metric.name]), strict=True):
             interval = t_interval(row, CONFIDENCE)
             if interval.n:
                 out.append(ChangeInCell(cell=name, metric=metric.name, difference=interval.mean, ci_low=interval.low, ci_high=interval.high,

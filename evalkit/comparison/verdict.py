@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,14 +17,17 @@ from evalkit.comparison.gate import Margins
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import profile
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import Metric
+from evalkit.metrics import CATALOGUE, Metric
+from evalkit.stats.claims import clear, sure
 from evalkit.stats.conventions import ALPHA, CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
 from evalkit.stats.power import detectable, prompts_to_detect, prompts_to_settle
+from evalkit.stats.precision import minus, spread
 
 Grid = NDArray[np.float64]
+Direction = Literal["higher", "lower"] | None
 Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
 
 
@@ -47,7 +50,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     definition: str
-    better: Literal["higher", "lower"] | None
+    better: Direction
     gated: bool
     baseline: float
     candidate: float
@@ -77,7 +80,7 @@ def judged(
     Args:
         judge: the experiment whose margins, directions and seed count.
     """
-    wanted = directions(judge)
+    wanted = directions(judge, metrics)
     found = [_contrast(metric, baseline[metric.name], candidate[metric.name], judge, given, wanted) for metric in metrics]
     # Holm's over the exact p of each could not come down to 0.05 where there are few prompts: with twenty metrics, below ten.
     p: dict[str, tuple[float, float, int]] = {}
@@ -93,7 +96,7 @@ def judged(
 
 class _Contrasted(NamedTuple):
     metric: Metric
-    better: Literal["higher", "lower"] | None
+    better: Direction
     gated: bool
     by_prompt: Grid
     cells: int
@@ -102,29 +105,50 @@ class _Contrasted(NamedTuple):
     margin_from: str
 
 
-def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: Margins, wanted: Mapping[str, Any]) -> _Contrasted:
+def _contrast(metric: Metric, one: Grid, other: Grid, judge: Experiment, given: Margins, wanted: Mapping[str, Direction]) -> _Contrasted:
     both = ~np.isnan(one) & ~np.isnan(other)
     one, other = np.where(both, one, math.nan), np.where(both, other, math.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any pair of values has none, as it should
-        prompts = [np.nanmean(grid, axis=0) for grid in (one, other, other - one)]
+        prompts = [np.nanmean(grid, axis=0) for grid in (one, other, minus(other, one))]
         first, second = (float(np.nanmean(values)) for values in prompts[:2])
     name = metric.name
     said = {**judge.margins, **given.values}
     margin = margin_of(metric, first, said)
     source = given.sources.get(name, "the experiment") if name in said else margin.source
-    better = wanted.get(name, metric.better)
+    better = wanted[name]
     gated = better is not None and (metric.gated or name in said)
     return _Contrasted(metric, better, gated, prompts[2], int(both.any(axis=1).sum()), (first, second), margin.value, source)
 
 
-def directions(experiment: Experiment) -> dict[str, Literal["higher", "lower"] | None]:
-    """Which way is better by the experiment's ``choose:``, where it says so: its preferences before its profile's; a target has no direction."""
+def directions(experiment: Experiment, metrics: Sequence[Metric]) -> dict[str, Direction]:
+    """Which way each of `metrics` is better by the experiment's ``choose:``, its preferences before its profile's; a target has no direction.
+
+    A wish about one metric is one about all of its family, at its level: who wants fewer different answers does not want other measures of variety
+    to rise. Where wishes about a family contradict each other, and of variety where there is a purpose that says nothing of it, there is none. All
+    else is better as the catalogue says.
+    """
     if experiment.choose is None:
-        return {}
+        return {metric.name: metric.better for metric in metrics}
     base = {} if experiment.choose.profile is None else dict(profile(experiment.choose.profile).prefer)
-    ways: dict[str, Literal["higher", "lower"] | None] = {"maximize": "higher", "minimize": "lower", "target": None}
-    return {name: ways[one.goal] for name, one in {**base, **experiment.choose.prefer}.items()}
+    ways: dict[str, Direction] = {"maximize": "higher", "minimize": "lower", "target": None}
+    said = {name: ways[one.goal] for name, one in {**base, **experiment.choose.prefer}.items()}
+    wishes: dict[tuple[str, str], set[bool | None]] = {}  # of a family and level: as the catalogue has it, turned round, or neither
+    for name, way in said.items():
+        if name in CATALOGUE and CATALOGUE[name].family:
+            one = CATALOGUE[name]
+            wishes.setdefault((one.family, one.level), set()).add(None if way is None else way == (one.better or "higher"))
+    return {metric.name: said[metric.name] if metric.name in said else _of_family(metric, wishes) for metric in metrics}
+
+
+def _of_family(metric: Metric, wishes: Mapping[tuple[str, str], set[bool | None]]) -> Direction:
+    """Which way a metric is better of which nothing is said itself."""
+    about = wishes.get((metric.family, metric.level))
+    if about is None:
+        return None if metric.family == "variety" else metric.better
+    usual: Direction = metric.better or "higher"
+    other: Direction = "lower" if usual == "higher" else "higher"
+    return usual if about == {True} else other if about == {False} else None
 
 
 def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Compared:
@@ -134,15 +158,14 @@ def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Comp
     same = tost(values, -one.margin, one.margin)
     margin = 0.0 if math.isnan(one.margin) else one.margin
     enough = interval.n >= FEWEST_PROMPTS
-    clear = enough and p_adjusted <= ALPHA and (interval.low > 0 or interval.high < 0) and abs(interval.mean) > margin
-    if clear:
+    if enough and sure(interval.low, interval.high, p_adjusted) and abs(interval.mean) > margin:
         up = interval.mean > 0
         verdict: Comparative = "differs" if one.better is None else "better" if up == (one.better == "higher") else "worse"
     elif same.p <= ALPHA or (len(values) > 1 and not values.any()):
         verdict = "equivalent"
     else:
         verdict = "inconclusive"
-    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    sd = spread(values) if len(values) > 1 else math.nan
     open_ = verdict == "inconclusive"
     return Compared(
         metric=one.metric.name,
@@ -191,6 +214,6 @@ def _why(one: _Contrasted, n: int, mean: float, low: float, high: float) -> str:
         return f"{n} prompts; a difference needs {FEWEST_PROMPTS} at least to be told from chance"
     if math.isnan(one.margin):
         return "its margin is a share of a mean that is 0; give one in its unit"
-    if not (low > 0 or high < 0):
+    if not clear(low, high):
         return "the interval holds 0 and reaches beyond the margin"
     return "clear of 0 by itself, not over all metrics together" if abs(mean) > one.margin else "clear of 0, and perhaps within the margin"

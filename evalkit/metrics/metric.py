@@ -11,6 +11,9 @@ Unit = Literal["share", "ratio", "number", "answers", "tokens", "words", "charac
 """What one is of: a share of something lies between 0 and 1, a ratio need not; a number has no unit; points are a judge's."""
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
+Family = Literal["variety", "repetition", "length", "speed", "cost", ""]
+"""What several metrics measure, each in its way: who wants more of it by one of them wants more of it by all."""
+
 DIGITS = 3
 """Digits behind the point of a share."""
 
@@ -39,6 +42,7 @@ class Metric(NamedTuple):
         gated: whether the gate of a comparison judges it without a margin of somebody's; else it is shown, for what moves it is the load that day.
         heading: its name where there is little room, two lines at most; empty where the name is short enough.
         price: its place among those that tell which of two settings is the cheaper, 1 asked first; 0 where it does not.
+        family: what it measures in common with others, so that a wish about one of them is a wish about all; empty where it stands alone.
         told: its place among those that a recommendation tells whatever was asked for, 1 told first; 0 where only if it was asked for.
     """
 
@@ -63,3 +67,4 @@ class Metric(NamedTuple):
     heading: str = ""
     price: int = 0
     told: int = 0
+    family: Family = ""

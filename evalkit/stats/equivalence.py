@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.precision import settled, spread
+
 
 class Equivalence(NamedTuple):
     """Two one-sided tests: `p` is the larger of the two; small p shows that the mean lies within the margin."""
@@ -22,7 +24,7 @@ def tost(differences: Sequence[float] | NDArray[np.float64], low: float, high: f
     """Whether the mean of paired `differences`, shape (n,), lies between `low` and `high`; NaN where n < 2.
 
     Schuirmann 1987, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach". Differences that do not vary at all
-    give p = 0 inside the margin and p = 1 outside.
+    give p = 0 inside the margin and p = 1 outside and at it, rounding apart.
     """
     from scipy.special import stdtr
 
@@ -30,9 +32,10 @@ def tost(differences: Sequence[float] | NDArray[np.float64], low: float, high: f
     n = len(array)
     if n < 2:
         return Equivalence(math.nan, math.nan, math.nan)
-    mean, se = float(array.mean()), float(array.std(ddof=1)) / math.sqrt(n)
+    mean, se = float(array.mean()), spread(array) / math.sqrt(n)
     if se == 0:
-        p_low, p_high = float(mean <= low), float(mean >= high)
+        above, below = settled(np.array([mean - low, high - mean]), np.array([mean]))
+        p_low, p_high = float(above <= 0), float(below <= 0)
     else:
         p_low = float(1 - stdtr(n - 1, (mean - low) / se))
         p_high = float(stdtr(n - 1, (mean - high) / se))

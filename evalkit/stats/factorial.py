@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.precision import largest, minus, settled
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 """Level of each factor in each cell, from 0; -1 where the factor is void there and so has all its levels at once. Shape (cells, factors)."""
@@ -67,7 +69,7 @@ def differences(values: Floats, codes: Codes, factor: int, where: tuple[int, int
         rows = table[(table[:, one] >= 0) & (table[:, other] >= 0) & (table[:, one] != table[:, other])]
         if len(rows):
             pairs.append((one, other))
-            found.append(_mean_of_rows(values[chosen[rows[:, other]]] - values[chosen[rows[:, one]]]))
+            found.append(_mean_of_rows(minus(values[chosen[rows[:, other]]], values[chosen[rows[:, one]]])))
     if not pairs and where is None and (codes[:, factor] >= 0).any():
         return _regressed(values, codes, factor)
     return Contrasts(pairs, np.array(found).T.reshape(values.shape[1], len(pairs)))
@@ -85,7 +87,8 @@ def interactions(values: Floats, codes: Codes, first: int, second: int) -> Contr
         rows = corners[(corners >= 0).all(axis=1) & (corners[:, 0] != corners[:, 1]) & (corners[:, 2] != corners[:, 3])]
         rows = rows[(rows[:, 0] != rows[:, 2]) & (rows[:, 1] != rows[:, 3])]
         if len(rows):
-            found.append(_mean_of_rows(values[rows[:, 3]] - values[rows[:, 2]] - values[rows[:, 1]] + values[rows[:, 0]]))
+            doubled = values[rows[:, 3]] - values[rows[:, 2]] - values[rows[:, 1]] + values[rows[:, 0]]
+            found.append(_mean_of_rows(settled(doubled, *(values[rows[:, corner]] for corner in range(4)))))
     if not found:
         return _regressed_interaction(values, codes, first, second)
     return Contrasts([(index, index) for index in range(len(found))], np.array(found).T)
@@ -142,7 +145,7 @@ def _regressed(values: Floats, codes: Codes, factor: int) -> Contrasts:
         wanted[row, start : start + size - 1] = effects[other] - effects[one]
     found = _estimated(values, design, wanted)
     kept = [index for index in range(len(pairs)) if not np.isnan(found[:, index]).all()]
-    return Contrasts([pairs[index] for index in kept], found[:, kept], by_regression=True)
+    return Contrasts([pairs[index] for index in kept], settled(found[:, kept], largest(values).T), by_regression=True)
 
 
 def _regressed_interaction(values: Floats, codes: Codes, first: int, second: int) -> Contrasts:
@@ -161,7 +164,7 @@ def _regressed_interaction(values: Floats, codes: Codes, first: int, second: int
     wanted[0, place] = 4.0  # a difference of differences; the coefficient is a quarter of it
     found = _estimated(values, np.hstack(blocks), wanted)
     kept = [] if np.isnan(found).all() else [0]
-    return Contrasts([(0, 0)] * len(kept), found[:, kept], by_regression=True)
+    return Contrasts([(0, 0)] * len(kept), settled(found[:, kept], largest(values).T), by_regression=True)
 
 
 def _estimated(values: Floats, design: Floats, wanted: Floats) -> Floats:
@@ -257,7 +260,7 @@ class Decomposition:
     def of(self, values: Floats) -> Shares:
         """Shares of `values`, shape (cells, prompts), NaN just where this pattern has it."""
         filled = np.where(self._present, values, 0.0)
-        centred = np.where(self._present, values - filled.sum(axis=0) / self._counts, 0.0)
+        centred = settled(np.where(self._present, values - filled.sum(axis=0) / self._counts, 0.0), largest(filled))
         total = float((centred**2).sum())
         sums = centred.sum(axis=1)
         cross = self._design.T @ sums

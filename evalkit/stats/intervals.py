@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.stats.conventions import CONFIDENCE
+from evalkit.stats.precision import spread
 
 
 class Interval(NamedTuple):
@@ -37,7 +38,7 @@ def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float 
     mean = float(array.mean())
     if n == 1:
         return Interval(mean, math.nan, math.nan, math.nan, 1)
-    se = float(array.std(ddof=1)) / math.sqrt(n)
+    se = spread(array) / math.sqrt(n)
     half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * se
     return Interval(mean, se, mean - half, mean + half, n)
 
@@ -57,8 +58,8 @@ def bootstrap_t(
     if n < 5 or plain.se == 0:
         return plain
     drawn = array[rng.integers(0, n, (resamples, n))]
-    spread = drawn.std(axis=1, ddof=1)
-    usable = spread > 1e-12 * float(np.abs(array).max())
-    t = (drawn.mean(axis=1)[usable] - plain.mean) / (spread[usable] / math.sqrt(n))
+    sd = drawn.std(axis=1, ddof=1)
+    usable = sd > 1e-12 * float(np.abs(array).max())
+    t = (drawn.mean(axis=1)[usable] - plain.mean) / (sd[usable] / math.sqrt(n))
     low, high = np.quantile(t, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(plain.mean, plain.se, plain.mean - float(high) * plain.se, plain.mean - float(low) * plain.se, n)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.permutation import signs
+from evalkit.stats.precision import spread
 
 Floats = NDArray[np.float64]
 
 _CHUNK = 1_000_000  # numbers held at once
 _SAME = 1e-9  # of a value in [-1, 1]: far above what rounding moves, far below what one flipped sign of a value that counts does
-_ALIKE = 1e-13  # of the largest value: a spread that is rounding
 
 
 def holm(p: Sequence[float] | Floats) -> Floats:
@@ -115,10 +115,8 @@ def _students_t(values: Floats) -> float:
     if scale == 0:
         return 0.0
     scaled = values / scale
-    mean, spread = float(scaled.mean()), float(scaled.std(ddof=1))
-    if spread <= _ALIKE:
-        return math.copysign(math.inf, mean)
-    return mean / (spread / math.sqrt(len(scaled)))
+    mean, sd = float(scaled.mean()), spread(scaled)
+    return mean / (sd / math.sqrt(len(scaled))) if sd > 0 else math.copysign(math.inf, mean)
 
 
 def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = CONFIDENCE, draws: int = 10_000) -> float:
@@ -140,11 +138,11 @@ def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float 
     if n < 2 or m == 0:
         return math.nan
     single = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    spread = whole.std(axis=0, ddof=1)
-    varying = spread > 0
+    sd = np.array([spread(one) for one in whole.T])
+    varying = sd > 0
     if m == 1 or varying.sum() <= 1:
         return single
-    scaled = (whole - whole.mean(axis=0))[:, varying] / (spread[varying] * math.sqrt(n - 1))
+    scaled = (whole - whole.mean(axis=0))[:, varying] / (sd[varying] * math.sqrt(n - 1))
     _, size, rows = np.linalg.svd(scaled, full_matrices=False)
     rank = int((size > 1e-9 * size[0]).sum())
     load = size[:rank, None] * rows[:rank]  # load.T @ load are the correlations

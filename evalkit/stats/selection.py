@@ -9,31 +9,49 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.stats.conventions import ALPHA
+from evalkit.stats.claims import sure
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.desirability import maximize, minimize, overall, target
+from evalkit.stats.intervals import t_interval
 from evalkit.stats.multiple import max_t
+from evalkit.stats.precision import minus
 
 Floats = NDArray[np.float64]
 
 _RESAMPLES = 2_000
+_SAME = 1e-12  # of a desirability: what arithmetic makes of equals
+_FLOOR = 0.05
+"""Desirability of an aim below which its logarithm would make too much of what little is left."""
 
 
 class Aim(NamedTuple):
-    """Which way values are better: desirability 0 at `worst`, 1 at `best`; with a target 1 there and 0 at `worst` and at `best` around it."""
+    """Which way values are better: desirability 0 at `worst`, 1 at `best`; with a target 1 there and 0 at `worst` and at `best` around it.
+
+    Attributes:
+        beyond: whether a value better than `best` is better still, for `best` is only the best mean that was seen; else it is as good as `best`.
+    """
 
     goal: Literal["maximize", "minimize", "target"]
     worst: float
     best: float
     weight: float = 1.0
     target: float = math.nan
+    beyond: bool = False
 
     def of(self, values: Floats) -> Floats:
-        """Desirability of `values`, the same shape, in [0, 1]."""
-        if self.goal == "maximize":
-            return maximize(values, self.worst, self.best)
-        if self.goal == "minimize":
-            return minimize(values, self.best, self.worst)
-        return target(values, self.worst, self.target, self.best)
+        """Desirability of `values`, the same shape: from 0 to 1, above 1 where `beyond` counts."""
+        if self.goal == "target":
+            return target(values, self.worst, self.target, self.best)
+        if self.beyond:
+            return np.maximum((np.asarray(values) - self.worst) / (self.best - self.worst), 0.0)
+        return maximize(values, self.worst, self.best) if self.goal == "maximize" else minimize(values, self.best, self.worst)
+
+    def slope(self, values: Floats) -> Floats:
+        """How desirability changes with a value at `values`, the same shape; at an end as it does inside, for a mean there is known no better."""
+        if self.goal == "target":
+            below, above = self.target - self.worst, self.best - self.target
+            return np.where(np.asarray(values) <= self.target, 1 / (below if below > 0 else above), -1 / (above if above > 0 else below))
+        return np.full(np.shape(values), 1 / (self.best - self.worst))
 
 
 class Selection(NamedTuple):
@@ -42,9 +60,10 @@ class Selection(NamedTuple):
     Attributes:
         desirability: of the means over prompts, NaN where an option lacks a metric.
         best: index of the most desirable option.
-        resample_share: in how many of the resampled prompt sets each option is the best.
-        tied: which options cannot be told from the best: one-sided sign-flip tests of the paired differences of desirability,
-            family-wise at 5 %. Below five prompts that is all of them.
+        resample_share: in how many of the resampled prompt sets each option is the best, means being drawn to each other as far as noise alone
+            spreads them: the best as measured owes a part of its lead to luck.
+        tied: which options cannot be told from the best: those over which its lead in desirability, paired by prompt, is not `sure`. Below six
+            prompts that is all of them.
     """
 
     desirability: Floats
@@ -59,7 +78,7 @@ def desirability(means: Floats, aims: Sequence[Aim]) -> Floats:
     return overall(each, np.array([aim.weight for aim in aims]))
 
 
-def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha: float = ALPHA) -> Selection:
+def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator) -> Selection:
     """The most desirable option.
 
     Args:
@@ -78,24 +97,40 @@ def select(values: Floats, aims: Sequence[Aim], rng: np.random.Generator, alpha:
         if np.isnan(found).all():
             raise ValueError("no option has a value in every aim")
         best = int(np.nanargmax(found))
-        pseudo = _pseudo_values(filled, present, aims, found)
     others = np.array([index for index in range(len(found)) if index != best], dtype=np.int64)
     tied = np.zeros(len(found), dtype=np.bool_)
     tied[best] = True
     if len(others):
-        p = max_t((pseudo[best] - pseudo[others]).T, rng, one_sided=True).p_adjusted
-        tied[others] = ~(p <= alpha) & ~np.isnan(found[others])
+        by_prompt = parts(values, means, aims)
+        tied[others] = ~_beaten(minus(by_prompt[best], by_prompt[others]), rng) & ~np.isnan(found[others])
+        tied[others] |= found[others] == found[best]  # both are past what is wanted, and so as good as each other
     return Selection(found, best, _shares(filled, present, means, aims, rng), tied)
 
 
-def _pseudo_values(filled: Floats, present: NDArray[np.bool_], aims: Sequence[Aim], found: Floats) -> Floats:
-    """What each prompt contributes to each option's desirability (jackknife), shape (options, prompts); NaN where it has no value."""
-    n = present.sum(axis=2, keepdims=True)
-    without = (filled.sum(axis=2, keepdims=True) - filled) / np.where(n > 1, n - 1, 1)
-    left_out = desirability(without, aims)
-    size = n[0]
-    pseudo = size * found[:, None] - (size - 1) * left_out
-    return np.where(present.all(axis=0) & (size > 1), pseudo, np.nan)
+def _beaten(leads: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which options the best is surely ahead of, by its `leads` over them, shape (options, prompts)."""
+    tests = max_t(leads.T, rng, one_sided=True)  # of the best as measured it is asked by how much it is better, never whether it is worse
+    out = np.zeros(len(leads), dtype=np.bool_)
+    for place, (lead, p) in enumerate(zip(leads, tests.p_adjusted, strict=True)):
+        one = t_interval(lead)
+        out[place] = one.n >= FEWEST_PROMPTS and one.mean > 0 and sure(one.low, one.high, min(2 * float(p), 1.0))
+    return out
+
+
+def parts(values: Floats, means: Floats, aims: Sequence[Aim]) -> Floats:
+    """What each prompt contributes to each option's desirability, shape (options, prompts), whose mean that is; NaN where it has no value.
+
+    By the infinitesimal jackknife (Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6): prompts count by how the
+    desirability changes with the means. No end cuts that off, for the mean of an option at an end is as uncertain as any other, and one that is
+    taken for certain would seem clearly better than its equals.
+    """
+    each = np.maximum([aim.of(one) for aim, one in zip(aims, means, strict=True)], _FLOOR)
+    weights = np.array([aim.weight for aim in aims])
+    whole = overall(each, weights)
+    slopes = np.array([aim.slope(one) for aim, one in zip(aims, means, strict=True)])
+    rates = (weights / weights.sum())[:, None] * whole / each * slopes
+    each_prompt: Floats = whole[:, None] + (rates[:, :, None] * (values - means[:, :, None])).sum(axis=0)
+    return each_prompt
 
 
 def _shares(filled: Floats, present: NDArray[np.bool_], means: Floats, aims: Sequence[Aim], rng: np.random.Generator) -> Floats:
@@ -103,14 +138,39 @@ def _shares(filled: Floats, present: NDArray[np.bool_], means: Floats, aims: Seq
     prompts = filled.shape[2]
     weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), _RESAMPLES).astype(np.float64)
     wins = np.zeros(filled.shape[1])
+    kept = np.array([_kept(*one) for one in zip(filled, present, means, strict=True)])[:, None, None]
+    middle = np.array([one[~np.isnan(one)].mean() if not np.isnan(one).all() else math.nan for one in means])[:, None, None]
     for start in range(0, _RESAMPLES, 200):
         part = weights[start : start + 200].T
         counts = present.astype(np.float64) @ part
         with np.errstate(invalid="ignore", divide="ignore"):
             resampled = np.where(counts > 0, filled @ part / counts, means[:, :, None])
-        scores = desirability(resampled, aims)
+        around = means[:, :, None]
+        scores = desirability(middle + kept * (around - middle) + np.sqrt(kept) * (resampled - around), aims)
         ranked = np.where(np.isnan(scores), -1.0, scores)
-        top = ranked == ranked.max(axis=0)
+        top = ranked >= ranked.max(axis=0) - _SAME
         wins += (top / top.sum(axis=0)).sum(axis=1)  # equals share a win
     shares: Floats = wins / _RESAMPLES
     return shares
+
+
+def _kept(filled: Floats, present: NDArray[np.bool_], means: Floats) -> float:
+    """The share of the variance of the options' means, from 0 to 1, that is not noise.
+
+    Efron & Morris 1973, "Stein's Estimation Rule and Its Competitors". What is common to a prompt's values is no noise, for options are compared
+    on the same prompts.
+
+    Args:
+        filled, present: values of one metric and where there are any; shape (options, prompts).
+        means: of the options, NaN where they have none; shape (options,).
+    """
+    known = ~np.isnan(means)
+    options, counts = int(known.sum()), present.sum(axis=1)
+    seen = float(means[known].var(ddof=1)) if options > 1 else 0.0
+    if not seen > 0:
+        return 1.0
+    left = np.where(present, filled - np.where(known, means, 0.0)[:, None], 0.0)
+    left -= present * (left.sum(axis=0) / np.maximum(present.sum(axis=0), 1))
+    several = known & (counts > 1)
+    noise = (left[several] ** 2).sum(axis=1) / (counts[several] - 1) / counts[several]
+    return max(0.0, 1 - float(noise.mean()) * options / (options - 1) / seen) if several.any() else 0.0

@@ -238,6 +238,23 @@ def test_the_words_for_how_sure_a_choice_is() -> None:
     assert "distinct_2: unique word pairs / word pairs, replicates pooled" in near
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_equals_are_told_as_a_group_though_one_of_them_is_first(goal: str) -> None:
+    same = {"distinct_2": [0.5] * 7, "length_tokens": [50] * 7}
+    choice, analysis, _ = decided({"prefer": {"distinct_2": {"goal": goal}}}, same, noise=0.05)
+    assert len(choice.tied) == 7
+    assert choice.resample_share < 0.5
+    text = " ".join(shown(choice, analysis, 120).split())
+    assert "Sure Of the group, not of the one: " in text
+    assert "the luck of the first allowed for" in text
+
+
+def test_where_no_setting_comes_up_to_the_worst_that_is_wanted_all_are_alike() -> None:
+    choice, _, _ = decided({"prefer": {"distinct_2": {"goal": "maximize", "worst": 0.97}}})
+    assert choice.desirability == [0.0] * 7
+    assert len(choice.tied) == 7
+
+
 def test_prices_below_0_leave_a_choice() -> None:
     choice, _, _ = decided(WANTED, {"distinct_2": [0.8] * 7, "length_tokens": [-50, -40, -30, -20, -10, -5, -1]}, noise=0.0)
     assert choice.chosen == 0

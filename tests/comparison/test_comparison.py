@@ -20,10 +20,10 @@ from support.records import completion, experiment, failure
 from evalkit.comparison import measurement
 from evalkit.comparison.comparison import Comparison, compare, headline, objections
 from evalkit.comparison.gate import Margins, fail_on, margins
-from evalkit.comparison.verdict import Compared, judged
+from evalkit.comparison.verdict import Compared, directions, judged
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import check
-from evalkit.metrics import Metric
+from evalkit.metrics import CATALOGUE, Metric
 from evalkit.plan.requests import Request
 from evalkit.stats.multiple import max_t
 from evalkit.store.folder import locked
@@ -320,6 +320,32 @@ def test_the_experiment_says_which_way_is_better(tmp_path: Path) -> None:
     assert (rows["distinct_2"].better, rows["distinct_2"].verdict) == ("lower", "better")
     assert rows["length_words"].gated
     assert (rows["self_bleu_4"].better, rows["self_bleu_4"].gated) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("choose", "ways"),
+    [
+        ({"profile": "creative"}, {"distinct_1": "higher", "self_bleu_4": "lower", "exact_duplicates": "lower", "hdd_42": None, "rep_2": "lower"}),
+        ({"profile": "precise"}, {"distinct_1": "lower", "self_bleu_4": "higher", "exact_duplicates": "higher", "hdd_42": None, "rep_2": "lower"}),
+        ({"profile": "brief"}, {"distinct_2": None, "length_words": "lower", "length_tokens": "lower", "rep_2": "lower", "loop_rate": "lower"}),
+        ({"prefer": {"distinct_2": {"goal": "minimize"}, "vendi_ngram": {"goal": "maximize"}}}, {"distinct_2": "lower", "distinct_1": None}),
+        ({"prefer": {"latency_s": {"goal": "minimize"}}}, {"tokens_per_s": "higher", "time_to_first_token_s": "lower", "distinct_1": None}),
+        (None, {"distinct_1": "higher", "hdd_42": "higher", "length_words": None, "rep_2": "lower"}),
+    ],
+)
+def test_siblings_of_a_metric_go_the_same_way(choose: Any, ways: dict[str, Any]) -> None:
+    judging = experiment(**({} if choose is None else {"choose": choose}))
+    found = directions(judging, list(CATALOGUE.values()))
+    assert {name: found[name] for name in ways} == ways
+
+
+def test_no_table_calls_more_variety_better_and_worse(tmp_path: Path) -> None:
+    choose = {"profile": "precise"}
+    found = compare(run(tmp_path / "a", choose=choose), run(tmp_path / "b", repetitive, choose=choose))
+    less = {"distinct_1": -1, "distinct_2": -1, "vendi_ngram": -1, "self_bleu_4": 1, "self_rouge_l": 1, "exact_duplicates": 1}
+    rows = [one for one in found.metrics if one.metric in less and one.verdict in ("better", "worse")]
+    assert rows
+    assert {one.verdict for one in rows if one.difference * less[one.metric] > 0} <= {"better"}
 
 
 def test_margins_go_before_each_other(tmp_path: Path) -> None:

@@ -93,3 +93,16 @@ def test_nobody_tells_a_metric_by_how_its_name_begins_or_ends() -> None:
                 said = [one.value for argument in node.args for one in ast.walk(argument) if isinstance(one, ast.Constant)]
                 guesses += [f"{path}:{node.lineno}: {text!r}" for text in said if text in ends]
     assert guesses == []
+
+
+def test_a_family_holds_what_goes_together() -> None:
+    families: dict[str, set[str]] = {}
+    for one in CATALOGUE.values():
+        families.setdefault(one.family, set()).add(one.name)
+    assert families["length"] == {"length_tokens", "length_words", "length_chars"}
+    assert families["speed"] == {"latency_s", "time_to_first_token_s", "tokens_per_s"}
+    assert families["cost"] == {"cost"}
+    # Over the replicates all is variety; what alone stands in no family has no sibling that a wish could be about.
+    assert families["variety"] >= {one.name for one in CATALOGUE.values() if one.level == "group"}
+    assert families["repetition"] >= {"rep_2", "rep_4", "loop_rate", "loop_tail", "duplicate_lines"}
+    assert families[""] == {"truncation_rate", "empty_rate", "loop_start_token"}

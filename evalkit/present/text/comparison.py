@@ -16,6 +16,7 @@ METHOD = (
     "Means over prompts of each prompt's mean over cells, candidate minus baseline, paired by prompt and cell; 95 % t intervals over prompts; "
     "p by sign flips of prompts, adjusted over the metrics judged (step-down largest |t|): without any change, at most one comparison in forty calls "
     "anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
+    "Which way is better, the purpose says (choose:), of a family of metrics at once; one that it leaves open differs, and is never better or worse. "
     "Equivalent: two one-sided t tests at 5 % within the margin. All else is inconclusive. "
     "'Could show' is the smallest margin within which these data show equivalence."
 )

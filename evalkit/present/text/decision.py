@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
@@ -121,12 +122,15 @@ def _goal(one: Weight) -> str:
 
 
 def _sure(found: Choice, analysis: Analysis) -> str:
-    others, share = len(found.tied) - 1, f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts"
+    others = len(found.tied) - 1
+    share = f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts, the luck of the first allowed for"
     if len(found.satisfying) == 1:
         return "No other setting keeps to the bounds, so there was nothing to compare it with."
+    # Of several aims the sum is what was tested; of one it is that metric itself, by the same rule as its change against the reference.
+    together = "in all that is wanted together " if len(found.weights) > 1 else ""
     if others == 0:
-        return f"Yes: better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
-    few = " With under five prompts nothing can be told apart." if analysis.counts.prompts < 5 else ""
+        return f"Yes: {together}better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
+    few = f" With under {FEWEST_PROMPTS} prompts nothing can be told apart." if analysis.counts.prompts < FEWEST_PROMPTS else ""
     if found.chosen == found.best:
         others_are = f"{counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
         return f"Of the group, not of the one: it is the best as measured and {share}, but {others_are}.{few}"
