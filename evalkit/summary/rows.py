@@ -38,7 +38,8 @@ def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
     names = [name for name in dict.fromkeys([*decisive, *_ALWAYS]) if name in measured]
     by = {(row.cell_index, row.metric): row for row in analysis.by_cell}
     changes = {one.metric: one for one in choice.changes} if choice is not None and cell == choice.chosen else {}
-    return [_row(name, by, cell, analysis, changes.get(name), choice, name in decisive) for name in names if (cell, name) in by]
+    found = [_row(name, by, cell, analysis, changes.get(name), choice, name in decisive) for name in names if (cell, name) in by]
+    return [row for row in found if row.decides or row.mean is not None or row.reference is not None]
 
 
 def _decisive(choice: Choice | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as FigureOf
 
-_MOST_CURVES = 6
-_MOST_PAIRS = 2
+_MOST_METRICS = 6
+_MOST_CURVES = 2
+_MOST_PAIRS = 1
 
 
 class Figure(NamedTuple):
@@ -28,7 +29,7 @@ class Figure(NamedTuple):
     caption: str
 
 
-def metrics_that_matter(run: Run, most: int = _MOST_CURVES) -> list[str]:
+def metrics_that_matter(run: Run, most: int = _MOST_METRICS) -> list[str]:
     """The metrics that the choice rests on, then those that parameters explain most of."""
     choice = run.choice
     own = [*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)] if choice else []
@@ -39,18 +40,21 @@ def metrics_that_matter(run: Run, most: int = _MOST_CURVES) -> list[str]:
 
 
 def curves(run: Run) -> list[Figure]:
-    """Main effects of the metrics that matter, a figure a metric."""
-    if not swept(run):
-        return []
+    """Main effects on the metrics that matter, a figure a metric, of the parameters that move it; the maps show all others."""
     out = []
-    for metric in metrics_that_matter(run):
-        said = f"{metric} by level of each parameter: mean over prompts and cells with 95 % intervals. " + _in_words(run, metric)
-        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric)), said))
+    for metric in metrics_that_matter(run, len(run.analysis.metrics)):
+        moving = [one.parameter for one in run.analysis.verdicts if one.metric == metric and one.sure]
+        if not moving or len(out) == _MOST_CURVES:
+            continue
+        said = f"{metric} by level of each parameter that moves it: mean over prompts and cells with 95 % intervals. " + _in_words(
+            run, metric, moving
+        )
+        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said))
     return out
 
 
-def _in_words(run: Run, metric: str) -> str:
-    rows = [row for row in run.analysis.by_level if row.metric == metric and len(run.analysis.parameters[row.parameter]) > 1]
+def _in_words(run: Run, metric: str, parameters: Sequence[str]) -> str:
+    rows = [row for row in run.analysis.by_level if row.metric == metric and row.parameter in parameters]
     parts = [
         f"{name}: " + ", ".join(f"{row.mean:.3g} at {label_of(row.level)}" for row in rows if row.parameter == name)
         for name in dict.fromkeys(row.parameter for row in rows)
@@ -80,19 +84,9 @@ def tradeoff(run: Run) -> Figure | None:
     return Figure(drawn("pareto", said, lambda: plots.pareto(run)), said)
 
 
-def scatter(run: Run) -> Figure | None:
-    """How the first metric that matters scatters over prompts, by the parameter that explains most of it."""
-    found = [one for one in run.analysis.verdicts if one.metric in metrics_that_matter(run, 1) and one.share is not None]
-    if not found:
-        return None
-    most = max(found, key=lambda one: one.share or 0.0)
-    said = f"{most.metric} on each prompt in each setting, by {most.parameter}: how much prompts differ is what the intervals are made of."
-    return Figure(drawn("scatter", said, lambda: plots.distribution(run, most.metric, most.parameter)), said)
-
-
 def natural_length(run: Run) -> Figure | None:
-    """Kaplan-Meier curves; None where no answer's length is known."""
-    if not run.analysis.natural_length:
+    """Kaplan-Meier curves; None where no answer was cut off."""
+    if not any(one.n_truncated for one in run.analysis.natural_length):
         return None
     said = "How long answers would be if max_tokens cut none of them off, estimated from those that ended by themselves."
     return Figure(drawn("survival", said, lambda: plots.survival(run)), said)

@@ -12,13 +12,14 @@ from typing import Any
 from evalkit._version import __version__
 from evalkit.analysis.effects import Verdict
 from evalkit.experiment.prompts import text_of
-from evalkit.present.html import figures, tabulated
+from evalkit.present.html import decision, figures, tabulated
 from evalkit.present.html.answers import sample
 from evalkit.present.html.template import asset, digest, filled
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.text import method
-from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
+from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
+from evalkit.summary import summarise
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import interval, signed
 
@@ -28,7 +29,7 @@ _MOST_ROWS = 2_000
 _USUAL = 8
 _MOST_OF_PROMPTS = 4_000_000
 """Characters of all prompts together, so that many long ones do not make a page that no browser opens."""
-_TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference", "misses": "misses a constraint"}
+_TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference"}
 
 
 def page(run: Run) -> str:
@@ -47,6 +48,7 @@ def page(run: Run) -> str:
 
 def _data(run: Run, answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict[str, Any]:
     """What the page's scripts draw from."""
+    texts = _once_each(answers)
     messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
     longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
     return {
@@ -60,8 +62,21 @@ def _data(run: Run, answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict
             {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
             for prompt in run.experiment.prompts
         ],
+        "texts": texts,
         "answers": answers,
     }
+
+
+def _once_each(answers: dict[int, dict[int, list[dict[str, Any]]]]) -> list[str]:
+    """The texts of the answers, each once, however often it came; in the answers its number takes its place."""
+    places: dict[str, int] = {}
+    for of_cell in answers.values():
+        for rows in of_cell.values():
+            for row in rows:
+                for name in ("text", "finish"):
+                    if name in row:
+                        row[name] = places.setdefault(row[name], len(places))
+    return list(places)
 
 
 def _said(run: Run) -> dict[str, Any]:
@@ -71,8 +86,8 @@ def _said(run: Run) -> dict[str, Any]:
         "version": __version__,
         "name": visible(run.analysis.name),
         "about": about(run),
-        "decision": decided(run),
-        "warnings": warnings(run),
+        "first": decision.first_screen(run, summarise(run)),
+        "ties": decision.ties(run),
         "answers": [visible(one) for one in run.analysis.answers],
         "not_estimated": [visible(one) for one in run.analysis.not_estimated],
         "failures": failures(run),
@@ -94,9 +109,9 @@ def _drawn(run: Run, data: dict[str, Any]) -> dict[str, Any]:
         "parameters": data["parameters"],
         "metrics": metrics,
         "curves": figures.curves(run),
-        "spread": [one for one in (figures.scatter(run), figures.natural_length(run)) if one],
+        "spread": [one for one in (figures.natural_length(run),) if one],
         "usual": data["usual"],
-        "rows": _rows(run, cells[:_MOST_ROWS], [one["name"] for one in metrics]),
+        "rows": _rows(run, cells, [one["name"] for one in metrics]),
         "cells_left_out": max(0, len(cells) - _MOST_ROWS),
     }
 
@@ -106,15 +121,14 @@ def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (anchor, title)
         for anchor, title, there in (
-            ("decision", "Decision", True),
-            ("effects", "Effects", True),
+            ("decision", "Use", True),
+            ("ties", "What else", bool(context["ties"])),
             ("pareto", "Trade-off", bool(context["pareto"])),
-            ("explore", "All settings", explored),
-            ("maps", "Maps", explored and len(context["parameters"]) > 1),
-            ("curves", "Curves", bool(context["curves"])),
-            ("settings", "Table", bool(context["metrics"])),
             ("read", "Answers", bool(context["metrics"])),
-            ("failures", "Failures", True),
+            ("effects", "Parameters", True),
+            ("maps", "Maps", explored and len(context["parameters"]) > 1),
+            ("settings", "All settings", bool(context["metrics"])),
+            ("failures", "Failures", bool(context["failures"] or context["missing"])),
             ("method", "Method", True),
         )
         if there
@@ -138,16 +152,20 @@ def _as_data(value: Any) -> str:
 
 
 def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """The settings, the most desirable first, then those that keep to the bounds, then those that miss one, by its name."""
     by = {(visible(row.metric), row.cell_index): row for row in run.analysis.by_cell}
+    missed = decision.misses(run)
+    worth = [cell["desirability"] for cell in cells]
+    order = sorted(range(len(cells)), key=lambda index: (worth[index] is None, -(worth[index] or 0.0), len(missed[index]), index))
     out = []
-    for index, cell in enumerate(cells):
-        flags = list(cell["flags"])
-        if run.choice is not None and "satisfies" not in flags:
-            flags.append("misses")
+    for index in order[:_MOST_ROWS]:
+        flags = list(cells[index]["flags"])
         tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
+        tags += [("misses", f"misses: {visible(', '.join(missed[index]))}")] if missed[index] else []
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
         numbers = [mean_and_reach(by.get((name, index))) for name in names]
-        out.append({"name": visible(run.analysis.name_of(index) or ""), "levels": levels, "flags": flags, "tags": tags, "numbers": numbers})
+        name = visible(run.analysis.name_of(index) or "")
+        out.append({"index": index, "name": name, "levels": levels, "flags": flags, "tags": tags, "numbers": numbers})
     return out
 
 

@@ -92,5 +92,5 @@ def maps(run: Run) -> dict[str, dict[str, list[list[list[float | None]]]]]:
 
 
 def number(value: float) -> float | None:
-    """A number to six digits, None where it is undefined."""
-    return None if math.isnan(value) else float(f"{value:.6g}")
+    """A number to five digits, None where it is undefined."""
+    return None if math.isnan(value) else float(f"{value:.5g}")

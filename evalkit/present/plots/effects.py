@@ -45,10 +45,14 @@ def main_effects(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     return ax
 
 
-def all_main_effects(run: Run, metric: str) -> Figure:
-    """`main_effects` of every swept parameter beside each other, on one scale."""
-    names = swept(run) or list(run.analysis.parameters)[:1]
-    known(run, [metric])
+def all_main_effects(run: Run, metric: str, parameters: Sequence[str] = ()) -> Figure:
+    """`main_effects` of every swept parameter, or of these `parameters`, beside each other, on one scale.
+
+    Raises:
+        ExperimentError: the run has no such metric or parameter.
+    """
+    names = list(parameters) or swept(run) or list(run.analysis.parameters)[:1]
+    known(run, [metric], parameters)
     figure, found = subplots(1, max(1, len(names)), (max(2.2, 2.05 * len(names)), 2.7), sharey=True)
     for place, (ax, name) in enumerate(zip(found[0], names, strict=False)):
         main_effects(run, metric, name, ax=ax)

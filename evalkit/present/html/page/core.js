@@ -1,6 +1,7 @@
 "use strict";
 // What all parts of the page share: the data, the state that its address holds, and elements made without markup.
 const data = JSON.parse(document.getElementById("data").textContent);
+for (const prompts of Object.values(data.answers)) for (const answers of Object.values(prompts)) for (const answer of answers) for (const name of ["text", "finish"]) if (answer[name] !== undefined) answer[name] = data.texts[answer[name]];
 const SVG = "http://www.w3.org/2000/svg";
 const by = (id) => document.getElementById(id);
 
