@@ -41,14 +41,12 @@ def metrics_that_matter(run: Run, most: int = _MOST_METRICS) -> list[str]:
 
 def curves(run: Run) -> list[Figure]:
     """Main effects on the metrics that matter, a figure a metric, of the parameters that move it; the maps show all others."""
-    out = []
+    out: list[Figure] = []
     for metric in metrics_that_matter(run, len(run.analysis.metrics)):
         moving = [one.parameter for one in run.analysis.verdicts if one.metric == metric and one.sure]
         if not moving or len(out) == _MOST_CURVES:
             continue
-        said = f"{metric} by level of each parameter that moves it: mean over prompts and cells with 95 % intervals. " + _in_words(
-            run, metric, moving
-        )
+        said = f"{metric} by level of each parameter that moves it: means over prompts and cells, 95 % intervals. {_in_words(run, metric, moving)}"
         out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said))
     return out
 

@@ -76,9 +76,9 @@ def data_of(page: str) -> dict[str, object]:
     return json.loads(Page(page).data)
 
 
-def test_the_page_says_the_decision_first_then_effects_then_the_answers(run: Run) -> None:
+def test_the_page_says_the_decision_first_then_what_else_would_do_then_the_answers(run: Run) -> None:
     page = html.page(run)
-    places = [page.index(f'<section id="{name}"') for name in ("decision", "effects", "pareto", "explore", "maps", "curves", "settings", "read")]
+    places = [page.index(f'<section id="{name}"') for name in ("decision", "ties", "pareto", "read", "effects", "maps", "settings", "method")]
     assert places == sorted(places)
     assert run.choice is not None
     assert "client.chat.completions.create(" in page
@@ -89,7 +89,7 @@ def test_the_page_says_the_decision_first_then_effects_then_the_answers(run: Run
     assert sum(len(group) for prompts in data["answers"].values() for group in prompts.values()) == run.analysis.counts.planned
     for metric in data["metrics"]:
         by = {row.cell_index: row.mean for row in run.analysis.by_cell if row.metric == metric["name"]}
-        assert metric["mean"] == [pytest.approx(by[cell], rel=1e-5) if by[cell] == by[cell] else None for cell in sorted(by)]
+        assert metric["mean"] == [pytest.approx(by[cell], rel=1e-4) if by[cell] == by[cell] else None for cell in sorted(by)]
 
 
 def test_the_page_fetches_nothing_and_names_its_script_and_style_by_hash(run: Run) -> None:
@@ -107,7 +107,7 @@ def test_maps_are_means_over_prompts_as_the_figures_have_them(run: Run) -> None:
     tile = data["maps"]["distinct_1"]["0|2"][1][2]  # temperature 1.2, max_tokens 80
     grid = run.grid("distinct_1")
     here = [index for index, cell in enumerate(run.analysis.cells) if cell["temperature"] == 1.2 and cell["max_tokens"] == 80]
-    assert tile[0] == pytest.approx(float(np.nanmean(np.nanmean(grid[here], axis=0))), rel=1e-5)
+    assert tile[0] == pytest.approx(float(np.nanmean(np.nanmean(grid[here], axis=0))), rel=1e-4)
 
 
 def test_hostile_texts_stand_in_the_page_as_text_alone(bad: Run) -> None:
@@ -117,7 +117,7 @@ def test_hostile_texts_stand_in_the_page_as_text_alone(bad: Run) -> None:
     assert not [tag for tag, _ in read.tags if tag in ("iframe", "img", "form", "link", "base", "plaintext", "textarea", "template", "math")]
     assert not [said for _, said in read.tags if any(name.startswith("on") for name in said)]
     data = json.loads(read.data)
-    shown = {answer["text"] for prompts in data["answers"].values() for group in prompts.values() for answer in group}
+    shown = {data["texts"][answer["text"]] for prompts in data["answers"].values() for group in prompts.values() for answer in group}
     for text in HOSTILE:
         expected = visible(unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")))[:40]
         if "\ud83d" not in text and expected.strip():
@@ -191,9 +191,11 @@ def test_parameters_called_like_columns_of_the_answers_do_not_take_their_place(t
 
 def test_what_an_endpoint_says_of_the_end_is_shown_with_nothing_hidden_and_short(tmp_path: Path) -> None:
     run = scored(tmp_path / "run", lambda _: completion("yes", "\u202estop\x00" + "x" * 5000), {}, prompts=["p"], replicates=1)
-    (row,) = data_of(html.page(run))["answers"]["0"]["0"]
-    assert row["finish"].startswith("⟦U+202E⟧stop⟦U+0000⟧")
-    assert len(row["finish"]) == 200
+    data = data_of(html.page(run))
+    (row,) = data["answers"]["0"]["0"]
+    finish = data["texts"][row["finish"]]
+    assert finish.startswith("⟦U+202E⟧stop⟦U+0000⟧")
+    assert len(finish) == 200
 
 
 def test_a_mean_is_shown_with_both_reaches_and_is_0_only_where_it_is() -> None:
@@ -345,7 +347,7 @@ def test_many_long_prompts_are_cut_and_it_is_said(tmp_path: Path, monkeypatch: p
     longer = Run(run.folder, check(run.experiment.resolved() | {"prompts": prompts}), run.analysis)
     monkeypatch.setattr(html, "sample", lambda _: answers.Sample({}, 0, ""))
     monkeypatch.setattr(html.figures, "curves", lambda _: [])
-    for name in ("scatter", "natural_length", "tradeoff"):
+    for name in ("natural_length", "tradeoff"):
         monkeypatch.setattr(html.figures, name, lambda _: None)
     shown = [one["messages"][0][1] for one in data_of(html.page(longer))["prompts"]]
     assert shown == ["y" * 300 + " … 700 more characters"] * 2
