@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.choice.choice import Choice
-from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import OF_OPENAI
 from evalkit.text.escaping import harmless
 
 
-def recommended_yaml(choice: Choice, experiment: Experiment, digest: str) -> str:
-    """The text of ``recommended.yaml``: the request's parameters, ready to paste, below comments that say where they come from."""
+def recommended_yaml(parameters: Mapping[str, Any], comments: Sequence[str]) -> str:
+    """The text of ``recommended.yaml``: the request's parameters, ready to paste, below what is said of them."""
     import yaml
 
-    lines = [
-        f"# Recommended by evalkit for {json.dumps(experiment.name)} ({digest}), profile {choice.profile or 'of its own'}.",
-        f"# Best as measured in {choice.resample_share or 0:.0%} of resampled prompt sets; {len(choice.tied)} settings cannot be told from the best.",
-        *([f"# The cell {json.dumps(choice.chosen_name, ensure_ascii=False)}."] if isinstance(choice.chosen_name, str) else []),
-        "# Values of a winner are optimistic: confirm the choice on fresh answers.",
-        *(f"# Mind: {harmless(note)}" for note in choice.notes),
-    ]
-    return "\n".join(lines) + "\n" + yaml.safe_dump(_plain(choice.parameters), sort_keys=False, allow_unicode=True)
+    lines = [f"# {harmless(line)}" for comment in comments for line in comment.splitlines() or [""]]
+    return "\n".join(lines) + "\n" + yaml.safe_dump(_plain(parameters), sort_keys=False, allow_unicode=True)
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from evalkit.text.numbers import counted
 _LONG_ENOUGH = 5
 """Words from which two answers are hardly ever alike by chance: labels and numbers are."""
 _FEWEST = 3
+_MOST_NAMES = 2
 
 
 class Noticed:
@@ -90,9 +91,15 @@ class Noticed:
         if len(levels) > 1 and len(answered) == 1 and len({asked for asked, _ in self._models}) > 1:
             yield warning(f"every level of model is answered by one model, {next(iter(answered))!r}: the endpoint does not heed the name")
             return
+        others: dict[str, Counter[str]] = {}
         for (asked, name), count in self._models.items():
             if not _alike(asked, name):
-                yield warning(f"{counted(count, 'answer')} to {asked!r} came from another model: the endpoint says {name!r}")
+                others.setdefault(asked, Counter())[name] += count
+        for asked, names in others.items():
+            said = ", ".join(repr(name) for name, _ in names.most_common(_MOST_NAMES))
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            which = "another model" if len(names) == 1 else f"{len(names)} other models"
+            yield warning(f"{counted(names.total(), 'answer')} to {asked!r} came from {which}: the endpoint says {said}{more}")
 
 
 def _is_hot(plan: Plan, cell: Mapping[str, object]) -> bool:

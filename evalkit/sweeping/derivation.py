@@ -10,12 +10,12 @@ import msgspec
 
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
 from evalkit.analysis.drift import sentence, trends
-from evalkit.choice import Choice, choose, confirmed, recommended_yaml
+from evalkit.choice import choose, confirmed, recommended_yaml
 from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
-from evalkit.experiment.experiment import Experiment
 from evalkit.metrics import UAX29, Tokenizer
 from evalkit.plan.requests import Plan
+from evalkit.present.text.comments import comments
 from evalkit.run import Run
 from evalkit.scoring import judging
 from evalkit.scoring.metric_set import Measures
@@ -26,6 +26,7 @@ from evalkit.store import artefacts, judgements
 from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
+from evalkit.summary import summarise
 from evalkit.text.notes import Note, Tell, note, warning
 
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
@@ -79,7 +80,8 @@ def settle(
     of_scores = list(_of_scores(scores, plan, others))
     analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
     _write_derived(folder, scores, analysis)
-    _write_choice(folder, choice, plan.experiment)
+    run = Run(folder, plan.experiment, analysis, choice=choice)
+    _write_choice(run)
     write_run(folder, plan.experiment, counts=analysis.counts)
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
@@ -179,12 +181,13 @@ def _write_derived(folder: Path, scores: Scores, analysis: Analysis) -> None:
     replace(folder / SUMMARY, summary_csv(analysis).encode("utf-8"))
 
 
-def _write_choice(folder: Path, choice: Choice | None, experiment: Experiment) -> None:
+def _write_choice(run: Run) -> None:
     """``choice.json``, and ``recommended.yaml`` where something is recommended; what an earlier choice left behind is taken away."""
+    folder, choice = run.folder, run.choice
     (folder / RECOMMENDED).unlink(missing_ok=True)
     if choice is None:
         (folder / CHOICE).unlink(missing_ok=True)
         return
     replace(folder / CHOICE, artefacts.encode(choice))
     if choice.chosen is not None:
-        replace(folder / RECOMMENDED, recommended_yaml(choice, experiment, experiment.digest()).encode("utf-8"))
+        replace(folder / RECOMMENDED, recommended_yaml(choice.parameters, comments(summarise(run), run.analysis.digest)).encode("utf-8"))

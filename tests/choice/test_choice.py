@@ -22,7 +22,7 @@ from evalkit.experiment.experiment import check
 from evalkit.experiment.goals import PROFILES, Choose, Preference, metric_names, profile
 from evalkit.metrics import METRICS
 from evalkit.plan.requests import Plan
-from evalkit.present.terminal import summary
+from evalkit.present.terminal import listings
 from evalkit.present.text.decision import why
 from evalkit.scoring.scores import Score, Scores
 
@@ -165,7 +165,7 @@ def test_what_it_changes_against_the_reference() -> None:
 
 def test_the_recommended_parameters_are_ready_to_paste() -> None:
     choice, _, experiment = decided({"prefer": WANTED["prefer"]})
-    text = recommended_yaml(choice, experiment, "abc")
+    text = recommended_yaml(choice.parameters, ["Recommended.", "of two\nlines"])
     assert yaml.safe_load(text) == {"model": "m", "stop": ["x"], "temperature": 1.5, "top_k": 40}
     call = call_of(choice.parameters)
     assert "temperature=1.5," in call
@@ -183,7 +183,7 @@ def test_a_model_that_wants_another_field_gets_it() -> None:
 def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=file, width=width, legacy_windows=False)
-    for part in (summary.verdicts(analysis, console), summary.answers(analysis, console), summary.choice(choice, analysis, console)):
+    for part in (listings.verdicts(analysis, console), listings.answers(analysis, console), listings.choice(choice, analysis, console)):
         if part is not None:
             console.print(part)
     file.flush()

@@ -39,7 +39,7 @@ def test_the_files_hold_the_names(run: ek.Run) -> None:
     name = list(CELLS)[run.choice.chosen]
     assert json.loads((run.folder / "choice.json").read_text())["chosen_name"] == run.choice.chosen_name == name
     text = (run.folder / "recommended.yaml").read_text()
-    assert f'# The cell "{name}".\n' in text
+    assert f'# The setting "{name}".\n' in text
     assert yaml.safe_load(text) == dict(run.choice.parameters)
 
 
@@ -49,7 +49,7 @@ def test_where_nothing_is_named_no_file_speaks_of_names(tmp_path: Path) -> None:
     for name in ("analysis.json", "choice.json", "recommended.yaml"):
         text = (found.folder / name).read_text()
         assert "_name" not in text
-        assert "The cell" not in text
+        assert "The setting" not in text
     assert "| **recommended** | `" in document(found)
     assert artefacts.decode(artefacts.encode(found.analysis), Analysis).cell_names == found.analysis.cell_names
 

@@ -1,17 +1,20 @@
-"""A run as Markdown for a merge request: the decision, what drives it, and how sure, in at most 120 lines."""
+"""A run as Markdown for a merge request: the decision, what drives it, and how sure, in at most 60 lines: a table, and the rest folded."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.words import about, decided, failures, mean_and_reach, signature, warnings
+from evalkit.present.text.quantities import bound, changed, measured
+from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
-from evalkit.text.escaping import markdown, markdown_cell, markdown_prose
+from evalkit.summary import Summary, summarise
+from evalkit.text.escaping import markdown, markdown_cell, markdown_prose, visible
 
-_MOST_ROWS = 12
+_MOST_ROWS = 6
 _MOST_NOTES = 6
 
 
@@ -21,38 +24,73 @@ def document(run: Run, pictures: Mapping[str, str] | None = None) -> str:
     Args:
         pictures: titles and the paths of image files beside it.
     """
-    lines = [f"## {_first(run)}", "", markdown_prose(about(run)), ""]
-    lines += [f"> {markdown_prose(one)}" for one in warnings(run)] + ([""] if warnings(run) else [])
-    lines += _decision(run)
-    lines += _settings(run)
-    lines += _effects(run)
-    lines += _failed(run)
+    found = summarise(run)
+    lines = [f"## {_first(found)}", "", markdown_prose(about(run)), ""]
+    lines += _buys(found)
+    lines += _told(found)
     for title, path in (pictures or {}).items():
         lines += [f"![{markdown_prose(title)}]({path})", ""]
-    lines += ["---", "", markdown(signature(run)), ""]
+    lines += _folded("Parameters to paste", _call(found))
+    lines += _folded("Settings", _settings(run))
+    lines += _folded("What each parameter does", [f"- {markdown_prose(one)}" for one in run.analysis.answers[:_MOST_ROWS]])
+    lines += _folded("What failed", _failed(run))
+    lines += [markdown(signature(run)), ""]
     return "\n".join(lines)
 
 
-def _first(run: Run) -> str:
-    found = decided(run)
-    name = markdown(run.analysis.name)
-    if found.chosen:
-        return f"{name}: use {markdown(found.use)}"
-    return f"{name}: {markdown_prose(found.head) if found.head else 'what its parameters do'}"
+def _first(found: Summary) -> str:
+    name = markdown(visible(found.name))
+    if found.use is not None:
+        return f"{name}: use {markdown(visible(found.use.in_words))}"
+    said = {
+        "none satisfies": f"no setting keeps to all bounds ({found.settings} settings)",
+        "undecided": "nothing can be chosen: what is preferred is not measured",
+        "no answers": "there are no answers yet",
+    }
+    return f"{name}: {said.get(found.outcome, 'what its parameters do')}"
 
 
-def _decision(run: Run) -> list[str]:
-    found = decided(run)
+def _buys(found: Summary) -> list[str]:
+    """The summary's rows as a table, and the bounds that no setting keeps to all."""
+    what = "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference"
     out = []
-    for part in found.rows:
-        head, *rest = part.texts
-        said = f"{head.removesuffix('.')}: {'; '.join(rest[:3])}" if part.about == "else" and rest else " ".join(part.texts)
-        out += [f"- **{markdown_prose(part.label)}**: {markdown_prose(said)}"]
-    out += [f"- {markdown_prose(one)}" for one in (*found.nothing, *found.notes)[:_MOST_NOTES]]
-    if found.call:
-        fence = "`" * max(3, 1 + max((len(ticks) for ticks in _ticks(found.call)), default=0))
-        out += ["", "<details><summary>The call to paste</summary>", "", f"{fence}python", *found.call.split("\n"), fence, "", "</details>"]
+    if found.rows:
+        compared = any(row.reference is not None for row in found.rows)
+        out = [f"| | {what} | reference | change | |", "|---|--:|--:|--:|---|"] if compared else [f"| | {what} |", "|---|--:|"]
+        for row in found.rows:
+            parts = [markdown_cell(visible(row.label)), measured(row.mean, row.low, row.high, row.unit)]
+            if compared:
+                parts += [measured(row.reference, row.reference_low, row.reference_high, row.unit), changed(row)]
+                parts.append(f"**{row.verdict}**" if row.verdict in ("better", "worse") else row.verdict or "")
+            out.append(f"| {' | '.join(parts)} |")
+        out.append("")
+    for one in found.unmet:
+        nearest = "" if one.nearest is None else f"; the nearest has {measured(one.nearest, None, None, one.unit)}"
+        out.append(f"- {markdown_prose(visible(one.label))} {bound(one)}: {one.excludes} settings miss it{nearest}")
+    if found.nearest is not None:
+        out.append(f"- The nearest: {markdown_prose(visible(found.nearest.in_words))}")
+    return [*out, ""] if found.unmet or found.nearest is not None else out
+
+
+def _told(found: Summary) -> list[str]:
+    """How sure, what matters, what to keep in mind."""
+    rows = [("For", [found.purpose] if found.purpose else []), ("How sure", [" ".join(found.sure)] if found.sure else [])]
+    rows.append(("What matters", [f"{'; '.join(found.matters)}."] if found.matters else []))
+    out = [f"- **{label}**: {markdown_prose(visible(text))}" for label, texts in rows for text in texts]
+    out += [f"- **Keep in mind**: {markdown_prose(visible(one.text))}" for one in found.mind]
     return [*out, ""] if out else []
+
+
+def _folded(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""] if lines else []
+
+
+def _call(found: Summary) -> list[str]:
+    if not found.parameters:
+        return []
+    parameters = visible(json.dumps(found.parameters, ensure_ascii=False))
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in _ticks(parameters)), default=0))
+    return [f"{fence}json", parameters, fence]
 
 
 def _ticks(text: str) -> list[str]:
@@ -92,18 +130,8 @@ def _settings(run: Run) -> list[str]:
         *out,
         "",
         f"Means over {run.analysis.counts.prompts} prompts and how far their 95 % intervals reach; other settings are in the full report.",
-        "",
     ]
 
 
-def _effects(run: Run) -> list[str]:
-    if not run.analysis.answers:
-        return []
-    return ["### What each parameter does", "", *(f"- {markdown_prose(one)}" for one in run.analysis.answers[:_MOST_ROWS]), ""]
-
-
 def _failed(run: Run) -> list[str]:
-    found = failures(run)
-    if not found:
-        return []
-    return ["### What failed", "", *(f"- {row['count']} {markdown(row['kind'])}: {markdown(row['message'])}" for row in found[:_MOST_NOTES]), ""]
+    return [f"- {row['count']} {markdown(row['kind'])}: {markdown(row['message'])}" for row in failures(run)[:_MOST_NOTES]]

@@ -17,12 +17,16 @@ from evalkit.experiment.prompts import text_of
 from evalkit.plan.cells import cell_named
 from evalkit.plan.requests import Plan
 from evalkit.present.notebook.cards import Html, ShownAnswer, box, card, columns, table
-from evalkit.present.text.decision import cell_in_words, labelled, nothing, why
+from evalkit.present.text.decision import cell_in_words
+from evalkit.present.text.quantities import bound, changed, measured
 from evalkit.present.text.reading import read_text, repeats
 from evalkit.run import Run
 from evalkit.scoring.gather import scored_text
 from evalkit.store.records import Completion, Failure, Record, latest, read
+from evalkit.summary import summarise
 from evalkit.text.escaping import harmless
+
+_LABEL = 24
 
 
 @singledispatch
@@ -67,22 +71,28 @@ def _of_run(run: Run) -> Html:
 def words(run: Run) -> str:
     """The same of a run as text."""
     title, lines, rows, code, notes = _said(run)
-    said = [title, *lines, *(f"{label:<6}{words}" for label, words in rows), *code.splitlines(), *notes]
+    said = [title, *lines, *(f"{label:<{_LABEL}}  {words}" for label, words in rows), *code.splitlines(), *notes]
     return "\n".join(harmless(line) for line in said)
 
 
 def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[str]]:
     """What the run came to: a title, lines, labelled rows, code and notes."""
-    counts = run.analysis.counts
-    lines = [f"{counts.completions:,} of {counts.planned:,} answers: {counts.cells} settings × {counts.prompts} prompts × {counts.replicates}"]
-    lines += [f"{sum(counts.failures.values()):,} requests failed"] if counts.failures else []
-    rows, code = [], ""
-    if run.choice is not None and run.choice.chosen is not None:
-        rows = [("Use", cell_in_words(run.analysis, run.choice.chosen)), *labelled(why(run.choice, run.analysis))]
-        code = call_of(run.choice.parameters)
-    elif run.choice is not None:
-        rows = [("", line) for line in (*nothing(run.choice, run.analysis), *run.choice.notes)]
-    return f"{run.analysis.name} ({run.folder})", lines, rows, code, [f"• {one}" for one in run.analysis.answers]
+    found = summarise(run)
+    lines = [f"{found.answers:,} of {found.planned:,} answers: {found.settings} settings × {found.prompts} prompts × {found.replicates}"]
+    lines += [f"{sum(found.failed.values()):,} requests failed"] if found.failed else []
+    rows = [("Use", found.use.in_words)] if found.use is not None else []
+    rows += [("For", found.purpose)] if found.purpose else []
+    rows += [("Nearest", found.nearest.in_words)] if found.nearest is not None else []
+    rows += [(one.label, f"{bound(one)}: {one.excludes} settings miss it") for one in found.unmet]
+    for row in found.rows:
+        parts = [measured(row.mean, row.low, row.high, row.unit)]
+        if row.reference is not None:
+            parts.append(f"reference {measured(row.reference, row.reference_low, row.reference_high, row.unit)}")
+        rows.append((row.label, ", ".join(filter(None, [*parts, changed(row), row.verdict]))))
+    rows += [("How sure", " ".join(found.sure))] if found.sure else []
+    rows += [("What matters", f"{'; '.join(found.matters)}.")] if found.matters else []
+    code = call_of(found.parameters) if found.parameters else ""
+    return f"{found.name} ({run.folder})", lines, rows, code, [f"• {one.text}" for one in found.mind]
 
 
 def answers(run: Run, prompt: str | int, cells: Sequence[int | str], replicates: int | None) -> Html:
