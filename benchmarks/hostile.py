@@ -188,7 +188,7 @@ def swept(replies: int, streamed: bool, rare: int) -> bool:
     """One sweep; whether all of it held."""
     server = Hostile(rare)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    prompts = [{"id": f"p{number}", "user": f"Name river {number}."} for number in range(max(2, replies // 40))]
+    prompts = [{"id": f"p{number}", "user": f"Name river {number}."} for number in range(max(2, replies // 28))]
     endpoint = {"base_url": f"http://127.0.0.1:{server.server_address[1]}/v1", "model": "m", "stream": streamed, "timeout_s": 5, "max_tries": 2}
     data = {"name": "x", "endpoint": endpoint, "prompts": prompts, "replicates": 10, "anchor": {"every": 0}}
     data["parameters"] = {"temperature": [0.2, 0.9]}
