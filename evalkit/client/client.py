@@ -23,7 +23,7 @@ from evalkit.client.outcome import NO_KEY, Diagnosis, no_answer, read_error
 from evalkit.client.redaction import Secrets, is_secret_header
 from evalkit.client.reply import Asked, Reply, failed, reply_of
 from evalkit.client.stream import BrokenStreamError, decode, read_body
-from evalkit.client.transport import LONGEST_ANSWER, TooLongError, Transport, causes, too_long
+from evalkit.client.transport import TooLongError, Transport, causes, too_long
 from evalkit.errors import AuthError, EndpointError
 from evalkit.plan.requests import Request
 from evalkit.store.records import Completion, Usage
@@ -226,15 +226,11 @@ class Client:
         response = await self._transport.stream(self._chat_url, content)
         reads: list[bytes] = []
         times: list[float] = []
-        size = 0
         broke: BaseException | None = None
         try:
             async for piece in response.aiter_bytes():
                 reads.append(piece)
                 times.append(time.perf_counter())
-                size += len(piece)
-                if size > LONGEST_ANSWER:  # unpacked
-                    raise TooLongError
         except self._transport.errors as fault:
             broke = fault
         finally:

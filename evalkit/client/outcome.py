@@ -125,6 +125,7 @@ _GONE = r"(insufficient|too low|negative|exhausted|used up|depleted|exceeded)"
 _NO_MONEY = re.compile(
     rf"(?i)({_GONE}|not enough|no( more| remaining)?|r[ua]n out of|out of|top[- ]?up|add|recharge)[^.]{{0,40}}{_MONEY}|{_MONEY}[^.]{{0,40}}{_GONE}"
 )
+_TOO_MANY = re.compile(r"(?i)\btoo many requests\b|\brate[ _-]?limit")
 _CONTEXT = re.compile(
     r"(?i)(context|prompt|input|sequence)[ _](length|window|size)|maximum context|prompt is too long|too many (input )?tokens"
     r"|exceeds? the (model's )?context"
@@ -193,11 +194,12 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
 
 
 def _passing(found: Diagnosis) -> Diagnosis:
-    """Diagnosis that passes; but a 429 without a delay may be an empty account in words alone."""
-    if found.status == 429:
+    """Diagnosis that passes; but a 429 without a delay, or what has no status at all, may be an empty account in words alone."""
+    if found.status in (429, None):
         if not found.wait_s and _NO_MONEY.search(found.message):
             return found._replace(kind="account", fault="account", certain=False)
-        return found._replace(kind="rate_limited", fault="nobody")
+        if found.status == 429 or _TOO_MANY.search(found.message):
+            return found._replace(kind="rate_limited", fault="nobody")
     return found._replace(kind="timeout" if found.status == 408 else "server", fault="nobody")
 
 
@@ -252,13 +254,16 @@ def _fields(body: Any) -> dict[str, Any]:
     if isinstance(inner, str):
         return {**around, "message": inner}
     if isinstance(inner, Mapping):
-        return {**{name: value for name, value in around.items() if name in ("code", "status", "status_code", "detail", "msg")}, **inner}
+        return {
+            **{name: value for name, value in around.items() if name in ("code", "status", "status_code", "statusCode", "detail", "msg")},
+            **inner,
+        }
     return around
 
 
 def _status(told: Mapping[str, Any]) -> int | None:
     """The HTTP status that the fields of an error tell: as a number, as digits, or as a word."""
-    for name in ("code", "status", "status_code", "http_status", "type", "reason", "error_code"):
+    for name in ("code", "status", "status_code", "statusCode", "http_status", "httpStatus", "type", "reason", "error_code"):
         value = told.get(name)
         if isinstance(value, float) and value.is_integer():
             value = int(value)

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from evalkit.client.outcome import Diagnosis
+from evalkit.client.unpacking import TAKEN, PackedError, Unpacking
 from evalkit.errors import EndpointError
 
 LONGEST_ANSWER = 64 * 2**20
-"""Bytes of a body, be it an answer, an error or a stream, beyond which it is given up."""
+"""Bytes of a body, be it an answer, an error or a stream, beyond which it is given up; of one that comes packed, once it is unpacked."""
 
 _UNSENT = [
     f"X-Stainless-{name}" for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count", "Read-Timeout")
@@ -68,9 +69,9 @@ class Transport:
             trust_env=not loopback,
             # Loading the system's certificates takes as long as thirty calls, and a plain connection asks for none.
             verify=_trusting(verify) if verify is not None else not (loopback and base_url.startswith("http://")),
-            event_hooks={"response": [_bounding(hx.AsyncByteStream)]},
+            event_hooks={"response": [_bounding(hx.AsyncByteStream, hx.DecodingError)]},
         )
-        own = {**dict.fromkeys(_UNSENT, openai.Omit()), **headers}
+        own = {**dict.fromkeys(_UNSENT, openai.Omit()), "Accept-Encoding": TAKEN, **headers}
         self._own_authorization = any(name.lower() == "authorization" for name in own)
         if key is None and not self._own_authorization:
             own["Authorization"] = openai.Omit()
@@ -126,26 +127,39 @@ def causes(fault: BaseException) -> list[BaseException]:
     return chain
 
 
-def _bounding(kind: Any) -> Callable[[Any], Awaitable[None]]:
-    """What is to be done with each response, so that its body ends; `kind` is the class of bodies."""
+def _bounding(kind: Any, unreadable: type[Exception]) -> Callable[[Any], Awaitable[None]]:
+    """What is to be done with each response, so that its body ends.
+
+    Args:
+        kind: the class of bodies.
+        unreadable: what to raise for one that cannot be unpacked.
+    """
 
     class Bounded(kind):  # type: ignore[misc]
-        def __init__(self, body: Any) -> None:
-            self._body = body
+        def __init__(self, body: Any, encodings: str) -> None:
+            self._body, self._encodings = body, encodings
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
-            async for piece in self._body:
-                size += len(piece)
-                if size > LONGEST_ANSWER:
-                    raise TooLongError
-                yield piece
+            try:
+                unpacking = Unpacking(self._encodings)
+                async for packed in self._body:
+                    for piece in unpacking.pieces(packed):
+                        size += len(piece)
+                        if size > LONGEST_ANSWER:
+                            raise TooLongError
+                        yield piece
+                unpacking.end()
+            except PackedError as fault:
+                raise unreadable(str(fault)) from None
 
         async def aclose(self) -> None:
             await self._body.aclose()
 
     async def bound(response: Any) -> None:
-        response.stream = Bounded(response.stream)
+        response.stream = Bounded(response.stream, ",".join(response.headers.get_list("content-encoding")))
+        if "content-encoding" in response.headers:
+            del response.headers["content-encoding"]  # nobody is to unpack it again
 
     return bound
 

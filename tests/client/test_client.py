@@ -6,8 +6,10 @@ import asyncio
 import functools
 import gzip
 import json
+import resource
 import time
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
@@ -362,6 +364,54 @@ def test_an_answer_without_end_is_given_up_whatever_it_is_and_not_tried_again(wi
     found, attempt = failed(wire.send(endless, stream=stream))
     assert (found.kind, found.message, attempt.again) == ("malformed", "an answer of over 64 MB", False)
     assert wire.send(Answer(200, JSON, completion("fine"))).outcome.text == "fine"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
+def test_a_small_body_that_unpacks_to_a_huge_one_is_given_up_in_little_memory(wire: Wire, status: int, encoding: str, stream: bool) -> None:
+    kind = zlib.compressobj(1) if encoding == "deflate" else zlib.compressobj(1, wbits=31)
+    packed = b"".join([kind.compress(b" " * 2**20) for _ in range(100)] + [kind.flush()])
+    if encoding == "gzip, gzip":
+        packed = gzip.compress(packed)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found, attempt = failed(wire.send(Answer(status, JSON | {"Content-Encoding": encoding}, packed), stream=stream))
+    assert (found.kind, found.message, attempt.again) == ("malformed", "an answer of over 64 MB", False)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(completion("fine"))),
+        ("x-gzip", gzip.compress(completion("fine"))),
+        ("GZIP", gzip.compress(completion("fine")[:50]) + gzip.compress(completion("fine")[50:])),
+        ("gzip", gzip.compress(completion("fine")) + b"\0\0\0"),
+        ("deflate", zlib.compress(completion("fine"))),
+        ("deflate", zlib.compress(completion("fine"))[2:-4]),
+        ("deflate, gzip", gzip.compress(zlib.compress(completion("fine")))),
+        ("identity", completion("fine")),
+        ("", completion("fine")),
+    ],
+)
+def test_a_packed_answer_is_unpacked_as_its_header_says(wire: Wire, encoding: str, packed: bytes) -> None:
+    for body in (
+        Answer(200, JSON | {"Content-Encoding": encoding}, packed),
+        Answer(200, JSON | {"Content-Encoding": encoding}, pieces=pieces(packed)),
+    ):
+        assert wire.send(body).outcome.text == "fine"
+
+
+def pieces(body: bytes) -> list[bytes]:
+    return [body[at : at + 11] for at in range(0, len(body), 11)]
+
+
+def test_an_encoding_that_was_not_asked_for_is_told(wire: Wire) -> None:
+    found, attempt = failed(wire.send(Answer(200, JSON | {"Content-Encoding": "br"}, b"\x0b\x02\x80")))
+    assert (found.kind, attempt.again) == ("malformed", True)
+    assert "the answer came in the encoding br, which was not asked for" in found.message
+    found, _ = failed(wire.send(Answer(200, JSON | {"Content-Encoding": "gzip"}, gzip.compress(completion("fine"))[:40])))
+    assert "breaks off" in found.message
 
 
 @pytest.mark.parametrize("url", [None, "http://no-such-host.invalid/v1"], ids=["refused", "no such host"])

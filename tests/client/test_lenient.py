@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.streams import stream
 
+from evalkit.client.outcome import no_answer
 from evalkit.client.stream import BrokenStreamError, decode, read_body
 
 ANY = st.recursive(
@@ -149,6 +150,24 @@ def test_two_calls_of_one_message_stay_two(calls: list[dict[str, Any]]) -> None:
 
 def piece(number: int, **more: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": number, **more}]}}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "fault", "certain"),
+    [
+        ({"statusCode": 429, "message": "Slow down."}, "rate_limited", "nobody", True),
+        ({"statusCode": 402, "message": "No."}, "account", "account", True),
+        ({"error": {"message": "No.", "statusCode": 401}}, "auth", "key", True),
+        ({"message": "Too Many Requests"}, "rate_limited", "nobody", True),
+        ({"error": "Rate limit is exceeded. Try again in 5 seconds."}, "rate_limited", "nobody", True),
+        ({"detail": "Insufficient credits"}, "account", "account", False),
+        ({"error": {"message": "Your balance is too low."}}, "account", "account", False),
+        ({"error": {"message": "Backend worker lost"}}, "server", "nobody", True),
+    ],
+)
+def test_an_error_in_a_200_is_read_by_its_words_where_no_field_tells(body: Any, kind: str, fault: str, certain: bool) -> None:
+    found = no_answer(json.dumps(body).encode())
+    assert (found.kind, found.fault, found.certain) == (kind, fault, certain)
 
 
 def test_two_calls_of_a_stream_with_one_index_and_two_ids_stay_two() -> None:
