@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.choice.choice import Choice
+from evalkit.choice.choice import Choice, unproved_in_words
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import OF_OPENAI
 from evalkit.text.escaping import harmless
@@ -21,6 +21,7 @@ def recommended_yaml(choice: Choice, experiment: Experiment, digest: str) -> str
         f"# Best as measured in {choice.resample_share or 0:.0%} of resampled prompt sets; {len(choice.tied)} settings cannot be told from the best.",
         *([f"# The cell {json.dumps(choice.chosen_name, ensure_ascii=False)}."] if isinstance(choice.chosen_name, str) else []),
         "# Values of a winner are optimistic: confirm the choice on fresh answers.",
+        *(f"# {harmless(one.metric)} {unproved_in_words(one)}." for one in choice.unproved),
         *(f"# Mind: {harmless(note)}" for note in choice.notes),
     ]
     return "\n".join(lines) + "\n" + yaml.safe_dump(_plain(choice.parameters), sort_keys=False, allow_unicode=True)
