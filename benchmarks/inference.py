@@ -1,7 +1,7 @@
 """Are the statistics as right as they say? Simulated experiments with a known truth, against the limits beside each figure.
 
-Run: python benchmarks/inference.py [PART ...] [--smallest]; parts: null, coverage, family, equivalence, selection, tied, calibration, speed. With
-`--smallest` each part simulates one experiment instead of hundreds, and no limit is held.
+Run: python benchmarks/inference.py [PART ...] [--smallest]; parts: null, coverage, shares, family, equivalence, selection, tied, calibration,
+speed. With `--smallest` each part simulates one experiment instead of hundreds, and no limit is held.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from evalkit.metrics import CATALOGUE, METRICS
 from evalkit.plan.requests import Plan
 from evalkit.scoring.scores import Prefix, Score, Scores
 from evalkit.stats.equivalence import tost
-from evalkit.stats.intervals import bootstrap_t, t_interval
+from evalkit.stats.intervals import bootstrap_t, share_interval, t_interval
 from evalkit.stats.multiple import max_t, simultaneous
 from evalkit.stats.power import detectable
 from evalkit.stats.selection import Aim, desirability, select
@@ -116,6 +116,24 @@ def coverage() -> None:
         row(name + "t of a mean", held[0] / times(NULLS), 0.93, 0.97, known=known)
         row(name + "bootstrap-t of a mean", held[1] / times(NULLS), 0.93, 0.97, known="")
         row(name + "t of a paired difference", held[2] / times(NULLS), 0.93, 0.97)
+
+
+def shares() -> None:
+    """How often intervals hold the truth of a share: of answers of which each prompt has eight, and of parts of answers."""
+    for prompts in PROMPTS:
+        for true in (0.02, 0.1, 0.5, 0.95):
+            for spread, kind in ((4.0, "prompts differ"), (1.0, "prompts differ strongly")):
+                rng = np.random.default_rng([SEED, 9, prompts, int(100 * true), int(spread)])
+                drawn = rng.beta(spread * true, spread * (1 - true), size=(times(NULLS), prompts))
+                _share_row(f"{true:g} of answers, {kind}, {prompts} prompts: ", rng.binomial(8, drawn) / 8, true, strong=spread == 1)
+        rng = np.random.default_rng([SEED, 10, prompts])
+        _share_row(f"0.05 of an answer, {prompts} prompts: ", rng.beta(2, 38, size=(times(NULLS), prompts)), 0.05)
+
+
+def _share_row(name: str, values: np.ndarray, true: float, *, strong: bool = False) -> None:
+    held, plain = (np.mean([one.low <= true <= one.high for one in map(interval, values)]) for interval in (share_interval, t_interval))
+    row(name + "share", held, 0.92, None, known="known: strong differences" if strong else "")
+    row(name + "Student's t (for information)", plain, None, None)
 
 
 def family() -> None:
@@ -292,7 +310,7 @@ def speed() -> None:
     row("peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 500)
 
 
-PARTS = (null, coverage, family, equivalence, selection, tied, calibration, speed)
+PARTS = (null, coverage, shares, family, equivalence, selection, tied, calibration, speed)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
 from evalkit.scoring.tables import parameter_columns
+from evalkit.stats.intervals import Interval, within_range
 from evalkit.store import artefacts
 from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, read_run
 from evalkit.text.hook import Shown, shown
@@ -85,6 +87,11 @@ class Run(Shown):
                 f"{self.folder}: no metric {metric!r} was measured; expected one of {', '.join(one.name for one in self.analysis.metrics)}"
             )
         return self._grids[metric]["value" if info.compared else "value_full"]
+
+    def interval(self, metric: str, values: NDArray[np.float64]) -> Interval:
+        """The interval of the mean of `values` of `metric`, shape (prompts,), within its range."""
+        info = next(one for one in self.analysis.metrics if one.name == metric)
+        return within_range(values, -math.inf if info.low is None else info.low, math.inf if info.high is None else info.high)
 
     def _read(self, name: str) -> pandas.DataFrame:
         import duckdb

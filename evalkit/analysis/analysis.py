@@ -26,7 +26,7 @@ from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.conventions import CONFIDENCE
-from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
+from evalkit.stats.intervals import Interval, within_range
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
 from evalkit.text.notes import Note
@@ -69,6 +69,9 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     better: Literal["higher", "lower"] | None
     definition: str
     confounded: bool
+    low: float | None = None
+    high: float | None = None
+    """The range of its numbers; None where nothing bounds them on that side."""
     compared: bool = True
     """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
 
@@ -194,10 +197,11 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     values = {metric.name: scores.by_metric[metric.name].value for metric in metrics}
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
-    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed)
+    spans = {one.name: one.high - one.low for one in metrics}
+    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans)
     on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
     controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
-    differences = against_reference(values, reference, experiment.seed)
+    differences = against_reference(values, reference, experiment.seed, spans)
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
     if not found.verdicts:
         said = of_cells(differences, plan.cells, reference, plan.design.names)
@@ -212,7 +216,15 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         cells=[dict(cell) for cell in plan.cells],
         cell_names=list(plan.design.names) or msgspec.UNSET,
         metrics=[
-            MetricInfo(name=one.name, better=one.better, definition=one.definition, confounded=one.confounded, compared=scores.compared(one))
+            MetricInfo(
+                name=one.name,
+                better=one.better,
+                definition=one.definition,
+                confounded=one.confounded,
+                low=one.low if math.isfinite(one.low) else None,
+                high=one.high if math.isfinite(one.high) else None,
+                compared=scores.compared(one),
+            )
             for one in metrics
         ],
         by_cell=by_cell,
@@ -252,7 +264,7 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
         # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
         grid = score.value if scores.compared(metric) else score.value_full
         for index in range(len(plan.cells)):
-            numbers = _numbers(_interval(grid[index], experiment, rng))
+            numbers = _numbers(_interval(grid[index], metric, experiment, rng))
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
         for parameter, level, here in cells_at:
             if not here:
@@ -260,7 +272,7 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
                 by_prompt = np.nanmean(grid[here], axis=0)
-            numbers = _numbers(_interval(by_prompt, experiment, rng))
+            numbers = _numbers(_interval(by_prompt, metric, experiment, rng))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     return by_cell, by_level
 
@@ -283,7 +295,7 @@ def _counts(scores: Scores) -> Counts:
 
 
 def _signature(experiment: Experiment, counts: Counts) -> str:
-    interval = "Student's t" if experiment.interval == "t" else "bootstrap-t"
+    interval = "Student's t (shares: Wilson's)" if experiment.interval == "t" else "bootstrap-t"
     size = f"{counted(counts.cells, 'cell')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
     return (
         f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
@@ -331,8 +343,8 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
 
 
-def _interval(values: NDArray[np.float64], experiment: Experiment, rng: np.random.Generator) -> Interval:
-    return t_interval(values, CONFIDENCE) if experiment.interval == "t" else bootstrap_t(values, rng, CONFIDENCE)
+def _interval(values: NDArray[np.float64], metric: Metric, experiment: Experiment, rng: np.random.Generator) -> Interval:
+    return within_range(values, metric.low, metric.high, CONFIDENCE, rng if experiment.interval == "bootstrap_t" else None)
 
 
 def _numbers(interval: Interval) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -162,3 +163,13 @@ class Effects:
 def known(value: float) -> float | None:
     """`value` as a file holds it: None where it is NaN."""
     return None if math.isnan(value) else float(value)
+
+
+Told = TypeVar("Told", CellDifference, LevelDifference, SimpleEffect, Verdict)
+
+
+def within(row: Told, spans: Mapping[str, float] | None) -> Told:
+    """`row` with its interval kept to what a difference can be: no more than the width of the metric's range, which `spans` tells, to either side."""
+    span = (spans or {}).get(row.metric, math.inf)
+    ends = {"ci_low": max(row.ci_low, -span), "ci_high": min(row.ci_high, span)}
+    return row if (row.ci_low, row.ci_high) == tuple(ends.values()) else msgspec.structs.replace(row, **ends)

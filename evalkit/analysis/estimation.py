@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.effects import CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known
+from evalkit.analysis.effects import CellDifference, Effects, Interaction, LeftOver, SimpleEffect, VarianceShare, Verdict, known, within
 from evalkit.analysis.verdicts import MOST_TESTED, generator, verdict_of
 from evalkit.experiment.parameters import level_key
 from evalkit.plan.design import Cell
@@ -31,8 +31,8 @@ def codes_of(cells: Sequence[Cell], parameters: Mapping[str, Sequence[Any]]) -> 
     return np.array(rows, dtype=np.int64).reshape(len(cells), len(parameters))
 
 
-def against_reference(values: Mapping[str, Floats], reference: int, seed: int) -> list[CellDifference]:
-    """Each cell of each metric minus the reference cell; `values` of shape (cells, prompts)."""
+def against_reference(values: Mapping[str, Floats], reference: int, seed: int, spans: Mapping[str, float] | None = None) -> list[CellDifference]:
+    """Each cell of each metric minus the reference cell; `values` of shape (cells, prompts), `spans` as in `effects`."""
     out = []
     for metric, grid in values.items():
         others = [index for index in range(len(grid)) if index != reference]
@@ -58,7 +58,7 @@ def against_reference(values: Mapping[str, Floats], reference: int, seed: int) -
                     p_adjusted=known(tests.p_adjusted[column]) if enough else None,
                 )
             )
-    return out
+    return [within(one, spans) for one in out]
 
 
 def effects(
@@ -67,6 +67,7 @@ def effects(
     parameters: Mapping[str, Sequence[Any]],
     margins: Mapping[str, tuple[float, str]],
     seed: int,
+    spans: Mapping[str, float] | None = None,
 ) -> Effects:
     """Effects of every swept parameter and pair on every metric.
 
@@ -75,6 +76,7 @@ def effects(
         parameters: levels, in order.
         margins: for each metric the margin in its unit and where it comes from.
         seed: root of the randomness of tests and simultaneous intervals.
+        spans: for each metric the width of its range, beyond which no difference can be; a metric that is not there has no end.
     """
     out = Effects()
     swept = {name: list(levels) for name, levels in parameters.items() if len(levels) > 1}
@@ -110,6 +112,9 @@ def effects(
         out.verdicts.extend(msgspec.structs.replace(verdict, p_adjusted=known(p)) for verdict, p in zip(verdicts, adjusted, strict=True))
         _interactions(out, metric, {pair: contrasts.values[rows] for pair, contrasts in pairs.items()}, seed)
     _say_what_is_missing(out, names, swept, codes, found, pairs, cells)
+    out.verdicts[:] = [within(one, spans) for one in out.verdicts]
+    out.levels[:] = [within(one, spans) for one in out.levels]
+    out.simple[:] = [within(one, spans) for one in out.simple]
     return out
 
 

@@ -24,7 +24,12 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Constraint(msgspec.Struct, frozen=True, kw_only=True):
-    """A constraint as it was used: how many cells miss it, and how many miss it alone."""
+    """A constraint as it was used: how many cells miss it, and how many miss it alone.
+
+    Attributes:
+        by: what cells were judged by: the mean also where the interval was wanted and `provable` is not so.
+        provable: whether a cell without a single miss could prove it by its interval, on as many prompts as there are.
+    """
 
     metric: str
     min: float | None
@@ -33,6 +38,7 @@ class Constraint(msgspec.Struct, frozen=True, kw_only=True):
     excludes: int
     excludes_alone: int
     because: str | None
+    provable: bool = True
 
 
 class Miss(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +49,21 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     bound: float
     mean: float
     judged: float
+
+
+class Unproved(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound that the chosen cell keeps to as measured, and that its interval does not prove.
+
+    Attributes:
+        reaches: the bad end of its interval.
+        seen: how many of the cell's `answers` have what the metric counts; None where it is not a share of answers.
+    """
+
+    metric: str
+    mean: float
+    reaches: float
+    seen: int | None
+    answers: int
 
 
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +105,7 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
         best: the most desirable cell as measured; `chosen` may be another that is tied with it.
         satisfying: cells that keep to every constraint.
         pareto: of these, those that no other beats in means; `perhaps_pareto`: that no other beats beyond doubt.
+        unproved: bounds that too few prompts keep from being proved, of `chosen`.
         tied: cells that cannot be told from `best`, itself included.
         chosen_name: of the chosen cell, where the experiment names its cells; else not there.
         desirability: of each cell, None where a metric is missing or a constraint is missed.
@@ -109,6 +131,7 @@ class Choice(Shown, msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Consequence]
     nearest: int | None
     misses: list[Miss]
+    unproved: list[Unproved] = []
     parameters: dict[str, Any]
     notes: list[str]
     confirmed: list[Confirmed] = []
@@ -119,3 +142,11 @@ def bounds_in_words(low: float | None, high: float | None) -> str:
     if low is None:
         return f"at most {high:g}"
     return f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
+
+
+def unproved_in_words(one: Unproved) -> str:
+    """What stands behind a bound that is not proved, as a share of answers where it is one."""
+    if one.seen is None:
+        return f"not proved: {one.mean:.3g} seen, {one.reaches:.3g} possible"
+    seen = "none" if not one.seen else "all" if one.seen == one.answers else f"{one.seen:,}"
+    return f"not proved: {seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {one.reaches:.0%} possible"

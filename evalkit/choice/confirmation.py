@@ -7,12 +7,13 @@ import msgspec
 from evalkit.choice.choice import Choice, Confirmed
 from evalkit.metrics import METRICS
 from evalkit.scoring.scores import Scores
-from evalkit.stats.intervals import t_interval
+from evalkit.stats.intervals import t_interval, within_range
 
 
 def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:
     """`choice` with the value of its best cell and the runner-up on `fresh` replicates."""
     rows, notes = [], list(choice.notes)
+    measured = {metric.name: metric for metric in fresh.metrics}
     group = {metric.name for metric in METRICS if metric.level == "group"}
     if fresh.k != scores.k:
         notes.append(f"metrics over replicates are compared at one number of them: confirm with {scores.k} fresh replicates to see them")
@@ -20,7 +21,7 @@ def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:
         for name in dict.fromkeys([*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)]):
             if name not in fresh.by_metric or (name in group and fresh.k != scores.k):
                 continue
-            one = t_interval(fresh.by_metric[name].value[index])
+            one = within_range(fresh.by_metric[name].value[index], measured[name].low, measured[name].high)
             if one.n >= 2:
                 rows.append(
                     Confirmed(

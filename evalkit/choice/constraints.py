@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice.choice import Constraint, Miss
+from evalkit.choice.choice import Constraint, Miss, Unproved
 from evalkit.experiment.goals import Choose, Preference, Requirement, profile
 from evalkit.experiment.margins import margin_of
 from evalkit.scoring.scores import Scores
-from evalkit.stats.intervals import t_interval
+from evalkit.stats.intervals import t_interval, within_range
 from evalkit.text.numbers import counted
 
 Floats = NDArray[np.float64]
+
+_WHOLE = 1e-6  # of an answer: a mean over answers that counts them, times their number
 
 
 def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
@@ -41,8 +43,53 @@ def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
     return out + ([f"this run does not measure it: {', '.join(unmeasured)}"] if unmeasured else [])
 
 
-def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis) -> tuple[list[Miss], list[str]]:
-    """Every bound that a cell misses, the first of each constraint; and notes on what is required and not measured."""
+def unprovable(require: Mapping[str, Requirement], scores: Scores, analysis: Analysis) -> set[str]:
+    """Metrics whose bound not even a cell at the good end of their range on every prompt could prove by its interval: there are too few."""
+    measured = {metric.name: metric for metric in scores.metrics}
+    out = set()
+    for name, one in require.items():
+        metric = measured.get(name)
+        if one.by == "mean" or metric is None:
+            continue
+        prompts = max((row.n_prompts for row in analysis.by_cell if row.metric == name), default=0)
+        ends = (metric.low, one.max, 1), (metric.high, one.min, -1)
+        for end, bound, sign in ends:
+            if bound is None or not math.isfinite(end):
+                continue
+            clean = within_range([end] * prompts, metric.low, metric.high)
+            if sign * (clean.high if sign > 0 else clean.low) > sign * bound >= sign * end:
+                out.add(name)
+    return out
+
+
+def unproved_of(cell: int, names: Collection[str], require: Mapping[str, Requirement], scores: Scores, analysis: Analysis) -> list[Unproved]:
+    """Of the metrics of these `names`, whose bounds are judged by the mean, those that the interval of a cell does not prove."""
+    measured = {metric.name: metric for metric in scores.metrics}
+    out = []
+    for row in analysis.by_cell:
+        if row.cell_index != cell or row.metric not in names:
+            continue
+        over = (one := require[row.metric]).max is not None and not row.ci_high <= one.max
+        under = one.min is not None and not row.ci_low >= one.min
+        if over or under:
+            metric, found = measured[row.metric], scores.by_metric[row.metric]
+            shares, texts = (found.value, found.n_eligible) if scores.compared(metric) else (found.value_full, found.n_texts)  # as tables show it
+            hits = np.where(np.isnan(shares), 0.0, shares) * texts
+            whole = metric.level == "response" and bool(np.all(np.abs(hits - hits.round()) < _WHOLE))
+            reaches, answers = row.ci_high if over else row.ci_low, int(texts[cell][~np.isnan(shares[cell])].sum())
+            seen = round(float(hits[cell].sum())) if whole else None
+            out.append(Unproved(metric=row.metric, mean=row.mean, reaches=reaches, seen=seen, answers=answers))
+    return out
+
+
+def misses_of(
+    require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis, by_mean: Collection[str] = ()
+) -> tuple[list[Miss], list[str]]:
+    """Every bound that a cell misses, the first of each constraint; and notes on what is required and not measured.
+
+    Args:
+        by_mean: metrics that are judged by the mean, whatever was wanted, where there is an interval beside it.
+    """
     out: list[Miss] = []
     notes: list[str] = []
     shown = {(row.metric, row.cell_index): (row.mean, row.ci_low, row.ci_high) for row in analysis.by_cell}  # the intervals that tables show
@@ -52,7 +99,7 @@ def misses_of(require: Mapping[str, Requirement], values: Mapping[str, Floats], 
             notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
         for index in range(len(analysis.cells)):
             mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
-            lowest, highest = (mean, mean) if one.by == "mean" else (low, high)
+            lowest, highest = (mean, mean) if one.by == "mean" or (name in by_mean and not math.isnan(low)) else (low, high)
             if one.max is not None and not highest <= one.max:  # also where it is unknown
                 out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=highest))
             elif one.min is not None and not lowest >= one.min:
@@ -78,12 +125,19 @@ def _ends(values: Floats) -> tuple[float, float, float]:
     return one.mean, one.low, one.high
 
 
-def constraint_of(name: str, one: Requirement, misses: Sequence[Miss]) -> Constraint:
+def constraint_of(name: str, one: Requirement, misses: Sequence[Miss], provable: bool) -> Constraint:
     """The constraint as it was used."""
     missing = {miss.cell_index for miss in misses if miss.metric == name}
     others = {miss.cell_index for miss in misses if miss.metric != name}
     return Constraint(
-        metric=name, min=one.min, max=one.max, by=one.by, excludes=len(missing), excludes_alone=len(missing - others), because=one.because
+        metric=name,
+        min=one.min,
+        max=one.max,
+        by=one.by if provable else "mean",
+        excludes=len(missing),
+        excludes_alone=len(missing - others),
+        because=one.because,
+        provable=provable,
     )
 
 

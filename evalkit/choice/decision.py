@@ -11,7 +11,7 @@ import numpy as np
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Choice, Consequence
-from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, wanted_of
+from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, unprovable, unproved_of, wanted_of
 from evalkit.choice.ranking import rank, settle
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
@@ -39,11 +39,12 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     bounded = known | {name for name, one in scores.by_metric.items() if not np.isnan(one.value_full).all()}
     require, prefer, about, notes = wanted_of(experiment.choose, known, bounded)
     cells = scores.plan.cells
-    misses, unknown = misses_of(require, values, analysis)
+    by_mean = unprovable(require, scores, analysis)
+    misses, unknown = misses_of(require, values, analysis, by_mean)
     notes += unknown
     out = {one.cell_index for one in misses}
     satisfying = [index for index in range(len(cells)) if index not in out]
-    constraints = [constraint_of(name, one, misses) for name, one in require.items()]
+    constraints = [constraint_of(name, one, misses, name not in by_mean) for name, one in require.items()]
     found = rank(satisfying, scores, prefer)
     chosen = settle(found, experiment.choose.among, values, cells, experiment) if found.best is not None else None
     nearest = nearest_of(misses, require, scores, analysis.reference) if not satisfying else None
@@ -67,6 +68,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
         changes=_changes(chosen, analysis.reference, scores, [*prefer, *require]) if chosen is not None else [],
         nearest=nearest,
         misses=[one for one in misses if one.cell_index == nearest],
+        unproved=unproved_of(chosen, by_mean, require, scores, analysis) if chosen is not None else [],
         parameters=_parameters(cells[chosen], experiment) if chosen is not None else {},
         notes=notes,
     )
@@ -86,6 +88,8 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
             continue
         margin = margin_of(measured[name], base, scores.plan.experiment.margins).value
         inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
+        span = measured[name].high - measured[name].low
+        one = one._replace(low=max(one.low, -span), high=min(one.high, span))
         share = (lambda value, base=base: 100 * value / abs(base)) if base and not math.isnan(base) else (lambda _: None)
         out.append(
             Consequence(

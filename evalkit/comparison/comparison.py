@@ -163,10 +163,10 @@ def _by_cell(measured: Measured, names: Sequence[str]) -> list[ChangeInCell]:
     out = []
     for metric in measured.metrics:
         for name, row in zip(names, minus(measured.candidate[metric.name], measured.baseline[metric.name]), strict=True):
-            interval = t_interval(row, CONFIDENCE)
+            interval, span = t_interval(row, CONFIDENCE), metric.high - metric.low
+            low, high = max(interval.low, -span), min(interval.high, span)
             if interval.n:
-                out.append(ChangeInCell(cell=name, metric=metric.name, difference=interval.mean, ci_low=interval.low, ci_high=interval.high,
-                                          n_prompts=interval.n))  # fmt: skip
+                out.append(ChangeInCell(cell=name, metric=metric.name, difference=interval.mean, ci_low=low, ci_high=high, n_prompts=interval.n))
     return out
 
 

@@ -152,8 +152,11 @@ def _of_family(metric: Metric, wishes: Mapping[tuple[str, str], set[bool | None]
 
 
 def _verdict(one: _Contrasted, p: float, p_adjusted: float, family: int) -> Compared:
-    interval = t_interval(one.by_prompt, CONFIDENCE)
-    narrow = t_interval(one.by_prompt, 1 - 2 * ALPHA)
+    span = one.metric.high - one.metric.low
+    interval, narrow = (
+        found._replace(low=max(found.low, -span), high=min(found.high, span))
+        for found in (t_interval(one.by_prompt, CONFIDENCE), t_interval(one.by_prompt, 1 - 2 * ALPHA))
+    )
     values = one.by_prompt[~np.isnan(one.by_prompt)]
     same = tost(values, -one.margin, one.margin)
     margin = 0.0 if math.isnan(one.margin) else one.margin

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from evalkit.stats.conventions import CONFIDENCE
 from evalkit.stats.precision import spread
 
+_AT_END = 1e-12  # of a range: a mean as near to its end is there, but for rounding
+
 
 class Interval(NamedTuple):
     """A mean with its standard error and two-sided confidence interval; all NaN where `n` leaves them undefined."""
@@ -63,3 +65,56 @@ def bootstrap_t(
     t = (drawn.mean(axis=1)[usable] - plain.mean) / (sd[usable] / math.sqrt(n))
     low, high = np.quantile(t, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(plain.mean, plain.se, plain.mean - float(high) * plain.se, plain.mean - float(low) * plain.se, n)
+
+
+def share_interval(values: Sequence[float] | NDArray[np.float64], low: float = 0.0, high: float = 1.0, confidence: float = CONFIDENCE) -> Interval:
+    """Interval of the mean of `values`, shape (n,), that lie between two finite ends, and within them; NaN entries are left out.
+
+    Wilson's for a share, of as many independent trials as would leave the mean as uncertain as its standard error says, with the quantile of
+    Student's t: unlike an interval that is as long to both sides it stays within the ends, and it is wider on the side where there is room. Where
+    all values are at one end no standard error says anything, and each value counts for one trial: of ten prompts without a single loop the share may
+    be up to 0.28. Values that are alike between the ends give an interval without width, as Student's does.
+    Wilson 1927, "Probable Inference"; Korn & Graubard 1998, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts
+    Estimated from Survey Data"; Franco, Little, Louis & Slud 2019, "Comparative Study of Confidence Intervals for Proportions in Complex Sample
+    Surveys".
+    """
+    from scipy.special import ndtri, stdtrit
+
+    plain = t_interval(values, confidence)
+    span = high - low
+    share, se = (plain.mean - low) / span, plain.se / span
+    at_end = min(abs(share), abs(1 - share)) <= _AT_END
+    if plain.n < 2 or (plain.se == 0 and not at_end):
+        return plain
+    share = float(round(share)) if at_end else share
+    if not 0 <= share <= 1:  # it does not keep to the ends that it declares
+        return plain
+    upper = 0.5 + confidence / 2
+    trials = float(plain.n) if at_end else share * (1 - share) / se**2
+    quantile = float(ndtri(upper)) if at_end else float(stdtrit(plain.n - 1, upper))
+    shrunk = quantile**2 / trials
+    middle = (share + shrunk / 2) / (1 + shrunk)
+    half = math.sqrt(shrunk * (share * (1 - share) + shrunk / 4)) / (1 + shrunk)
+    bottom, top = max(0.0, middle - half), min(1.0, middle + half)
+    return Interval(plain.mean, plain.se, min(plain.mean, low + span * bottom), max(plain.mean, low + span * top), plain.n)
+
+
+def within_range(
+    values: Sequence[float] | NDArray[np.float64],
+    low: float,
+    high: float,
+    confidence: float = CONFIDENCE,
+    rng: np.random.Generator | None = None,
+) -> Interval:
+    """Interval of the mean of `values`, shape (n,), that keeps to the range they can have: `share_interval` between two finite ends, else Student's.
+
+    Args:
+        low, high: ends of the range, infinite where nothing bounds it.
+        rng: for `bootstrap_t` in place of both, but where all values are at one end.
+    """
+    finite = math.isfinite(low) and math.isfinite(high)
+    one = t_interval(values, confidence) if rng is None else bootstrap_t(values, rng, confidence)
+    if finite and (rng is None or one.se == 0):
+        return share_interval(values, low, high, confidence)
+    # A mean outside the declared range stays within its interval all the same.
+    return one._replace(low=max(one.low, min(low, one.mean)), high=min(one.high, max(high, one.mean)))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import in_words
-from evalkit.choice import Choice
+from evalkit.choice import Choice, unproved_in_words
 from evalkit.collect.budget import Spent, total_cost
 from evalkit.metrics import CATALOGUE
 from evalkit.run import Run
 from evalkit.store.records import NOT_SENT_AGAIN
-from evalkit.summary.rows import rows, unmet
+from evalkit.summary.rows import label_of, rows, unmet
 from evalkit.summary.sentences import matters, sure, swept
 from evalkit.summary.summary import Mind, Next, Outcome, Setting, Spending, Summary
 from evalkit.text.notes import Level
@@ -119,6 +119,8 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
         )
     for text in choice.notes if choice is not None else ():
         yield "warning", text
+    for one in choice.unproved if choice is not None else ():
+        yield "note", f"{label_of(one.metric)}: {unproved_in_words(one)}"
     for note in (*analysis.notes, *run.notes):
         if note.level != "note":
             yield note.level, note.text

@@ -31,7 +31,7 @@ from evalkit.text.escaping import guarded
 
 NAN = math.nan
 NUMBERS = ["mean", "se", "ci_low", "ci_high", "n_prompts", "n_eligible"]
-METRIC = METRICS[2]
+METRIC = METRICS[2]._replace(low=-math.inf)  # without a range, so that intervals are Student's alone
 
 
 def plan(parameters: dict[str, Any], prompts: int, model: str = "none") -> Plan:
@@ -367,3 +367,18 @@ def test_undefined_numbers_come_back_from_inside_other_things_too() -> None:
     assert again.compared_on is not None
     assert math.isnan(again.compared_on.eligible[0])
     assert again.compared_on.eligible[1] == 0.5
+
+
+@given(st.lists(st.lists(st.integers(0, 8).map(lambda eighths: eighths / 8), min_size=7, max_size=7), min_size=2, max_size=2))
+def test_no_interval_leaves_the_range_of_its_metric(values: list[list[float]]) -> None:
+    share = METRIC._replace(low=0.0, high=1.0)
+    planned = plan({"temperature": [0.5, 1]}, 7)
+    found = analyse(scores(planned, values, (share,)), [share])
+    for row in (*found.by_cell, *found.by_level):
+        assert 0 <= row.ci_low <= row.mean <= row.ci_high <= 1
+        if row.mean in (0, 1):
+            assert row.ci_high - row.ci_low > 0.2
+    for one in (*found.differences, *found.level_differences, *found.verdicts, *found.simple_effects):
+        assert -1 <= one.ci_low <= one.difference <= one.ci_high <= 1
+    assert (found.metrics[0].low, found.metrics[0].high) == (0, 1)
+    assert (unbounded := analyse(scores(planned, values), [METRIC]).metrics[0]).low is unbounded.high is None

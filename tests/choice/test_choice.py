@@ -20,7 +20,7 @@ from evalkit.choice.constraints import wanted_of
 from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import check
 from evalkit.experiment.goals import PROFILES, Choose, Preference, metric_names, profile
-from evalkit.metrics import METRICS
+from evalkit.metrics import CATALOGUE, METRICS
 from evalkit.plan.requests import Plan
 from evalkit.present.terminal import listings
 from evalkit.present.text.decision import why
@@ -113,7 +113,7 @@ def test_where_none_satisfies_each_constraint_and_the_nearest_miss_are_told() ->
     assert [(one.metric, one.bound) for one in choice.misses] == [("distinct_2", 0.97)]
     text = shown(choice, analysis, 80)
     assert "No setting satisfies: all 7 miss a constraint." in text
-    assert "distinct_2 at least 0.97: excludes 7, 7 of them by it alone." in text
+    assert "distinct_2 at least 0.97 on the mean (too few prompts to prove it): excludes 7, 7 of them by it alone." in " ".join(text.split())
     assert "Nearest: temperature=1.5, top_k=40" in text
 
 
@@ -143,6 +143,39 @@ def test_it_is_said_what_bounds_are_judged_by() -> None:
     choice, analysis, _ = decided({**WANTED, "require": {"distinct_2": {"min": 0.1}, "truncation_rate": {"max": 1, "by": "mean"}}})
     kept = why(choice, analysis)[0].texts[0]
     assert kept.endswith("keep to distinct_2 at least 0.1, even at the bad end of the 95 % interval; truncation_rate at most 1 on the mean.")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_no_clean_setting_can_prove_is_judged_by_the_mean_and_told(name: str) -> None:
+    means = {**MEANS, "loop_rate": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5], "rep_4": [0.01] * 7, "truncation_rate": [0.0] * 7}
+    choice, analysis, experiment = decided({"profile": name}, means)
+    (bound,) = [one for one in choice.constraints if one.metric == "loop_rate"]
+    assert (bound.by, bound.provable) == ("mean", False)
+    assert choice.satisfying == [0, 1, 2, 3, 4, 5]
+    (row,) = [one for one in choice.unproved if one.metric == "loop_rate"]
+    assert (row.seen, row.answers, row.mean) == (0, 20, 0.0)
+    assert row.reaches == pytest.approx(0.2775, abs=5e-4)  # Wilson's upper end of 0 in 10
+    text = " ".join(shown(choice, analysis, 120).split())
+    assert f"loop_rate at most {bound.max:g} (not proved: none of 20 seen, up to 28% possible)" in text
+    assert "# loop_rate not proved: none of 20 seen, up to 28% possible." in recommended_yaml(choice, experiment, "abc")
+
+
+def test_a_bound_within_reach_is_judged_by_the_interval() -> None:
+    means = {**MEANS, "loop_rate": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5]}
+    choice, _, _ = decided({**WANTED, "require": {"loop_rate": {"max": 0.3}}}, means)
+    assert (choice.constraints[0].by, choice.constraints[0].provable, choice.unproved) == ("interval", True, [])
+    asked, _, _ = decided({**WANTED, "require": {"loop_rate": {"max": 0.02, "by": "mean"}}}, means)
+    assert (asked.constraints[0].provable, asked.unproved) == (True, [])
+
+
+def test_a_share_that_counts_no_answers_is_told_as_it_is() -> None:
+    part, analysis, _ = decided({"prefer": {"distinct_2": {"goal": "maximize"}}, "require": {"distinct_2": {"min": 0.93}}}, noise=0.05)
+    assert part.chosen == 6
+    (row,) = part.unproved
+    assert row.seen is None
+    assert f"(not proved: {row.mean:.3g} seen, {row.reaches:.3g} possible)" in " ".join(shown(part, analysis, 120).split())
+    few, analysis, _ = decided({**WANTED, "require": {"hdd_42": {"min": 0.95}}}, {**MEANS, "hdd_42": [1.0] * 7})
+    assert "hdd_42 at least 0.95 (not proved: all of 20 seen, down to 72% possible)" in " ".join(shown(few, analysis, 120).split())
 
 
 def test_a_range_within_the_margin_is_not_blown_up() -> None:
@@ -274,7 +307,7 @@ def test_every_profile_says_why_and_asks_for_metrics_that_exist() -> None:
         for metric, one in {**found.require, **found.prefer}.items():
             assert one.because
             assert metric in metric_names()
-        choice, _, _ = decided({"profile": name, "require": {metric: {"max": 1e9} for metric in found.require}})
+        choice, _, _ = decided({"profile": name, "require": {metric: {"max": min(1e9, CATALOGUE[metric].high)} for metric in found.require}})
         assert choice.about == found.about
         assert choice.weights
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from evalkit.stats.intervals import Interval, bootstrap_t, t_interval
+from evalkit.stats.intervals import Interval, bootstrap_t, share_interval, t_interval, within_range
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30).filter(lambda values: np.ptp(values) > 1e-6 * max(map(abs, values)))
 
@@ -113,3 +113,57 @@ def test_bootstrap_t_is_students_where_it_has_nothing_to_go_by() -> None:
     rng = np.random.default_rng(0)
     for values in ([1.0, 2.0, 4.0, 9.0], [3.0] * 8, [math.nan, 1.0]):
         assert str(bootstrap_t(values, rng)) == str(t_interval(values))
+
+
+def test_wilsons_interval_of_a_share() -> None:
+    # Newcombe 1998, "Two-Sided Confidence Intervals for the Single Proportion", table I: 0 of 20 and 1 of 29 by the score method.
+    none = share_interval([0.0] * 20)
+    assert (none.low, none.high) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    one = share_interval([1.0] * 20)
+    assert (one.low, one.high) == pytest.approx((0.8389, 1.0), abs=5e-5)
+    assert 0.05 <= share_interval([0.0] * 10).high <= 0.3
+
+
+@given(st.lists(st.integers(0, 64).map(lambda whole: whole / 64), min_size=2, max_size=30), st.floats(-5, 5), st.floats(0.1, 10))
+def test_an_interval_of_shares_holds_the_mean_and_keeps_to_the_range(values: list[float], low: float, span: float) -> None:
+    found = share_interval(values)
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    turned = share_interval(1 - np.array(values))
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-6)
+    scaled = within_range(low + span * np.array(values), low, low + span)
+    assert low - 1e-9 <= scaled.low <= scaled.mean <= scaled.high <= low + span + 1e-9
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_all_at_one_end_is_no_certainty(end: float) -> None:
+    widths = [np.ptp(share_interval([end] * n)[2:4]) for n in (2, 8, 20, 40)]
+    assert widths == sorted(widths, reverse=True)
+    assert min(widths) > 0.05
+    assert np.ptp(within_range([end] * 8, 0.0, 1.0, rng=np.random.default_rng(1))[2:4]) == widths[1]
+
+
+def test_far_from_the_ends_it_is_students() -> None:
+    values = np.random.default_rng(1).normal(0.5, 0.03, 12)
+    plain, found = t_interval(values), share_interval(values)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=1e-3)
+    assert share_interval([0.4] * 9) == t_interval([0.4] * 9)
+
+
+def test_what_has_one_end_keeps_to_it() -> None:
+    assert within_range([1.0, 1.0, 1.0, 9.0], 1.0, math.inf).low == 1.0
+    assert within_range([1.0, 1.0, 1.0, 9.0], -math.inf, math.inf) == t_interval([1.0, 1.0, 1.0, 9.0])
+    assert within_range([], 0.0, 1.0).n == 0
+    assert math.isnan(within_range([0.5], 0.0, 1.0).high)
+    off = within_range([1.2, 1.3, 1.4], 0.0, 1.0)  # outside what it declares
+    assert off == t_interval([1.2, 1.3, 1.4])
+
+
+@pytest.mark.parametrize("true", [0.02, 0.3, 0.95])
+def test_intervals_of_shares_are_right_as_often_as_they_say(true: float) -> None:
+    """Prompts unequally hard, eight answers each; Student's hold a share of 0.02 in 0.4 to 0.7 of cases."""
+    rng = np.random.default_rng(4)
+    held = []
+    for _ in range(300):
+        one = share_interval(rng.binomial(8, rng.beta(4 * true, 4 * (1 - true), size=12)) / 8)
+        held.append(one.low <= true <= one.high)
+    assert np.mean(held) >= 0.9

@@ -86,7 +86,7 @@ def maps(run: Run) -> dict[str, dict[str, list[list[list[float | None]]]]]:
         for x, y in combinations(range(len(names)), 2):
             table = two_ways(run, metric, names[x], names[y])
             out[metric][f"{x}|{y}"] = [
-                [[number(one.mean), number(one.high - one.mean)] for one in (column[row] for column in table)] for row in range(levels[names[y]])
+                [[number(one.mean), number((one.high - one.low) / 2)] for one in (column[row] for column in table)] for row in range(levels[names[y]])
             ]
     return out
 

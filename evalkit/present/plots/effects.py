@@ -12,7 +12,7 @@ from evalkit.analysis.estimation import codes_of
 from evalkit.errors import ExperimentError
 from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
 from evalkit.run import Run
-from evalkit.stats.intervals import Interval, t_interval
+from evalkit.stats.intervals import Interval
 from evalkit.text.numbers import three_digits
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _tiles(ax: Axes, table: list[list[Interval]], means: np.ndarray[Any, np.dtyp
         if np.isnan(one.mean):
             ax.text(column, row, "–", ha="center", va="center", color=muted(ax))
             continue
-        reach = "" if np.isnan(one.high) else f"\n±{three_digits(one.high - one.mean)}"
+        reach = "" if np.isnan(one.high) else f"\n±{three_digits((one.high - one.low) / 2)}"
         bright = high > low and (one.mean - low) / (high - low) > 0.55
         ax.text(column, row, f"{three_digits(one.mean)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
 
@@ -152,7 +152,7 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
             here = places.get((one, other))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                row.append(t_interval(np.nanmean(grid[here], axis=0)) if here else t_interval([]))
+                row.append(run.interval(metric, np.nanmean(grid[here], axis=0) if here else np.array([])))
         out.append(row)
     return out
 

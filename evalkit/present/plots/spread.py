@@ -16,7 +16,6 @@ from evalkit.metrics.tokens import is_word, words
 from evalkit.present.plots.effects import show_levels
 from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
 from evalkit.run import Run
-from evalkit.stats.intervals import t_interval
 from evalkit.stats.survival import band, kaplan_meier
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
         ax.plot(place + rng.uniform(-0.16, 0.16, len(shown)), shown, ".", color=SERIES[0], alpha=0.5, markersize=5, markeredgewidth=0, zorder=2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-            one = t_interval(np.nanmean(grid[here], axis=0))
+            one = run.interval(metric, np.nanmean(grid[here], axis=0))
         reach = [[0.0], [0.0]] if np.isnan(one.high) else [[one.mean - one.low], [one.high - one.mean]]
         ax.errorbar([place], [one.mean], yerr=reach, fmt="D", color=SERIES[1], markersize=5, elinewidth=1.6, capsize=4, zorder=4)
     show_levels(ax, [label_of(level) for level in levels])

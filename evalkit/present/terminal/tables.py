@@ -215,7 +215,7 @@ def _with_interval(row: LevelMean | None, sign: Signs) -> Text:
         return Text("-", justify="right")
     text = Text(_figure(row.mean, row.metric), justify="right")
     if not math.isnan(row.ci_high):
-        text.append(f" {sign.give_or_take}{_figure(row.ci_high - row.mean, row.metric).removeprefix('0')}", style="dim")
+        text.append(f" {sign.give_or_take}{_figure((row.ci_high - row.ci_low) / 2, row.metric).removeprefix('0')}", style="dim")
     return text
 
 

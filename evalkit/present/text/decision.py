@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import in_words
-from evalkit.choice import Choice, Consequence, Constraint, Miss, Weight, bounds_in_words
+from evalkit.choice import Choice, Consequence, Miss, Weight, bounds_in_words, unproved_in_words
 from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
 
@@ -63,7 +63,7 @@ def why(found: Choice, analysis: Analysis) -> list[Passage]:
 def _reasons(found: Choice, analysis: Analysis) -> list[str]:
     out = []
     if found.constraints:
-        kept = _kept(found.constraints)
+        kept = _kept(found)
         many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
         out.append(f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}.")
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
@@ -85,7 +85,8 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
     out = [f"No setting satisfies: {every} a constraint."]
     for one in found.constraints:
         alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone and len(found.constraints) > 1 else ""
-        out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{' on the mean' if one.by == 'mean' else ''}: excludes {one.excludes}{alone}.")
+        how = "" if one.by == "interval" else " on the mean" if one.provable else " on the mean (too few prompts to prove it)"
+        out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{how}: excludes {one.excludes}{alone}.")
     if found.nearest is not None:
         out.append(f"Nearest: {cell_in_words(analysis, found.nearest)}")
         out += [f"  {_miss(one)}" for one in found.misses]
@@ -109,10 +110,11 @@ def glossary(found: Choice, analysis: Analysis) -> list[str]:
     return lines + [f"{metric.name}: {metric.definition}" for metric in analysis.metrics if metric.name in spoken]
 
 
-def _kept(constraints: Sequence[Constraint]) -> str:
+def _kept(found: Choice) -> str:
     """The bounds, those on the mean last, and what the others are judged by: a mean in a table may lie within a bound that its interval breaks."""
-    by_interval = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "interval")
-    by_mean = ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in constraints if one.by == "mean")
+    behind = {one.metric: f" ({unproved_in_words(one)})" for one in found.unproved}
+    said = [(one.by, f"{one.metric} {bounds_in_words(one.min, one.max)}{behind.get(one.metric, '')}") for one in found.constraints]
+    by_interval, by_mean = (", ".join(text for how, text in said if how == by) for by in ("interval", "mean"))
     parts = [f"{by_interval}, even at the bad end of the 95 % interval"] if by_interval else []
     return "; ".join([*parts, f"{by_mean} on the mean"] if by_mean else parts)
 
