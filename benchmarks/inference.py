@@ -25,7 +25,9 @@ from evalkit.choice import choose
 from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS
 from evalkit.plan.requests import Plan
-from evalkit.scoring.scores import Prefix, Score, Scores
+from evalkit.scoring.grids import Score
+from evalkit.scoring.prefix import Prefix
+from evalkit.scoring.scores import Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, t_interval
 from evalkit.stats.multiple import max_t, simultaneous

@@ -17,10 +17,11 @@ from evalkit.experiment.goals import metric_names
 from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer, tokens
 from evalkit.metrics.custom import Scorer
 from evalkit.scoring import judging
+from evalkit.scoring.basis import basis
 from evalkit.scoring.gather import Gathered, cut, gather, metric_of
 from evalkit.scoring.metric_set import Measures, measures, without
 from evalkit.scoring.prefix import FAR_APART
-from evalkit.scoring.scores import basis, scored
+from evalkit.scoring.scores import scored
 from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
 from evalkit.store.records import read

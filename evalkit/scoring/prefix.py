@@ -89,11 +89,3 @@ def k_of(groups: Groups, tokens: int, left_out: Sequence[int]) -> int:
 def beginnings(prefix: Prefix) -> tuple[int, int, int]:
     """Tokens of the prefix, of half of it, and of twice."""
     return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
-
-
-class Basis(NamedTuple):
-    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
-
-    k: int
-    prefix: Prefix | None
-    ks: tuple[int, ...] = ()

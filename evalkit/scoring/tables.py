@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from evalkit.errors import RecordError
 from evalkit.experiment.parameters import level_text
-from evalkit.scoring.scores import Grid, Scores
+from evalkit.scoring.grids import Grid
+from evalkit.scoring.scores import Scores
 from evalkit.store.records import RESPONSES
 
 _ORDINARY_LINE = 16 * 2**20

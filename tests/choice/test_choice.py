@@ -24,7 +24,8 @@ from evalkit.metrics import METRICS
 from evalkit.plan.requests import Plan
 from evalkit.present.terminal import summary
 from evalkit.present.text.decision import why
-from evalkit.scoring.scores import Score, Scores
+from evalkit.scoring.grids import Score
+from evalkit.scoring.scores import Scores
 
 NAN = math.nan
 PROMPTS = 10
