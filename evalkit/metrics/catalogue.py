@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from evalkit.metrics import length, lexical, repetition, variety
+from evalkit.metrics import answers, length, lexical, rarefaction, repetition, variety
 from evalkit.metrics.metric import DIGITS, Metric
 
 _ANY = math.inf
@@ -50,15 +50,18 @@ METRICS: tuple[Metric, ...] = (
         "rep_2", "response", partial(repetition.rep_n, n=2), "lower", "1 - unique word pairs / word pairs, in one answer",
         "Welleck 2020", confounded=True, shortest=50, bias="length",
         label="word pairs used again",
+        sampled=partial(rarefaction.repeated, n=2),
     ),
     Metric(
         "rep_4", "response", partial(repetition.rep_n, n=4), "lower", "1 - unique 4-grams / 4-grams, in one answer",
         "Welleck 2020", confounded=True, shortest=50, bias="length",
         label="runs of four words used again",
+        sampled=partial(rarefaction.repeated, n=4),
     ),
     Metric(
         "rep_w_16", "response", repetition.rep_w, "lower", "share of words that occur among the 16 words before them", "Fu 2021",
         label="words used again soon after",
+        confounded=True, bias="length, below 17 words", sampled=rarefaction.near,
     ),
     Metric(
         "loop_tail", "response", repetition.loop_tail, "lower", "share of the answer that is a loop at its end: 3 turns and 12 words at least",
@@ -79,14 +82,26 @@ METRICS: tuple[Metric, ...] = (
         label="identical answers", heading="exact\ndupl.",
     ),
     Metric(
+        "near_duplicates", "group", answers.near_duplicates, "lower", "1 - answers that differ in more than case, punctuation and spacing / answers",
+        bias="k", bound="n",
+        label="answers that are nearly identical", heading="near\ndupl.",
+    ),
+    Metric(
+        "answer_entropy", "group", answers.entropy_of_answers, "higher", "entropy of the answers as wholes, corrected for those that did not come up",
+        "Chao & Shen 2003", high=_ANY, bias="k, where most answers differ", bound="n",
+        label="information in which answer comes", unit="nats", margin="5 %",
+    ),
+    Metric(
         "distinct_1", "group", partial(variety.distinct, n=1), "higher", "unique words / words, replicates pooled",
         "Li 2016", confounded=True, bias="length, k",
         label="different words across answers", heading="dist.\n1",
+        sampled=partial(rarefaction.distinct, n=1),
     ),
     Metric(
         "distinct_2", "group", partial(variety.distinct, n=2), "higher", "unique word pairs / word pairs, replicates pooled",
         "Li 2016", confounded=True, bias="length, k",
         label="different word pairs across answers", heading="dist.\n2",
+        sampled=partial(rarefaction.distinct, n=2),
     ),
     Metric(
         "self_bleu_4", "group", variety.self_bleu_4, "lower", "BLEU-4 of each answer against the other replicates",
@@ -107,6 +122,7 @@ METRICS: tuple[Metric, ...] = (
         "vendi_ngram", "group", variety.vendi_ngram, "higher", "effective number of different answers, by shared n-grams of 1 to 4 words",
         "Friedman & Dieng 2022", confounded=True, low=1.0, high=_ANY, bias="length, k", bound="n log n + k n + k³",
         label="different answers, by wording", unit="answers", margin="5 %",
+        sampled=rarefaction.different,
     ),
 )  # fmt: skip
 

@@ -148,6 +148,16 @@ class Group:
             None if self.vectors is None else self.vectors[rows],
         )
 
+    def beginning(self, size: int) -> Group:
+        """The first `size` tokens of each text, shorter ones as they are."""
+        if size not in self._beginnings:
+            self._beginnings[size] = self.take(np.arange(len(self)), size)
+        return self._beginnings[size]
+
+    @cached_property
+    def _beginnings(self) -> dict[int, Group]:
+        return {}
+
     @cached_property
     def with_text(self) -> Group:
         """The texts that have a token."""
@@ -185,6 +195,10 @@ class Group:
         if n not in self._overlaps:
             self._overlaps[n] = self.ngrams(n).overlap()
         return self._overlaps[n]
+
+    def numbered(self, n: int) -> Ints:
+        """A number for each n-gram, alike for alike ones, in the order of the texts; shape (n-grams,)."""
+        return self._ranked(n)
 
     @cached_property
     def loops(self) -> list[Loop]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics import UAX29, Group, Metric, Tokenizer
 from evalkit.metrics.custom import Scorer
+from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.scoring.basis import Basis, basis
 from evalkit.scoring.gather import Column, Gathered, cut, gather
@@ -34,21 +35,24 @@ class Scores:
     """All scores of a run.
 
     Attributes:
-        k: replicates that group metrics were taken over, alike in every group; 0 where nine tenths of the groups have no two.
-        groups_left_out: groups with fewer than `k` answers that are not empty, left out of group metrics.
+        k: replicates that group metrics were taken over, alike in every cell, on the prompt where there are most; 0 where no prompt has two.
+        groups_left_out: groups with fewer answers that are not empty than their prompt's k, or of a prompt without one, left out of group metrics.
         failures: planned requests whose last outcome is a failure, by kind.
         missing: planned requests without any outcome.
         unmet: completions that lack something that was asked for, by what it is.
         without_effect: parameters whose change changed no answer, with the number of pairs of answers that show it.
         outside: requests of a sweep in the file that this plan does not ask for.
         metrics: what was measured, in order.
-        prefix: what metrics biased by length are compared on; None where too few answers have ten tokens, and they are not compared.
+        prefix: what metrics biased by length are compared on that have no value on samples; None where too few answers have ten tokens.
         lengths: of each cell's answers that are not empty, in `length_unit`.
         length_unit: ``length_tokens`` where the endpoint counts every answer's tokens, else ``length_words``.
         complaints: what scorers could not do, a sentence for each record or group.
         uncounted: answers whose tokens the endpoint does not count one by one.
         unpriced: answers whose cost is not known though prices are.
         noticed: what the records show of the endpoint that bears on any decision.
+        ks: `k` of each prompt, 0 where it has none.
+        samples: for each prompt the sample that the other metrics biased by length are compared on, None where there is none; no prompt where
+            these are compared on the prefix too.
     """
 
     plan: Plan
@@ -70,10 +74,20 @@ class Scores:
     unpriced: int = 0
     complaints: tuple[str, ...] = ()
     noticed: tuple[Note, ...] = ()
+    ks: tuple[int, ...] = ()
+    samples: tuple[Sample | None, ...] = ()
+
+    def on(self, metric: Metric) -> Literal["whole", "sample", "prefix"] | None:
+        """What `value` is taken on that compares cells fairly; None where nothing does."""
+        if not metric.confounded:
+            return "whole"
+        if metric.sampled is not None and self.samples:
+            return None if np.isnan(self.by_metric[metric.name].value).all() else "sample"
+        return "prefix" if self.prefix is not None and self.prefix.tokens >= metric.shortest else None
 
     def compared(self, metric: Metric) -> bool:
-        """Whether `value` compares cells fairly: on whole answers, or on a common prefix that is long enough for the metric."""
-        return not metric.confounded or (self.prefix is not None and self.prefix.tokens >= metric.shortest)
+        """Whether `value` compares cells fairly."""
+        return self.on(metric) is not None
 
 
 def score(
@@ -85,6 +99,7 @@ def score(
     scorers: Sequence[Scorer] = (),
     columns: Sequence[Column] = (),
     vectors: Vectors | None = None,
+    samples: Sequence[Sample | None] | None = None,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
@@ -93,9 +108,11 @@ def score(
         scorers: measured beside `metrics`, under their own names.
         columns: what else is known of each answer, as metrics beside them.
         vectors: for metrics of embeddings.
+        samples: compare on samples as large as these, of other answers to the same prompts; chosen where None.
     """
     gathered = cut(gather(plan, records, scorers, columns), tokenizer)
-    return scored(gathered, basis([gathered], prefix)[0], metrics, vectors)
+    on = basis([gathered], prefix)[0]
+    return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors)
 
 
 def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, vectors: Vectors | None = None, *, beside: bool = True) -> Scores:
@@ -103,10 +120,10 @@ def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, 
 
     Args:
         vectors: as in `score`.
-        beside: take also what stands beside a value and is never compared: whole answers, half of the prefix and twice the prefix.
+        beside: take also what stands beside a value and is never compared: whole answers, half of the sample or prefix, and twice as much.
     """
     groups, plan = gathered.groups, gathered.plan
-    sizes = [int(np.count_nonzero(group.lengths)) for group in groups.values()]
+    short = [not on.ks[prompt] or int(np.count_nonzero(group.lengths)) < on.ks[prompt] for (_, prompt), group in groups.items()]
     lengths, unit = _lengths(groups, len(plan.cells))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
     unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
@@ -117,7 +134,7 @@ def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, 
         by_metric=measured.scores,
         tokenizer=gathered.tokenizer,
         k=on.k,
-        groups_left_out=sum(size < on.k for size in sizes),
+        groups_left_out=sum(map(int, short)) if on.k else 0,
         completions=gathered.completions,
         failures=gathered.failures,
         missing=gathered.missing,
@@ -132,6 +149,8 @@ def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, 
         unpriced=unpriced,
         complaints=tuple(gathered.complaints),
         noticed=gathered.noticed,
+        ks=tuple(on.ks.tolist()),
+        samples=on.samples,
     )
 
 
