@@ -86,11 +86,29 @@ class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampledOn(msgspec.Struct, frozen=True, kw_only=True):
-    """The samples that metrics are compared on, by prompt: `k` answers, `words` drawn from them, stretches of `window` words; 0 for none."""
+    """The samples that metrics are compared on: for each prompt the `lengths` that every cell's answers are taken to have; none without."""
 
-    k: list[int]
-    words: list[int]
-    window: list[int]
+    lengths: list[list[int]]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Those there are."""
+        return [Sample(tuple(one)) for one in self.lengths if one]
+
+    @property
+    def k(self) -> list[int]:
+        """Answers, of each prompt with a sample."""
+        return [one.k for one in self.samples]
+
+    @property
+    def words(self) -> list[int]:
+        """Words of all answers to a prompt."""
+        return [one.words for one in self.samples]
+
+    @property
+    def window(self) -> list[int]:
+        """Words that half of the answers to a prompt have."""
+        return [one.window for one in self.samples]
 
 
 class NaturalLength(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,8 +340,7 @@ def _compared_on(prefix: Prefix) -> ComparedOn:
 def _sampled_on(scores: Scores) -> SampledOn | None:
     if not any(scores.samples):
         return None
-    each = [Sample(0, 0, 0) if one is None else one for one in scores.samples]
-    return SampledOn(k=[one.k for one in each], words=[one.words for one in each], window=[one.window for one in each])
+    return SampledOn(lengths=[[] if one is None else list(one.lengths) for one in scores.samples])
 
 
 def _controls(scores: Scores, metrics: Sequence[Metric], margins: Mapping[str, tuple[float, str]]) -> list[PrefixControl]:

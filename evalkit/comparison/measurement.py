@@ -307,8 +307,8 @@ def _stored(
         table.values.update({name: _recorded(one, name) for name in one.own})
     of_texts = [metric_of(one.name, "group", one.better, _never) for one in scorers if one.takes == "texts"]
     on = found[0].on
-    drawn = () if on.samples is None else map(Sample, on.samples.k, on.samples.words, on.samples.window)
-    return _Found((*metrics, *gathered[1].own.values(), *of_texts), (found[0].values, found[1].values), on.k, on.tokens, _words(tuple(drawn)))
+    drawn = () if on.samples is None else on.samples.samples
+    return _Found((*metrics, *gathered[1].own.values(), *of_texts), (found[0].values, found[1].values), on.k, on.tokens, _words(drawn))
 
 
 def _words(samples: Sequence[Sample | None]) -> tuple[int, int] | None:

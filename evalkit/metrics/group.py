@@ -130,7 +130,10 @@ class Group:
         rows = np.asarray(rows, dtype=np.int64)
         if limit is None and len(rows) == len(self):
             return self
-        lengths = self.lengths[rows] if limit is None else np.minimum(self.lengths[rows], limit)
+        return self.cut(rows, self.lengths[rows] if limit is None else np.minimum(self.lengths[rows], limit), limit)
+
+    def cut(self, rows: Ints, lengths: Ints, limit: int | None = None) -> Group:
+        """The first so many tokens of the texts of these numbers; none may have fewer."""
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         ids = self.ids[np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])]
         sources = tuple(self.sources[row] for row in rows)

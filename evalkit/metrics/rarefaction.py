@@ -1,8 +1,8 @@
 """Metrics of samples of equal size: what the answers to a prompt would give if from each setting the same amount of text were drawn.
 
 A beginning that all answers have is as short as the shortest allow. Here half of the answers need to be as long as the part that is looked at:
-shorter ones take part with all they have, and what a setting has more than another is not drawn. Nothing is drawn by chance: values are expected
-ones.
+shorter ones take part with all they have, and every setting is taken as if it had answers of the same lengths. Nothing is drawn by chance: values are
+expected ones.
 """
 
 from __future__ import annotations
@@ -20,25 +20,33 @@ WINDOW = 50
 
 
 class Sample(NamedTuple):
-    """How much text of a group a metric is taken on.
+    """How much text of a group a metric is taken on, as words of its answers, the longest first: all settings are taken as if of these lengths."""
 
-    Attributes:
-        k: answers.
-        words: drawn from the beginnings of all of them together.
-        window: words of a beginning; of repetition, those of a stretch, wherever it stands.
-    """
+    lengths: tuple[int, ...]
 
-    k: int
-    words: int
-    window: int
+    @property
+    def k(self) -> int:
+        """Answers."""
+        return len(self.lengths)
+
+    @property
+    def words(self) -> int:
+        """Words of all of them."""
+        return sum(self.lengths)
+
+    @property
+    def window(self) -> int:
+        """Words that half of the answers have."""
+        return self.lengths[(len(self.lengths) - 1) // 2] if self.lengths else 0
 
     def times(self, factor: float) -> Sample:
         """So many times as much text of as many answers."""
-        return Sample(self.k, int(self.words * factor), int(self.window * factor))
+        return Sample(tuple(int(one * factor) for one in self.lengths))
 
-    def grams(self, n: int) -> int:
-        """N-grams in as many words: each answer loses n - 1 at its end."""
-        return self.words - self.k * (n - 1)
+    def grams(self, n: int) -> Ints:
+        """N-grams that begin at each place of the answers, from the first that has any; shape (places,)."""
+        places = np.arange(n, max(self.lengths, default=0) + 1)
+        return (np.array(self.lengths)[:, None] >= places).sum(axis=0)
 
 
 def types(counts: Ints, draws: int) -> float:
@@ -56,16 +64,39 @@ def types(counts: Ints, draws: int) -> float:
 
 
 def distinct(group: Group, sample: Sample, n: int) -> float:
-    """Distinct-n of a sample, in (0, 1]: different n-grams expected among those of `sample.words` words, / their number; NaN where there are fewer.
+    """Distinct-n of a sample, in (0, 1]: different n-grams expected, / n-grams; NaN where the texts have not as many.
 
-    Drawn from the first `sample.window` words of all texts together (Hurlbert 1971). Drawn from whole texts, one answer given k times would seem the
-    more varied the longer it is.
+    Drawn from all texts together (Hurlbert 1971), at each place in them as many as the sample has there. Drawn from anywhere, answers that begin
+    alike would seem the more varied the longer they are: later words differ more.
     """
     draws = sample.grams(n)
-    if draws < 1:
+    if not draws.sum():
         return math.nan
-    grams = group.beginning(sample.window).ngrams(n)
-    return types(np.bincount(grams.code, weights=grams.times, minlength=grams.types).astype(np.int64), draws) / draws
+    places = len(draws)
+    cut = group.beginning(places + n - 1)
+    there = (cut.lengths[:, None] >= np.arange(n, places + n)).sum(axis=0)
+    if (there < draws).any():
+        return math.nan
+    code = cut.numbered(n)
+    each = np.maximum(cut.lengths - n + 1, 0)
+    place = np.arange(len(code)) - np.repeat(np.cumsum(each) - each, each)
+    pairs, times = np.unique(code * places + place, return_counts=True)
+    code, place = pairs // places, pairs % places
+    missed = np.ones(len(pairs))
+    for one in range(int(times.max())):  # C(N - c, m) / C(N, m) as a product of c ratios
+        left = there[place] - one
+        missed *= np.where(times > one, np.maximum(left - draws[place], 0) / np.maximum(left, 1), 1.0)
+    first = np.flatnonzero(np.concatenate(([True], code[1:] != code[:-1])))
+    return math.fsum(1.0 - np.multiply.reduceat(missed, first)) / int(draws.sum())
+
+
+def matched(group: Group, sample: Sample) -> Group | None:
+    """The texts, the longest cut to the first length of the sample, the next to the second, and so on; None where one is shorter."""
+    order = np.argsort(-group.lengths, kind="stable")[: sample.k]
+    lengths = np.array(sample.lengths)
+    if len(order) < sample.k or (group.lengths[order] < lengths).any():
+        return None
+    return group.cut(order, lengths)
 
 
 def gaps(group: Group, n: int) -> tuple[Ints, Ints]:
@@ -116,37 +147,36 @@ def near(group: Group, sample: Sample, window: int = 16) -> float:
     return math.nan if new is None else 1.0 - float(new[-1])
 
 
-def kernel(group: Group, sample: Sample) -> Floats:
-    """Similarity of the first `sample.window` words of two texts, of both as many as the shorter has: mean over n of the cosine of n-gram counts.
+def kernel(group: Group) -> Floats:
+    """Similarity of two texts, of both as many words as the shorter has: mean over n of the cosine of n-gram counts.
 
     Of two texts below n words each is its own one n-gram. Shape (k, k), 1 on the diagonal.
     """
-    lengths = np.minimum(group.lengths, sample.window)
     out = np.eye(len(group))
-    for size in np.unique(lengths):
-        rows = np.flatnonzero(lengths >= size)
+    for size in np.unique(group.lengths):
+        rows = np.flatnonzero(group.lengths >= size)
         cut = group.take(rows, int(size))
         if size >= 4:
             found = ngram_kernel(cut)
         else:
             alike = [[cut.of(one) == cut.of(other) for other in range(len(rows))] for one in range(len(rows))]
-            orders = range(1, int(size) + 1)
-            found = (len(orders) * ngram_kernel(cut, orders) + (4 - len(orders)) * np.array(alike, dtype=float)) / 4
-        shortest = lengths[rows] == size
+            found = (size * ngram_kernel(cut, range(1, int(size) + 1)) + (4 - size) * np.array(alike, dtype=float)) / 4
+        shortest = group.lengths[rows] == size
         here = shortest[:, None] | shortest[None, :]
         out[np.ix_(rows, rows)] = np.where(here, found, out[np.ix_(rows, rows)])
     return out
 
 
 def different(group: Group, sample: Sample) -> float:
-    """Vendi score of `kernel`, in [1, k]: effective number of different answers, by how their wording begins; NaN for one text alone.
+    """Vendi score of the `kernel` of `matched` texts, in [1, k]: effective number of different answers, by how their wording begins.
 
     After Friedman & Dieng 2022, "The Vendi Score". Where texts are of different lengths the kernel can have eigenvalues a little below 0; they are
-    left out, and the rest scaled.
+    left out, and the rest scaled. NaN for one text alone, and where one is too short.
     """
-    if len(group) < 2 or group.lengths.min() == 0 or sample.window < 1:
+    cut = matched(group, sample) if sample.k > 1 and min(sample.lengths) > 0 else None
+    if cut is None:
         return math.nan
-    values = np.linalg.eigvalsh(kernel(group, sample))
+    values = np.linalg.eigvalsh(kernel(cut))
     values = values[values > 1e-12]
     shares = values / math.fsum(values)
-    return min(float(len(group)), math.exp(-math.fsum(shares * np.log(shares))))
+    return min(float(len(cut)), math.exp(-math.fsum(shares * np.log(shares))))

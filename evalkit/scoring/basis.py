@@ -76,10 +76,21 @@ def sizes(groups: Groups, prompts: int, tokens: int = 1, left_out: Sequence[int]
 
 
 def _sample(groups: Groups, prompt: int, k: int) -> Sample | None:
-    """For one prompt the longest beginning that half of `k` answers have, and the most text there is in that of all; in nine tenths of the cells."""
+    """The sample of a prompt: of its cells with `k` answers, the first k of these; None where there is none."""
     lengths = [group.lengths[group.lengths > 0][:k] for (_, its), group in groups.items() if its == prompt]
     lengths = [one for one in lengths if len(one) == k]
     if not lengths:
         return None
-    window = enough([int(np.sort(one)[k // 2]) for one in lengths])
-    return Sample(k, enough([int(np.minimum(one, window).sum()) for one in lengths]), window)
+    return sample_of(lengths)
+
+
+def sample_of(lengths: Sequence[NDArray[np.int64]]) -> Sample:
+    """The sample of cells whose answers have these `lengths`, of each as many: nine tenths of the cells have it.
+
+    No answer counts for more than the length that half of the answers reach, in nine tenths of the cells; of the cells that then have most words, the
+    longest answer of the sample is as long as the longest of each, the second as the second, and so on.
+    """
+    window = enough([int(np.sort(one)[len(one) // 2]) for one in lengths])
+    falling = np.array([-np.sort(-np.minimum(one, window)) for one in lengths])
+    words = falling.sum(axis=1)
+    return Sample(tuple(falling[words >= enough(words.tolist())].min(axis=0).tolist()))

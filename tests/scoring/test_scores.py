@@ -503,7 +503,7 @@ def numbered(size: int) -> str:
 def test_metrics_biased_by_length_are_compared_on_samples_or_on_a_common_prefix() -> None:
     plan = Plan(experiment({"max_tokens": [60, 600]}))
     found = score(plan, records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)))
-    assert found.samples == (Sample(2, 110, 55),) * 2
+    assert found.samples == (Sample((55, 55)),) * 2
     assert found.prefix is not None
     assert (found.prefix.tokens, found.prefix.k, found.prefix.left_out, found.prefix.biased) == (50, 2, (), ())
     for metric in METRICS:
@@ -527,17 +527,17 @@ def test_metrics_biased_by_length_are_compared_on_samples_or_on_a_common_prefix(
 
 
 @pytest.mark.parametrize(
-    ("sizes", "sample"),
+    ("sizes", "lengths"),
     [
-        ([[30] * 10], Sample(10, 300, 30)),
-        ([[30] * 5 + [3] * 5, [60] * 10], Sample(10, 165, 30)),  # half of the answers are so long, and the others count with what they have
-        ([[4] * 10, [400] * 10], Sample(10, 40, 4)),
-        ([[1] * 10, [4] * 10], Sample(10, 10, 1)),
-        ([[4] * 3, [5] * 10], Sample(3, 12, 4)),
-        ([*[[20] * 10] * 9, [2] * 10], Sample(10, 200, 20)),  # nine tenths of the cells are enough
+        ([[30] * 10], [30] * 10),
+        ([[30] * 5 + [3] * 5, [60] * 10], [30] * 5 + [3] * 5),  # half of the answers are so long, and the others count with what they have
+        ([[4] * 10, [400] * 10], [4] * 10),
+        ([[1] * 10, [4] * 10], [1] * 10),
+        ([[4] * 3, [5] * 10], [4] * 3),
+        ([*[[20] * 10] * 9, [2] * 10], [20] * 10),  # nine tenths of the cells are enough
     ],
 )
-def test_a_sample_is_as_large_as_most_cells_allow_to_that_prompt(sizes: list[list[int]], sample: Sample) -> None:
+def test_a_sample_is_as_large_as_most_cells_allow_to_that_prompt(sizes: list[list[int]], lengths: list[int]) -> None:
     plan = Plan(experiment({"top_k": list(range(1, len(sizes) + 1))}, prompts=["p", "long"], replicates=10))
 
     def text(request: Request) -> str | None:
@@ -546,9 +546,9 @@ def test_a_sample_is_as_large_as_most_cells_allow_to_that_prompt(sizes: list[lis
         return numbered(size) if size else None
 
     found = score(plan, records(plan, text))
-    assert found.samples == (sample, Sample(10, 700, 70))
+    assert found.samples == (Sample(tuple(lengths)), Sample((70,) * 10))
     value = found.by_metric["distinct_1"].value
-    assert np.isnan(value[:, 0]).tolist() == [sum(min(one, sample.window) for one in mine[: sample.k]) < sample.words for mine in sizes]
+    assert np.isnan(value[:, 0]).tolist() == [mine == [2] * 10 for mine in sizes]
     assert not np.isnan(value[:, 1]).any()
 
 
