@@ -141,19 +141,23 @@ def text() -> str:
         "those of as many answers on every prompt: their share of its k, times the largest k.",
         "**What is compared on what**: longer answers alone move most metrics, and `max_tokens` changes the length. There are three bases.",
         "- *whole*: answers as they are, where length does not matter, or is what is measured.\n"
-        "- *sample*: for each prompt, the same amount of text from every cell. w is the length that half of the answers reach, in nine tenths of the cells. Of "
-        "`distinct_1` and `distinct_2`: the first w words of all k answers are pooled, and the metric is its expected value for m words drawn from them without "
-        "replacement (rarefaction: Hurlbert 1971, exact by hypergeometric terms), m being what nine tenths of the cells have. Short answers count with what they "
-        "have. Of `vendi_ngram`: two answers are as alike as their first w words are, both cut to the shorter. Of `rep_2`, `rep_4` and `rep_w_16`, wherever in the "
-        "answers: the value expected in a stretch of w words, 50 at most, by how far back the same n-gram stood last (Kaplan & Meier 1958: a word near the "
-        "beginning tells only of what stands before it); w must be 2n at least. This is the basis wherever a metric has it.\n"
+        "- *sample*: for each prompt, every cell is taken as if its k answers had the same lengths. w is the length that half of the answers reach, in nine tenths "
+        "of the cells; answers are cut there. Of the cells that then have the most words (nine tenths), the longest answer of the sample is as long as the "
+        "shortest longest one, the second as the shortest second, and so on: short answers count with what they have. `distinct_1` and `distinct_2` are the "
+        "expected value of draws without replacement from all k answers (rarefaction: Hurlbert 1971, exact by hypergeometric terms), at each place in the answers "
+        "as many as the sample has there. For `vendi_ngram` answers are cut to those lengths, the longest to the longest, and two are as alike as they are up to "
+        "the end of the shorter. `rep_2`, `rep_4` and `rep_w_16` look everywhere in the answers: the value expected in a stretch of w words, 50 at most, by how "
+        "far back the same n-gram stood last (Kaplan & Meier 1958: a word near the beginning tells only of what stands before it); w must be 2n at least. This is "
+        "the basis wherever a metric has it.\n"
         "- *prefix*: the first T words of each answer, T the largest of 10, 25, 50, 100, 200, 400 that nine tenths of every cell's answers have, in the "
         "experiment as a whole; shorter answers leave. It is for metrics without an expected value on samples, and for the control of `max_tokens`, which cannot "
         "change the words before it (`value_prefix`).",
         "Half and twice as much text stand beside a value (`value_half`, `value_double`), and the whole answers as `value_full`, which is never tested. "
-        "Why only beginnings are pooled: where a model starts its answers alike and lets them drift apart, as at a low temperature, later words differ more, and "
-        "samples of whole answers made eight answers of 120 words look more varied than the same ones cut at 10 by more than whole answers make them look less. "
-        "Rarefaction to equal coverage (Chao & Jost 2012) counts types and not shares, and needs text where types come again, which short answers do not have.",
+        "Why draws are made place by place: where a model starts its answers alike and lets them drift apart, as at a low temperature, later words differ more. "
+        "Draws from whole answers then made the embedded model's answers at temperature 0.3 seem more varied at 120 words than at 10, `distinct_2` by 0.36, where "
+        "whole answers lose 0.17; draws to equal coverage (Chao & Jost 2012) are no better, and need words that come again, which short answers often do not "
+        "have. Place by place nothing is left, cut as they may be. What is left where answers are of mixed length, and power, `benchmarks/length_confound.py` "
+        "prints: *length may play a part* is said there of what is beyond the margin.",
         f"**Very short answers**, labels of one to three words: `exact_duplicates`, `near_duplicates`, `answer_entropy` and `vendi_ngram` say how varied they are. "
         "`answer_entropy` is corrected by the coverage 1 - f/k, f answers having come once. Where all k differ that is 0, and f is taken as k - 1: at k = 8 "
         f"it then is {ALL_DIFFER:.2f}, as of {math.exp(ALL_DIFFER):.0f} answers alike often, whatever the truth. {_bias_of_entropy()}",

@@ -73,7 +73,7 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
     assert (cut.verdict, cut.difference < 0) == ("effect", True)
     assert all(one.sure for one in (by_place["temperature", "distinct_2"], by_place["frequency_penalty", "rep_w_16"], length, cut))
     # Longer answers are more varied by what stands in them, not by their length: all are taken as if of one length.
-    for name in ("distinct_1", "distinct_2", "vendi_ngram", "rep_2"):
+    for name in ("distinct_1", "distinct_2", "vendi_ngram"):
         assert next(one for one in found.metrics if one.name == name).on == "sample"
         assert abs(by_place["max_tokens", name].difference) < abs(by_place["temperature", name].difference) / 2, name
     # A limit cannot move the words before it, and it does not.

@@ -78,17 +78,18 @@ METRICS: tuple[Metric, ...] = (
         label="lines used again",
     ),
     Metric(
-        "exact_duplicates", "group", variety.exact_duplicates, "lower", "1 - unique answers / answers, over the replicates", bias="k", bound="n",
+        "exact_duplicates", "group", variety.exact_duplicates, "lower", "1 - unique answers / answers, over the replicates",
+        bias="k; short answers are more often alike", bound="n",
         label="identical answers", heading="exact\ndupl.",
     ),
     Metric(
         "near_duplicates", "group", answers.near_duplicates, "lower", "1 - answers that differ in more than case, punctuation and spacing / answers",
-        bias="k", bound="n",
+        bias="k; short answers are more often alike", bound="n",
         label="answers that are nearly identical", heading="near\ndupl.",
     ),
     Metric(
         "answer_entropy", "group", answers.entropy_of_answers, "higher", "entropy of the answers as wholes, corrected for those that did not come up",
-        "Chao & Shen 2003", high=_ANY, bias="k, where most answers differ", bound="n",
+        "Chao & Shen 2003", high=_ANY, bias="k, where most answers differ; short answers are more often alike", bound="n",
         label="information in which answer comes", unit="nats", margin="5 %",
     ),
     Metric(

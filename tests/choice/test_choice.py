@@ -57,9 +57,9 @@ def decided(
     """A choice among made-up values; `blank` cells of a metric have none, and nothing has any beyond the first `keep` prompts."""
     experiment = check({**BASE, "choose": choose_, **more})
     planned = Plan(experiment)
-    rng = np.random.default_rng(1)
     by_metric = {}
     for metric in METRICS:
+        rng = np.random.default_rng([1, *metric.name.encode()])  # so that a further metric moves no other's noise
         rows = np.array(means.get(metric.name, [0.05] * len(planned.cells)))
         scale = noise * (100 if metric.name.startswith("length") else 1)
         value = rows[:, None] + scale * rng.normal(size=(len(rows), PROMPTS)) * (metric.name in ("distinct_2", "length_tokens"))
