@@ -29,7 +29,9 @@ from evalkit.experiment.experiment import check
 from evalkit.experiment.goals import Preference
 from evalkit.metrics import CATALOGUE, METRICS
 from evalkit.plan.requests import Plan
-from evalkit.scoring.scores import Prefix, Score, Scores
+from evalkit.scoring.grids import Score
+from evalkit.scoring.prefix import Prefix
+from evalkit.scoring.scores import Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, share_interval, t_interval
 from evalkit.stats.multiple import max_t, simultaneous

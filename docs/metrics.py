@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def _row(metric: Metric, example: float) -> str:
     high = "∞" if math.isinf(metric.high) else f"{metric.high:g}"
     better = {"higher": "up", "lower": "down", None: "–"}[metric.better]
     on = "answer" if metric.level == "response" else "group"
-    compared = "prefix" if metric.confounded else "whole"
+    compared = "whole" if not metric.confounded else "prefix" if metric.sampled is None else "sample"
     shown = f"{example:.4g}" if example < 0.001 else f"{example:.4f}"
     cells = [
         f"`{metric.name}`: {metric.label}",
@@ -56,6 +57,7 @@ def _examples() -> dict[str, float]:
     return {name: mean(values(named([name])[0], longer)) if math.isnan(value) else value for name, value in found.items()}
 
 
+ENTROPY = "one of three came once: coverage 2/3, shares 4/9 and 2/9; each p log(1/p) / (1 - (1 - p)³)"
 BY_HAND: list[tuple[str, list[str], str, float]] = [
     ("length_words", ["a b .", "c"], "(2 + 1) / 2: a full stop is no word", 3 / 2),
     ("length_chars", ["a b .", "c"], "(5 + 1) / 2", 3),
@@ -71,6 +73,8 @@ BY_HAND: list[tuple[str, list[str], str, float]] = [
     ("loop_wasted_tokens", ["x a b c a b c a b c a b c"], "12 - 3", 9),
     ("duplicate_lines", ["a\nb\na"], "1 - 2 / 3", 1 - 2 / 3),
     ("exact_duplicates", ["a", "a", "b"], "1 - 2 / 3", 1 - 2 / 3),
+    ("near_duplicates", ["A b!", "a b", "c"], "1 - 2 / 3", 1 - 2 / 3),
+    ("answer_entropy", ["a", "a", "b"], ENTROPY, sum(p * math.log(1 / p) / (1 - (1 - p) ** 3) for p in (4 / 9, 2 / 9))),
     ("distinct_1", ["a b a b", "a b c d"], "4 / 8", 4 / 8),
     ("distinct_2", ["a b a b", "a b c d"], "4 / 6: ab, ba, bc, cd of six", 4 / 6),
     ("self_bleu_4", ["a b c d e", "a b c d f"], "(4/5 · 3/4 · 2/3 · 1/2)^(1/4), both", 0.2**0.25),
@@ -86,6 +90,20 @@ BY_HAND: list[tuple[str, list[str], str, float]] = [
     ("edit_distance_tokens", ["a b c d", "a c d e"], "2 / 4: b out, e in", 2 / 4),
     ("edit_distance_chars", ["abcd", "acde"], "2 / 4", 2 / 4),
 ]
+
+
+ALL_DIFFER = mean(values(named(["answer_entropy"])[0], tokenise(list("abcdefgh"))))
+
+
+def _bias_of_entropy(k: int = 8, times: int = 1_000) -> str:
+    """The mean error of the entropy of k answers, where a model draws from so many that are alike often."""
+    rng = np.random.default_rng(1)
+    (metric,) = named(["answer_entropy"])
+    told = []
+    for kinds in (2, 4, 8, 16, 64, 1_000):
+        found = [mean(values(metric, tokenise([str(one) for one in rng.integers(kinds, size=k)]))) for _ in range(times)]
+        told.append(f"{np.mean(found) - math.log(kinds):+.2f} of {math.log(kinds):.2f} for {kinds:,}")
+    return f"Its bias at k = {k}, where a model draws from so many answers: {', '.join(told)}."
 
 
 def _by_hand() -> str:
@@ -113,13 +131,37 @@ def text() -> str:
         "An **answer** metric is taken of each answer and averaged over the replicates of a prompt; a **group** metric of the k replicates of one prompt "
         "together. Undefined is no value, never 0: too short a text, fewer than two replicates. Empty answers leave all metrics of content and "
         "are counted in `empty_rate`. Failures are never scored.",
-        f"Words are the tokens of `{UAX29.name}` (UAX #29 word boundaries, punctuation included). Chinese and Japanese fall into characters and Thai into "
-        "grapheme clusters there; `evalkit score RUN --tokenizer icu:ja` uses dictionaries instead (extra `languages`). Values made with different "
-        "tokenisers are never to be compared.",
-        "**Compared on a prefix**: longer answers alone move these metrics, and `max_tokens` changes the length. So cells are compared on the first T "
-        "words of each answer, T the largest of 10, 25, 50, 100, 200, 400 that nine tenths of every cell's answers have; half and twice T stand beside "
-        "it (`value_half`, `value_double`), and the whole answers as `value_full`, which is never tested.",
-        "![The same generator cut at five lengths: metrics of whole answers move, on a common prefix they do not](length-confound.svg)",
+        f"Empty answers count in {', '.join(f'`{one.name}`' for one in (*METRICS, *RECORDED) if not one.content)}, and in nothing else.",
+        f"Words are the tokens of `{UAX29.name.replace(version('regex'), 'RELEASE')}` (UAX #29 word boundaries, punctuation included; RELEASE is that of the package "
+        "regex, which has moved some boundaries from one release to the next). Chinese and Japanese fall into characters and Thai into grapheme clusters there; "
+        "`evalkit score RUN --tokenizer icu:ja` uses dictionaries instead (extra `languages`). Values made with different tokenisers are never to be compared: "
+        "`compare` cuts answers anew that another release has cut.",
+        "**How many answers**: a group metric moves with k. So for each prompt k is the largest number that nine tenths of the cells have; the k lowest "
+        "replicates are taken, groups with fewer leave and are counted, and so does a prompt with a k below 2. Numbers of answers (`vendi_ngram`) are made "
+        "those of as many answers on every prompt: their share of its k, times the largest k.",
+        "**What is compared on what**: longer answers alone move most metrics, and `max_tokens` changes the length. There are three bases.",
+        "- *whole*: answers as they are, where length does not matter, or is what is measured.\n"
+        "- *sample*: for each prompt, every cell is taken as if its k answers had the same lengths. w is the length that half of the answers reach, in nine tenths "
+        "of the cells; answers are cut there. Of the cells that then have the most words (nine tenths), the longest answer of the sample is as long as the "
+        "shortest longest one, the second as the shortest second, and so on: short answers count with what they have. `distinct_1` and `distinct_2` are the "
+        "expected value of draws without replacement from all k answers (rarefaction: Hurlbert 1971, exact by hypergeometric terms), at each place in the answers "
+        "as many as the sample has there. For `vendi_ngram` answers are cut to those lengths, the longest to the longest, and two are as alike as they are up to "
+        "the end of the shorter. `rep_2`, `rep_4` and `rep_w_16` look everywhere in the answers: the value expected in a stretch of w words, 50 at most, by how "
+        "far back the same n-gram stood last (Kaplan & Meier 1958: a word near the beginning tells only of what stands before it); w must be 2n at least. This is "
+        "the basis wherever a metric has it.\n"
+        "- *prefix*: the first T words of each answer, T the largest of 10, 25, 50, 100, 200, 400 that nine tenths of every cell's answers have, in the "
+        "experiment as a whole; shorter answers leave. It is for metrics without an expected value on samples, and for the control of `max_tokens`, which cannot "
+        "change the words before it (`value_prefix`).",
+        "Half and twice as much text stand beside a value (`value_half`, `value_double`), and the whole answers as `value_full`, which is never tested. "
+        "Why draws are made place by place: where a model starts its answers alike and lets them drift apart, as at a low temperature, later words differ more. "
+        "Draws from whole answers then made the embedded model's answers at temperature 0.3 seem more varied at 120 words than at 10, `distinct_2` by 0.36, where "
+        "whole answers lose 0.17; draws to equal coverage (Chao & Jost 2012) are no better, and need words that come again, which short answers often do not "
+        "have. Place by place nothing is left, cut as they may be. What is left where answers are of mixed length, and power, `benchmarks/length_confound.py` "
+        "prints: *length may play a part* is said there of what is beyond the margin.",
+        f"**Very short answers**, labels of one to three words: `exact_duplicates`, `near_duplicates`, `answer_entropy` and `vendi_ngram` say how varied they are. "
+        "`answer_entropy` is corrected by the coverage 1 - f/k, f answers having come once. Where all k differ that is 0, and f is taken as k - 1: at k = 8 "
+        f"it then is {ALL_DIFFER:.2f}, as of {math.exp(ALL_DIFFER):.0f} answers alike often, whatever the truth. {_bias_of_entropy()}",
+        "![The same generator cut at five lengths: metrics of whole answers move, on samples and on a common prefix they do not](length-confound.svg)",
         f"**Time** is bounded for each metric by the column 'time in n tokens' (k texts, m and n tokens of two of them), whatever the texts are: a million repeats "
         f"of one token, megabytes of one line, all tokens different. Alignment of two texts takes the product of their lengths; above {variety.LONGEST:,} "
         "tokens it is not done and the metric is undefined. `benchmarks/metrics.py` measures sixteen hostile texts at 0.6 and 5 MB.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit._version import __version__
-from evalkit.analysis.control import controls
+from evalkit.analysis.control import LIMITS, controls
 from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
 from evalkit.analysis.estimation import against_reference, effects
 from evalkit.analysis.sentences import answers, of_cells
@@ -20,6 +20,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
 from evalkit.metrics import METRICS, Metric
+from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
@@ -74,6 +75,8 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The range of its numbers; None where nothing bounds them on that side."""
     compared: bool = True
     """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
+    on: Literal["whole", "sample", "prefix"] | None = "whole"
+    """What they are taken on: whole answers, samples of equal size, beginnings of equal length; None where they are not compared."""
 
 
 class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +87,32 @@ class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
     eligible: list[float]
     left_out: list[int]
     biased: list[int]
+
+
+class SampledOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The samples that metrics are compared on: for each prompt the `lengths` that every cell's answers are taken to have; none without."""
+
+    lengths: list[list[int]]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Those there are."""
+        return [Sample(tuple(one)) for one in self.lengths if one]
+
+    @property
+    def k(self) -> list[int]:
+        """Answers, of each prompt with a sample."""
+        return [one.k for one in self.samples]
+
+    @property
+    def words(self) -> list[int]:
+        """Words of all answers to a prompt."""
+        return [one.words for one in self.samples]
+
+    @property
+    def window(self) -> list[int]:
+        """Words that half of the answers to a prompt have."""
+        return [one.window for one in self.samples]
 
 
 class NaturalLength(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +155,9 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         cells: for each the level of every parameter; None where it is void beside the others.
         cell_names: of the cells, in their order, where the experiment names them; not there where it does not.
         by_cell, by_level: means over prompts with their intervals.
-        compared_on: the prefix that metrics biased by length are compared on; None where too few answers are long enough, so that these
-            are of whole answers, shown and not to be tested.
+        compared_on: the prefix that metrics biased by length are compared on that have no value on samples; None where too few answers are long
+            enough, so that these are of whole answers, shown and not to be tested.
+        sampled_on: the samples that the other metrics biased by length are compared on.
         natural_length: lengths as they would be if nothing cut answers off.
         reference: the cell that others are compared with.
         answers: what each parameter does, in sentences.
@@ -158,6 +188,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     by_cell: list[CellMean]
     by_level: list[LevelMean]
     compared_on: ComparedOn | None = None
+    sampled_on: SampledOn | None = None
     natural_length: list[NaturalLength] = []
     reference: int = 0
     answers: list[str] = []
@@ -199,8 +230,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     spans = {one.name: one.high - one.low for one in metrics}
     found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans)
-    on_prefix = {one.name for one in metrics if one.confounded and scores.compared(one)}
-    controlled = controls(found.verdicts, on_prefix, scores.prefix.tokens) if scores.prefix is not None else []
+    controlled = _controls(scores, metrics, margins)
     differences = against_reference(values, reference, experiment.seed, spans)
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
     if not found.verdicts:
@@ -224,12 +254,14 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
                 low=one.low if math.isfinite(one.low) else None,
                 high=one.high if math.isfinite(one.high) else None,
                 compared=scores.compared(one),
+                on=scores.on(one),
             )
             for one in metrics
         ],
         by_cell=by_cell,
         by_level=by_level,
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
+        sampled_on=_sampled_on(scores),
         natural_length=_natural_lengths(scores),
         reference=reference,
         answers=said,
@@ -312,6 +344,26 @@ def _compared_on(prefix: Prefix) -> ComparedOn:
         left_out=list(prefix.left_out),
         biased=list(prefix.biased),
     )
+
+
+def _sampled_on(scores: Scores) -> SampledOn | None:
+    if not any(scores.samples):
+        return None
+    return SampledOn(lengths=[[] if one is None else list(one.lengths) for one in scores.samples])
+
+
+def _controls(scores: Scores, metrics: Sequence[Metric], margins: Mapping[str, tuple[float, str]]) -> list[PrefixControl]:
+    """What limits on length do to beginnings of answers, also of metrics that are compared on samples: there, a limit may move what comes after."""
+    experiment, prefix = scores.plan.experiment, scores.prefix
+    if prefix is None or not any(len(experiment.parameters.get(name, ())) > 1 for name in LIMITS):
+        return []
+    grids = {}
+    for one in metrics:
+        if one.confounded and prefix.tokens >= one.shortest:
+            its = scores.by_metric[one.name]
+            grids[one.name] = its.value if scores.on(one) == "prefix" or its.value_prefix is None else its.value_prefix
+    found = effects(grids, scores.plan.cells, experiment.parameters, margins, experiment.seed)
+    return controls(found.verdicts, grids, prefix.tokens)
 
 
 def _natural_lengths(scores: Scores) -> list[NaturalLength]:

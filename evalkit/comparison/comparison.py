@@ -67,7 +67,8 @@ class Comparison(Shown, msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         differs: in what the two are not alike, beside their answers.
         cells: those compared, as people name them; prompts: their ids.
-        replicates: that metrics of several answers together were taken over; tokens: of the prefix that metrics biased by length were taken on.
+        replicates: that metrics of several answers together were taken over; tokens: of the prefix that some metrics biased by length were taken on.
+        words: drawn from the answers to a prompt for the other metrics biased by length: the fewest and the most of a prompt.
         same_answers: answers that are letter by letter the same in both, of those with the same cell, prompt and replicate.
         not_compared: metric → why.
         fail_on: what the gate fails on; objections: why it fails, a sentence each; none: it is passed.
@@ -85,6 +86,7 @@ class Comparison(Shown, msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[str]
     replicates: int
     tokens: int | None
+    words: tuple[int, int] | None = None
     same_answers: int
     same_of: int
     metrics: list[Compared]
@@ -148,6 +150,7 @@ def compare(
         left_out=list(pairing.left_out),
         replicates=measured.k,
         tokens=measured.tokens,
+        words=measured.words,
         same_answers=measured.same,
         same_of=measured.same_of,
         metrics=found,

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from evalkit.comparison.pairing import Arm, Pairing
 from evalkit.comparison.stored import Stored, stored, tokenizer_of
-from evalkit.errors import ExperimentError, RecordError
+from evalkit.errors import ExperimentError, MissingExtraError, RecordError
 from evalkit.experiment.goals import metric_names
 from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer, tokens
 from evalkit.metrics.custom import Scorer
+from evalkit.metrics.rarefaction import Sample
 from evalkit.scoring import judging
+from evalkit.scoring.basis import basis
 from evalkit.scoring.gather import Gathered, cut, gather, metric_of
 from evalkit.scoring.metric_set import Measures, measures, without
 from evalkit.scoring.prefix import FAR_APART
-from evalkit.scoring.scores import basis, scored
+from evalkit.scoring.scores import scored
 from evalkit.store import judgements
 from evalkit.store.embeddings import Embeddings, key_of
 from evalkit.store.records import read
@@ -61,7 +63,8 @@ class Measured(NamedTuple):
 
     Attributes:
         k: replicates that metrics of several answers together were taken over; 0 where there are none.
-        tokens: of the prefix that metrics biased by length were taken on; None where they are not compared.
+        tokens: of the prefix that metrics biased by length were taken on that have no value on samples; None where they are not compared.
+        words: drawn from the answers to a prompt for the others, the fewest and the most of a prompt; None where there are none.
         same: answers that are the same text on both sides, of `same_of` with the same place.
     """
 
@@ -71,6 +74,7 @@ class Measured(NamedTuple):
     tokenizer: str
     k: int
     tokens: int | None
+    words: tuple[int, int] | None
     not_compared: dict[str, str]
     notes: list[str]
     sides: tuple[SideCounts, SideCounts]
@@ -111,7 +115,9 @@ def measure(pairing: Pairing, names: Sequence[str], tokenizer: str | None, check
     compared, why = _comparable(found, values)
     not_compared |= why
     notes = [_of_biased(found)] if found.biased else []
-    return Measured(tuple(compared), values[0], values[1], cutter.name, found.k, found.tokens, not_compared, notes, tallies, same, same_of)
+    return Measured(
+        tuple(compared), values[0], values[1], cutter.name, found.k, found.tokens, found.words, not_compared, notes, tallies, same, same_of
+    )
 
 
 def _refuse_without_answers(gathered: Sequence[Gathered]) -> None:
@@ -141,12 +147,13 @@ class _Found(NamedTuple):
     values: tuple[dict[str, Grid], dict[str, Grid]]
     k: int
     tokens: int | None
+    words: tuple[int, int] | None
     biased: int = 0
 
 
 def _tokenizer(pairing: Pairing, name: str | None) -> Tokenizer:
     if name is None:
-        used = {tokenizer_of(arm.folder) or UAX29.name for arm in (pairing.baseline, pairing.candidate)}
+        used = {_as_of_today(tokenizer_of(arm.folder) or UAX29.name) for arm in (pairing.baseline, pairing.candidate)}
         if len(used) > 1:
             raise RecordError(
                 f"these runs cannot be compared as they are: they were scored with different tokenisers ({', '.join(sorted(used))}), whose words are "
@@ -157,6 +164,14 @@ def _tokenizer(pairing: Pairing, name: str | None) -> Tokenizer:
         return tokens.tokenizer(name)
     except ValueError as fault:
         raise ExperimentError(str(fault)) from None
+
+
+def _as_of_today(name: str) -> str:
+    """The name of the tokeniser that would cut the answers now: its own one where it is of another release, or of none that there is."""
+    try:
+        return tokens.tokenizer(name).name
+    except (ValueError, MissingExtraError):
+        return name
 
 
 def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str, str]]:
@@ -269,7 +284,7 @@ def _rescored(arms: tuple[Arm, Arm], gathered: tuple[Gathered, Gathered], measur
         (float(np.nanmax(one.prefix.eligible)) for one in on if one.prefix is not None and not np.isnan(one.prefix.eligible).all()), default=0
     )
     biased = sum(int((one.prefix.eligible < highest - (FAR_APART + 1e-9)).sum()) for one in on if one.prefix is not None)
-    return _Found(scores[1].metrics, (values[0], values[1]), on[0].k, None if first is None else first.tokens, biased)
+    return _Found(scores[1].metrics, (values[0], values[1]), on[0].k, None if first is None else first.tokens, _words(on[0].samples), biased)
 
 
 _MOST_COMPLAINTS = 5
@@ -292,7 +307,13 @@ def _stored(
         table.values.update({name: _recorded(one, name) for name in one.own})
     of_texts = [metric_of(one.name, "group", one.better, _never) for one in scorers if one.takes == "texts"]
     on = found[0].on
-    return _Found((*metrics, *gathered[1].own.values(), *of_texts), (found[0].values, found[1].values), on.k, on.tokens)
+    drawn = () if on.samples is None else on.samples.samples
+    return _Found((*metrics, *gathered[1].own.values(), *of_texts), (found[0].values, found[1].values), on.k, on.tokens, _words(drawn))
+
+
+def _words(samples: Sequence[Sample | None]) -> tuple[int, int] | None:
+    words = [one.words for one in samples if one is not None and one.words]
+    return (min(words), max(words)) if words else None
 
 
 def _never(group: Any) -> float:
@@ -310,6 +331,8 @@ def _recorded(gathered: Gathered, name: str) -> Grid:
 
 
 def _why_not(metric: Metric, tokens: int | None, one: Grid, other: Grid) -> str | None:
+    if metric.sampled is not None:
+        return None if (~np.isnan(one) & ~np.isnan(other)).any() else "the answers to no prompt have words enough for it on both sides"
     if metric.confounded and tokens is None:
         return "it depends on length, and too many answers are shorter than ten words"
     if metric.confounded and tokens is not None and tokens < metric.shortest:
@@ -320,7 +343,8 @@ def _why_not(metric: Metric, tokens: int | None, one: Grid, other: Grid) -> str 
 
 
 def _of_biased(found: _Found) -> str:
+    names = ", ".join(one.name for one in found.metrics if one.confounded and one.sampled is None)
     return (
-        f"in {found.biased} cells markedly fewer answers than in others reach the {found.tokens} words that metrics biased by length are compared "
-        "on; what is left of them is a selection"
+        f"in {found.biased} cells markedly fewer answers than in others reach the {found.tokens} words that {names} are compared on; what is left of "
+        "them is a selection"
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit._version import __version__
-from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.analysis import Analysis, SampledOn
 from evalkit.errors import RecordError
 from evalkit.plan.requests import Plan
 from evalkit.scoring.gather import Gathered
@@ -26,11 +26,18 @@ _PROOF = "length_chars"
 
 
 class On(NamedTuple):
-    """What scores were taken on: replicates, words of the prefix, and replicates there. Two runs alike in it have it together too."""
+    """What scores were taken on. Two runs alike in it have it together too.
+
+    Attributes:
+        k: replicates, on the prompt with most.
+        tokens: of the prefix, `prefix_k` the replicates there.
+        samples: of each prompt.
+    """
 
     k: int
     tokens: int | None
     prefix_k: int
+    samples: SampledOn | None
 
 
 class Stored(NamedTuple):
@@ -76,7 +83,9 @@ def stored(folder: Path, plan: Plan, gathered: Gathered, names: Sequence[str], t
             group = gathered.answers.get((index, prompt), {})
             if len(group) != n or (n and not math.isclose(sum(len(one.text) for one in group.values()) / n, characters[prompt], rel_tol=1e-12)):
                 return None
-    return Stored(On(counts.k, None if on is None else on.tokens, 0 if on is None else on.k), {name: table[name] for name in names})
+    return Stored(
+        On(counts.k, None if on is None else on.tokens, 0 if on is None else on.k, analysis.sampled_on), {name: table[name] for name in names}
+    )
 
 
 def _of_this_version(folder: Path) -> bool:

@@ -130,7 +130,10 @@ class Group:
         rows = np.asarray(rows, dtype=np.int64)
         if limit is None and len(rows) == len(self):
             return self
-        lengths = self.lengths[rows] if limit is None else np.minimum(self.lengths[rows], limit)
+        return self.cut(rows, self.lengths[rows] if limit is None else np.minimum(self.lengths[rows], limit), limit)
+
+    def cut(self, rows: Ints, lengths: Ints, limit: int | None = None) -> Group:
+        """The first so many tokens of the texts of these numbers; none may have fewer."""
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         ids = self.ids[np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])]
         sources = tuple(self.sources[row] for row in rows)
@@ -147,6 +150,16 @@ class Group:
             self.expect,
             None if self.vectors is None else self.vectors[rows],
         )
+
+    def beginning(self, size: int) -> Group:
+        """The first `size` tokens of each text, shorter ones as they are."""
+        if size not in self._beginnings:
+            self._beginnings[size] = self.take(np.arange(len(self)), size)
+        return self._beginnings[size]
+
+    @cached_property
+    def _beginnings(self) -> dict[int, Group]:
+        return {}
 
     @cached_property
     def with_text(self) -> Group:
@@ -185,6 +198,10 @@ class Group:
         if n not in self._overlaps:
             self._overlaps[n] = self.ngrams(n).overlap()
         return self._overlaps[n]
+
+    def numbered(self, n: int) -> Ints:
+        """A number for each n-gram, alike for alike ones, in the order of the texts; shape (n-grams,)."""
+        return self._ranked(n)
 
     @cached_property
     def loops(self) -> list[Loop]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from evalkit.metrics import rarefaction
 from evalkit.metrics.group import Floats, Group, Ints, share
 
 
@@ -35,10 +36,7 @@ def rarefied(group: Group, draws: int = 42) -> float:
 
     Hurlbert 1971, "The Nonconcept of Species Diversity".
     """
-    total = np.array([len(group.ids)])
-    counts = np.unique(group.ids, return_counts=True)[1].astype(np.int64)
-    zeros = np.zeros(len(counts), dtype=np.int64)
-    return float(share(_drawn(counts, zeros, total, draws), np.where(total >= draws, draws, 0))[0])
+    return rarefaction.types(np.bincount(group.ids)[1:], draws) / draws
 
 
 def _drawn(counts: Ints, owner: Ints, totals: Ints, draws: int) -> Floats:

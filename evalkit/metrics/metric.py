@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 from evalkit.metrics.group import Floats, Group
+from evalkit.metrics.rarefaction import Sample
 
 Unit = Literal["share", "ratio", "number", "answers", "tokens", "words", "characters", "nats", "seconds", "tokens per second", "money", "points"]
 """What one is of: a share of something lies between 0 and 1, a ratio need not; a number has no unit; points are a judge's."""
@@ -29,7 +30,9 @@ class Metric(NamedTuple):
         definition: in one line, for people.
         source: where it comes from.
         content: whether it is about the content, so that empty answers leave it.
-        confounded: whether longer answers alone move it, so that it is compared on prefixes of equal length.
+        confounded: whether longer answers alone move it, so that it is compared on samples of equal size, or on prefixes of equal length.
+        sampled: its expected value on a sample of a group's texts, NaN where undefined: what it is compared by; None where it has none, and is
+            compared on prefixes.
         shortest: tokens that a prefix must have for the metric to show on it what it is about; on a shorter one it is not compared.
         low, high: the range; `high` is infinity where nothing bounds it.
         bias: what moves it beside what it is about.
@@ -68,3 +71,4 @@ class Metric(NamedTuple):
     price: int = 0
     told: int = 0
     family: Family = ""
+    sampled: Callable[[Group, Sample], float] | None = None

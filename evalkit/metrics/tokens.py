@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,13 +88,16 @@ def _characters(text: str) -> list[str]:
     return [char for char in unicodedata.normalize("NFC", text) if not char.isspace()]
 
 
-UAX29 = Tokenizer("uax29-words/nfc/cased", words)
+UAX29 = Tokenizer(f"uax29-words/regex-{version('regex')}/nfc/cased", words)
+"""Its boundaries are those of the installed release of regex, which has moved some from one release to the next: so the name says which."""
 WHITESPACE = Tokenizer("whitespace/cased", str.split)
 CHARACTERS = Tokenizer("characters/nfc/cased", _characters)
 
 
 def tokenizer(name: str) -> Tokenizer:
     """The tokeniser of that name: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE`` like ``icu:ja``; or of the name that stands in scores.
+
+    Of a name that another release of regex made, it is the one of the installed release, under its own name: what it made is to be made anew.
 
     Raises:
         ValueError: there is none of that name.
@@ -103,6 +107,8 @@ def tokenizer(name: str) -> Tokenizer:
     found = plain.get(name) or next((one for one in plain.values() if one.name == name), None)
     if found is not None:
         return found
+    if re.fullmatch(r"uax29-words/(regex-[^/]+/)?nfc/cased", name):
+        return UAX29
     if (recorded := re.fullmatch(r"icu-words/([^/]+)/nfc/cased", name)) is not None:
         name = f"icu:{recorded[1]}"
     kind, _, locale = name.partition(":")

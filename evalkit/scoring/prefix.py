@@ -1,4 +1,4 @@
-"""What groups are compared on, so that their size and the length of their answers do not count: one k, and one prefix."""
+"""The beginning that answers are compared on where no sample of them will do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Prefix(NamedTuple):
         tokens: its length T.
         eligible: the share of each cell's answers that have so many tokens, NaN for a cell without answers; shape (cells,).
         left_out: cells that too few answers of reach it, which are then not compared.
-        k: replicates that group metrics are taken over there.
+        k: replicates that group metrics are taken over there, on the prompt with most.
     """
 
     tokens: int
@@ -45,17 +45,16 @@ class Prefix(NamedTuple):
         return tuple(int(cell) for cell in np.flatnonzero(self.eligible < highest - FAR_APART - 1e-9))
 
 
-def common_k(sizes: Sequence[int]) -> int:
-    """The largest k that at least nine tenths of the groups with any answer reach; 0 where that is below 2."""
-    if not sizes:
-        return 0
-    falling = sorted(sizes, reverse=True)
-    k = falling[math.ceil(_ENOUGH_GROUPS * len(falling)) - 1]
-    return k if k >= 2 else 0
+def enough(sizes: Sequence[int]) -> int:
+    """The largest size that at least nine tenths of `sizes` reach; 0 where there are none."""
+    return sorted(sizes, reverse=True)[math.ceil(_ENOUGH_GROUPS * len(sizes)) - 1] if sizes else 0
 
 
 def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | None:
-    """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None."""
+    """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None.
+
+    Its k is not known here.
+    """
     joined = _lengths(groups, cells)
     answered = [cell for cell in range(cells) if len(joined[cell])]
     if not answered:
@@ -70,7 +69,7 @@ def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | Non
     if not whole and not most:
         return None
     tokens, eligible, short = (whole or most)[0]
-    return Prefix(tokens, eligible, short, k_of(groups, tokens, short))
+    return Prefix(tokens, eligible, short, 0)
 
 
 def _lengths(groups: Groups, cells: int) -> list[NDArray[np.float64]]:
@@ -81,19 +80,6 @@ def _lengths(groups: Groups, cells: int) -> list[NDArray[np.float64]]:
     return [np.concatenate(one).astype(float) if one else np.zeros(0) for one in found]
 
 
-def k_of(groups: Groups, tokens: int, left_out: Sequence[int]) -> int:
-    """The k of the groups' answers that have so many tokens, without the cells that are left out."""
-    return common_k([int(np.count_nonzero(group.lengths >= tokens)) for (cell, _), group in groups.items() if cell not in left_out])
-
-
 def beginnings(prefix: Prefix) -> tuple[int, int, int]:
     """Tokens of the prefix, of half of it, and of twice."""
     return prefix.tokens, max(1, prefix.tokens // 2), 2 * prefix.tokens
-
-
-class Basis(NamedTuple):
-    """What runs that are compared have in common: the replicates of group metrics, and the prefix with the replicates on each of its lengths."""
-
-    k: int
-    prefix: Prefix | None
-    ks: tuple[int, ...] = ()

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from evalkit.errors import RecordError
 from evalkit.experiment.parameters import level_text
-from evalkit.scoring.scores import Grid, Scores
+from evalkit.scoring.grids import Grid
+from evalkit.scoring.scores import Scores
 from evalkit.store.records import RESPONSES
 
 _ORDINARY_LINE = 16 * 2**20
 _OTHER_COLUMNS = frozenset(
     (
-        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double"),
+        *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double", "value_prefix"),
         *("n_texts", "n_eligible", "n_prompts", "mean", "se", "ci_low", "ci_high"),
     )
 )
@@ -74,6 +75,7 @@ def _register_scores(database: Any, scores: Scores) -> None:
         "n_eligible": np.concatenate([one.n_eligible.ravel() for one in stacked]),
         "value_half": np.concatenate([_or_undefined(one.value_half, one.value) for one in stacked]),
         "value_double": np.concatenate([_or_undefined(one.value_double, one.value) for one in stacked]),
+        "value_prefix": np.concatenate([_or_undefined(one.value_prefix, one.value) for one in stacked]),
     }
     for name, column in parameter_columns(scores.plan.experiment.parameters).items():
         levels = np.array([level_text(cell[name]) for cell in scores.plan.cells], dtype=object)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
 from evalkit.analysis.drift import sentence, trends
@@ -14,6 +15,7 @@ from evalkit.choice import choose, confirmed, recommended_yaml
 from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
 from evalkit.metrics import UAX29, Tokenizer
+from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.present.text.comments import comments
 from evalkit.run import Run
@@ -28,6 +30,7 @@ from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE,
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
 from evalkit.text.notes import Note, Tell, note, warning
+from evalkit.text.numbers import counted
 
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
 """Files that can be made again from ``responses.jsonl`` and ``run.json``."""
@@ -61,8 +64,8 @@ def settle(
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
-    def scored(what: Plan, records: Iterable[Record]) -> Scores:
-        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors)
+    def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
+        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors, samples=samples)
 
     scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:
@@ -73,7 +76,7 @@ def settle(
     choice = choose(scores, analysis)
     again = _confirm_plan(others, plan) if choice is not None else None
     if choice is not None and again is not None:
-        choice = confirmed(choice, scores, scored(again, others))
+        choice = confirmed(choice, scores, scored(again, others, scores.samples))
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
@@ -106,10 +109,8 @@ def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator
         )
     if plan.anchor_count and (found := trends(others)) is not None:
         yield sentence(found, plan.anchor_count)
-    if scores.groups_left_out:
-        yield note(f"{scores.groups_left_out} groups have fewer than {scores.k} answers with text and are left out of the metrics over replicates")
     if scores.completions:
-        yield from _of_prefix(scores)
+        yield from _left_out(scores)
     if scores.uncounted:
         yield note(
             f"{scores.uncounted} answers have no length_tokens: the endpoint counts no tokens for them, or those of several answers together; "
@@ -136,32 +137,67 @@ def _confirm_plan(others: Sequence[Record], plan: Plan) -> Plan | None:
     return Plan(plan.experiment, role="confirm", first=min(replicates), count=max(replicates) - min(replicates) + 1)
 
 
-def _of_prefix(scores: Scores) -> Iterator[Note]:
-    """What must be said of the prefix that metrics biased by length are compared on."""
+def _left_out(scores: Scores) -> Iterator[Note]:
+    """What no comparison is made of, for want of answers or of long ones."""
+    if scores.groups_left_out:
+        prompts = sum(k == 0 for k in scores.ks)
+        whole = (
+            f", among them all of {counted(prompts, 'prompt')} without two in nine tenths of the cells"
+            if prompts < len(scores.ks) and prompts
+            else ""
+        )
+        yield note(
+            f"metrics over replicates: {counted(scores.groups_left_out, 'group')} left out, with fewer answers with text than nine tenths of "
+            f"the cells have to that prompt{whole}"
+        )
+    if scores.samples and (short := _fewer_words(scores)):
+        most = max(short.values())
+        yield note(
+            f"{counted(most, 'group')} with fewer words than nine tenths of the cells have in answers to that prompt: left out of {', '.join(short)}"
+        )
     uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
-    if scores.prefix is None:
-        if uncompared:
-            yield note(
-                f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
-                "length, and are shown on whole answers, not to be compared where lengths differ"
-            )
-        return
-    if uncompared:
+    if uncompared and scores.prefix is None:
+        yield note(
+            f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
+            "length, and are shown on whole answers, not to be compared where lengths differ"
+        )
+    elif uncompared and scores.prefix is not None:
         yield note(
             f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
             "not to be compared where lengths differ"
         )
+    if scores.prefix is None or not any(scores.on(metric) == "prefix" for metric in scores.metrics):
+        return
     if scores.prefix.left_out:
         yield note(
-            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which metrics biased by "
-            "length are compared: they are left out of those"
+            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which "
+            + _on_prefix(scores)
+            + " are compared: they are left out of those"
         )
     biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
     if biased:
         yield warning(
-            f"in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that metrics biased by length "
-            "are compared on; what is left of them is a selection"
+            f"in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that "
+            + _on_prefix(scores)
+            + " are compared on; what is left of them is a selection"
         )
+
+
+def _fewer_words(scores: Scores) -> dict[str, int]:
+    """For each metric of several answers that is compared on samples, the groups that have answers enough and no sample as large."""
+    enough = np.array(scores.ks)[None, :] > 0
+    found = {}
+    for metric in scores.metrics:
+        if metric.level == "group" and scores.on(metric) == "sample":
+            its = scores.by_metric[metric.name]
+            count = int((np.isnan(its.value) & ~np.isnan(its.value_full) & enough).sum())
+            if count:
+                found[metric.name] = count
+    return found
+
+
+def _on_prefix(scores: Scores) -> str:
+    return ", ".join(metric.name for metric in scores.metrics if scores.on(metric) == "prefix")
 
 
 def _numbers(cells: Sequence[int]) -> str:

@@ -14,6 +14,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def between(low: int, high: int) -> str:
+    """Two whole numbers, or the one that both are: ``230 to 1,330``."""
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def signed(value: float) -> str:
     """A difference in a sentence: its sign, and three significant digits, small ones to three decimals, tiny ones to a digit."""
     if abs(value) >= 1000:

@@ -23,8 +23,9 @@ from evalkit.analysis.analysis import Analysis, CellMean, ComparedOn, LevelMean,
 from evalkit.experiment.experiment import check
 from evalkit.metrics import METRICS, Metric
 from evalkit.plan.requests import Plan
+from evalkit.scoring.grids import Score
 from evalkit.scoring.prefix import Prefix
-from evalkit.scoring.scores import Lengths, Score, Scores
+from evalkit.scoring.scores import Lengths, Scores
 from evalkit.stats.intervals import t_interval
 from evalkit.store import artefacts
 from evalkit.text.escaping import guarded

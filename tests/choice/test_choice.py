@@ -24,7 +24,8 @@ from evalkit.metrics import CATALOGUE, METRICS
 from evalkit.plan.requests import Plan
 from evalkit.present.terminal import listings
 from evalkit.present.text.decision import why
-from evalkit.scoring.scores import Score, Scores
+from evalkit.scoring.grids import Score
+from evalkit.scoring.scores import Scores
 
 NAN = math.nan
 PROMPTS = 10
@@ -56,9 +57,9 @@ def decided(
     """A choice among made-up values; `blank` cells of a metric have none, and nothing has any beyond the first `keep` prompts."""
     experiment = check({**BASE, "choose": choose_, **more})
     planned = Plan(experiment)
-    rng = np.random.default_rng(1)
     by_metric = {}
     for metric in METRICS:
+        rng = np.random.default_rng([1, *metric.name.encode()])  # so that a further metric moves no other's noise
         rows = np.array(means.get(metric.name, [0.05] * len(planned.cells)))
         scale = noise * (100 if metric.name.startswith("length") else 1)
         value = rows[:, None] + scale * rng.normal(size=(len(rows), PROMPTS)) * (metric.name in ("distinct_2", "length_tokens"))
@@ -197,7 +198,7 @@ def test_what_it_changes_against_the_reference() -> None:
 
 
 def test_the_recommended_parameters_are_ready_to_paste() -> None:
-    choice, _, experiment = decided({"prefer": WANTED["prefer"]})
+    choice, _, _ = decided({"prefer": WANTED["prefer"]})
     text = recommended_yaml(choice.parameters, ["Recommended.", "of two\nlines"])
     assert yaml.safe_load(text) == {"model": "m", "stop": ["x"], "temperature": 1.5, "top_k": 40}
     call = call_of(choice.parameters)

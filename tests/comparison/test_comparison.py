@@ -23,7 +23,7 @@ from evalkit.comparison.gate import Margins, fail_on, margins
 from evalkit.comparison.verdict import Compared, directions, judged
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import check
-from evalkit.metrics import CATALOGUE, Metric
+from evalkit.metrics import CATALOGUE, UAX29, Metric
 from evalkit.plan.requests import Request
 from evalkit.stats.multiple import max_t
 from evalkit.store.folder import locked
@@ -138,18 +138,36 @@ def test_what_got_worse_fails_the_gate_and_is_named_with_its_cells(sound: Path, 
     assert compare(sound, broken, fail_on=("nothing",)).passed
 
 
-def test_the_prefix_and_the_replicates_are_chosen_over_both_runs_together(tmp_path: Path, sound: Path) -> None:
+def test_samples_prefix_and_replicates_are_chosen_over_both_runs_together(tmp_path: Path, sound: Path) -> None:
     def short(request: Request) -> Any:
         return completion(" ".join(str(varied(request).text).split()[:30]))
 
     other = run(tmp_path / "short", short, replicates=2)
     found = compare(sound, other)
     assert (found.tokens, found.replicates) == (25, 2)
+    assert found.words is not None
+    assert 2 * 30 <= found.words[0] == found.words[1] <= 2 * 31
     assert compare(sound, sound).tokens == 50
     rows = by_name(found)
     assert rows["distinct_2"].difference == 0  # the same first words of the same answers
-    assert "rep_4" in found.not_compared
-    assert "25 words" in found.not_compared["rep_4"]
+    assert rows["rep_2"].n_cells == rows["vendi_ngram"].n_cells == 2
+    one_word = run(tmp_path / "label", lambda _: completion("yes"))
+    assert compare(sound, one_word).not_compared["rep_2"] == "the answers to no prompt have words enough for it on both sides"
+
+
+def test_answers_that_are_the_same_do_not_differ_by_who_cut_them(tmp_path: Path) -> None:
+    """Scores that another release of regex cut are made anew, also where both runs were cut by different ones."""
+    folders = [run(tmp_path / name, seed=seed) for name, seed in (("a", 0), ("b", 1))]
+    for folder, release in zip(folders, ("", "regex-2026.11.15/"), strict=True):
+        rescore(folder)
+        written = (folder / "analysis.json").read_text(encoding="utf-8")
+        assert UAX29.name in written
+        (folder / "analysis.json").write_text(written.replace(UAX29.name, f"uax29-words/{release}nfc/cased"), encoding="utf-8")
+    (folders[1] / "scores.parquet").unlink()
+    found = compare(*folders)
+    assert found.tokenizer == UAX29.name
+    assert found.same_answers == found.same_of
+    assert all(one.difference == 0 for one in found.metrics)
 
 
 def test_only_common_cells_and_prompts_count_and_the_others_are_named(tmp_path: Path, sound: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.records import completion, experiment, failure, record, records
 
 from evalkit.experiment.parameters import level_text
 from evalkit.metrics import METRICS
+from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan, Request, seed_of
 from evalkit.scoring.metric_set import MEASURED
 from evalkit.scoring.scores import Scores, score
@@ -136,7 +137,7 @@ def test_the_order_of_records_changes_nothing(shuffler: random.Random) -> None:
     plan = Plan(experiment({"temperature": [0.5, 1.0]}, replicates=3))
     texts = ["a b c", "a b d", "e e e e"]  # which two are taken decides every group metric
     every = records(plan, lambda request: None if request.replicate == 2 and request.prompt_id == "q" else texts[request.replicate])
-    assert score(plan, every).k == 2
+    assert score(plan, every).ks == (3, 2)
     assert same(score(plan, every), score(plan, shuffler.sample(every, len(every))))
 
 
@@ -148,10 +149,12 @@ def long(word: str) -> str:
     return " ".join(f"{word}-{number}".ljust(40, "x") for number in range(60)).replace("-", "")
 
 
-def with_sizes(sizes: Sequence[int], text: Callable[[int], str] = lambda replicate: long(f"answer{replicate}")) -> Scores:
-    """Scores of one cell with as many prompts as sizes, each answered so often, the lowest replicates first."""
-    plan = Plan(experiment(prompts=[f"p{number}" for number in range(len(sizes))], replicates=max(2, *sizes)))
-    return score(plan, records(plan, lambda request: text(request.replicate) if request.replicate < sizes[request.prompt_index] else None))
+def with_sizes(sizes: Sequence[Sequence[int]], text: Callable[[int], str] = lambda replicate: long(f"answer{replicate}")) -> Scores:
+    """Scores of a prompt for each list, which says how often it is answered in each cell, the lowest replicates first."""
+    cells = range(1, len(sizes[0]) + 1)
+    prompts = [f"p{number}" for number in range(len(sizes))]
+    plan = Plan(experiment({"top_k": list(cells)}, prompts=prompts, replicates=max(2, *(size for one in sizes for size in one))))
+    return score(plan, records(plan, lambda one: text(one.replicate) if one.replicate < sizes[one.prompt_index][one.cell_index] else None))
 
 
 @pytest.mark.parametrize(
@@ -163,36 +166,47 @@ def with_sizes(sizes: Sequence[int], text: Callable[[int], str] = lambda replica
         ([8] * 9 + [4] * 9 + [3, 2], 4, 2),
         ([4] * 9 + [0], 4, 0),  # nobody answered: no group
         ([4] * 9 + [1], 4, 1),
-        ([4] * 8 + [1] * 2, 0, 0),  # k would be 1, and one answer is no group
-        ([1] * 5, 0, 0),
+        ([4] * 8 + [1] * 2, 0, 10),  # k would be 1, and one answer is no group
+        ([1] * 5, 0, 5),
         ([2], 2, 0),
     ],
 )
-def test_k_is_the_largest_number_that_nine_tenths_of_the_groups_have(sizes: list[int], k: int, left_out: int) -> None:
-    found = with_sizes(sizes)
-    assert (found.k, found.groups_left_out) == (k, left_out)
+def test_k_is_the_largest_number_that_nine_tenths_of_a_prompts_groups_have(sizes: list[int], k: int, left_out: int) -> None:
+    found = with_sizes([sizes, [2] * len(sizes)])
+    assert found.ks == (k, 2)
+    assert (found.k, found.groups_left_out) == (max(k, 2), left_out)
     for name in GROUP:
-        eligible = found.by_metric[name].n_eligible[0]
+        eligible = found.by_metric[name].n_eligible[:, 0]
         assert eligible.tolist() == [k if k and size >= k else 0 for size in sizes], name
-        assert np.isnan(found.by_metric[name].value[0]).tolist() == [not one for one in eligible], name
+        assert np.isnan(found.by_metric[name].value[:, 0]).tolist() == [not one for one in eligible], name
+        assert found.by_metric[name].n_eligible[:, 1].tolist() == [2] * len(sizes), name
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=25))
 def test_k_and_what_it_leaves_out_follow_from_the_sizes(sizes: list[int]) -> None:
-    found = with_sizes(sizes)
+    found = with_sizes([sizes])
     answered = [size for size in sizes if size]
     expected = max((k for k in range(7) if 10 * sum(size >= k for size in answered) >= 9 * len(answered)), default=0) if answered else 0
     assert found.k == (expected if expected >= 2 else 0)
-    assert found.groups_left_out == sum(size < found.k for size in answered)
+    assert found.groups_left_out == (sum(size < found.k for size in answered) if found.k else 0)
     assert found.completions == sum(sizes)
+
+
+def test_numbers_of_answers_are_those_of_as_many_on_every_prompt() -> None:
+    """Where no two answers share a word, there are k of them: 4 to one prompt, and to the other 2 of 2, which are as many as 4 of 4."""
+    found = with_sizes([[4] * 3, [2] * 3])
+    assert found.ks == (4, 2)
+    assert found.by_metric["vendi_ngram"].value == pytest.approx(np.full((3, 2), 4.0))
+    assert found.by_metric["vendi_ngram"].n_eligible.tolist() == [[4, 2]] * 3
 
 
 def test_of_a_larger_group_the_lowest_replicates_are_taken() -> None:
     sizes = [4] + [2] * 9
-    found = with_sizes(sizes, lambda replicate: "same" if replicate < 2 else f"other {replicate}")
+    found = with_sizes([sizes], lambda replicate: "same" if replicate < 2 else f"other {replicate}")
     assert found.k == 2
-    assert found.by_metric["exact_duplicates"].value[0].tolist() == [0.5] * 10
-    assert found.by_metric["exact_duplicates"].n_texts[0].tolist() == sizes
+    assert found.by_metric["exact_duplicates"].value[:, 0].tolist() == [0.5] * 10
+    assert found.by_metric["exact_duplicates"].n_texts[:, 0].tolist() == sizes
 
 
 def test_one_replicate_leaves_group_metrics_undefined() -> None:
@@ -304,12 +318,13 @@ def test_scores_parquet_holds_a_row_for_each_cell_prompt_and_metric(tmp_path: Pa
         "n_eligible",
         "value_half",
         "value_double",
+        "value_prefix",
         "temperature",
         "top_p",
     ]
     assert len(rows) == len(plan.cells) * 2 * len(MEASURED)
     levels = [("0", None), ("0.5", "default"), ("0.5", "0.9")]
-    for cell, prompt, metric, value, value_full, n_texts, n_eligible, _, _, *level in rows:
+    for cell, prompt, metric, value, value_full, n_texts, n_eligible, _, _, _, *level in rows:
         where = cell, ["p", "q'\""].index(prompt)
         expected = found.by_metric[metric]
         assert (n_texts, n_eligible) == (expected.n_texts[where], expected.n_eligible[where])
@@ -485,23 +500,56 @@ def numbered(size: int) -> str:
     return " ".join(f"w{number % 37}" for number in range(size))
 
 
-def test_metrics_biased_by_length_are_compared_on_a_common_prefix() -> None:
+def test_metrics_biased_by_length_are_compared_on_samples_or_on_a_common_prefix() -> None:
     plan = Plan(experiment({"max_tokens": [60, 600]}))
     found = score(plan, records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)))
+    assert found.samples == (Sample((55, 55)),) * 2
     assert found.prefix is not None
     assert (found.prefix.tokens, found.prefix.k, found.prefix.left_out, found.prefix.biased) == (50, 2, (), ())
     for metric in METRICS:
         one = found.by_metric[metric.name]
+        assert found.on(metric) == ("whole" if not metric.confounded else "prefix" if metric.sampled is None else "sample")
         if metric.confounded and metric.name != "duplicate_lines":
-            assert one.value[0].tolist() == one.value[1].tolist(), metric.name
+            assert one.value[0] == pytest.approx(one.value[1]), metric.name
+            assert one.value_prefix is None or one.value_prefix[0].tolist() == one.value_prefix[1].tolist(), metric.name
         assert (one.value_half is None) == (not metric.confounded)
-    rep = found.by_metric["rep_2"]
-    assert rep.value_half is not None
-    assert rep.value_double is not None
-    assert rep.value[0, 0] == pytest.approx(1 - 37 / 49)
+        assert (one.value_prefix is None) == (metric.sampled is None)
+    rep, distinct = (found.by_metric[name] for name in ("rep_2", "distinct_2"))
+    assert rep.value[0, 0] == pytest.approx(1 - 37 / 49)  # of a stretch of fifty words
+    assert rep.value_prefix is not None
+    assert rep.value_prefix[0, 0] == pytest.approx(1 - 37 / 49)
     assert rep.value_full[1, 0] == pytest.approx(1 - 37 / 324)
+    assert rep.value_half is not None
     assert rep.value_half[0, 0] == 0
-    assert np.isnan(rep.value_double).tolist() == [[True, True], [False, False]]
+    assert distinct.value[1, 0] == pytest.approx(37 / 108)
+    assert distinct.value_double is not None
+    assert np.isnan(distinct.value_double).tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([[30] * 10], [30] * 10),
+        ([[30] * 5 + [3] * 5, [60] * 10], [30] * 5 + [3] * 5),  # half of the answers are so long, and the others count with what they have
+        ([[4] * 10, [400] * 10], [4] * 10),
+        ([[1] * 10, [4] * 10], [1] * 10),
+        ([[4] * 3, [5] * 10], [4] * 3),
+        ([*[[20] * 10] * 9, [2] * 10], [20] * 10),  # nine tenths of the cells are enough
+    ],
+)
+def test_a_sample_is_as_large_as_most_cells_allow_to_that_prompt(sizes: list[list[int]], lengths: list[int]) -> None:
+    plan = Plan(experiment({"top_k": list(range(1, len(sizes) + 1))}, prompts=["p", "long"], replicates=10))
+
+    def text(request: Request) -> str | None:
+        mine = sizes[request.cell_index]
+        size = 70 if request.prompt_id == "long" else mine[request.replicate] if request.replicate < len(mine) else 0
+        return numbered(size) if size else None
+
+    found = score(plan, records(plan, text))
+    assert found.samples == (Sample(tuple(lengths)), Sample((70,) * 10))
+    value = found.by_metric["distinct_1"].value
+    assert np.isnan(value[:, 0]).tolist() == [mine == [2] * 10 for mine in sizes]
+    assert not np.isnan(value[:, 1]).any()
 
 
 @pytest.mark.parametrize(
@@ -520,17 +568,16 @@ def test_the_prefix_is_the_longest_that_enough_answers_have(sizes: list[list[int
     plan = Plan(experiment({"top_k": list(range(1, len(sizes) + 1))}, prompts=["p"], replicates=10))
     found = score(plan, records(plan, lambda request: numbered(sizes[request.cell_index][request.replicate])))
     assert (found.prefix and found.prefix.tokens) == tokens
-    rep = found.by_metric["distinct_2"].value[:, 0]
+    bleu = found.by_metric["self_bleu_4"].value[:, 0]
     if found.prefix is None:
-        assert np.isnan(rep).all()
-        assert not np.isnan(found.by_metric["distinct_2"].value_full).any()
+        assert np.isnan(bleu).all()
+        assert not np.isnan(found.by_metric["self_bleu_4"].value_full).any()
     else:
-        repeated = found.by_metric["rep_4"]
-        (metric,) = (one for one in METRICS if one.name == "rep_4")
-        assert found.compared(metric) == (found.prefix.tokens >= 50)
-        assert np.isnan(repeated.value).all() == (not found.compared(metric)), "ten words show no repetition"
+        repeated = found.by_metric["rep_4"].value_prefix
+        assert repeated is not None
+        assert np.isnan(repeated).all() == (found.prefix.tokens < 50), "ten words show no repetition"
         assert found.prefix.left_out == left_out
-        assert np.flatnonzero(np.isnan(rep)).tolist() == list(left_out)
+        assert np.flatnonzero(np.isnan(bleu)).tolist() == list(left_out)
         assert found.prefix.eligible.tolist() == [sum(size >= found.prefix.tokens for size in one) / 10 for one in sizes]
 
 

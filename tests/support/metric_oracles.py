@@ -56,6 +56,23 @@ def duplicate_lines(text: str) -> float:
     return sum(line in lines[:at] for at, line in enumerate(lines)) / len(lines) if lines else math.nan
 
 
+def plain(tokens: Tokens) -> str:
+    """What near duplicates have in common; a token without a letter or digit counts where there is no other."""
+    words = [token.casefold() for token in tokens if any(char.isalnum() for char in token)]
+    return "\n".join(words) if words else "\r" + "\n".join(tokens)
+
+
+def answer_entropy(texts: list[Tokens]) -> float:
+    """Chao & Shen 2003, term by term."""
+    k, counts = len(texts), Counter(map(plain, texts))
+    singles = min(list(counts.values()).count(1), k - 1)
+    total = 0.0
+    for count in counts.values():
+        adjusted = (1 - singles / k) * count / k
+        total -= adjusted * math.log(adjusted) / (1 - (1 - adjusted) ** k)
+    return total
+
+
 def distinct(texts: list[Tokens], n: int) -> float:
     every = [gram for tokens in texts for gram in grams(tokens, n)]
     return len(set(every)) / len(every) if every else math.nan
@@ -134,6 +151,8 @@ ORACLES: dict[str, Callable[[list[str], list[Tokens]], float]] = {
 }
 ORACLES_OF_GROUPS: dict[str, Callable[[list[str], list[Tokens]], float]] = {
     "exact_duplicates": lambda texts, _: sum(text in texts[:at] for at, text in enumerate(texts)) / len(texts),
+    "near_duplicates": lambda _, tokens: 1 - len(set(map(plain, tokens))) / len(tokens),
+    "answer_entropy": lambda _, tokens: answer_entropy(tokens),
     "distinct_1": lambda _, tokens: distinct(tokens, 1),
     "distinct_2": lambda _, tokens: distinct(tokens, 2),
     "self_bleu_4": lambda _, tokens: self_bleu(tokens),

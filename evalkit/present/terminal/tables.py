@@ -16,7 +16,7 @@ from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
 from evalkit.present.shortlists import TERMINAL
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
 from evalkit.text.escaping import harmless
-from evalkit.text.numbers import counted
+from evalkit.text.numbers import between, counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
@@ -164,8 +164,14 @@ def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
     elif analysis.counts.prompts < _FEW_PROMPTS:
         lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
     chosen = _chosen(analysis)
-    on_prefix = [metric.name for metric in analysis.metrics if metric.confounded and metric.compared and metric.name in chosen]
+    sampled = [metric.name for metric in analysis.metrics if metric.on == "sample" and metric.name in chosen]
+    on_prefix = [metric.name for metric in analysis.metrics if metric.on == "prefix" and metric.name in chosen]
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
+    if sampled and analysis.sampled_on:
+        words = [one for one in analysis.sampled_on.words if one]
+        lines.append(
+            f"{', '.join(sampled)}: expected of {between(min(words), max(words))} words of a prompt's answers, so that lengths do not matter much."
+        )
     if on_prefix and analysis.compared_on:
         lines.append(f"{', '.join(on_prefix)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")
     if confounded and any(name in LIMITS for name in _swept(analysis)):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from evalkit.comparison.comparison import ChangeInCell, Comparison, Side
 from evalkit.comparison.verdict import Compared
-from evalkit.text.numbers import counted, interval, money, signed_figure
+from evalkit.metrics import CATALOGUE
+from evalkit.text.numbers import between, counted, interval, money, signed_figure
 
 _ORDER = ("worse", "differs", "better", "inconclusive", "equivalent")
 _MOST_CELLS = 3
@@ -84,8 +85,18 @@ def basis(found: Comparison) -> str:
     parts = [counted(len(found.prompts), "prompt"), counted(len(found.cells), "cell")]
     if found.replicates:
         parts.append(f"{found.replicates} replicates a group")
-    if found.tokens is not None:
-        parts.append(f"metrics biased by length on the first {found.tokens} words")
+    on_samples, on_prefix = (
+        [
+            one.metric
+            for one in found.metrics
+            if one.metric in CATALOGUE and CATALOGUE[one.metric].confounded and (CATALOGUE[one.metric].sampled is None) is prefix
+        ]
+        for prefix in (False, True)
+    )
+    if found.words is not None and on_samples:
+        parts.append(f"{', '.join(on_samples)} on samples of {between(*found.words)} words a prompt")
+    if found.tokens is not None and on_prefix:
+        parts.append(f"{', '.join(on_prefix)} on the first {found.tokens} words")
     same = f"; {found.same_answers:,} of {found.same_of:,} answers are the same, letter by letter" if found.same_answers else ""
     return f"On {', '.join(parts)}{same}."
 

@@ -7,6 +7,7 @@ import zlib
 from evalkit.present.text.words import levels
 from evalkit.run import Run
 from evalkit.text.escaping import visible
+from evalkit.text.numbers import between
 
 
 def lines(run: Run) -> list[str]:
@@ -21,10 +22,16 @@ def lines(run: Run) -> list[str]:
         "They say nothing of other kinds of prompts.",
         f"Words are cut by {analysis.tokenizer}; numbers made with another tokeniser cannot be compared with these.",
     ]
+    out += _samples(run)
     out += _prefix(run)
     if counts.k:
+        ks = [one for one in analysis.sampled_on.k if one] if analysis.sampled_on is not None else []
         left = f" {counts.groups_left_out} groups have fewer and are left out." if counts.groups_left_out else ""
-        out.append(f"Metrics over the answers to one prompt are taken over {counts.k} answers each, for they move with that number alone.{left}")
+        each = between(min(ks, default=counts.k), max(ks, default=counts.k))
+        out.append(
+            f"Metrics over the answers to one prompt are taken over {each} answers each, as many in every setting, for they move with that number "
+            f"alone.{left}"
+        )
     cut = [one.n_truncated / one.n for one in analysis.natural_length if one.n]
     if cut:
         out.append(
@@ -50,17 +57,33 @@ def lines(run: Run) -> list[str]:
     return [visible(one) for one in out]
 
 
+def _samples(run: Run) -> list[str]:
+    on = run.analysis.sampled_on
+    names = [one.name for one in run.analysis.metrics if one.on == "sample"]
+    if on is None or not names:
+        return []
+    words, windows = [one for one in on.words if one], [one for one in on.window if one]
+    return [
+        f"What longer answers alone move is compared on samples of equal size where it can be ({', '.join(names)}): its expected value for "
+        f"{between(min(words), max(words))} words drawn from a prompt’s answers, as many in every setting, and, of repetition, for stretches of "
+        f"{between(min(windows), max(windows))} words. What stands late in long answers counts too: where it differs from how answers begin, "
+        "length may play a part."
+    ]
+
+
 def _prefix(run: Run) -> list[str]:
     on = run.analysis.compared_on
-    confounded = [one.name for one in run.analysis.metrics if one.confounded]
+    confounded = [one.name for one in run.analysis.metrics if one.confounded and one.on != "sample"]
     if not confounded:
         return []
     uncompared = [one.name for one in run.analysis.metrics if one.confounded and not one.compared]
+    if len(uncompared) == len(confounded) and on is not None:
+        return [f"{', '.join(uncompared)}: the answers are too short to compare settings by them; shown on whole answers, never tested."]
     if on is None:
         return [f"Too few answers are long enough for a common beginning: {', '.join(uncompared)} move with length alone and are not compared."]
     known = [share for share in on.eligible if share == share]
     text = (
-        f"What longer answers alone move ({', '.join(name for name in confounded if name not in uncompared)}) is compared on the first {on.tokens} "
+        f"What has no such value ({', '.join(name for name in confounded if name not in uncompared)}) is compared on the first {on.tokens} "
         f"tokens of every answer; {min(known):.0%} to {max(known):.0%} of a setting’s answers are that long."
     )
     if on.left_out:

@@ -16,7 +16,7 @@ from evalkit.present.text.decision import Passage, cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
-from evalkit.text.numbers import rounded
+from evalkit.text.numbers import between, rounded
 
 
 class Decision(NamedTuple):
@@ -132,6 +132,9 @@ def _made_by(run: Run) -> Iterator[str]:
     yield f"completions {counts.completions}/{counts.planned} k {counts.k}"
     yield f"tokenizer {analysis.tokenizer}"
     yield f"prefix {analysis.compared_on.tokens if analysis.compared_on else 'none'}"
+    if analysis.sampled_on:
+        words = [one for one in analysis.sampled_on.words if one]
+        yield f"samples {between(min(words), max(words))} words"
     yield f"interval {run.experiment.interval} {analysis.confidence:.0%} over prompts"
     yield f"seed {run.experiment.seed}"
 

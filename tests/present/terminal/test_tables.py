@@ -21,7 +21,8 @@ from evalkit.metrics import named
 from evalkit.plan.requests import Plan
 from evalkit.present.shortlists import TERMINAL
 from evalkit.present.terminal.tables import by_cell, by_level
-from evalkit.scoring.scores import Score, Scores
+from evalkit.scoring.grids import Score
+from evalkit.scoring.scores import Scores
 from evalkit.text.escaping import harmless
 
 NAN = math.nan

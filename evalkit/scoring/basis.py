@@ -1,0 +1,96 @@
+"""What groups of one run or of several are compared on, so that neither their size nor the length of their answers counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.metrics.rarefaction import Sample
+from evalkit.scoring.gather import Gathered
+from evalkit.scoring.prefix import Groups, Prefix, beginnings, common_prefix, enough
+
+Sizes = NDArray[np.int64]
+"""Answers that metrics of several together are taken over, for each prompt, 0 where fewer than two can be had; shape (prompts,)."""
+
+
+class Basis(NamedTuple):
+    """What runs that are compared have in common, by prompt.
+
+    Attributes:
+        ks: answers that group metrics are taken over.
+        prefix: the beginning of answers that some metrics are compared on; None where too few answers are long enough.
+        ks_there: the same as `ks` of answers as long as the prefix, half of it, and twice.
+        samples: for each prompt the text that the other metrics biased by length are compared on; None where there is too little.
+    """
+
+    ks: Sizes
+    prefix: Prefix | None
+    ks_there: tuple[Sizes, ...] = ()
+    samples: tuple[Sample | None, ...] = ()
+
+    @property
+    def k(self) -> int:
+        """Answers that group metrics are taken over where there are most of them."""
+        return int(self.ks.max(initial=0))
+
+
+def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
+    """What all `runs` can be compared on together, as seen from each: alike in all but the prefix, whose cells are each run's own.
+
+    Args:
+        fixed: the length of the prefix; chosen from `evalkit.scoring.prefix.PREFIXES` where None.
+    """
+    starts = [0, *accumulate(len(run.plan.cells) for run in runs)]
+    prompts = max(len(run.plan.experiment.prompts) for run in runs)
+    joined = {(start + cell, prompt): group for start, run in zip(starts, runs, strict=False) for (cell, prompt), group in run.groups.items()}
+    ks = sizes(joined, prompts)
+    samples = tuple(_sample(joined, prompt, max(1, int(ks[prompt]))) for prompt in range(prompts))
+    prefix = common_prefix(joined, starts[-1], fixed)
+    if prefix is None:
+        return [Basis(ks, None, (), samples) for _ in runs]
+    there = tuple(sizes(joined, prompts, tokens, prefix.left_out) for tokens in beginnings(prefix))
+    whole = prefix._replace(k=int(there[0].max(initial=0)))
+    return [
+        Basis(
+            ks,
+            whole._replace(eligible=whole.eligible[first:end], left_out=tuple(cell - first for cell in whole.left_out if first <= cell < end)),
+            there,
+            samples,
+        )
+        for first, end in pairwise(starts)
+    ]
+
+
+def sizes(groups: Groups, prompts: int, tokens: int = 1, left_out: Sequence[int] = ()) -> Sizes:
+    """For each prompt the largest k that nine tenths of its cells have of answers with `tokens`; 0 where that is below 2. Shape (prompts,)."""
+    found: list[list[int]] = [[] for _ in range(prompts)]
+    for (cell, prompt), group in groups.items():
+        if cell not in left_out:
+            found[prompt].append(int(np.count_nonzero(group.lengths >= tokens)))
+    ks = np.array([enough(one) for one in found], dtype=np.int64)
+    return np.where(ks < 2, 0, ks)
+
+
+def _sample(groups: Groups, prompt: int, k: int) -> Sample | None:
+    """The sample of a prompt: of its cells with `k` answers, the first k of these; None where there is none."""
+    lengths = [group.lengths[group.lengths > 0][:k] for (_, its), group in groups.items() if its == prompt]
+    lengths = [one for one in lengths if len(one) == k]
+    if not lengths:
+        return None
+    return sample_of(lengths)
+
+
+def sample_of(lengths: Sequence[NDArray[np.int64]]) -> Sample:
+    """The sample of cells whose answers have these `lengths`, of each as many: nine tenths of the cells have it.
+
+    No answer counts for more than the length that half of the answers reach, in nine tenths of the cells; of the cells that then have most words, the
+    longest answer of the sample is as long as the longest of each, the second as the second, and so on.
+    """
+    window = enough([int(np.sort(one)[len(one) // 2]) for one in lengths])
+    falling = np.array([-np.sort(-np.minimum(one, window)) for one in lengths])
+    words = falling.sum(axis=1)
+    return Sample(tuple(falling[words >= enough(words.tolist())].min(axis=0).tolist()))

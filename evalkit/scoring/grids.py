@@ -1,0 +1,185 @@
+"""Every metric of every group, as grids of cells and prompts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.metrics import Group, Metric, mean, values
+from evalkit.metrics.custom import Scorer
+from evalkit.metrics.group import Floats
+from evalkit.metrics.rarefaction import Sample
+from evalkit.plan.requests import Plan
+from evalkit.scoring.basis import Basis
+from evalkit.scoring.gather import metric_of
+from evalkit.scoring.prefix import beginnings
+
+Grid = NDArray[np.float64]
+"""Shape (cells, prompts)."""
+
+Vectors = Callable[[Sequence[str]], Floats]
+"""Gives the embeddings of k texts, shape (k, d), NaN in the row of a text without one."""
+
+
+class Score(NamedTuple):
+    """One metric's values over an experiment.
+
+    Attributes:
+        value: what cells are compared by, NaN where undefined; shape (cells, prompts). Of a metric that longer answers alone move, it is taken on
+            a sample of the answers (`evalkit.metrics.rarefaction`), or on the first tokens of each (`Prefix`).
+        value_full: on the whole answers.
+        n_texts: answers there are.
+        n_eligible: answers that the value rests on.
+        value_half: as `value`, on half of the sample or prefix; None where the metric is taken on whole answers.
+        value_double: on twice as much.
+        value_prefix: on the first tokens of each answer, of a metric that is compared on samples; None of others.
+    """
+
+    value: Grid
+    value_full: Grid
+    n_texts: NDArray[np.int64]
+    n_eligible: NDArray[np.int64]
+    value_half: Grid | None = None
+    value_double: Grid | None = None
+    value_prefix: Grid | None = None
+
+
+class Measured:
+    """Every metric of every group, filled in group by group."""
+
+    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool) -> None:
+        self._plan, self._on, self._beside = plan, on, beside
+        self._shape = (len(plan.cells), len(plan.experiment.prompts))
+        self._n_texts = np.zeros(self._shape, dtype=np.int64)
+        self.metrics: list[Metric] = []
+        self.scores: dict[str, Score] = {}
+        for metric in metrics:
+            self._add(metric)
+
+    def _add(self, metric: Metric) -> Score:
+        value, full, half, double, prefix = (np.full(self._shape, math.nan) for _ in range(5))
+        self.metrics.append(metric)
+        self.scores[metric.name] = Score(
+            value=value,
+            value_full=full,
+            n_texts=self._n_texts,
+            n_eligible=np.zeros(self._shape, dtype=np.int64),
+            value_half=half if metric.confounded else None,
+            value_double=double if metric.confounded else None,
+            value_prefix=prefix if metric.sampled is not None else None,
+        )
+        return self.scores[metric.name]
+
+    def take(
+        self,
+        groups: dict[tuple[int, int], Group],
+        scorers: Sequence[Scorer],
+        vectors: Vectors | None,
+        complaints: list[str],
+    ) -> None:
+        """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it."""
+        metrics = tuple(self.metrics)
+        for where in sorted(groups):
+            group = groups.pop(where)
+            if vectors is not None:
+                group = replace(group, vectors=vectors(group.sources))
+            whole = _Parts(group, int(self._on.ks[where[1]]))
+            parts = self._beginnings(group, where)
+            self._n_texts[where] = len(group)
+            for metric in metrics:
+                self._measure(metric, where, whole, parts)
+            for scorer in scorers:
+                self._ask(scorer, whole, where, complaints)
+        for metric in self.metrics:
+            if metric.unit == "answers":
+                self._of_as_many(self.scores[metric.name])
+
+    def _beginnings(self, group: Group, where: tuple[int, int]) -> list[_Parts]:
+        """The first tokens of a group's answers, by the prefix, half of it, and twice; none where there is no prefix for its cell."""
+        on = self._on
+        if on.prefix is None or where[0] in on.prefix.left_out:
+            return []
+        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._beside else 1]
+        pairs = zip(lengths, on.ks_there, strict=False)
+        return [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), int(ks[where[1]])) for at, ks in pairs]
+
+    def _measure(self, metric: Metric, where: tuple[int, int], whole: _Parts, parts: Sequence[_Parts]) -> None:
+        one = self.scores[metric.name]
+        if self._beside or not metric.confounded:
+            one.value_full[where], n = whole.value(metric)
+        if not metric.confounded:
+            one.value[where], one.n_eligible[where] = one.value_full[where], n
+            return
+        if metric.sampled is not None and (sample := self._on.samples[where[1]]) is not None:
+            one.value[where], one.n_eligible[where] = whole.sampled(metric, sample)
+            for grid, factor in ((one.value_half, 0.5), (one.value_double, 2.0)) if self._beside else ():
+                if grid is not None:
+                    grid[where], _ = whole.sampled(metric, sample.times(factor))
+        if self._on.prefix is None or self._on.prefix.tokens < metric.shortest:
+            return
+        grids = (one.value, one.value_half, one.value_double) if one.value_prefix is None else (one.value_prefix,)
+        for grid, part in zip(grids, parts, strict=False):
+            if grid is not None:
+                grid[where], n = part.value(metric)
+                if grid is one.value:
+                    one.n_eligible[where] = n
+
+    def _of_as_many(self, score: Score) -> None:
+        """Numbers of answers are made those of as many answers on every prompt: a share of its own k, times the largest."""
+        ks = self._on.ks
+        scale = np.divide(self._on.k, ks, out=np.ones(len(ks)), where=ks > 0)
+        for grid in (score.value, score.value_full, score.value_half, score.value_double, score.value_prefix):
+            if grid is not None:
+                grid *= scale
+
+    def _ask(self, scorer: Scorer, whole: _Parts, where: tuple[int, int], complaints: list[str]) -> None:
+        """The numbers of a scorer of texts, which are known by name only when it has given them."""
+        taken = whole.taken(content=True)
+        if taken is None:
+            return
+        found = scorer.found(list(taken.texts))
+        complaints += [f"{fault} (prompt {self._plan.experiment.prompts[where[1]].id}, cell {where[0]})" for fault in found.faults]
+        for name, number in found.numbers.items():
+            one = self.scores.get(name) or self._add(metric_of(name, "group", scorer.better, lambda _: math.nan))
+            one.value[where] = one.value_full[where] = number
+            one.n_eligible[where] = len(taken)
+
+
+class _Parts:
+    """A group with those of its answers that group metrics are taken over."""
+
+    def __init__(self, group: Group, k: int) -> None:
+        self._group = group
+        self._k = k
+        self._first: dict[bool, Group | None] = {}
+
+    def value(self, metric: Metric) -> tuple[float, int]:
+        """The metric, NaN where undefined, and the answers that it rests on."""
+        if metric.level == "response":
+            found = values(metric, self._group)
+            return mean(found), int(np.count_nonzero(~np.isnan(found)))
+        taken = self.taken(metric.content)
+        if taken is None:
+            return math.nan, 0
+        value = float(metric.of(taken))
+        return value, 0 if math.isnan(value) else self._k
+
+    def sampled(self, metric: Metric, sample: Sample) -> tuple[float, int]:
+        """The metric on a sample, NaN where undefined, and the answers that it is drawn from: all for one of answers, else k."""
+        group = self._group.with_text if metric.level == "response" else self.taken(content=True)
+        if metric.sampled is None or group is None or not len(group):
+            return math.nan, 0
+        value = metric.sampled(group, sample)
+        return value, 0 if math.isnan(value) else len(group)
+
+    def taken(self, content: bool) -> Group | None:
+        """The answers that group metrics are taken over; None where there are too few."""
+        if content not in self._first:
+            group = self._group.with_text if content else self._group
+            self._first[content] = group.take(np.arange(self._k)) if self._k and len(group) >= self._k else None
+        return self._first[content]
