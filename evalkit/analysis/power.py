@@ -24,6 +24,7 @@ from evalkit.text.numbers import counted
 Floats = NDArray[np.float64]
 
 REPLICATES = (1, 2, 4, 8, 16, 32)
+_MOST_SWEEPS = 200
 
 
 class Variances(NamedTuple):
@@ -94,14 +95,26 @@ def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) ->
 
 
 def residual_variance(values: Floats) -> float:
-    """Variance about the means of cells and prompts, over cells with any value and prompts complete in them; NaN below two of either."""
-    there = values[~np.isnan(values).all(axis=1)]
-    whole = there[:, ~np.isnan(there).any(axis=0)]
-    cells, prompts = whole.shape
-    if cells < 2 or prompts < 2:
+    """Variance about the effects of cells and prompts, which least squares finds where some values are missing; NaN below two of either.
+
+    A value that is the only one of its cell or prompt says nothing of how they scatter, and counts for nothing.
+    """
+    known = ~np.isnan(values)
+    known &= (known.sum(axis=1) > 1)[:, None] & (known.sum(axis=0) > 1)[None, :]
+    cells, prompts = known.any(axis=1), known.any(axis=0)
+    left = int(known.sum()) - int(cells.sum()) - int(prompts.sum()) + 1
+    if left < 1 or cells.sum() < 2 or prompts.sum() < 2:
         return math.nan
-    left = whole - whole.mean(axis=0) - whole.mean(axis=1, keepdims=True) + whole.mean()
-    return float((left**2).sum() / ((cells - 1) * (prompts - 1)))
+    rest = np.where(known, values, 0.0)
+    by_cell, by_prompt = np.maximum(known.sum(axis=1), 1)[:, None], np.maximum(known.sum(axis=0), 1)[None, :]
+    for _ in range(_MOST_SWEEPS):  # means of cells, then of prompts, until nothing is left in either: the least squares of both
+        means = rest.sum(axis=1, keepdims=True) / by_cell
+        rest = np.where(known, rest - means, 0.0)
+        others = rest.sum(axis=0, keepdims=True) / by_prompt
+        rest = np.where(known, rest - others, 0.0)
+        if np.abs(others).max() < 1e-12 * max(1.0, np.abs(means).max()):
+            break
+    return float((rest**2).sum() / left)
 
 
 def given(texts: Sequence[str], replicates: int) -> dict[str, Variances]:

@@ -149,4 +149,4 @@ def unproved_in_words(one: Unproved) -> str:
     if one.seen is None:
         return f"not proved: {one.mean:.3g} seen, {one.reaches:.3g} possible"
     seen = "none" if not one.seen else "all" if one.seen == one.answers else f"{one.seen:,}"
-    return f"not proved: {seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {one.reaches:.0%} possible"
+    return f"not proved: {seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {100 * one.reaches:.0f} % possible"

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from evalkit._version import __version__
 from evalkit.cli.shown import show_plan, show_run, written
-from evalkit.cli.terminal import Findings, complain, console, progress, seconds, tell
+from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
@@ -172,7 +172,7 @@ def plan(
 
     loaded = outlook.narrowed(_load(experiment, settings), limit)
     if power or pilot or variance or effect:
-        print("\n".join(outlook.outlook(loaded, pilot or output, variance, effect)))
+        print(in_flags("\n".join(outlook.outlook(loaded, pilot or output, variance, effect))))
         return
     show_plan(loaded, output, False, json)
 

@@ -176,7 +176,7 @@ def _left_out(scores: Scores) -> Iterator[Note]:
         )
     biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
     if biased:
-        yield warning(
+        yield note(
             f"in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that "
             + _on_prefix(scores)
             + " are compared on; what is left of them is a selection"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, seeds_of
 from evalkit.store.records import Standing, read, standing
+from evalkit.text.numbers import counted
+
+_TYPICAL_REPLICATES = 8
 
 
 def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
@@ -133,7 +137,7 @@ def judged(plan: Plan, left: Tokens, folder: Path) -> list[Tokens]:
 
 
 def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:
-    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``) or a pilot's folder: lines of text.
+    """What `experiment` can see, from given variances (``METRIC=BETWEEN,WITHIN``), a pilot's folder, else typical ones: lines of text.
 
     Raises:
         ExperimentError: a variance or an effect makes no sense.
@@ -144,12 +148,35 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
     seen = power.given(variances, experiment.replicates)
     if not seen:
         folder = pilot or Path("results") / experiment.name
+        if pilot is None and not folder.is_dir():
+            return _typical(experiment, power.wanted(effects))
         if not folder.is_dir():
             raise RecordError(f"{folder}: no such run; sweep a pilot (the option limit with 5), or give variance METRIC=BETWEEN,WITHIN")
         seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
         if not seen:
             raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
     return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
+
+
+def _typical(experiment: Experiment, wanted: Mapping[str, float]) -> list[str]:
+    """The outlook by variances that were seen elsewhere: lines of text that fit into 80 columns."""
+    from evalkit.analysis import power, typical  # scipy, as above
+
+    found = [{row.metric: row for row in power.outlook(experiment, source.variances, wanted)} for source in typical.SOURCES]
+    size = f"{counted(len(experiment.prompts), 'prompt')} × {counted(experiment.replicates, 'replicate')}"
+    lines = [f"With {size}, a setting is told from another (80 % power, 5 % level) by,", "if yours vary as typical ones do:"]
+    lines.append(f"  {'':<22} {'  '.join(f'{source.name:<14}' for source in typical.SOURCES)}".rstrip())
+    for metric in found[0]:
+        seen = [rows[metric].detectable for rows in found]
+        lines.append(
+            f"  {metric:<22} {'  '.join(f'{one:<14.3g}' for one in seen)}".rstrip()
+            if not any(map(math.isnan, seen))
+            else f"  {metric:<22} not at all"
+        )
+    lines += [f"{source.name}: {source.what}" for source in typical.SOURCES]
+    if experiment.replicates != _TYPICAL_REPLICATES:
+        lines.append("Metrics over the replicates together were seen at 8 of them; at another number they are others.")
+    return [*lines, "A pilot tells how yours vary: sweep with the option limit with 5, then plan again."]
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:

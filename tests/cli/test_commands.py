@@ -305,7 +305,13 @@ def test_plan_power_foretells_from_given_variances_and_says_what_it_lacks(evalki
     assert done.returncode == 0, done.stderr
     assert "rep_2" in done.stdout
     assert "a difference of 0.05 takes prompts × replicates" in done.stdout
-    lacking = evalkit("plan", "mine/experiment.yaml", "--power")
+    typical = evalkit("plan", "mine/experiment.yaml", "--power")
+    assert typical.returncode == 0, typical.stderr
+    assert "if yours vary as typical ones do" in typical.stdout
+    assert "distinct_2" in typical.stdout
+    assert "A pilot tells how yours vary: sweep with --limit 5" in typical.stdout
+    assert max(map(len, typical.stdout.splitlines())) <= 100
+    lacking = evalkit("plan", "mine/experiment.yaml", "--power", "--pilot", "nowhere")
     assert lacking.returncode == 2
     assert "no such run; sweep a pilot" in lacking.stderr
     wrong = evalkit("plan", "mine/experiment.yaml", "--variance", "rep2=1,1")

@@ -150,22 +150,24 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
         for line, row in zip(lines, rows, strict=True):
             line += [measured(row.reference, row.reference_low, row.reference_high, row.unit), changed(row), row.verdict or ""]
     widths = [max(len(line[place]) for line in [heads, *lines]) for place in range(1, len(heads))]
-    room = max(12, width - sum(widths) - _GAP * len(widths))
+    longest = max(len(line[0]) for line in lines)
+    gap = _GAP if longest + sum(widths) + _GAP * len(widths) <= width else 1
+    room = max(12, width - sum(widths) - gap * len(widths))
     labels = [wrap(line[0], room, break_on_hyphens=False) for line in lines]
     room = max(len(part) for label in labels for part in label)
-    out = [_cells(heads, room, widths, "dim", [""] * len(heads))]
+    out = [_cells(heads, room, widths, gap, "dim", [""] * len(heads))]
     for line, label, row in zip(lines, labels, rows, strict=True):
         styles = ["", "bold" if row.decides else "", "", "", _MARKS.get(row.verdict or "", "")]
-        out.append(_cells([label[0], *line[1:]], room, widths, "", styles))
+        out.append(_cells([label[0], *line[1:]], room, widths, gap, "", styles))
         out += [Text(f" {part}") for part in label[1:]]
     return out
 
 
-def _cells(cells: Sequence[str], room: int, widths: Sequence[int], style: str, styles: Sequence[str]) -> Text:
+def _cells(cells: Sequence[str], room: int, widths: Sequence[int], gap: int, style: str, styles: Sequence[str]) -> Text:
     line = Text(style=style)
     line.append(f"{cells[0]:<{room}}")
     for place, (cell, size) in enumerate(zip(cells[1:], widths, strict=True), 1):
-        line.append(" " * _GAP)
+        line.append(" " * gap)
         line.append(f"{cell:<{size}}", style=styles[place] or style)
     line.rstrip()
     return line
