@@ -41,6 +41,7 @@ def compare(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="A test case a metric, as GitLab and GitHub show it.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="A page by itself.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every metric, with its p, interval and margin.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only the last line, which says whether the gate is passed.")] = False,
 ) -> None:
     """Compare a run with a baseline; exit 1 where it got worse.
@@ -71,9 +72,9 @@ def compare(
 
         print(harmless(comparison.headline(found)))
     else:
-        from evalkit.present.terminal.comparison import comparison_table  # late: --help stays instant
+        from evalkit.present.terminal.comparison import comparison_screen, comparison_table  # late: --help stays instant
 
-        screen.print(comparison_table(found, screen))
+        screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)
 
