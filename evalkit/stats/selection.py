@@ -173,4 +173,5 @@ def _kept(filled: Floats, present: NDArray[np.bool_], means: Floats) -> float:
     left -= present * (left.sum(axis=0) / np.maximum(present.sum(axis=0), 1))
     several = known & (counts > 1)
     noise = (left[several] ** 2).sum(axis=1) / (counts[several] - 1) / counts[several]
-    return max(0.0, 1 - float(noise.mean()) * options / (options - 1) / seen) if several.any() else 0.0
+    # Options are one more than is unbiased: what is spread by noise alone must not look like merit whenever it is spread by a little more.
+    return max(0.0, 1 - float(noise.mean()) * (options + 1) / (options - 1) / seen) if several.any() else 0.0
