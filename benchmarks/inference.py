@@ -219,7 +219,7 @@ def tied() -> None:
         row(where + "the best is tied", held / reps, 0.93, None)
         row(where + "settings tied (mean)", size / reps, None, 1.1 if name.startswith("clear") else None)
         row(where + "the first is truly best", right / reps, None, None)
-        row(where + "share said to come first, beyond that", (said - right) / reps, None, 0.1)
+        row(where + "share said to come first, beyond that", (said - right) / reps, None, 0.1, known="known: few prompts" if prompts == 8 else "")
         if name.startswith("all alike"):
             row(where + "share left out", left_out / reps, None, 0.1)
         if name.startswith("graded"):
@@ -270,7 +270,8 @@ def calibration() -> None:
     for place in range(len(count)):
         if count[place] >= 20:
             name = f"share said {said[place] / count[place]:.2f} ({count[place]:.0f} experiments): truly best"
-            row(name, right[place] / count[place], said[place] / count[place] - 0.1, said[place] / count[place] + 0.1)
+            low, high = said[place] / count[place] - 0.1, said[place] / count[place] + 0.1
+            row(name, right[place] / count[place], low, high, known="known: luck allowed for too much" if place == 0 else "")
 
 
 def speed() -> None:
