@@ -89,7 +89,7 @@ WORLDS = {
     "near-tied, skewed": World({"distinct_2": UP}, _near, _skewed),
     "all alike": World({"distinct_2": UP}, lambda rng, prompts: np.full((1, CELLS), 0.5), _noisy),
     "all alike, skewed": World({"distinct_2": UP}, lambda rng, prompts: np.full((1, CELLS), 0.5), _skewed),
-    "best at its bound": World({"truncation_rate": DOWN}, lambda rng, prompts: np.array([[0.005 * k for k in range(CELLS)]]), _rates),
+    "best at its bound": World({"truncation_rate": DOWN}, lambda rng, prompts: 0.01 * np.arange(CELLS)[None, ::-1], _rates),
     "best with the least noise": World({"distinct_2": UP}, _first_ahead, _unequal(False)),
     "best with the most noise": World({"distinct_2": UP}, _first_ahead, _unequal(True)),
     "graded by the margin": World({"distinct_2": UP}, lambda rng, prompts: 0.7 - MARGIN * np.arange(CELLS)[None], _noisy),

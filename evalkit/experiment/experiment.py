@@ -83,7 +83,7 @@ class Experiment(Strict):
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
-        interval: of the means of cells and levels: Student's ``t``, or ``bootstrap_t`` for metrics that are skewed over prompts.
+        interval: of the means of cells and levels: Student's ``t`` (Wilson's of shares), or ``bootstrap_t`` for what is skewed over prompts.
         choose: how to choose among the cells.
 
     Raises:

@@ -21,7 +21,7 @@ class Requirement(Strict):
 
     Attributes:
         min, max: bounds, inclusive, in the metric's unit; at least one.
-        by: judge by the bad end of the 95 % interval, or by the mean alone.
+        by: judge by the bad end of the 95 % interval (by the mean where too few prompts could prove it), or by the mean alone.
         because: why, for readers.
     """
 

@@ -138,7 +138,7 @@ def _shares(filled: Floats, present: NDArray[np.bool_], means: Floats, aims: Seq
     prompts = filled.shape[2]
     weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), _RESAMPLES).astype(np.float64)
     wins = np.zeros(filled.shape[1])
-    kept = np.array([_kept(*one) for one in zip(filled, present, means, strict=True)])[:, None, None]
+    kept = np.array([_kept(*one) for one in zip(filled, present, means, strict=True)])[:, :, None]
     middle = np.array([one[~np.isnan(one)].mean() if not np.isnan(one).all() else math.nan for one in means])[:, None, None]
     for start in range(0, _RESAMPLES, 200):
         part = weights[start : start + 200].T
@@ -154,11 +154,11 @@ def _shares(filled: Floats, present: NDArray[np.bool_], means: Floats, aims: Seq
     return shares
 
 
-def _kept(filled: Floats, present: NDArray[np.bool_], means: Floats) -> float:
-    """The share of the variance of the options' means, from 0 to 1, that is not noise.
+def _kept(filled: Floats, present: NDArray[np.bool_], means: Floats) -> Floats:
+    """How much of its distance from the middle each option's mean keeps, shape (options,), from 0 to 1: the less, the noisier it is.
 
-    Efron & Morris 1973, "Stein's Estimation Rule and Its Competitors". What is common to a prompt's values is no noise, for options are compared
-    on the same prompts.
+    Efron & Morris 1973, "Stein's Estimation Rule and Its Competitors"; with variances of their own, as there in section 3. What is common to a
+    prompt's values is no noise, for options are compared on the same prompts.
 
     Args:
         filled, present: values of one metric and where there are any; shape (options, prompts).
@@ -166,11 +166,13 @@ def _kept(filled: Floats, present: NDArray[np.bool_], means: Floats) -> float:
     """
     known = ~np.isnan(means)
     options, counts = int(known.sum()), present.sum(axis=1)
-    seen = float(means[known].var(ddof=1)) if options > 1 else 0.0
-    if not seen > 0:
-        return 1.0
+    if options < 2:
+        return np.ones(len(means))
     left = np.where(present, filled - np.where(known, means, 0.0)[:, None], 0.0)
     left -= present * (left.sum(axis=0) / np.maximum(present.sum(axis=0), 1))
-    several = known & (counts > 1)
-    noise = (left[several] ** 2).sum(axis=1) / (counts[several] - 1) / counts[several]
-    return max(0.0, 1 - float(noise.mean()) * options / (options - 1) / seen) if several.any() else 0.0
+    noise = (left**2).sum(axis=1) / np.maximum(counts - 1, 1) / np.maximum(counts, 1) * options / (options - 1)
+    # Options are one more than is unbiased: what is spread by noise alone must not look like merit whenever it is spread by a little more.
+    true = max(0.0, float(means[known].var(ddof=1)) - float(noise[known].mean()) * (options + 1) / options)
+    total = true + noise
+    kept: Floats = np.where(total > 0, true / np.where(total > 0, total, 1.0), 1.0)
+    return kept

@@ -18,8 +18,8 @@ def lines(run: Run) -> list[str]:
         f"Swept: {swept}. Every setting was asked the same {counts.prompts} prompts, {counts.replicates} times each, in an order that mixes "
         "settings, so that a server that changes over time does not look like a parameter's effect.",
         f"The unit of evidence is the prompt: each number is first a mean per prompt, and intervals ({analysis.confidence:.0%}, "
-        f"{'Student’s t' if run.experiment.interval == 't' else 'bootstrap-t'}) say how far the mean would move with other prompts of the same kind. "
-        "They say nothing of other kinds of prompts.",
+        f"{'Student’s t, of shares Wilson’s' if run.experiment.interval == 't' else 'bootstrap-t'}) say how far the mean would move with other "
+        "prompts of the same kind. They say nothing of other kinds of prompts.",
         f"Words are cut by {analysis.tokenizer}; numbers made with another tokeniser cannot be compared with these.",
     ]
     out += _samples(run)

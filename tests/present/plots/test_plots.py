@@ -321,3 +321,14 @@ def test_what_the_command_cannot_draw_is_one_clear_error(evalkit: Command, run: 
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_no_drawn_interval_of_a_share_leaves_0_to_1(run: ek.Run) -> None:
+    shares = [one.name for one in run.analysis.metrics if (one.low, one.high) == (0, 1) and not np.isnan(run.grid(one.name)).all()]
+    assert {"truncation_rate", "loop_rate", "distinct_2"} <= set(shares)
+    for metric in shares:
+        bars = np.concatenate([ends(plots.distribution(run, metric, "temperature")), ends(plots.interaction(run, metric, "temperature", "top_p"))])
+        assert bars.min() >= -1e-9
+        assert bars.max() <= 1 + 1e-9
+        assert (np.ptp(bars, axis=1) > 0).all()
+        plt.close("all")

@@ -147,7 +147,7 @@ def test_the_levels_show_every_metric_in_as_many_tables_as_it_takes(shape: str, 
 def test_a_half_interval_stands_beside_its_mean() -> None:
     found = analysis({"temperature": [0.5, 1.0]})
     row = next(row for row in found.by_level if row.metric == "distinct_1" and row.level == 0.5)
-    half = f"{row.ci_high - row.mean:.3f}".removeprefix("0")
+    half = f"{(row.ci_high - row.ci_low) / 2:.3f}".removeprefix("0")
     assert f"{row.mean:.3f} ±{half}" in rendered(by_level, found)
 
 
