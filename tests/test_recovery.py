@@ -76,10 +76,6 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
     for name in ("distinct_1", "distinct_2", "vendi_ngram"):
         assert next(one for one in found.metrics if one.name == name).on == "sample"
         assert abs(by_place["max_tokens", name].difference) < abs(by_place["temperature", name].difference) / 2, name
-    # A limit cannot move the words before it, and it does not.
-    (control,) = found.controls
-    assert (control.parameter, control.failed) == ("max_tokens", [])
-    assert len(control.passed) + len(control.open) >= 5
 
 
 class Thinking(Api):
@@ -96,7 +92,9 @@ def test_a_limit_that_does_more_than_cut_answers_off_is_found_out(tmp_path: Path
     assert "distinct_2" in control.failed
     assert any(one.startswith("Warning: max_tokens moves ") and "a hidden reasoning budget, say" in one for one in found.answers)
     honest = analysed(tmp_path / "honest", {"max_tokens": [40, 80]}, 6)
-    assert honest.controls[0].failed == []
+    (control,) = honest.controls  # a limit cannot move the words before it, and it does not
+    assert (control.parameter, control.failed) == ("max_tokens", [])
+    assert len(control.passed) + len(control.open) >= 5
     assert not any(one.startswith("Warning") for one in honest.answers)
 
 
