@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.process import ROOT
 from support.sweeps import sweep
 
 from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.effects import Verdict
 from evalkit.experiment.experiment import check
 from evalkit.experiment.prompts import load_prompts
 from evalkit.local.api import Api, Chat
@@ -76,10 +78,6 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
     for name in ("distinct_1", "distinct_2", "vendi_ngram"):
         assert next(one for one in found.metrics if one.name == name).on == "sample"
         assert abs(by_place["max_tokens", name].difference) < abs(by_place["temperature", name].difference) / 2, name
-    # A limit cannot move the words before it, and it does not.
-    (control,) = found.controls
-    assert (control.parameter, control.failed) == ("max_tokens", [])
-    assert len(control.passed) + len(control.open) >= 5
 
 
 class Thinking(Api):
@@ -96,8 +94,19 @@ def test_a_limit_that_does_more_than_cut_answers_off_is_found_out(tmp_path: Path
     assert "distinct_2" in control.failed
     assert any(one.startswith("Warning: max_tokens moves ") and "a hidden reasoning budget, say" in one for one in found.answers)
     honest = analysed(tmp_path / "honest", {"max_tokens": [40, 80]}, 6)
-    assert honest.controls[0].failed == []
+    (control,) = honest.controls  # a limit cannot move the words before it, and it does not
+    assert (control.parameter, control.failed) == ("max_tokens", [])
+    assert len(control.passed) + len(control.open) >= 5
     assert not any(one.startswith("Warning") for one in honest.answers)
+
+
+MOST_FALSE = 0.15
+"""Each metric is wrong in one draw of twenty, and metrics of one kind together: in most draws none is, in some a few that say the same."""
+
+
+def false_alarms(verdicts: Sequence[Verdict]) -> float:
+    """The share of verdicts on a parameter that does nothing that are sure of an effect."""
+    return sum(one.sure for one in verdicts) / len(verdicts)
 
 
 IGNORED = ({"quirk": "ignore", "parameter": "presence_penalty"},)
@@ -111,7 +120,7 @@ def test_a_parameter_that_the_endpoint_ignores_has_no_effect_where_the_experimen
     assert by_metric["distinct_2"].p_equivalence <= 0.05
     assert by_metric["distinct_2"].margin == 0.06
     assert by_metric["exact_duplicates"].verdict == "no effect"
-    assert not any(one.sure for one in by_metric.values())
+    assert false_alarms(list(by_metric.values())) <= MOST_FALSE
     assert found.not_estimated == []
 
 
@@ -124,4 +133,4 @@ def test_and_is_inconclusive_where_it_has_not(tmp_path: Path) -> None:
         assert one.prompts_needed is not None
         assert one.prompts_needed > 6
         assert one.detectable > one.margin
-    assert not any(one.sure for one in found.verdicts)
+    assert false_alarms(found.verdicts) <= MOST_FALSE

@@ -6,22 +6,15 @@ import math
 from collections import Counter
 
 from evalkit.metrics.group import Group
-from evalkit.metrics.tokens import is_word
-
-
-def plain(group: Group) -> list[tuple[str, ...]]:
-    """Each text without what does not make another answer: its words, case folded, without punctuation; without words all its tokens."""
-    tokens = [[group.vocabulary[at - 1] for at in group.of(number)] for number in range(len(group))]
-    return [tuple(token.casefold() for token in one if is_word(token)) or tuple(one) for one in tokens]
 
 
 def near_duplicates(group: Group) -> float:
-    """1 - texts that differ in their `plain` words / k, in [0, 1); at least `evalkit.metrics.variety.exact_duplicates`."""
-    return 1.0 - len(set(plain(group))) / len(group)
+    """1 - texts that differ in their words, case folded / k, in [0, 1); at least `evalkit.metrics.variety.exact_duplicates`."""
+    return 1.0 - len(set(group.plain)) / len(group)
 
 
 def entropy_of_answers(group: Group) -> float:
-    """Shannon entropy of the answers, those with the same `plain` words as one, corrected for what did not come up; in nats, ≥ 0; NaN for one text.
+    """Shannon entropy of the answers, near duplicates as one, corrected for what did not come up; in nats, ≥ 0; NaN for one text alone.
 
     Chao & Shen 2003, "Nonparametric estimation of Shannon's index of diversity when there are unseen species in sample": shares are scaled by the
     coverage 1 - f/k, f being the answers that came once, and each is weighed by the chance that it came up at all. Where all k differ, that coverage
@@ -30,7 +23,7 @@ def entropy_of_answers(group: Group) -> float:
     k = len(group)
     if k < 2:
         return math.nan
-    counts = Counter(plain(group)).values()
+    counts = Counter(group.plain).values()
     once = sum(count == 1 for count in counts)
     coverage = 1 - (once if once < k else k - 1) / k
     shares = [coverage * count / k for count in counts]

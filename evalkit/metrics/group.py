@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -171,6 +172,15 @@ class Group:
         """Tokens with a letter or digit, of each text; shape (k,)."""
         flags = np.fromiter(map(is_word, self.vocabulary), dtype=float, count=len(self.vocabulary))
         return np.bincount(self.owner, weights=flags[self.ids - 1], minlength=len(self)).astype(np.int64)
+
+    @cached_property
+    def plain(self) -> tuple[bytes, ...]:
+        """Each text without what does not make another answer: its words, case folded, as numbers; without words all its tokens, negative."""
+        folded: dict[str, int] = {}
+        number = [folded.setdefault(one.casefold(), len(folded) + 1) if is_word(one) else 0 for one in self.vocabulary]
+        words = np.array(number, dtype=np.int64)[self.ids - 1]
+        each = [words[begin:end] for begin, end in pairwise(self.offsets)]
+        return tuple((found if len(found := one[one > 0]) else -np.array(self.of(at))).tobytes() for at, one in enumerate(each))
 
     @cached_property
     def positions(self) -> Ints:

@@ -46,8 +46,8 @@ class Sample(NamedTuple):
     def grams(self, n: int) -> Ints:
         """N-grams that begin at each place of the answers, from the first that has any; shape (places,)."""
         places = np.arange(n, max(self.lengths, default=0) + 1)
-        counts: Ints = (np.array(self.lengths)[:, None] >= places).sum(axis=0)
-        return counts
+        found: Ints = (np.array(self.lengths)[:, None] >= places).sum(axis=0)
+        return found
 
 
 def types(counts: Ints, draws: int) -> float:

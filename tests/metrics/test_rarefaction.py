@@ -105,8 +105,8 @@ def test_rarefied_tables_worked_by_hand_hold() -> None:
 def test_the_spiders_of_the_literature_hold() -> None:
     """Spiders in two parts of a forest (Sackett et al. 2011), the example of Chao et al. 2014, Ecological Monographs 84, and of the R package iNEXT.
 
-    Girdled trees: 168 animals of 26 species; logged ones: 252 of 37. The paper gives no fractions; that all are found where all are drawn, and one
-    where one is, are exact, and so is the slope at the end: the last animal brings a new species with the probability f1 / n, f1 occurring once.
+    Girdled trees: 168 animals of 26 species; logged ones: 252 of 37. Held is what is exact: all are found where all are drawn, and one where one is;
+    and the slope at the end: the last animal brings a new species with the probability f1 / n, f1 occurring once.
     """
     girdled = np.array([46, 22, 17, 15, 15, 9, 8, 6, 6, 4, 2, 2, 2, 2, *[1] * 12])
     logged = np.array([88, 22, 16, 15, 13, 10, 8, 8, 7, 7, 7, 5, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, *[1] * 14])

@@ -612,3 +612,14 @@ def test_the_cost_of_an_answer_follows_from_prices_and_its_own_usage() -> None:
         assert found.by_metric["cost"].value[0, 0] == pytest.approx(expected, nan_ok=True)
         assert found.by_metric["cost"].n_eligible[0, 0] == (endpoint is not None)
         assert found.unpriced == unpriced
+
+
+def test_fresh_answers_are_taken_on_the_samples_of_the_sweep() -> None:
+    plan = Plan(experiment(prompts=["p"], replicates=4))
+    sweep = score(plan, records(plan, lambda _: numbered(20)))
+    fresh = Plan(plan.experiment, role="confirm", only=(0,), first=4, count=4)
+    answers = [record(request, completion(numbered(60)), role="confirm") for request in fresh]
+    assert sweep.samples == (Sample((20,) * 4),)
+    found = score(fresh, answers, samples=sweep.samples)
+    assert found.by_metric["distinct_1"].value == pytest.approx(sweep.by_metric["distinct_1"].value)
+    assert score(fresh, answers).by_metric["distinct_1"].value[0, 0] == pytest.approx(37 / 240)

@@ -168,9 +168,9 @@ def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
     on_prefix = [metric.name for metric in analysis.metrics if metric.on == "prefix" and metric.name in chosen]
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
     if sampled and analysis.sampled_on:
-        words = [one for one in analysis.sampled_on.words if one]
+        words = analysis.sampled_on.words
         lines.append(
-            f"{', '.join(sampled)}: expected of {between(min(words), max(words))} words of a prompt's answers, so that lengths do not matter much."
+            f"{', '.join(sampled)}: expected of {between(min(words), max(words))} words of a prompt's answers, so that lengths do not matter."
         )
     if on_prefix and analysis.compared_on:
         lines.append(f"{', '.join(on_prefix)}: on the first {analysis.compared_on.tokens} words of each answer, so that lengths do not matter.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from evalkit.metrics.rarefaction import WINDOW
 from evalkit.present.text.words import levels
 from evalkit.run import Run
 from evalkit.text.escaping import visible
@@ -25,7 +26,7 @@ def lines(run: Run) -> list[str]:
     out += _samples(run)
     out += _prefix(run)
     if counts.k:
-        ks = [one for one in analysis.sampled_on.k if one] if analysis.sampled_on is not None else []
+        ks = analysis.sampled_on.k if analysis.sampled_on is not None and max(analysis.sampled_on.k) > 1 else []
         left = f" {counts.groups_left_out} groups have fewer and are left out." if counts.groups_left_out else ""
         each = between(min(ks, default=counts.k), max(ks, default=counts.k))
         out.append(
@@ -62,12 +63,11 @@ def _samples(run: Run) -> list[str]:
     names = [one.name for one in run.analysis.metrics if one.on == "sample"]
     if on is None or not names:
         return []
-    words, windows = [one for one in on.words if one], [one for one in on.window if one]
+    windows = [min(one, WINDOW) for one in on.window]
     return [
-        f"What longer answers alone move is compared on samples of equal size where it can be ({', '.join(names)}): its expected value for "
-        f"{between(min(words), max(words))} words drawn from a prompt’s answers, as many in every setting, and, of repetition, for stretches of "
-        f"{between(min(windows), max(windows))} words. What stands late in long answers counts too: where it differs from how answers begin, "
-        "length may play a part."
+        f"What longer answers alone move is compared as if the answers had the same lengths in every setting where it can be ({', '.join(names)}): "
+        f"its expected value for {between(min(on.words), max(on.words))} words of a prompt’s answers and, of repetition, for stretches of "
+        f"{between(min(windows), max(windows))} words. Where answers are of very mixed length, length may still play a part."
     ]
 
 

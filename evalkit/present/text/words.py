@@ -133,7 +133,7 @@ def _made_by(run: Run) -> Iterator[str]:
     yield f"tokenizer {analysis.tokenizer}"
     yield f"prefix {analysis.compared_on.tokens if analysis.compared_on else 'none'}"
     if analysis.sampled_on:
-        words = [one for one in analysis.sampled_on.words if one]
+        words = analysis.sampled_on.words
         yield f"samples {between(min(words), max(words))} words"
     yield f"interval {run.experiment.interval} {analysis.confidence:.0%} over prompts"
     yield f"seed {run.experiment.seed}"
