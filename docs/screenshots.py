@@ -25,15 +25,14 @@ def main(run: Path) -> None:
 
     picture = Path(__file__).parent / "report.png"
     with tempfile.TemporaryDirectory() as folder, chromium(Path(folder), WIDTH, HEIGHT) as browser:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False})
         terminal = Path(folder) / "terminal.svg"
         terminal.write_text(_terminal(run), encoding="utf-8")
         browser.get(terminal.as_uri())
         box = browser.execute_script("const box = document.documentElement.viewBox.baseVal; return [box.width, box.height]")
-        shots = [_shot(browser, *box)]
+        shots = [_shot(browser, *map(round, box))]
         browser.get((run / "report.html").resolve().as_uri())
         shots.append(_shot(browser, WIDTH, HEIGHT))
-    height = 460
+    height = 520
     scaled = [one.resize((round(one.width * height / one.height), height), Image.Resampling.LANCZOS) for one in shots]
     whole = Image.new("RGB", (sum(one.width for one in scaled) + GAP, height), "white")
     whole.paste(scaled[0], (0, 0))
@@ -55,9 +54,10 @@ def _terminal(run: Path) -> str:
     return console.export_svg(title=f"evalkit sweep experiments/{run.name}.yaml")
 
 
-def _shot(browser: Any, width: float, height: float) -> Any:
+def _shot(browser: Any, width: int, height: int) -> Any:
     from PIL import Image
 
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
     clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
     shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True, "format": "png"})
     return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
