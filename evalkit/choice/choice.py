@@ -147,6 +147,6 @@ def bounds_in_words(low: float | None, high: float | None) -> str:
 def unproved_in_words(one: Unproved) -> str:
     """What stands behind a bound that is not proved, as a share of answers where it is one."""
     if one.seen is None:
-        return f"not proved: {one.mean:.3g} seen, {one.reaches:.3g} possible"
+        return f"{one.mean:.3g} seen, {one.reaches:.3g} possible"
     seen = "none" if not one.seen else "all" if one.seen == one.answers else f"{one.seen:,}"
-    return f"not proved: {seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {100 * one.reaches:.0f} % possible"
+    return f"{seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {100 * one.reaches:.0f} % possible"

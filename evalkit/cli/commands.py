@@ -20,6 +20,7 @@ from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
+    from evalkit.cli.terminal import Report
     from evalkit.experiment.experiment import Experiment
     from evalkit.sweeping.sweeping import Pending
 
@@ -135,7 +136,7 @@ def sweep(
     )
     with progress(quiet) as report:
         try:
-            hooks = Hooks(confirm=lambda pending: yes or _agreed(pending, loaded), progress=report, note=report.note)
+            hooks = Hooks(confirm=lambda pending: _begins(report, yes or _agreed(pending, loaded)), progress=report, note=report.note)
             result = run_sweep(loaded, output, options, hooks)
         except KeyboardInterrupt:
             report.stop()
@@ -330,13 +331,22 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to wr
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of experiment files, for editors."""
+def schema(
+    of: Annotated[str, typer.Argument(metavar="OF", help="experiment, or what --json writes: summary, plan, probe, comparison.")] = "experiment",
+) -> None:
+    """Print a JSON Schema: of experiment files, for editors, or of what --json writes, for programs."""
     import json
 
-    from evalkit.experiment.schema import json_schema  # late: --help stays instant
+    from evalkit.cli.shown import schema_of  # late: --help stays instant
 
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(schema_of(of), indent=2))
+
+
+def _begins(report: Report, agreed: bool) -> bool:
+    """Show that a sweep begins, where somebody agreed to it."""
+    if agreed:
+        report.begin()
+    return agreed
 
 
 def _is_loopback(host: str) -> bool:

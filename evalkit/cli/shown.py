@@ -111,6 +111,26 @@ def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> 
         console.print(screen(found, console), soft_wrap=not console.is_terminal)
 
 
+def schema_of(what: str) -> dict[str, Any]:
+    """The JSON Schema of an experiment file, or of what ``--json`` writes. Raises `ExperimentError` where there is none of that name."""
+    import msgspec  # late: --help stays instant
+
+    from evalkit.comparison.comparison import Comparison  # as above
+    from evalkit.errors import ExperimentError  # as above
+    from evalkit.experiment.problems import unknown  # as above
+    from evalkit.experiment.schema import json_schema  # as above
+    from evalkit.probe import Probe  # as above
+    from evalkit.summary import Summary  # as above
+    from evalkit.sweeping.outlook import Planned  # as above
+
+    if what == "experiment":
+        return json_schema()
+    kinds: dict[str, type[msgspec.Struct]] = {"summary": Summary, "plan": Planned, "probe": Probe, "comparison": Comparison}
+    if what not in kinds:
+        raise ExperimentError(f"schema: {unknown('schema', what, ['experiment', *kinds])}")
+    return msgspec.json.schema(kinds[what])
+
+
 def written(path: Path, value: Any) -> None:
     """Write a value for programs, as JSON, into a file, or to standard output where the path is ``-``."""
     from evalkit.store import artefacts  # late: --help stays instant

@@ -128,20 +128,28 @@ class Report:
             parts.append(priced(tally.spent.cost, tally.spent.prices))
         return ", ".join(parts)
 
+    def begin(self) -> None:
+        """Show, on a terminal, that the endpoint is looked at, until the first of its answers is there."""
+        if self._terminal and not self._quiet:
+            self._start(None)
+
+    def _start(self, planned: int | None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}", markup=False),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.add_task("checking the endpoint", total=planned, left="")
+        self._bar.start()
+
     def _draw(self, tally: Tally) -> None:
         if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
-                TextColumn("{task.description}", markup=False),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("", total=tally.planned, left="")
-            self._bar.start()
+            self._start(tally.planned)
         from evalkit.text.escaping import harmless  # late: --help stays instant
 
         words = harmless(tally.paused) if tally.paused else self._details(tally)

@@ -15,7 +15,6 @@ _A_LOT, _SOME = 0.3, 0.05
 """Shares of a metric's variation within prompts from which a parameter matters a lot, and some."""
 _FEW_PROMPTS = 5
 _MOST_PROMPTS = 10_000
-_LENGTH = ("tokens", "words", "characters")
 
 
 def sure(choice: Choice, analysis: Analysis) -> list[str]:
@@ -24,7 +23,7 @@ def sure(choice: Choice, analysis: Analysis) -> list[str]:
         return []
     prompts = analysis.counts.prompts
     tied = len(choice.tied) - 1
-    share = f"{choice.resample_share or 0.0:.0%}"
+    share = f"{100 * (choice.resample_share or 0.0):.0f} %"
     out = []
     if len(choice.satisfying) == 1:
         out.append("No other setting keeps to the bounds, so there was nothing to compare it with.")
@@ -106,7 +105,7 @@ def _of_parameter(deciding: Sequence[Verdict], every: Sequence[Verdict]) -> tupl
 
 def _is_length(metric: str) -> bool:
     known = CATALOGUE.get(metric)
-    return known is not None and known.unit in _LENGTH and metric.startswith("length")
+    return known is not None and known.family == "length"
 
 
 def _round(number: int) -> int:

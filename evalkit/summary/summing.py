@@ -119,8 +119,8 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
         )
     for text in choice.notes if choice is not None else ():
         yield "warning", text
-    for unproved in choice.unproved if choice is not None else ():
-        yield "note", f"{label_of(unproved.metric)}: {unproved_in_words(unproved)}"
+    if choice is not None and choice.unproved:
+        yield "note", "not proved: " + "; ".join(f"{label_of(one.metric)} ({unproved_in_words(one)})" for one in choice.unproved)
     for note in (*analysis.notes, *run.notes):
         if note.level != "note":
             yield note.level, note.text

@@ -127,9 +127,6 @@ def _next(found: Summary, width: int, folder: str) -> list[Text]:
     out = []
     for number, one in enumerate(found.next):
         label = "" if number else "Next"
-        if 6 + size + 2 + len(one.what) <= width:
-            out.append(Text.assemble((f"{label:<6}", "bold"), (f"{one.command:<{size}}", "cyan"), "  ", one.what))
-        else:
-            out.append(Text.assemble((f"{label:<6}", "bold"), (one.command, "cyan")))
-            out += [Text(" " * 8 + line) for line in wrap(one.what, width - 8)]
+        what = f"{' ' * (size - len(one.command) + 2)}{one.what}" if 6 + size + 2 + len(one.what) <= width else ""
+        out.append(Text.assemble((f"{label:<6}", "bold"), (one.command, "cyan"), what))
     return out + ([Text.assemble((f"{'' if out else 'Next':<6}", "bold"), f"Results: {folder}/")] if folder and not out else [])

@@ -112,7 +112,7 @@ def glossary(found: Choice, analysis: Analysis) -> list[str]:
 
 def _kept(found: Choice) -> str:
     """The bounds, those on the mean last, and what the others are judged by: a mean in a table may lie within a bound that its interval breaks."""
-    behind = {one.metric: f" ({unproved_in_words(one)})" for one in found.unproved}
+    behind = {one.metric: f" (not proved: {unproved_in_words(one)})" for one in found.unproved}
     said = [(one.by, f"{one.metric} {bounds_in_words(one.min, one.max)}{behind.get(one.metric, '')}") for one in found.constraints]
     by_interval, by_mean = (", ".join(text for how, text in said if how == by) for by in ("interval", "mean"))
     parts = [f"{by_interval}, even at the bad end of the 95 % interval"] if by_interval else []
