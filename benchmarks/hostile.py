@@ -209,6 +209,7 @@ def swept(replies: int, streamed: bool, rare: int) -> bool:
         told = (folder / "said").read_text(errors="replace")
         records = [json.loads(line) for line in (folder / "run/responses.jsonl").read_bytes().split(b"\n") if line]
     server.shutdown()
+    server.server_close()
     outcomes = [one["outcome"] for one in records]
     altered = [one["text"] for one in outcomes if one["type"] == "completion" and not is_sound(one["text"])]
     loud = [one["message"] for one in outcomes if one["type"] == "failure" and not one["message"].isprintable()]

@@ -363,7 +363,15 @@ def test_a_users_file_is_typed_strictly(checker: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(USER, encoding="utf-8")
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", "pythonVersion": "3.11"}), encoding="utf-8")
     options = {"mypy": ["--strict", "--python-version", "3.11", "mine.py"], "pyright": ["--pythonpath", sys.executable, "-p", "."]}[checker]
-    done = subprocess.run([str(tool), *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300, env=os.environ.copy())
+    done = subprocess.run(
+        [str(tool), *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=os.environ | {"MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -40,7 +40,7 @@ QUICKSTART = Source(
 )
 SHORT_ANSWERS = Source(
     "short answers",
-    "a small real model (Gemma 3 270M), 4 settings, 6 everyday prompts, 11 to 23 words an answer",
+    "a small real model (Gemma 3 270M), 4 settings, 6 everyday prompts",
     _of(
         ("length_words", 0, 41, 0.57),
         ("truncation_rate", 0.086, 0.042, 0.02),

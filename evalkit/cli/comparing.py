@@ -27,7 +27,7 @@ def compare(
     margin: Annotated[
         list[str], typer.Option("--margin", metavar="METRIC=MARGIN", help="A difference too small to matter: distinct_2=0.02 or length_words=5%.")
     ] = [],  # noqa: B006
-    margins: Annotated[Path | None, typer.Option("--margins", metavar="FILE", help="Margins in YAML, a line a metric.")] = None,
+    margins: Annotated[Path | None, typer.Option("--margins", metavar="FILE", help="Margins in YAML.")] = None,
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Compare these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE. [default: the runs' own]")
@@ -53,20 +53,18 @@ def compare(
 
     for path in filter(None, (markdown, json, junit, html)):
         check_output(path)
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
     found = comparison.compare(
         baseline,
         candidate,
         cells=cell,
         margins=gate.margins(margins, margin),
-        metrics=names,
+        metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         tokenizer=tokenizer,
         fail_on=gate.fail_on(fail_on, strict=strict),
         note=tell,
     )
     for path, content in _documents(found, markdown, json, junit, html):
         replace(path, content)
-    screen = console()
     if quiet:
         from evalkit.text.escaping import harmless  # late: --help stays instant
 
@@ -74,6 +72,7 @@ def compare(
     else:
         from evalkit.present.terminal.comparison import comparison_screen, comparison_table  # late: --help stays instant
 
+        screen = console()
         screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)

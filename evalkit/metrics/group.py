@@ -267,6 +267,15 @@ class Group:
         """A number for each n-gram in the order of the texts, alike for alike ones: made from two shorter ones, it fits into 64 bits."""
         if n == 1:
             return self.ids
+        if n not in self._ranks:
+            self._ranks[n] = self._joined(n)
+        return self._ranks[n]
+
+    @cached_property
+    def _ranks(self) -> dict[int, Ints]:
+        return {}
+
+    def _joined(self, n: int) -> Ints:
         half = n // 2
         whole = self.lengths >= n
         ends = self.lengths - n + 1

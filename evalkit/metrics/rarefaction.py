@@ -11,12 +11,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.metrics.group import Floats, Group, Ints
-from evalkit.metrics.variety import ngram_kernel
 
 WINDOW = 50
 """Words of the longest stretch that repetition is looked for in."""
+_WIDEST = 4_000_000  # counts that are held at once
 
 
 class Sample(NamedTuple):
@@ -153,19 +154,58 @@ def kernel(group: Group) -> Floats:
 
     Of two texts below n words each is its own one n-gram. Shape (k, k), 1 on the diagonal.
     """
-    out = np.eye(len(group))
-    for size in np.unique(group.lengths):
-        rows = np.flatnonzero(group.lengths >= size)
-        cut = group.take(rows, int(size))
-        if size >= 4:
-            found = ngram_kernel(cut)
-        else:
-            alike = [[cut.of(one) == cut.of(other) for other in range(len(rows))] for one in range(len(rows))]
-            found = (size * ngram_kernel(cut, range(1, int(size) + 1)) + (4 - size) * np.array(alike, dtype=float)) / 4
-        shortest = group.lengths[rows] == size
-        here = shortest[:, None] | shortest[None, :]
-        out[np.ix_(rows, rows)] = np.where(here, found, out[np.ix_(rows, rows)])
+    k, lengths = len(group), group.lengths
+    out = np.eye(k)
+    grams = {n: _Grams.of(group, n) for n in range(1, min(4, int(lengths.max(initial=0))) + 1)}
+    for size in map(int, np.unique(lengths)):
+        whole = lengths >= size
+        found = np.zeros((k, k))
+        for n in range(1, min(4, size) + 1):
+            dots = grams[n].dots(whole, size - n + 1)
+            norms = np.sqrt(np.diag(dots))
+            found += np.divide(dots, np.outer(norms, norms), out=np.zeros((k, k)), where=np.outer(norms, norms) > 0)
+        if size < 4:
+            found += (4 - size) * grams[size].dots(whole, 1)  # the one n-gram of so many words is all of the text
+        shortest = whole & (lengths == size)
+        here = (shortest[:, None] & whole[None, :]) | (whole[:, None] & shortest[None, :])
+        out[here] = found[here] / 4
+    np.fill_diagonal(out, 1.0)
     return out
+
+
+class _Grams(NamedTuple):
+    """The n-grams of texts: the number of each, alike for alike ones, its text, and its place there; how many numbers there are, and texts."""
+
+    code: Ints
+    owner: Ints
+    place: Ints
+    types: int
+    texts: int
+
+    @staticmethod
+    def of(group: Group, n: int) -> _Grams:
+        code = group.numbered(n)
+        counts = np.maximum(group.lengths - n + 1, 0)
+        owner = np.repeat(np.arange(len(group)), counts)
+        place = np.arange(len(code)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return _Grams(code, owner, place, int(code.max(initial=-1)) + 1, len(group))
+
+    def dots(self, texts: NDArray[np.bool_], most: int) -> Floats:
+        """Dot products of the counts of the first `most` n-grams of these texts, 0 for the others; shape (texts, texts)."""
+        taken = (self.place < most) & texts[self.owner]
+        code, owner = self.code[taken], self.owner[taken]
+        out = np.zeros((self.texts, self.texts))
+        width = max(1, _WIDEST // max(1, self.texts))
+        if self.types > width:  # many long texts: a part of the numbers at a time
+            order = np.argsort(code, kind="stable")
+            code, owner = code[order], owner[order]
+        for start in range(0, self.types, width):
+            begin, end = (0, len(code)) if self.types <= width else np.searchsorted(code, (start, start + width))
+            here = min(width, self.types - start)
+            places = owner[begin:end] * here + code[begin:end] - start
+            counts = np.bincount(places, minlength=self.texts * here).reshape(self.texts, here).astype(float)
+            out += counts @ counts.T
+        return out
 
 
 def different(group: Group, sample: Sample) -> float:

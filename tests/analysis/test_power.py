@@ -42,12 +42,12 @@ def records(pilot, between: float, within: float):
 def test_a_pilots_variances_are_those_planted() -> None:
     pilot = experiment(prompts=300)
     all_records = list(records(pilot, between=2.0, within=4.0))
-    seen = of_pilot(pilot, lambda: iter(all_records))["length_tokens"]
+    found = of_pilot(pilot, lambda: iter(all_records))
+    seen = found["length_tokens"]
     assert seen.between == pytest.approx(2.0 * 100**2, rel=0.15)
     assert seen.within == pytest.approx(4.0 * 100**2, rel=0.15)
     assert seen.sd(8) == pytest.approx(math.sqrt(2.0 + 2 * 4.0 / 8) * 100, rel=0.1)
-    group = of_pilot(pilot, lambda: iter(all_records))["exact_duplicates"]
-    assert math.isnan(group.within)
+    assert math.isnan(found["exact_duplicates"].within)
 
 
 def test_the_outlook_is_the_detectable_effect_and_prompts_fall_with_replicates() -> None:

@@ -132,6 +132,7 @@ def test_the_key_alone_says_where_an_answer_belongs() -> None:
     assert set(zip(*np.nonzero(texts), strict=True)) == {(where[0.9, level], prompt) for level in (0.5, 1.0) for prompt in (1, 2)}
 
 
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_records_changes_nothing(shuffler: random.Random) -> None:
     plan = Plan(experiment({"temperature": [0.5, 1.0]}, replicates=3))
