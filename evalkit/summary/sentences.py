@@ -35,9 +35,11 @@ def sure(choice: Choice, analysis: Analysis) -> list[str]:
         many = "1 other setting" if tied == 1 else f"{tied} other settings"
         out.append(f"{many} cannot be told from it on these {prompts} prompts; more prompts would separate them.")
     if choice.chosen == choice.best:
-        out.append(f"It is the best as measured, and came first in {share} of resampled sets of prompts.")
-    else:
+        out.append(f"It is the best as measured, and first in {share} of resampled sets of prompts.")
+    elif prompts >= _FEW_PROMPTS:
         out.append("Of these it is the cheapest, or at a like price the nearest to the defaults.")
+    if choice.chosen == analysis.reference:
+        out.append("It is the reference itself: nothing is shown to be better.")
     fresh = [one for one in choice.confirmed if one.cell_index == choice.chosen]
     if fresh:
         held = sum(one.ci_low <= one.selected_on <= one.ci_high for one in fresh)

@@ -71,11 +71,13 @@ def cut(lines: Sequence[Text], width: int) -> Text:
 
 
 def fitted(texts: Sequence[tuple[str, str]], label: str, width: int, room: int) -> list[Text]:
-    """Texts with their styles below each other behind one label: whole where they fit into `room` lines, else each cut to its first line."""
-    whole = [labelled("" if number else label, text, width, style) for number, (text, style) in enumerate(texts)]
-    if sum(map(len, whole)) <= max(room, len(texts)):
-        return [line for lines in whole for line in lines]
-    return [cut(lines, width) for lines in whole]
+    """Texts with their styles below each other behind one label; what does not fit into `room` lines is cut, the last ones first, to a line each."""
+    out: list[Text] = []
+    for number, (text, style) in enumerate(texts):
+        lines = labelled("" if number else label, text, width, style)
+        spare = max(1, room - len(out) - (len(texts) - number - 1))  # each of those that follow gets a line
+        out += lines if len(lines) <= spare else [*lines[: spare - 1], cut(lines[spare - 1 :], width)]
+    return out
 
 
 def joined(lines: Sequence[Text], console: Console) -> Text:

@@ -30,7 +30,7 @@ def screen(found: Summary, console: Console, folder: str = "") -> Text:
         _next(found, width, folder),
     ]
     told = [(one.text, _grave(one)) for one in found.mind]
-    blocks.insert(4, fitted(told, "Keep in mind", width, LINES - sum(len(block) + 1 for block in blocks if block)))
+    blocks.insert(4, fitted(told, "Keep in mind", width, LINES + 1 - sum(len(block) + 1 for block in blocks if block)))
     lines: list[Text] = []
     for block in filter(None, blocks):
         lines += [*([Text()] if lines and block is not blocks[4] else []), *block]
@@ -74,7 +74,9 @@ def _thousands(number: int) -> str:
 
 def _use(found: Summary, width: int) -> list[Text]:
     if found.use is not None:
-        return [*labelled("Use", _levels(found.use), width, "bold green"), *labelled("For", found.purpose, width)]
+        out = labelled("Use", _levels(found.use), width, "bold green")
+        out += labelled("Instead of", _instead(found.use, found.reference), width) if found.use.cell_index != found.reference.cell_index else []
+        return [*out, *labelled("For", found.purpose, width)]
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
         for one in found.unmet[:3]:
@@ -92,13 +94,26 @@ def _use(found: Summary, width: int) -> list[Text]:
     return labelled("Use", said, width, "bold")
 
 
+def _instead(use: Setting, reference: Setting) -> str:
+    """The reference where it is another than the setting: its name, or the levels that differ."""
+    if reference.name is not None:
+        return f"{_levels(reference)}, the reference"
+    other = {name: level for name, level in reference.values.items() if name not in use.values or use.values[name] != level}
+    return "  ".join([*(f"{name} {level_text(level)}" for name, level in other.items()), "(the reference)"])
+
+
 def _levels(one: Setting) -> str:
     levels = "  ".join(f"{name} {level_text(level)}" for name, level in one.values.items())
     return levels if one.name is None else f"{one.name} ({levels})"
 
 
 def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
-    """A row a metric: this setting, the reference, the change."""
+    """A row a metric: this setting, the reference, the change; those that are the same as the reference's in one line, where there are several."""
+    same = [row for row in rows if row.verdict == "same"]
+    if 1 < len(same) < len(rows):
+        left = [row for row in rows if row.verdict != "same"]
+        told = ", ".join(f"{row.label} ({measured(row.mean, None, None, row.unit)})" for row in same)
+        return [*_table(left, found, width), *(Text(line, style="dim") for line in wrap(f"the same: {told}", width, break_on_hyphens=False))]
     if not rows:
         return []
     compared = any(row.reference is not None for row in rows)
