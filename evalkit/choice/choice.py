@@ -149,4 +149,5 @@ def unproved_in_words(one: Unproved) -> str:
     if one.seen is None:
         return f"{one.mean:.3g} seen, {one.reaches:.3g} possible"
     seen = "none" if not one.seen else "all" if one.seen == one.answers else f"{one.seen:,}"
-    return f"{seen} of {one.answers:,} seen, {'up to' if one.reaches > one.mean else 'down to'} {100 * one.reaches:.0f} % possible"
+    way = "up to" if one.reaches > one.mean else "down to"
+    return f"{seen} of {one.answers:,} seen; with so few prompts {way} {100 * one.reaches:.0f} % possible"

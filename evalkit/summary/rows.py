@@ -15,6 +15,7 @@ from evalkit.summary.summary import Row, Unmet, Verdict
 
 _ALWAYS = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
 _MOST_PERCENT = 1_000
+_OF_K = "vendi_ngram"  # an effective number of answers, at most all there are
 _CLEAR: dict[str, Verdict] = {"unchanged": "same", "unclear": "unclear"}
 
 
@@ -62,7 +63,7 @@ def _row(
     definition = next((one.definition for one in analysis.metrics if one.name == name), "")
     row = Row(
         metric=name,
-        label=label_of(name, definition),
+        label=f"{label_of(name, definition)} of {analysis.counts.k}" if name == _OF_K and analysis.counts.k else label_of(name, definition),
         unit=unit_of(name),
         mean=_known(here.mean),
         low=_known(here.ci_low),

@@ -9,6 +9,7 @@ from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice
 from evalkit.metrics import CATALOGUE
 from evalkit.summary.rows import label_of
+from evalkit.summary.summary import Row
 from evalkit.text.numbers import counted
 
 _A_LOT, _SOME = 0.3, 0.05
@@ -17,35 +18,44 @@ _FEW_PROMPTS = 5
 _MOST_PROMPTS = 10_000
 
 
-def sure(choice: Choice, analysis: Analysis) -> list[str]:
-    """How sure the setting to use is, against all others that keep to the bounds."""
+def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
+    """How sure the setting to use is, against the reference by its `rows`, and against all others that keep to the bounds."""
     if choice.chosen is None:
         return []
     prompts = analysis.counts.prompts
     tied = len(choice.tied) - 1
     share = f"{100 * (choice.resample_share or 0.0):.0f} %"
-    out = []
+    out = _against_the_reference(rows)
     if len(choice.satisfying) == 1:
         out.append("No other setting keeps to the bounds, so there was nothing to compare it with.")
     elif prompts < _FEW_PROMPTS:
-        out.append(f"With {counted(prompts, 'prompt')} nothing can be told apart: add prompts, ten or more.")
+        out.append(f"Best of all: with {counted(prompts, 'prompt')} nothing can be told apart.")
     elif tied == 0:
-        out.append(f"Better than every other setting that keeps to the bounds, on these {prompts} prompts (tests that allow for their number, 5 %).")
+        out.append(f"Best of all: yes, better than every other setting that keeps to the bounds, on these {prompts} prompts.")
     else:
-        many = "1 other setting" if tied == 1 else f"{tied} other settings"
-        out.append(f"{many} cannot be told from it on these {prompts} prompts; more prompts would separate them.")
-    if choice.chosen == choice.best:
-        out.append(f"It is the best as measured, and first in {share} of resampled sets of prompts.")
-    elif prompts >= _FEW_PROMPTS:
-        out.append("Of these it is the cheapest, or at a like price the nearest to the defaults.")
-    if choice.chosen == analysis.reference:
-        out.append("It is the reference itself: nothing is shown to be better.")
+        many = "1 other setting does" if tied == 1 else f"{tied} other settings do"
+        first = (
+            f"this one came first in {share} of resamples"
+            if choice.chosen == choice.best
+            else "this one is the cheapest or the nearest to the defaults"
+        )
+        out.append(f"Best of all: not sure, {many} about as well on these {prompts} prompts; {first}.")
     fresh = [one for one in choice.confirmed if one.cell_index == choice.chosen]
     if fresh:
         held = sum(one.ci_low <= one.selected_on <= one.ci_high for one in fresh)
         again = f"{fresh[0].replicates} fresh answers to each prompt"
         out.append(f"Measured again on {again}: {held} of {counted(len(fresh), 'figure')} held.")
     return out
+
+
+def _against_the_reference(rows: Sequence[Row]) -> list[str]:
+    """In how many of the metrics that decide a setting is better than the reference."""
+    decisive = [row for row in rows if row.decides and row.verdict is not None]
+    if not decisive:
+        return []
+    better, worse = (sum(row.verdict == word for row in decisive) for word in ("better", "worse"))
+    said = f"yes, in {better} of {counted(len(decisive), 'metric')} that decide" if better else "not shown in any metric that decides"
+    return [f"Better than the reference: {said}{f', worse in {worse}' if worse else ''}."]
 
 
 def swept(analysis: Analysis, index: int) -> dict[str, object]:
@@ -94,13 +104,13 @@ def _of_parameter(deciding: Sequence[Verdict], every: Sequence[Verdict]) -> tupl
         much = "a lot" if share >= _A_LOT else "some" if share >= _SOME else "a little"
         about = [one for one in certain if (one.share or 0.0) >= _SOME] or certain[:1]
         if all(_is_length(one.metric) for one in certain):
-            return f"{much}, for length alone", 1 + share
+            return f"{much}, in length alone", 1 + share
         return f"{much} ({label_of(about[0].metric)})", 2 + share
     if all(one.verdict == "no effect" for one in deciding):
         elsewhere = [one for one in every if one.sure]
         if elsewhere:
             only = "length" if all(_is_length(one.metric) for one in elsewhere) else label_of(max(elsewhere, key=lambda one: one.share or 0.0).metric)
-            return f"for {only} alone", 0.5
+            return f"change {only} alone", 0.5
         return "not at all: any effect is too small to matter", 0.0
     return None, 0.0
 

@@ -32,6 +32,8 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
     decisive = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints] if choice is not None else []
     calls = [("sweep", run.sent.spent)] if run.sent is not None and run.sent.spent.requests else []
     calls += [(one.name, one.spent) for one in run.beside if one.spent.requests]
+    shown = next(one for one in (chosen, nearest, analysis.reference) if one is not None)
+    found = rows(run, choice, shown) if counts.completions else []
     return Summary(
         name=analysis.name,
         outcome=_outcome(run),
@@ -51,9 +53,9 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         use=None if chosen is None else setting(analysis, chosen),
         nearest=None if nearest is None else setting(analysis, nearest),
         reference=setting(analysis, analysis.reference),
-        rows=rows(run, choice, next(one for one in (chosen, nearest, analysis.reference) if one is not None)) if counts.completions else [],
+        rows=found,
         unmet=unmet(choice) if choice is not None and not choice.satisfying else [],
-        sure=sure(choice, analysis) if choice is not None else [],
+        sure=sure(choice, analysis, found) if choice is not None else [],
         matters=matters(analysis, decisive),
         mind=mind(run),
         next=list(_next(run, experiment)),
@@ -109,9 +111,9 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     counts, choice, analysis = run.analysis.counts, run.choice, run.analysis
     failed = sum(counts.failures.values())
     if failed:
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(counts.failures.items()))
+        kinds = ", ".join(f"{kind}: {number:,}" for kind, number in sorted(counts.failures.items()))
         refused = "; what the endpoint refused only with --retry-failed" if NOT_SENT_AGAIN & counts.failures.keys() else ""
-        yield "warning", f"{counted(failed, 'request')} failed ({kinds}); run the sweep again to send them again{refused}"
+        yield "warning", f"{counted(failed, 'request')} failed ({kinds}); run the sweep again to retry them{refused}"
     if counts.missing:
         yield (
             "warning",
@@ -120,7 +122,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     for text in choice.notes if choice is not None else ():
         yield "warning", text
     if choice is not None and choice.unproved:
-        yield "note", "not proved: " + "; ".join(f"{label_of(one.metric)} ({unproved_in_words(one)})" for one in choice.unproved)
+        yield "note", "not ruled out: " + "; ".join(f"{label_of(one.metric)} ({unproved_in_words(one)})" for one in choice.unproved)
     for note in (*analysis.notes, *run.notes):
         if note.level != "note":
             yield note.level, note.text
@@ -133,9 +135,9 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     if counts.prompts < _FEW_PROMPTS:
         yield "note", f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise"
     if run.experiment.endpoint.base_url == "local":
-        yield "note", "The embedded model babbles: its numbers teach what parameters do, not which suit a real model"
+        yield "warning", "The embedded model babbles: its numbers teach what parameters do, not which suit a real model"
     if choice is not None and choice.chosen is not None and not _judges_content(choice):
-        yield "note", "Form alone was judged, not whether answers are right: add checks, a scorer or a judge for that"
+        yield "note", "Only form was measured, not whether answers are right: add checks:, scorers: or judges: for that"
 
 
 def _judges_content(choice: Choice) -> bool:
@@ -151,9 +153,14 @@ def _next(run: Run, experiment: str) -> Iterator[Next]:
         yield Next(command=f"evalkit sweep {experiment}", what="send what has no answer yet")
     if not run.analysis.counts.completions:
         return
+    if choice is None:
+        yield Next(command="choose: {profile: balanced}", what="in the experiment, then sweep again: have a setting chosen")
+    elif not choice.satisfying:
+        yield Next(command="loosen a bound, or sweep other levels", what="then sweep again")
+    elif run.analysis.counts.prompts < _FEW_PROMPTS:
+        yield Next(command="add prompts, ten or more in all", what="then sweep again: only what is new is sent")
     yield Next(command=f"evalkit report {folder}", what="answers side by side, one page")
     yield Next(command=f"evalkit show {folder}", what="all settings, effects, answers")
-    if choice is None:
-        yield Next(command="choose: {profile: balanced}", what="in the experiment: have a setting chosen; 'evalkit score' then does")
-    elif choice.chosen is not None and not choice.confirmed:
-        yield Next(command=f"evalkit sweep {experiment} --confirm {run.analysis.counts.k or _FRESH}", what="the winner on fresh answers")
+    fresh = run.analysis.counts.k or _FRESH
+    if choice is not None and choice.chosen is not None and not choice.confirmed and run.analysis.counts.prompts >= _FEW_PROMPTS:
+        yield Next(command=f"evalkit sweep {experiment} --confirm {fresh}", what="it again, on fresh answers")

@@ -185,7 +185,7 @@ def test_an_incomplete_sweep_exits_3_and_says_what_to_do(evalkit: Command, tmp_p
     with serving(answer) as server:
         done = evalkit("sweep", small(tmp_path, server.url))
     assert done.returncode == 3
-    assert "2 requests failed (2 server); run the sweep again to send them again" in unwrapped(done.stdout)
+    assert "2 requests failed (server: 2); run the sweep again to retry them" in unwrapped(done.stdout)
 
 
 def test_an_unusable_endpoint_exits_2(evalkit: Command, tmp_path: Path) -> None:

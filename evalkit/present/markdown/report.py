@@ -74,7 +74,7 @@ def _buys(found: Summary) -> list[str]:
 
 def _told(found: Summary) -> list[str]:
     """How sure, what matters, what to keep in mind."""
-    rows = [("For", [found.purpose] if found.purpose else []), ("How sure", [" ".join(found.sure)] if found.sure else [])]
+    rows = [("Goal", [found.purpose] if found.purpose else []), ("How sure", [" ".join(found.sure)] if found.sure else [])]
     rows.append(("What matters", [f"{'; '.join(found.matters)}."] if found.matters else []))
     out = [f"- **{label}**: {markdown_prose(visible(text))}" for label, texts in rows for text in texts]
     out += [f"- **Keep in mind**: {markdown_prose(visible(one.text))}" for one in found.mind]

@@ -81,7 +81,7 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
     lines = [f"{found.answers:,} of {found.planned:,} answers: {found.settings} settings × {found.prompts} prompts × {found.replicates}"]
     lines += [f"{sum(found.failed.values()):,} requests failed"] if found.failed else []
     rows = [("Use", found.use.in_words)] if found.use is not None else []
-    rows += [("For", found.purpose)] if found.purpose else []
+    rows += [("Goal", found.purpose)] if found.purpose else []
     rows += [("Nearest", found.nearest.in_words)] if found.nearest is not None else []
     rows += [(one.label, f"{bound(one)}: {one.excludes} settings miss it") for one in found.unmet]
     for row in found.rows:

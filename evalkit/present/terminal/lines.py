@@ -27,8 +27,9 @@ def labelled(label: str, text: str, width: int, style: str = "") -> list[Text]:
 
 def _wrapped(text: str, room: int) -> list[str]:
     if "  " not in text:
-        return wrap(text, room, break_on_hyphens=False) or [""]
-    lines: list[str] = []
+        lines = wrap(text.replace(" %", "\0%"), room, break_on_hyphens=False) or [""]  # a number stays with its sign
+        return [line.replace("\0", " ") for line in lines]
+    lines = []
     for part in text.split("  "):
         if lines and len(lines[-1]) + 2 + len(part) <= room:
             lines[-1] += f"  {part}"

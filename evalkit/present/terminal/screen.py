@@ -39,7 +39,7 @@ def screen(found: Summary, console: Console, folder: str = "") -> Text:
 
 def _headline(found: Summary, width: int) -> list[Text]:
     answers = counted(found.answers, "answer") if found.answers == found.planned else f"{found.answers:,} of {counted(found.planned, 'answer')}"
-    parts = [f"{answers} ({counted(found.settings, 'setting')} × {counted(found.prompts, 'prompt')} × {found.replicates})"]
+    parts = [f"{answers} ({counted(found.settings, 'setting')} × {counted(found.prompts, 'prompt')} × {counted(found.replicates, 'answer')})"]
     parts.append(f"{sum(found.failed.values()):,} failed")
     lines = [Text.assemble((f"{found.name}: ", "bold"), ", ".join(parts))]
     if found.sent == 0:
@@ -75,8 +75,8 @@ def _thousands(number: int) -> str:
 def _use(found: Summary, width: int) -> list[Text]:
     if found.use is not None:
         out = labelled("Use", _levels(found.use), width, "bold green")
-        out += labelled("Instead of", _instead(found.use, found.reference), width) if found.use.cell_index != found.reference.cell_index else []
-        return [*out, *labelled("For", found.purpose, width)]
+        out += labelled("Instead of", _instead(found.use, found.reference), width)
+        return [*out, *labelled("Goal", found.purpose, width)]
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
         for one in found.unmet[:3]:
@@ -84,8 +84,8 @@ def _use(found: Summary, width: int) -> list[Text]:
             reach = "" if one.judged is None or one.judged == one.nearest else f", its interval reaches {measured(one.judged, None, None, one.unit)}"
             out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{nearest}{reach}", width)
         if found.nearest is not None:
-            out += labelled("Nearest", _levels(found.nearest), width)
-        return [*out, *labelled("For", found.purpose, width)]
+            out += labelled("Nearest miss", _levels(found.nearest), width)
+        return [*out, *labelled("Goal", found.purpose, width)]
     said = {
         "undecided": "nothing yet: what is preferred is not measured in any setting that keeps to the bounds",
         "not asked": "the experiment does not say what is better, so nothing is recommended",
@@ -96,6 +96,8 @@ def _use(found: Summary, width: int) -> list[Text]:
 
 def _instead(use: Setting, reference: Setting) -> str:
     """The reference where it is another than the setting: its name, or the levels that differ."""
+    if use.cell_index == reference.cell_index:
+        return "nothing: it is the reference itself, and none is shown to be better"
     if reference.name is not None:
         return f"{_levels(reference)}, the reference"
     other = {name: level for name, level in reference.values.items() if name not in use.values or use.values[name] != level}
@@ -142,6 +144,8 @@ def _next(found: Summary, width: int, folder: str) -> list[Text]:
     out = []
     for number, one in enumerate(found.next):
         label = "" if number else "Next"
-        what = f"{' ' * (size - len(one.command) + 2)}{one.what}" if 6 + size + 2 + len(one.what) <= width else ""
+        gap = size - len(one.command) + 2
+        what = f"{' ' * (gap if 6 + size + 2 + len(one.what) <= width else 2)}{one.what}"
+        what = what if 6 + len(one.command) + len(what) <= width else ""
         out.append(Text.assemble((f"{label:<6}", "bold"), (one.command, "cyan"), what))
     return out + ([Text.assemble((f"{'' if out else 'Next':<6}", "bold"), f"Results: {folder}/")] if folder and not out else [])

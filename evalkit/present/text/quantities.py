@@ -44,21 +44,18 @@ def measured(mean: float | None, low: float | None, high: float | None, unit: st
 
 
 def changed(row: Row) -> str:
-    """The change against the reference: in percent where that says something, else in the metric's unit; empty where nothing is compared."""
-    if row.change is None:
+    """The change against the reference with its 95 % interval, in the unit of the row (shares in points of a percent); empty where there is none."""
+    if row.change is None or row.verdict == "same":
         return ""
-    if row.verdict == "same":
-        return ""
-    if row.percent is not None and row.percent_low is not None and row.percent_high is not None and row.unit != "share":
-        return f"{row.percent:+.0f} % [{row.percent_low:.0f}, {row.percent_high:.0f}]"
     scale = _scale(row.unit)
-    suffix = " points" if row.unit == "share" else _SUFFIX.get(row.unit, "")
     value = row.change * scale
     if row.change_low is None or row.change_high is None:
-        return f"{_signed(value, digits_for(0.0, value))}{suffix}"
+        return _signed(value, digits_for(0.0, value))
     low, high = row.change_low * scale, row.change_high * scale
     digits = digits_for((high - low) / 2, value)
-    return f"{_signed(value, digits)}{suffix} [{_plain(low, digits)}, {_plain(high, digits)}]"
+    while digits < _MOST_DIGITS and any(end and float(f"{end:.{digits}f}") == 0 for end in (low, high)):
+        digits += 1  # an end that is not 0 does not look like 0, for that is what tells whether there is a change
+    return f"{_signed(value, digits)} [{_plain(low, digits)}, {_plain(high, digits)}]"
 
 
 def bound(one: Unmet) -> str:
