@@ -60,9 +60,9 @@ def with_levels_of_cells(data: Mapping[str, Any]) -> dict[str, Any]:
     cells = data["cells"]
     faults: list[tuple[Path, str]] = []
     if data.get("design", "list") != "list":
-        faults.append((("cells",), "named cells go with design: list; take one of the two out"))
+        faults.append((("cells",), "cells go with design: list; write design: list, or take cells out"))
     if not cells:
-        faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
+        faults.append((("cells",), "holds no setting; expected names with levels, like {warm: {temperature: 1.2}}"))
     levels: dict[str, list[Any]] = {}
     for label, cell in cells.items():
         if not isinstance(cell, Mapping):
