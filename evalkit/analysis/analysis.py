@@ -211,7 +211,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAMILIES = {
-    "differences": "all cells against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
+    "differences": "all settings against the reference, one metric: step-down largest |t| over sign flips (family-wise)",
     "level_differences": "all pairs of levels of one parameter, one metric: step-down largest |t| over sign flips (family-wise)",
     "verdicts": "all parameters, one metric: Holm over each one's largest |t| (family-wise)",
     "interactions": "all pairs of parameters, one metric: Holm over each one's largest |t| (family-wise)",
@@ -328,7 +328,7 @@ def _counts(scores: Scores) -> Counts:
 
 def _signature(experiment: Experiment, counts: Counts) -> str:
     interval = "Student's t (shares: Wilson's)" if experiment.interval == "t" else "bootstrap-t"
-    size = f"{counted(counts.cells, 'cell')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
+    size = f"{counted(counts.cells, 'setting')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
     return (
         f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
         f"{counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "

@@ -66,7 +66,7 @@ def sentence(found: Sequence[Trend], count: int) -> Note:
     if not shown:
         return note(f"no drift over {count} anchors")
     told = "; ".join(f"{one.name} from {one.before:.3g} to {one.after:.3g} (Kendall's tau {one.tau:.2f}, adjusted p {one.p:.2g})" for one in shown)
-    return warning(f"the endpoint drifted while it was asked: {told}, over {count} anchors; cells are compared fairly, for all drifted alike")
+    return warning(f"the endpoint changed while it was asked: {told}, over {count} anchors; settings are compared fairly, as it changed for all")
 
 
 def _words(one: Completion) -> float | None:

@@ -214,15 +214,15 @@ def _say_what_is_missing(
         if len(swept[name]) > MOST_TESTED:
             out.not_estimated.append(f"{name} has {len(swept[name])} levels: differences are tested between {MOST_TESTED} of them, spread evenly")
         elif not found[name].pairs:
-            out.not_estimated.append(f"{name}: the design does not tell its effect from that of the others")
+            out.not_estimated.append(f"{name}: this design cannot tell its effect from those of other parameters")
         elif len(used) < len(swept[name]):
             lost = ", ".join(str(level) for place, level in enumerate(swept[name]) if place not in used)
-            out.not_estimated.append(f"{name} at {lost}: no cell there can be compared with one at another level")
+            out.not_estimated.append(f"{name} at {lost}: no setting there can be compared with one at another level")
         if found[name].by_regression and found[name].pairs:
-            out.not_estimated.append(f"{name}: no two cells differ in it alone; its effect is estimated by least squares beside the others'")
+            out.not_estimated.append(f"{name}: no two settings differ in it alone; its effect is estimated by least squares beside the others'")
         if (codes[:, number] < 0).any():
             there = sum(cell[name] is None for cell in cells)
-            out.not_estimated.append(f"{name} at temperature 0: void there ({there} of {len(cells)} cells), so nothing is said of it")
+            out.not_estimated.append(f"{name} at temperature 0: not applicable there ({there} of {len(cells)} settings), so nothing is said of it")
     unseen = [f"{one} × {other}" for (one, other), contrasts in pairs.items() if not contrasts.pairs]
     if unseen:
         out.not_estimated.append(f"interactions that this design cannot see: {', '.join(unseen)}")

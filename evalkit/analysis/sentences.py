@@ -49,27 +49,27 @@ def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str,
 
 def in_words(cell: Mapping[str, Any]) -> str:
     """A cell in a sentence, what is void left out."""
-    return ", ".join(f"{name}={shown(level)}" for name, level in cell.items() if level is not None) or "the only cell"
+    return ", ".join(f"{name}={shown(level)}" for name, level in cell.items() if level is not None) or "the only setting"
 
 
 def _too_few(verdicts: Sequence[Verdict], prompts: int) -> str | None:
     if prompts < FEWEST_PROMPTS:
         return (
-            f"With {counted(prompts, 'prompt')} no rearrangement of signs reaches p < .05, so no p is given and no effect is called sure: "
-            f"use {FEWEST_PROMPTS} at least."
+            f"With {counted(prompts, 'prompt')} no test can reach p < .05, so no p is given and no effect is called sure: "
+            f"use at least {FEWEST_PROMPTS} prompts."
         )
     count = len({one.parameter for one in verdicts})
     smallest = count * 2.0 ** (1 - prompts)
     if smallest > ALPHA:
         enough = math.ceil(1 + math.log2(count / ALPHA))
         return (
-            f"With {counted(prompts, 'prompt')} the smallest p there is, counting {counted(count, 'parameter')}, is {smallest:.2g}, so no effect is "
-            f"called sure: use {enough} prompts at least."
+            f"With {counted(prompts, 'prompt')} the smallest possible p, allowing for {counted(count, 'parameter')}, is {smallest:.2g}, so no effect "
+            f"is called sure: use at least {enough} prompts."
         )
     thin = list(dict.fromkeys(one.metric for one in verdicts if one.n_prompts < FEWEST_PROMPTS))
     if not thin:
         return None
-    return f"No p on {_listed(thin)}: fewer than {FEWEST_PROMPTS} prompts have a value there, and then no rearrangement of signs reaches p < .05."
+    return f"No p for {_listed(thin)}: fewer than {FEWEST_PROMPTS} prompts have a value there, and then no test can reach p < .05."
 
 
 def _of_control(one: PrefixControl) -> str:
@@ -78,14 +78,14 @@ def _of_control(one: PrefixControl) -> str:
     total = len(one.passed) + len(one.failed) + len(one.open)
     if one.failed:
         return (
-            f"Warning: {one.parameter} moves {_listed(one.failed)} on {where}, where a limit that only cuts answers off cannot act. Something else "
-            f"differs with it (a hidden reasoning budget, say), or the answers that reach {words} are a selection: do not compare settings across "
-            f"{one.parameter} before you know."
+            f"Warning: {one.parameter} changes {_listed(one.failed)} on {where}, where a limit that only cuts answers off can change nothing. "
+            f"Something else differs with it (a hidden reasoning budget, say), or the answers that reach {words} are a selection: do not compare "
+            f"settings that differ in {one.parameter} before you know why."
         )
     if one.open:
         return (
-            f"Control: {one.parameter} cannot change {where}. That it does not is shown on {len(one.passed)} of {counted(total, 'metric')}, "
-            f"and is open on {_listed(one.open)}."
+            f"Control: {one.parameter} cannot change {where}. That it does not is shown for {len(one.passed)} of {counted(total, 'metric')}, "
+            f"and is unclear for {_listed(one.open)}."
         )
     return f"Control passed: {one.parameter} cannot change {where}, and shows no effect there on {_all(total)}."
 
@@ -101,12 +101,12 @@ def _of_parameter(effects: Effects, name: str) -> str:
     nothing = [one for one in verdicts if one.verdict == "no effect"]
     unknown = [one for one in verdicts if one.verdict == "inconclusive"]
     if len(nothing) == len(verdicts):
-        tiny = f"; differences there are, within it: {_figures(beside)}" if (beside := [one for one in nothing if one.beside_zero]) else ""
+        tiny = f"; there are differences, too small to matter: {_figures(beside)}" if (beside := [one for one in nothing if one.beside_zero]) else ""
         return f"{name} does nothing here: no effect beyond the margin on any of {counted(len(nothing), 'metric')} (±{_margins(nothing)}){tiny}."
     parts = _of_certain(effects, certain)
     if weak:
-        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "by the interval alone"
-        parts.append(f"perhaps moves {_names(weak)} ({why})")
+        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "not sure once all parameters are counted"
+        parts.append(f"perhaps changes {_names(weak)} ({why})")
     return f"{name}: {'; '.join([*parts, *_of_nothing(nothing), *_of_unknown(unknown)])}."
 
 
@@ -114,7 +114,7 @@ def _of_certain(effects: Effects, certain: Sequence[Verdict]) -> list[str]:
     parts = []
     if certain:
         first, *rest = certain
-        share = f"explains {first.share:.0%} of the variation in" if first.share is not None else "moves"
+        share = f"explains {first.share:.0%} of the variation in" if first.share is not None else "changes"
         text = f"{share} {first.metric}: {_change(first)}"
         parts += [text + (f"; also {_figures(rest)}" if rest else ""), *_conditions(effects, first)]
     return parts
@@ -125,7 +125,7 @@ def _of_nothing(nothing: Sequence[Verdict]) -> list[str]:
     if nothing:
         parts.append(f"no effect on {_names(nothing)}")
         if beside := [one for one in nothing if one.beside_zero]:
-            parts.append(f"of these a difference there is, too small to matter: {_figures(beside)}")
+            parts.append(f"differences too small to matter: {_figures(beside)}")
     return parts
 
 
@@ -135,11 +135,10 @@ def _of_unknown(unknown: Sequence[Verdict]) -> list[str]:
     needed = sorted(one.prompts_needed for one in unknown if one.prompts_needed is not None)
     # None where a metric's margin is unknown or out of any reach.
     span = "" if not needed else f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
-    return [f"inconclusive on {_names(unknown)}" + (f" ({span} prompts would tell, not {_present(unknown)})" if span else "")]
-
-
-def _present(verdicts: Sequence[Verdict]) -> str:
-    return f"the {max(one.n_prompts for one in verdicts)} there are"
+    return [
+        f"unclear for {_names(unknown)}"
+        + (f" (about {span} prompts would tell; this run has {max(one.n_prompts for one in unknown)})" if span else "")
+    ]
 
 
 def _change(one: Verdict) -> str:
@@ -162,9 +161,9 @@ def _conditions(effects: Effects, verdict: Verdict) -> list[str]:
         strongest = max(here, key=lambda one: abs(one.difference))
         for one in here:
             if turned(one, strongest):
-                out.append(f"{other} {shown(one.at_level)} turns it round ({signed(one.difference)})")
+                out.append(f"{other} {shown(one.at_level)} reverses it ({signed(one.difference)})")
             elif abs(one.difference) <= _UNDONE * abs(strongest.difference):
-                out.append(f"{other} {shown(one.at_level)} undoes it (there {signed(one.difference)} {interval(one.ci_low, one.ci_high)})")
+                out.append(f"{other} {shown(one.at_level)} undoes it (only {signed(one.difference)} {interval(one.ci_low, one.ci_high)})")
     return out
 
 

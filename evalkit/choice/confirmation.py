@@ -16,7 +16,7 @@ def confirmed(choice: Choice, scores: Scores, fresh: Scores) -> Choice:
     measured = {metric.name: metric for metric in fresh.metrics}
     group = {metric.name for metric in METRICS if metric.level == "group"}
     if fresh.k != scores.k:
-        notes.append(f"metrics over replicates are compared at one number of them: confirm with {scores.k} fresh replicates to see them")
+        notes.append(f"metrics over replicates compare only at one number of them: confirm with {scores.k} fresh replicates")
     for index in dict.fromkeys(one for one in (choice.chosen, choice.best, choice.runner_up) if one is not None):
         for name in dict.fromkeys([*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)]):
             if name not in fresh.by_metric or (name in group and fresh.k != scores.k):

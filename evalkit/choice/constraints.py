@@ -28,19 +28,19 @@ def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[
         base = profile(wanted.profile)
         about = base.about
         absent = sorted({name for name in base.require if name not in bounded} | {name for name in base.prefer if name not in known})
-        notes += [f"of the profile left out, for {reason}" for reason in _reasons(absent, bounded)]
+        notes += [f"part of the profile is left out: {reason}" for reason in _reasons(absent, bounded)]
         require = {name: one for name, one in base.require.items() if name in bounded} | require
         prefer = {name: one for name, one in base.prefer.items() if name in known} | prefer
     absent = [name for name in prefer if name not in known]
-    notes += [f"preferences left out, for {reason}" for reason in _reasons(absent, bounded)]
+    notes += [f"preferences are left out: {reason}" for reason in _reasons(absent, bounded)]
     return require, {name: one for name, one in prefer.items() if name in known}, about, notes
 
 
 def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
     """Why these metrics cannot be preferred: what has values on whole answers only is measured and still not to be compared."""
     short, unmeasured = [name for name in absent if name in bounded], [name for name in absent if name not in bounded]
-    out = [f"too many answers are too short to compare settings by it: {', '.join(short)}"] if short else []
-    return out + ([f"this run does not measure it: {', '.join(unmeasured)}"] if unmeasured else [])
+    out = [f"too many answers are too short to compare settings by {', '.join(short)}"] if short else []
+    return out + ([f"this run does not measure {', '.join(unmeasured)}"] if unmeasured else [])
 
 
 def unprovable(require: Mapping[str, Requirement], scores: Scores, analysis: Analysis) -> set[str]:
@@ -96,7 +96,7 @@ def misses_of(
     for name, one in require.items():
         before = len(out)
         if name not in values:
-            notes.append(f"{name} is required and this run does not measure it, so no cell can satisfy it")
+            notes.append(f"{name} has a bound, but this run does not measure it, so no setting can keep to it")
         for index in range(len(analysis.cells)):
             mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
             lowest, highest = (mean, mean) if one.by == "mean" or (name in by_mean and not math.isnan(low)) else (low, high)
@@ -112,11 +112,11 @@ def _unknown(name: str, misses: Sequence[Miss]) -> list[str]:
     """What is said of the cells that miss a constraint because its metric is not known there."""
     notes = []
     if unseen := sum(math.isnan(miss.judged) and not math.isnan(miss.mean) for miss in misses):
-        cells = counted(unseen, "cell")
+        cells = counted(unseen, "setting")
         notes.append(f"{name} has a value on one prompt only in {cells}, which gives no interval to judge by: add prompts, or write by: mean")
     if undefined := sum(math.isnan(miss.mean) for miss in misses):
-        cells = "1 cell, which" if undefined == 1 else f"{counted(undefined, 'cell')}, each of which"
-        notes.append(f"{name} is undefined in {cells} therefore does not satisfy")
+        cells = "1 setting, which" if undefined == 1 else f"{counted(undefined, 'setting')}, each of which"
+        notes.append(f"{name} has no value in {cells} therefore does not keep to its bound")
     return notes
 
 

@@ -57,13 +57,17 @@ def rank(satisfying: list[int], scores: Scores, prefer: Mapping[str, Preference]
         return Ranking(desirability=none)
     stacked = np.array([values[name][satisfying] for name in prefer])
     if not (~np.isnan(stacked)).any(axis=2).all(axis=0).any():
-        return Ranking(desirability=none, notes=["no cell that satisfies has a value in every preferred metric"])
+        return Ranking(desirability=none, notes=["no setting that keeps to the bounds has a value in every preferred metric"])
     means = np.array([[t_interval(row).mean for row in grid] for grid in stacked])
     aims = [_aim(measured[name], prefer[name], means[place], experiment) for place, name in enumerate(prefer)]
     found = select(stacked, aims, np.random.default_rng([experiment.seed, 77]))
     known = ~np.isnan(found.desirability)
     lacking = int((~known).sum())
-    notes = [f"{lacking} of the {len(satisfying)} settings that satisfy lack a value in a preferred metric and are not ranked"] if lacking else []
+    notes = (
+        [f"{lacking} of the {len(satisfying)} settings that keep to the bounds have no value in a preferred metric and are not ranked"]
+        if lacking
+        else []
+    )
     of_cell = {index: float(found.desirability[place]) for place, index in enumerate(satisfying) if known[place]}
     order = np.argsort(np.where(known, -found.desirability, 1), kind="stable")
     others = [satisfying[place] for place in order if place != found.best and known[place]]

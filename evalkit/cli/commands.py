@@ -69,7 +69,7 @@ Settings = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="The result for programs; '-' for standard output, and nothing else there.")
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' for standard output, with nothing else there.")
 ]
 
 
@@ -100,16 +100,16 @@ def sweep(
     confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help=WORDS["confirm"])] = DEFAULTS.confirm,
     fresh: Annotated[bool, typer.Option("--fresh", help=WORDS["fresh"])] = DEFAULTS.fresh,
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. (At a terminal, over 200 requests to another endpoint are.)")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[
         int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used, in and out.")
     ] = None,
-    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this is spent, by endpoint.prices.")] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this sum is spent, by endpoint.prices.")] = None,
     max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
     patience: Annotated[str, typer.Option("--patience", metavar="T", help=WORDS["patience_s"])] = "10m",
     json: Json = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes; the result alone.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the result alone, without progress and notes.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
     from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
@@ -156,12 +156,13 @@ def plan(
     output: Folder = None,
     limit: Limit = None,
     settings: Settings = [],  # noqa: B006
-    power: Annotated[bool, typer.Option("--power", help="Say how small an effect the experiment can see.")] = False,
+    power: Annotated[bool, typer.Option("--power", help="Say how small a difference the experiment could find.")] = False,
     pilot: Annotated[
         Path | None, typer.Option("--pilot", metavar="RUN", help="A run to take variances from, with --power. [default: results/NAME]")
     ] = None,
     variance: Annotated[
-        list[str], typer.Option("--variance", metavar="METRIC=BETWEEN,WITHIN", help="Variances instead of a pilot's: between prompts, within.")
+        list[str],
+        typer.Option("--variance", metavar="METRIC=BETWEEN,WITHIN", help="Variances in place of a pilot's: between prompts, within them."),
     ] = [],  # noqa: B006
     effect: Annotated[
         list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
@@ -227,7 +228,7 @@ def probe(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the evidence goes. [default: results/NAME/probe.json]")
     ] = None,
-    calls: Annotated[int, typer.Option("--calls", min=20, metavar="N", help="Make at most so many calls.")] = 200,
+    calls: Annotated[int, typer.Option("--calls", min=20, metavar="N", help="Make at most this many calls.")] = 200,
     concurrency: Annotated[int, typer.Option("-j", "--concurrency", min=1, max=64, metavar="N", help="Calls in flight at once.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,

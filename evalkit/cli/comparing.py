@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def compare(
     baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="A results folder to compare with.")],
     candidate: Annotated[
-        Path | None, typer.Argument(metavar="CANDIDATE", help="The results folder that is judged; left out with two --cell.")
+        Path | None, typer.Argument(metavar="CANDIDATE", help="The results folder that is judged; leave it out with two --cell.")
     ] = None,
     cell: Annotated[
-        list[str], typer.Option("--cell", metavar="CELL", help="Compare one cell with another: a number, a name, or temperature=0.7,top_p=0.9.")
+        list[str], typer.Option("--cell", metavar="CELL", help="Compare one setting with another: a number, a name, or temperature=0.7,top_p=0.9.")
     ] = [],  # noqa: B006 (typer copies it)
     margin: Annotated[
         list[str], typer.Option("--margin", metavar="METRIC=MARGIN", help="A difference too small to matter: distinct_2=0.02 or length_words=5%.")

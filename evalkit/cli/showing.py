@@ -33,7 +33,7 @@ def show(
     table: Annotated[str | None, typer.Argument(metavar="TABLE", help=f"{', '.join(TABLES)}. [default: what to use, on one screen]")] = None,
     metric: Annotated[str, typer.Option("--metric", metavar="NAMES", help="Only these metrics, with commas between.")] = "",
     sort: Annotated[str, typer.Option("--sort", metavar="METRIC", help="Settings by this metric, the best first; 'desirability' by that.")] = "",
-    top: Annotated[int | None, typer.Option("--top", min=0, metavar="N", help="So many settings, or answers of each setting; 0 for all.")] = None,
+    top: Annotated[int | None, typer.Option("--top", min=0, metavar="N", help="How many settings, or answers of each setting; 0 for all.")] = None,
     prompt: Annotated[str, typer.Option("--prompt", metavar="ID", help="Answers to this prompt: its id, or its number from 0.")] = "",
     cell: Annotated[
         list[str], typer.Option("--cell", metavar="CELL", help="Answers of this setting: a number, a name, or temperature=0.7,top_p=0.9.")

@@ -58,7 +58,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
         print(harmless(line))
     of_it = "what is still to send: " if begun else ""
     most = left.answers_most
-    print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no bound of the answers' tokens (a cell sets no max_tokens)")
+    print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no limit on answers' tokens (a setting has no max_tokens)")
     print(_cost_of(left, experiment.endpoint.prices, "endpoint"))
     for place, (judge, asked) in enumerate(zip(experiment.judges, judged, strict=True)):
         print(harmless(f"judge {judge.name}, {_cost_of(asked, judge.endpoint.prices, f'judges[{place}].endpoint')}"))
@@ -81,7 +81,7 @@ def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, ju
         yield f"besides, each different answer is embedded by {experiment.embeddings.model}"
     if planned.anchor_count:
         still = f", {left.anchors} of them still to send" if begun else ""
-        yield f"besides, the reference cell is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)"
+        yield f"besides, the reference setting is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)"
 
 
 def _cost_of(left: Tokens, prices: Prices | None, where: str) -> str:
@@ -96,7 +96,7 @@ def _cost_of(left: Tokens, prices: Prices | None, where: str) -> str:
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:
-    return " × ".join(counted(number, noun) for number, noun in ((cells, "cell"), (prompts, "prompt"), (replicates, "replicate")))
+    return " × ".join(counted(number, noun) for number, noun in ((cells, "setting"), (prompts, "prompt"), (replicates, "replicate")))
 
 
 def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> None:

@@ -164,5 +164,5 @@ def unusable(failure: Failure, fault: Fault | None, tries: int) -> EndpointError
     if fault == "address" and failure.kind == "malformed":
         return EndpointError(f"endpoint.base_url leads to no chat API: {failure.message}")
     if fault == "address":
-        return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message}")
+        return EndpointError(f"the endpoint knows no such model or address{said}: {failure.message.rstrip('.')}. Check endpoint.model and base_url")
     return None

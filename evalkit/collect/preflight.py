@@ -260,7 +260,7 @@ def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
             if not any(name in cell and same_level(cell[name], level) for name, level in refused if name is not None)
         }
         if not named:
-            raise EndpointError("the endpoint rejects a level of every named cell, so nothing is left to sweep; change 'cells'")
+            raise EndpointError("the endpoint rejects a level of every setting under 'cells', so nothing is left to sweep; change 'cells'")
     return experiment.model_copy(update={"parameters": parameters, "cells": named})
 
 

@@ -126,7 +126,8 @@ async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -
             reply = await client.call({"model": endpoint.model, "max_tokens": 1}, [{"role": "user", "content": "Hello"}])
     if reply is not None and (reply.completions or reply.fault in ("key", "account", "setting", "prompt")):
         return type(fault)(f"{fault}. A chat API answers at {candidate}: set endpoint.base_url to it")
-    return type(fault)(f"{fault}. Did you forget /v1 at the end?") if nowhere else fault
+    its_words = str(fault).partition("no such model or address")[2].removesuffix("Check endpoint.model and base_url")
+    return type(fault)(f"{fault}. Did you forget /v1 at the end?") if nowhere or "model" not in its_words.lower() else fault
 
 
 def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Tell) -> Experiment:

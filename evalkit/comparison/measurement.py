@@ -336,7 +336,7 @@ def _why_not(metric: Metric, tokens: int | None, one: Grid, other: Grid) -> str 
     if metric.confounded and tokens is None:
         return "it depends on length, and too many answers are shorter than ten words"
     if metric.confounded and tokens is not None and tokens < metric.shortest:
-        return f"the {tokens} words that all cells' answers have are too few for it"
+        return f"the {tokens} words that the answers of all settings have are too few for it"
     if not (~np.isnan(one) & ~np.isnan(other)).any():
         return "no prompt has a value on both sides"
     return None
@@ -345,6 +345,6 @@ def _why_not(metric: Metric, tokens: int | None, one: Grid, other: Grid) -> str 
 def _of_biased(found: _Found) -> str:
     names = ", ".join(one.name for one in found.metrics if one.confounded and one.sampled is None)
     return (
-        f"in {found.biased} cells markedly fewer answers than in others reach the {found.tokens} words that {names} are compared on; what is left of "
-        "them is a selection"
+        f"in {found.biased} settings markedly fewer answers than in others reach the {found.tokens} words that {names} are compared on; what is left "
+        "of them is a selection"
     )

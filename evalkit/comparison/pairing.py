@@ -17,6 +17,7 @@ from evalkit.plan.cells import cell_named, cell_text
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
 from evalkit.store.folder import load_experiment, read_run
+from evalkit.text.numbers import counted
 
 _MOST_NAMED = 5
 _UNKNOWN = "unknown"
@@ -76,9 +77,9 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
         ExperimentError: `cells` name none, or several.
     """
     if candidate is None and len(cells) != 2:
-        raise ExperimentError(f"one run and {len(cells)} cells: give two runs, or one run and two cells")
+        raise ExperimentError(f"one run and {counted(len(cells), 'setting')}: give two runs, or one run and two settings")
     if len(cells) > 2:
-        raise ExperimentError(f"cells: found {len(cells)} cells; expected two at most, the baseline's and the candidate's")
+        raise ExperimentError(f"found {len(cells)} settings; expected two at most, the baseline's and the candidate's")
     one = load_experiment(baseline)
     other = one if candidate is None else load_experiment(candidate)
     common = _common_prompts(one, other)
@@ -161,7 +162,7 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
     if cells:
         first, second = cell_named(plans[0], cells[0]), cell_named(plans[1], cells[-1])
         if one_run and first == second:
-            raise ExperimentError(f"cells: both name the cell {cell_text(plans[0], first)}; expected two different ones")
+            raise ExperimentError(f"both name the setting {cell_text(plans[0], first)}; expected two different ones")
         return [(first, second)]
     names = {name for plan in plans for name in plan.experiment.parameters}
     theirs = {_levels(plans[1], cell, names): index for index, cell in enumerate(plans[1].cells)}
@@ -169,8 +170,8 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
     if not pairs:
         held = [", ".join(cell_text(plan, index) for index in range(min(2, len(plan.cells)))) for plan in plans]
         raise RecordError(
-            f"these runs cannot be compared: they have no cell in common (the baseline has {held[0]} ..., the candidate {held[1]} ...); "
-            "compare one cell with another by naming both"
+            f"these runs cannot be compared: they have no setting in common (the baseline has {held[0]} ..., the candidate {held[1]} ...); "
+            "compare one setting with another by naming both"
         )
     return pairs
 
@@ -188,7 +189,7 @@ def _left_out(
     for side, (which, plan, whole) in enumerate(zip(("baseline", "candidate"), plans, wholes, strict=True)):
         alone = sorted(set(range(len(plan.cells))) - {pair[side] for pair in pairs})
         if alone and not chosen:
-            out.append(f"cells of the {which} alone: {_named([cell_text(plan, index) for index in alone])}")
+            out.append(f"settings of the {which} alone: {_named([cell_text(plan, index) for index in alone])}")
         others = [prompt.id for prompt in whole.prompts if prompt.id not in set(common)]
         if others:
             out.append(f"prompts of the {which} alone: {_named(others)}")

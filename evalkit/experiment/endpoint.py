@@ -196,6 +196,15 @@ class Endpoint(Strict):
             raise ValueError("the URL ends in /chat/completions; leave that part out, evalkit adds it")
         return f"{parts.scheme}://{parts.netloc.lower()}{path}{'?' + parts.query if parts.query else ''}"
 
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one_model(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            names = ", ".join(map(str, value)) if value and all(isinstance(one, str) and one.isprintable() for one in value) else "a, b"
+            several = f"parameters: {{model: [{names if len(names) <= 60 else 'a, b'}]}}"
+            raise ValueError(f"found {shown(value)}; name one model here, and to compare several put models under {several}")
+        return value
+
     @field_validator("model", mode="after")
     @classmethod
     def _filled_in(cls, value: str) -> str:

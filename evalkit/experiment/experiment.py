@@ -237,7 +237,7 @@ class Experiment(Strict):
 
     def _faults_of_design(self) -> list[tuple[Path, str]]:
         if self.design == "list" and self.cells is None:
-            return [(("design",), "list needs named cells; add cells: {NAME: {temperature: 0.7}}")]
+            return [(("design",), "list needs named settings; add cells: {NAME: {temperature: 0.7}}")]
         if self.design != "fractional":
             return []
         faults: list[tuple[Path, str]] = [
@@ -255,7 +255,7 @@ class Experiment(Strict):
             return (
                 []
                 if self.reference in self.cells
-                else [(("reference",), f"found {shown(self.reference)}; {unknown('cell', self.reference, self.cells)}")]
+                else [(("reference",), f"found {shown(self.reference)}; {unknown('setting', self.reference, self.cells)}")]
             )
         if isinstance(self.reference, str):
             return [(("reference",), f"found {shown(self.reference)}; expected levels of the swept parameters, like {{temperature: 0.7}}")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from evalkit.experiment.endpoint import Strict
-from evalkit.experiment.problems import Path, shown, unknown
+from evalkit.experiment.problems import Path, share_of, shown, unknown
 from evalkit.experiment.strict_yaml import parse
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -29,6 +29,14 @@ class Requirement(Strict):
     max: Number | None = None
     by: Literal["interval", "mean"] = "interval"
     because: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mapping(cls, value: object) -> object:
+        given = share_of(value) if isinstance(value, str) else value
+        if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
+            raise ValueError(f"found {shown(value)}; write {{max: {given:g}}} for at most that, or {{min: {given:g}}} for at least that")
+        return value
 
     @model_validator(mode="after")
     def _bounded(self) -> Requirement:
@@ -55,6 +63,13 @@ class Preference(Strict):
     worst: Number | None = None
     best: Number | None = None
     because: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mapping(cls, value: object) -> object:
+        if isinstance(value, str) and value in ("maximize", "minimize"):
+            raise ValueError(f"found {shown(value)}; write {{goal: {value}}}")
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> Preference:
@@ -83,6 +98,14 @@ class Choose(Strict):
     require: Mapping[str, Requirement] = Field(default_factory=dict)
     prefer: Mapping[str, Preference] = Field(default_factory=dict)
     among: Literal["statistically_tied", "best"] = "statistically_tied"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mapping(cls, value: object) -> object:
+        if isinstance(value, str):
+            wanted = f"write {{profile: {value}}}" if value in PROFILES else f"write {{profile: NAME}}, where NAME is one of {', '.join(PROFILES)}"
+            raise ValueError(f"found {shown(value)}; {wanted}")
+        return value
 
     @field_validator("profile")
     @classmethod

@@ -28,6 +28,9 @@ def levels_of(value: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
             except ValueError as wrong:
                 faults.append(((name,), str(wrong)))
                 continue
+        if fault := _not_a_range(name, given):
+            faults.append(((name,), fault))
+            continue
         bare = not isinstance(given, list | tuple)
         many = [given] if bare else list(given)
         if not many:
@@ -57,9 +60,9 @@ def with_levels_of_cells(data: Mapping[str, Any]) -> dict[str, Any]:
     cells = data["cells"]
     faults: list[tuple[Path, str]] = []
     if data.get("design", "list") != "list":
-        faults.append((("cells",), "named cells go with design: list; take one of the two out"))
+        faults.append((("cells",), "cells go with design: list; write design: list, or take cells out"))
     if not cells:
-        faults.append((("cells",), "holds no cell; expected names with levels, like {warm: {temperature: 1.2}}"))
+        faults.append((("cells",), "holds no setting; expected names with levels, like {warm: {temperature: 1.2}}"))
     levels: dict[str, list[Any]] = {}
     for label, cell in cells.items():
         if not isinstance(cell, Mapping):
@@ -84,8 +87,23 @@ def with_levels_of_cells(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_range(name: str, given: object) -> bool:
     """Whether levels are written as ``{min, max, step}``, where the parameter does not itself take a mapping."""
-    takes_mappings = name in KNOWN and KNOWN[name].kind in ("mapping", "any")
-    return isinstance(given, Mapping) and not takes_mappings and set(given) == {"min", "max", "step"}
+    return isinstance(given, Mapping) and not _takes_mappings(name) and set(given) == {"min", "max", "step"}
+
+
+def _takes_mappings(name: str) -> bool:
+    return name in KNOWN and KNOWN[name].kind in ("mapping", "any")
+
+
+def _not_a_range(name: str, given: object) -> str | None:
+    """What a mapping lacks to be a range of levels, where the parameter takes numbers and nothing else would make sense; or None."""
+    if not isinstance(given, Mapping) or not given or name not in KNOWN or KNOWN[name].kind not in ("number", "integer"):
+        return None
+    example = {"min": 0, "max": 1, "step": 0.25} | {key: value for key, value in given.items() if isinstance(value, int | float)}
+    written = ", ".join(f"{key}: {example[key]}" for key in ("min", "max", "step"))
+    if set(given) == {"min", "max"}:
+        ends = f"[{given['min']}, {given['max']}]"
+        return f"this range has no step; write how far apart its levels are, like {{{written}}}, or list the levels, like {ends}"
+    return "found a mapping that is no range; write {min: 0, max: 1, step: 0.25}, or list the levels, like [0, 0.5, 1]"
 
 
 def _steps(given: Mapping[str, Any]) -> list[Any]:

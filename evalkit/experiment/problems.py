@@ -100,7 +100,8 @@ def _message(one: Any) -> str:
             return f"found {shown(value)}; expected a number {_BOUNDS[kind]} {next(iter(context.values()))}"
         case _:
             words = re.sub(r"^a valid dictionary or instance of \w+$", "a mapping", one["msg"].removeprefix("Input should be "))
-            return f"found {shown(value)}; expected {_PLAIN.get(words, words)}{number_hint(value) if 'int' in one['type'] else ''}"
+            hint = number_hint(value) if "int" in one["type"] or "float" in one["type"] else ""
+            return f"found {shown(value)}; expected {_PLAIN.get(words, words)}{hint}"
 
 
 HALF_A_CHARACTER = "holds half a character (a lone \\ud800 to \\udfff), which cannot be sent; write the character itself"
@@ -130,8 +131,22 @@ _PLAIN = {
 
 
 def number_hint(value: object) -> str:
-    """What to do where a number was expected and a text holds one."""
-    return "; write it without quotes" if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else ""
+    """What to do where a number was expected and a text holds one, a percentage or several."""
+    if not isinstance(value, str):
+        return ""
+    text = value.strip()
+    if _NUMBER.fullmatch(text):
+        return "; write it without quotes"
+    if (share := share_of(text)) is not None:
+        return f"; write {share:g} for {text.removesuffix('%').strip()} %"
+    several = [part.strip() for part in text.split(",")]
+    return f"; write [{', '.join(several)}]" if len(several) > 1 and all(_NUMBER.fullmatch(part) for part in several) else ""
+
+
+def share_of(text: str) -> float | None:
+    """The share that a percentage like ``5%`` stands for; None for another text."""
+    number = text.strip().removesuffix("%").strip()
+    return round(float(number) / 100, 12) if text.strip().endswith("%") and _NUMBER.fullmatch(number) else None
 
 
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?")

@@ -29,6 +29,7 @@ from evalkit.experiment.strict_yaml import Document, named, parse, read_text
 from evalkit.text.numbers import counted
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_QUOTED = re.compile(r"\{\{\s*([\"'])([A-Za-z_][A-Za-z0-9_]*)\1\s*\}\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CSV_COLUMNS = ("id", "system", "user", "tags")
 _MOST_BYTES = 500_000_000
@@ -330,6 +331,8 @@ def _unknown_variables(prompt: Prompt) -> list[tuple[Path, str]]:
         for name in dict.fromkeys(unknown):
             said = name if len(name) <= 60 else f"{name[:57]}..."
             faults.append((("messages", index), f"{{{{{said}}}}} has no value; vars gives {given}; add it to vars, or mend the name"))
+        quoted = dict.fromkeys(found[2] for one in message.texts() for found in _QUOTED.finditer(one) if found[2] in values)
+        faults += [(("messages", index), f"{{{{...}}}} takes a name without quotes: write {{{{{name}}}}}") for name in quoted]
         if text and not unknown and not "".join(_filled(one, values) for one in message.texts()).strip():
             faults.append((("messages", index), "the message is empty once its variables are filled in; expected a text"))
     return faults

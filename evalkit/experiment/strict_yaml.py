@@ -153,7 +153,7 @@ def _words(fault: yaml.MarkedYAMLError, text: str) -> str:
     if ours := next((words for said, words in _NOT_OURS.items() if said in problem), None):
         return where + ours
     if "{{" in line:
-        return f"{where}not valid YAML: put a text with {{{{ }}}} in quotes"
+        return f"{where}not valid YAML: put a text with {{{{ }}}} in quotes, '...', and write the name within {{{{ }}}} without quotes"
     known = next((words for said, words in _NOT_YAML.items() if said in problem), None)
     # What PyYAML got instead is a piece of the file.
     return f"{where}not valid YAML: " + (known or re.sub(r",?\s*but (?:got|found) .*", "", problem, flags=re.DOTALL) or "mend this place")

@@ -23,19 +23,19 @@ def cell_text(plan: Plan, index: int) -> str:
         return plan.design.names[index]
     cell = plan.cells[index]
     swept = {name for name, levels in plan.experiment.parameters.items() if len(levels) > 1} or set(cell)
-    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if name in swept and level is not None) or "the only cell"
+    return ", ".join(f"{name}={level_text(level)}" for name, level in cell.items() if name in swept and level is not None) or "the only setting"
 
 
 def cell_named(plan: Plan, text: str) -> int:
     """The cell that `text` names: by its name, its number, or by levels that fit no other. Raises `ExperimentError`."""
     named = plan.experiment.cells or {}
-    where = f"cell {shown(text)}"
+    where = f"setting {shown(text)}"
     if text in named:
         return _only(plan, {name: named[text].get(name, DEFAULT) for name in plan.experiment.parameters}, where)
     if text.isdecimal() and len(text) < 10:
         if int(text) < len(plan.cells):
             return int(text)
-        raise ExperimentError(f"{where}: this run has the cells 0 to {len(plan.cells) - 1}")
+        raise ExperimentError(f"{where}: this run has the settings 0 to {len(plan.cells) - 1}")
     wanted = {}
     for part in _BETWEEN.split(text):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -61,5 +61,5 @@ def _only(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
     ]
     if len(found) == 1:
         return found[0]
-    fit = "no cell" if not found else f"{len(found)} cells"
-    raise ExperimentError(f"{where}: {fit} of this run fit; expected one, like {cell_text(plan, found[0] if found else 0)}")
+    fit = "no setting of this run fits" if not found else f"{len(found)} settings of this run fit"
+    raise ExperimentError(f"{where}: {fit}; expected one, like {cell_text(plan, found[0] if found else 0)}")

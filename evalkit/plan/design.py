@@ -95,7 +95,7 @@ def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]]
     # A level that is void everywhere tells nothing apart, which is worth a sentence too.
     voided = [name for name in levels if any(cell[name] is None for cell in cells.values())]
     merged = tuple(
-        f"at temperature 0 {name} has no effect, so its {len(levels[name])} levels are one cell there" for name in voided if len(levels[name]) > 1
+        f"at temperature 0 {name} has no effect, so its {len(levels[name])} levels are one setting there" for name in voided if len(levels[name]) > 1
     )
     return Design(tuple(cells.values()), combinations, merged, names=tuple(names))
 

@@ -143,7 +143,7 @@ class Measured:
         if taken is None:
             return
         found = scorer.found(list(taken.texts))
-        complaints += [f"{fault} (prompt {self._plan.experiment.prompts[where[1]].id}, cell {where[0]})" for fault in found.faults]
+        complaints += [f"{fault} (prompt {self._plan.experiment.prompts[where[1]].id}, setting {where[0]})" for fault in found.faults]
         for name, number in found.numbers.items():
             one = self.scores.get(name) or self._add(metric_of(name, "group", scorer.better, lambda _: math.nan))
             one.value[where] = one.value_full[where] = number

@@ -95,7 +95,7 @@ def _bearing(scores: Scores) -> Iterator[Note]:
     yield from scores.noticed
     for name, pairs in scores.without_effect.items():
         yield warning(
-            f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' finds out"
+            f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' can tell"
         )
 
 
@@ -142,42 +142,40 @@ def _left_out(scores: Scores) -> Iterator[Note]:
     if scores.groups_left_out:
         prompts = sum(k == 0 for k in scores.ks)
         whole = (
-            f", among them all of {counted(prompts, 'prompt')} without two in nine tenths of the cells"
+            f", among them all of {counted(prompts, 'prompt')} without two in nine tenths of the settings"
             if prompts < len(scores.ks) and prompts
             else ""
         )
         yield note(
             f"metrics over replicates: {counted(scores.groups_left_out, 'group')} left out, with fewer answers with text than nine tenths of "
-            f"the cells have to that prompt{whole}"
+            f"the settings have for that prompt{whole}"
         )
     if scores.samples and (short := _fewer_words(scores)):
         most = max(short.values())
-        yield note(
-            f"{counted(most, 'group')} with fewer words than nine tenths of the cells have in answers to that prompt: left out of {', '.join(short)}"
-        )
+        yield note(f"{counted(most, 'group')} with fewer words than nine tenths of the settings have for that prompt: left out of {', '.join(short)}")
     uncompared = ", ".join(metric.name for metric in scores.metrics if not scores.compared(metric))
     if uncompared and scores.prefix is None:
         yield note(
-            f"in over a fifth of the cells, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
+            f"in over a fifth of the settings, more than a tenth of the answers are shorter than {PREFIXES[0]} words: {uncompared} depend on "
             "length, and are shown on whole answers, not to be compared where lengths differ"
         )
     elif uncompared and scores.prefix is not None:
         yield note(
-            f"the {scores.prefix.tokens} tokens that all cells' answers have are too few for {uncompared}, which are shown on whole answers, "
-            "not to be compared where lengths differ"
+            f"the {scores.prefix.tokens} tokens that the answers of all settings have are too few for {uncompared}, which are shown on whole "
+            "answers, not to be compared where lengths differ"
         )
     if scores.prefix is None or not any(scores.on(metric) == "prefix" for metric in scores.metrics):
         return
     if scores.prefix.left_out:
         yield note(
-            f"cells {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which "
+            f"settings {_numbers(scores.prefix.left_out)} have too few answers of {scores.prefix.tokens} tokens, on which "
             + _on_prefix(scores)
             + " are compared: they are left out of those"
         )
     biased = [cell for cell in scores.prefix.biased if cell not in scores.prefix.left_out]
     if biased:
         yield note(
-            f"in cells {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that "
+            f"in settings {_numbers(biased)} markedly fewer answers reach the {scores.prefix.tokens} tokens that "
             + _on_prefix(scores)
             + " are compared on; what is left of them is a selection"
         )

@@ -37,7 +37,7 @@ class Options:
     limit: int | None = _option(None, "Use the first N prompts only.")
     concurrency: int | None = _option(None, "Requests in flight at once.")
     budget: Budget = _option(_NO_BOUND, "What may be spent this time.")  # noqa: RUF009 (immutable)
-    patience_s: float = _option(600.0, "Wait so long for an endpoint that is down.")
+    patience_s: float = _option(600.0, "Wait this long for an endpoint that is down.")
     confirm: int = _option(0, "Send N fresh replicates for what was chosen and its runner-up.")
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
 

@@ -154,7 +154,7 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
             raise RecordError(f"{folder}: no such run; sweep a pilot (the option limit with 5), or give variance METRIC=BETWEEN,WITHIN")
         seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
         if not seen:
-            raise RecordError(f"{folder}: tells no variance; a pilot needs two cells and two prompts with answers")
+            raise RecordError(f"{folder}: tells no variance; a pilot needs two settings and two prompts with answers")
     return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
 
 

@@ -338,14 +338,14 @@ def test_a_limit_is_controlled_on_the_prefix_that_metrics_are_compared_on() -> N
     found = analyse(scores(planned, values.tolist(), some, prefix=prefix), some)
     (control,) = found.controls
     assert (control.tokens, control.failed) == (25, ["distinct_2"])  # the length may move, and rep_4 is not compared on so short a prefix
-    assert any(one.startswith("Warning: max_tokens moves distinct_2 on the first 25 words") for one in found.answers)
+    assert any(one.startswith("Warning: max_tokens changes distinct_2 on the first 25 words") for one in found.answers)
     assert analyse(scores(planned, values.tolist(), some), some).controls == []
     assert artefacts.decode(artefacts.encode(found), Analysis) == found
 
 
 def test_an_analysis_says_how_it_was_made() -> None:
     found = analysed({"temperature": [0.5, 1.0]}, [[0.1, 0.2], [0.3, 0.4]])
-    for part in (f"evalkit {__version__}", found.digest, "model none", "2 cells × 2 prompts × 2 replicates", "Student's t", "seed 0"):
+    for part in (f"evalkit {__version__}", found.digest, "model none", "2 settings × 2 prompts × 2 replicates", "Student's t", "seed 0"):
         assert part in found.signature
 
 

@@ -45,7 +45,7 @@ def test_a_planted_drift_is_told_with_its_size_and_nothing_else_is() -> None:
     (latency,) = (one for one in found if one.name == "latency_s")
     assert latency.tau == 1.0
     assert latency.before < 1.4 < 2.5 < latency.after
-    assert "drifted" in sentence(found, 40).text
+    assert "the endpoint changed while it was asked" in sentence(found, 40).text
     assert "latency_s from 1.3 to 2.65" in sentence(found, 40).text
 
 

@@ -73,7 +73,7 @@ def test_too_few_prompts_leave_the_question_open_and_say_how_many_would_do() -> 
 def test_an_effect_within_the_margin_is_no_effect_and_both_are_said() -> None:
     result = found(planted(noise=0.001), margin=0.5)
     assert [(one.verdict, one.beside_zero) for one in result.verdicts if one.parameter == "temperature"] == [("no effect", True)]
-    assert any("differences there are, within it: distinct_2 +0.1" in one for one in answers(result, list(LEVELS), 12))
+    assert any("there are differences, too small to matter: distinct_2 +0.1" in one for one in answers(result, list(LEVELS), 12))
 
 
 def test_five_prompts_get_no_p() -> None:
@@ -81,8 +81,8 @@ def test_five_prompts_get_no_p() -> None:
     assert {one.p for one in result.verdicts} == {None}
     assert {one.p_adjusted for one in result.interactions} == {None}
     assert {(one.verdict, one.sure) for one in result.verdicts if one.parameter == "temperature"} == {("effect", False)}
-    assert any("temperature: perhaps moves distinct_2 (too few prompts for a p)" in one for one in answers(result, list(LEVELS), 5))
-    assert any("no rearrangement of signs reaches p < .05" in one for one in answers(result, list(LEVELS), 5))
+    assert any("temperature: perhaps changes distinct_2 (too few prompts for a p)" in one for one in answers(result, list(LEVELS), 5))
+    assert any("no test can reach p < .05" in one for one in answers(result, list(LEVELS), 5))
 
 
 def test_a_two_level_difference_is_the_paired_t_interval() -> None:
@@ -121,12 +121,12 @@ def test_what_cannot_be_told_is_said() -> None:
     assert codes_of(cells, levels).tolist() == [[0, -1], [1, 0], [1, 1]]
     result = effects({"m": np.random.default_rng(1).random((3, 8))}, cells, levels, {"m": (0.02, "")}, 1)
     said = " ".join(result.not_estimated)
-    assert "top_p at temperature 0: void there (1 of 3 cells)" in said
+    assert "top_p at temperature 0: not applicable there (1 of 3 settings)" in said
     assert "interactions that this design cannot see: temperature × top_p" in said
     together = [{"temperature": 0.5, "top_p": 0.5}, {"temperature": 1, "top_p": 0.9}]
     result = effects({"m": np.random.default_rng(1).random((2, 8))}, together, {"temperature": [0.5, 1], "top_p": [0.5, 0.9]}, {"m": (0.02, "")}, 1)
     assert result.verdicts == []
-    assert sum("does not tell its effect" in one for one in result.not_estimated) == 2
+    assert sum("cannot tell its effect" in one for one in result.not_estimated) == 2
 
 
 def test_a_metric_without_any_value_has_no_verdict() -> None:
@@ -173,10 +173,12 @@ def test_a_difference_that_a_handful_of_prompts_share_is_not_yet_an_effect() -> 
 
 def test_where_no_p_can_be_small_enough_that_is_said() -> None:
     said = answers(found(planted(prompts=6)), list(LEVELS), 6)
-    assert any("With 6 prompts the smallest p there is, counting 3 parameters, is 0.094" in one and "use 7 prompts at least" in one for one in said)
+    assert any(
+        "With 6 prompts the smallest possible p, allowing for 3 parameters, is 0.094" in one and "use at least 7 prompts" in one for one in said
+    )
     result = found(planted(prompts=7))
     assert any(one.sure for one in result.verdicts)
-    assert not any("smallest p there is" in one for one in answers(result, list(LEVELS), 7))
+    assert not any("smallest possible p" in one for one in answers(result, list(LEVELS), 7))
 
 
 def test_what_arithmetic_leaves_of_0_is_0() -> None:
@@ -210,7 +212,9 @@ def test_a_limit_on_length_that_moves_a_prefix_is_found_out(moved: float, failed
     (control,) = controls(result.verdicts, {"a", "b"}, 25)
     assert (control.parameter, control.tokens, control.failed, control.passed, control.open) == ("max_tokens", 25, failed, passed, [])
     said = answers(result, list(levels), 10, [control])[-1]
-    assert said.startswith("Warning: max_tokens moves a on the first 25 words" if moved else "Control passed: max_tokens cannot change the first 25")
+    assert said.startswith(
+        "Warning: max_tokens changes a on the first 25 words" if moved else "Control passed: max_tokens cannot change the first 25"
+    )
 
 
 def test_a_control_that_cannot_tell_says_what_is_open() -> None:
@@ -219,7 +223,7 @@ def test_a_control_that_cannot_tell_says_what_is_open() -> None:
     result = effects(values, LIMITED, levels, {"a": (0.02, "")}, 3)
     (control,) = controls(result.verdicts, {"a"}, 10)
     assert (control.failed, control.passed, control.open) == ([], [], ["a"])
-    assert "is shown on 0 of 1 metric, and is open on a." in answers(result, list(levels), 10, [control])[-1]
+    assert "is shown for 0 of 1 metric, and is unclear for a." in answers(result, list(levels), 10, [control])[-1]
     assert controls(result.verdicts, set(), 10) == []
 
 

@@ -113,8 +113,8 @@ def test_where_none_satisfies_each_constraint_and_the_nearest_miss_are_told() ->
     assert choice.nearest == 6
     assert [(one.metric, one.bound) for one in choice.misses] == [("distinct_2", 0.97)]
     text = shown(choice, analysis, 80)
-    assert "No setting satisfies: all 7 miss a constraint." in text
-    assert "distinct_2 at least 0.97 on the mean (too few prompts to prove it): excludes 7, 7 of them by it alone." in " ".join(text.split())
+    assert "No setting keeps to all bounds: all 7 miss at least one." in text
+    assert "distinct_2 at least 0.97 on the mean (too few prompts to prove it): excludes 7, 7 of them for this alone." in " ".join(text.split())
     assert "Nearest: temperature=1.5, top_k=40" in text
 
 
@@ -122,8 +122,8 @@ def test_what_is_not_measured_is_left_out_of_preferences_and_never_satisfied() -
     choice, _, _ = decided({"require": {"latency_s": {"max": 3}}, "prefer": {**WANTED["prefer"], "cost": {"goal": "minimize"}}})
     assert choice.chosen is None
     assert choice.nearest is None
-    assert any("latency_s is required and this run does not measure it" in one for one in choice.notes)
-    assert any("preferences left out" in one and "cost" in one for one in choice.notes)
+    assert any("latency_s has a bound, but this run does not measure it" in one for one in choice.notes)
+    assert any("preferences are left out" in one and "cost" in one for one in choice.notes)
     only, _, _ = decided({"prefer": {"cost": {"goal": "minimize"}}})
     assert only.chosen is None
     assert any("nothing can be chosen" in one for one in only.notes)
@@ -135,8 +135,8 @@ def test_what_is_measured_and_too_short_to_compare_is_not_called_unmeasured() ->
     )
     assert not prefer
     assert notes == [
-        "preferences left out, for too many answers are too short to compare settings by it: distinct_2",
-        "preferences left out, for this run does not measure it: cost",
+        "preferences are left out: too many answers are too short to compare settings by distinct_2",
+        "preferences are left out: this run does not measure cost",
     ]
 
 
@@ -228,7 +228,7 @@ def shown(choice: Choice, analysis: Any, width: int, encoding: str = "utf-8") ->
 def test_the_terminal_says_what_to_use_why_how_sure_and_what_else_would_do(width: int, encoding: str) -> None:
     choice, analysis, _ = decided({"profile": "creative"})
     text = shown(choice, analysis, width, encoding)
-    for word in ("Use ", "Why ", "Sure ", "Else ", "Recommendation for creative", "2,000", "client.chat.completions.create("):
+    for word in ("Use ", "Why ", "How sure ", "What else ", "Recommendation for creative", "2,000", "client.chat.completions.create("):
         assert word in text
     assert f"temperature={choice.parameters['temperature']}" in text
     assert all(cell_len(line) <= width for line in text.split("\n"))
@@ -240,17 +240,19 @@ def test_what_stands_in_the_way_of_a_choice_is_said(prompts: int) -> None:
     text = " ".join(shown(choice, analysis, 120).split())
     if prompts == 1:
         assert choice.chosen is None
-        assert "loop_rate has a value on one prompt only in 7 cells, which gives no interval to judge by: add prompts, or write by: mean" in text
+        assert "loop_rate has a value on one prompt only in 7 settings, which gives no interval to judge by: add prompts, or write by: mean" in text
     else:
         assert 6 not in choice.satisfying
-        assert "rep_4 is undefined in 1 cell, which therefore does not satisfy" in text
+        assert "rep_4 has no value in 1 setting, which therefore does not keep to its bound" in text
 
 
 def test_settings_without_a_preferred_value_are_not_ranked_and_that_is_said() -> None:
     choice, analysis, _ = decided(WANTED, blank={"distinct_2": [3, 4]})
     assert choice.desirability[3] is None
     assert choice.chosen not in (3, 4)
-    assert "2 of the 6 settings that satisfy lack a value in a preferred metric and are not ranked" in " ".join(shown(choice, analysis, 120).split())
+    assert "2 of the 6 settings that keep to the bounds have no value in a preferred metric and are not ranked" in " ".join(
+        shown(choice, analysis, 120).split()
+    )
 
 
 def test_the_words_for_how_sure_a_choice_is() -> None:
@@ -259,13 +261,13 @@ def test_the_words_for_how_sure_a_choice_is() -> None:
         return " ".join(shown(choice, analysis, 120).split())
 
     clear = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9])
-    assert "Sure Yes: better than every other setting that keeps to the bounds" in clear
-    assert "Else Nothing else does as well on these prompts." in clear
+    assert "How sure Yes: better than every other setting that keeps to the bounds" in clear
+    assert "What else Nothing else does as well on these prompts." in clear
     alone = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9], require={"distinct_2": {"min": 0.8}})
     assert "No other setting keeps to the bounds, so there was nothing to compare it with." in alone
     tied = said([0.1, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
-    assert "Sure Of the group, not of the one: " in tied
-    assert "Else Any of these would do, as far as these prompts tell" in tied
+    assert "How sure Not of this one alone: " in tied
+    assert "What else Any of these would do, as far as these prompts tell" in tied
     near = said([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9], prefer={"distinct_2": {"goal": "target", "target": 0.4}})
     assert "ranked by how well they bring distinct_2 near 0.4 (100%)" in near
     assert "distinct_2: unique word pairs / word pairs, replicates pooled" in near
@@ -278,8 +280,8 @@ def test_equals_are_told_as_a_group_though_one_of_them_is_first(goal: str) -> No
     assert len(choice.tied) == 7
     assert choice.resample_share < 0.5
     text = " ".join(shown(choice, analysis, 120).split())
-    assert "Sure Of the group, not of the one: " in text
-    assert "the luck of the first allowed for" in text
+    assert "How sure Not of this one alone: " in text
+    assert "allowing for luck" in text
 
 
 def test_where_no_setting_comes_up_to_the_worst_that_is_wanted_all_are_alike() -> None:
@@ -298,7 +300,7 @@ def test_a_difference_within_the_margin_is_shown_as_what_it_is() -> None:
     choice, analysis, _ = decided(WANTED, means, noise=0.0005)
     text = shown(choice, analysis, 120)
     assert "~ 0 +0.005" in text
-    assert "~ 0: there is a difference, shown beside, and the same test shows it to be within the margin: too small to matter." in text
+    assert "~ 0: there is a difference, shown beside it, and the same test shows that it is within the margin: too small to matter." in text
 
 
 def test_every_profile_says_why_and_asks_for_metrics_that_exist() -> None:
@@ -328,6 +330,15 @@ def test_what_stands_beside_a_profile_goes_before_it() -> None:
         ({"choose": {"prefer": {"rep_2": {"goal": "target"}}}}, "goal: target and target: NUMBER go together"),
         ({"choose": {"prefer": {"rep_2": {"goal": "maximize", "weight": 0}}}}, "choose.prefer.rep_2.weight: found 0; expected a number above 0"),
         ({"choose": {"prefer": {"rep_2": {"goal": "maximize", "worst": 1, "best": 0}}}}, "do not fit goal: maximize; swap them"),
+        (
+            {"choose": {"profile": "brief", "require": {"rep_2": 0.05}}},
+            "choose.require.rep_2: found 0.05; write {max: 0.05} for at most that, or {min: 0.05} for at least that",
+        ),
+        ({"choose": {"profile": "brief", "require": {"rep_2": "5%"}}}, "choose.require.rep_2: found '5%'; write {max: 0.05} for at most that"),
+        ({"choose": {"profile": "brief", "require": {"rep_2": {"max": "5%"}}}}, "rep_2.max: found '5%'; expected a number; write 0.05 for 5 %"),
+        ({"choose": {"prefer": {"rep_2": "minimize"}}}, "choose.prefer.rep_2: found 'minimize'; write {goal: minimize}"),
+        ({"choose": "precise"}, "choose: found 'precise'; write {profile: precise}"),
+        ({"choose": "exact"}, "choose: found 'exact'; write {profile: NAME}, where NAME is one of creative, precise, balanced, brief"),
         ({"choose": {"profile": "brief", "require": {"rep_2": {}}}}, "choose.require.rep_2: holds neither min nor max"),
         ({"choose": {"profile": "brief", "require": {"rep_2": {"min": 1, "max": 0}}}}, "choose.require.rep_2: min 1.0 is above max 0.0; swap them"),
         ({"choose": {"profile": "brief", "amongst": "best"}}, "choose.amongst: unknown key; did you mean 'among'?"),

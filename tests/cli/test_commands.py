@@ -78,7 +78,7 @@ def test_a_sweep_shows_one_screen_and_the_rest_is_a_command_away(evalkit: Comman
     for part in ("4 answers", "4 requests sent", "evalkit show results/small", "Next"):
         assert part in done.stdout
     tables = "".join(evalkit("show", "results/small", table).stdout for table in ("settings", "levels"))
-    for part in ("By cell", "By level", "distinct_2"):
+    for part in ("By setting", "By level", "distinct_2"):
         assert part in tables
     assert "Traceback" not in done.stderr
     again = evalkit("sweep", tmp_path / "x.yaml")
@@ -101,7 +101,7 @@ def test_plan_and_dry_run_say_the_same_and_send_nothing(evalkit: Command, tmp_pa
         plan, dry = evalkit("plan", path), evalkit("sweep", path, "--dry-run")
         assert not server.seen
     assert plan.stdout == dry.stdout
-    assert "2 cells × 1 prompt × 300 replicates = 600 requests" in plan.stdout
+    assert "2 settings × 1 prompt × 300 replicates = 600 requests" in plan.stdout
     assert "at most 12,120 tokens" in plan.stdout, "of the six anchors too"
     assert not (tmp_path / "results").exists()
 
@@ -128,7 +128,7 @@ def test_the_plan_tells_of_a_command_that_gives_the_key_and_not_of_its_arguments
 
 def test_the_plan_of_the_quickstart_tells_which_cells_are_merged(evalkit: Command) -> None:
     out = evalkit("plan", ROOT / "experiments/quickstart.yaml").stdout
-    assert "56 cells × 10 prompts × 8 replicates = 4,480 requests" in out
+    assert "56 settings × 10 prompts × 8 replicates = 4,480 requests" in out
     assert "64 combinations of levels, 8 of them merged" in out
     assert "at temperature 0 top_p has no effect" in out
 

@@ -74,7 +74,7 @@ def test_answers_to_a_prompt_of_a_setting(evalkit: Command, run: str) -> None:
         (("settings", "--metric", "length_word"), "unknown metric; did you mean 'length_words'?"),
         (("settings", "--sort", "lenght_words"), "unknown metric; did you mean 'length_words'?"),
         (("answers", "--prompt", "p9"), "unknown prompt; did you mean 'p"),
-        (("answers", "--cell", "99"), "no cell 99; expected numbers below"),
+        (("answers", "--cell", "99"), "no setting 99; expected numbers below"),
         (("answers", "--cell", "temperature=3"), "temperature=3"),
     ],
 )

@@ -239,7 +239,9 @@ def test_an_endpoint_that_is_not_there_ends_the_run_unrecorded() -> None:
 def test_an_address_or_model_that_does_not_exist_ends_the_run_unrecorded() -> None:
     out = ran(lambda _: refusing(404, "The model `tiny` does not exist"), some(50), 4)
     assert type(out.ended) is EndpointError
-    assert str(out.ended) == "the endpoint knows no such model or address (HTTP 404): The model `tiny` does not exist"
+    assert (
+        str(out.ended) == "the endpoint knows no such model or address (HTTP 404): The model `tiny` does not exist. Check endpoint.model and base_url"
+    )
     assert out.records == []
     assert len(out.endpoint.seen) <= 4
 

@@ -35,6 +35,13 @@ def experiment(url: str, **changes: object) -> Experiment:
 
 
 @pytest.mark.parametrize("look", [True, False], ids=["a look", "no look"])
+def test_a_404_asks_whether_v1_was_forgotten_where_nothing_answers_there_either(tmp_path: Path, look: bool) -> None:
+    nowhere = Answer(404, JSON, b'{"detail": "Not Found"}')
+    with serving(lambda _: nowhere) as server, pytest.raises(EndpointError, match=r"\(HTTP 404\): Not Found.* Did you forget /v1 at the end\?$"):
+        sweep(experiment(server.url.removesuffix("/v1"), request={"max_tokens": 20}), tmp_path / "run", look=look)
+
+
+@pytest.mark.parametrize("look", [True, False], ids=["a look", "no look"])
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

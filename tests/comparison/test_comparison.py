@@ -177,7 +177,7 @@ def test_only_common_cells_and_prompts_count_and_the_others_are_named(tmp_path: 
     assert found.prompts == list(PROMPTS[2:])
     assert found.left_out == [
         "prompts of the baseline alone: 'p0', 'p1'",
-        "cells of the candidate alone: 'temperature=1.5'",
+        "settings of the candidate alone: 'temperature=1.5'",
         "prompts of the candidate alone: 'new`one'",
     ]
     assert (found.baseline.requests, found.candidate.requests) == (2 * 6 * 3, 2 * 6 * 3)
@@ -206,7 +206,7 @@ def test_what_differs_is_said(tmp_path: Path, sound: Path) -> None:
     ("change", "words"),
     [
         ({"prompts": ["another"]}, "no prompt in common"),
-        ({"parameters": {"temperature": [0.1]}}, "no cell in common"),
+        ({"parameters": {"temperature": [0.1]}}, "no setting in common"),
     ],
 )
 def test_runs_without_anything_in_common_are_refused(tmp_path: Path, sound: Path, change: dict[str, Any], words: str) -> None:
@@ -318,12 +318,12 @@ def test_a_cell_is_compared_with_another_of_the_same_run_or_of_another(tmp_path:
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (["0"], "one run and 1 cells"),
+        (["0"], "one run and 1 setting"),
         (["0", "0"], "two different ones"),
-        (["0", "9"], "the cells 0 to 1"),
-        (["0", "temperature=3"], "no cell of this run fit"),
+        (["0", "9"], "the settings 0 to 1"),
+        (["0", "temperature=3"], "no setting of this run fits"),
         (["0", "top_q=3"], "expected a number below 2, temperature=LEVEL"),
-        (["0", "1", "0"], "one run and 3 cells"),
+        (["0", "1", "0"], "one run and 3 settings"),
     ],
 )
 def test_a_cell_that_is_none_is_refused(sound: Path, cells: list[str], words: str) -> None:

@@ -338,7 +338,10 @@ NO_COMMAND = (
         ("{base_url: local, model: '${A:-}'}", "model: found ''; expected a text that is not empty"),
         ("{base_url: local, model: ' m'}", "model: found ' m'; expected a name without spaces around it, line breaks and control characters"),
         ("{base_url: local, model: 4}", "model: found 4; expected a string"),
-        ("{base_url: local, model: [m]}", "model: found a list; expected a string"),
+        (
+            "{base_url: local, model: [m]}",
+            "model: found a list; name one model here, and to compare several put models under parameters: {model: [m]}",
+        ),
         ("{base_url: local, model: m, concurrency: 0}", "concurrency: found 0; expected a number of at least 1"),
         ("{base_url: local, model: m, concurrency: 1025}", "concurrency: found 1025; expected a number of at most 1024"),
         ("{base_url: local, model: m, concurrency: true}", "concurrency: found true; expected a whole number"),
@@ -536,7 +539,17 @@ RANGE = "expected a number from 0 to 2"
         ("{temperature: '0.5'}", f"parameters.temperature: found '0.5'; {RANGE}; write it without quotes"),
         ("{temperature: defualt}", f"parameters.temperature: found 'defualt'; {RANGE}; did you mean default?"),
         ("{temperature: [[0.5]]}", f"parameters.temperature[0]: found a list; {RANGE}"),
-        ("{temperature: {from: 0, to: 1}}", f"parameters.temperature: found a mapping; {RANGE}"),
+        (
+            "{temperature: {from: 0, to: 1}}",
+            "parameters.temperature: found a mapping that is no range; write {min: 0, max: 1, step: 0.25}, or list the levels, like [0, 0.5, 1]",
+        ),
+        (
+            "{temperature: {min: 0, max: 2}}",
+            "parameters.temperature: this range has no step; write how far apart its levels are, like {min: 0, max: 2, step: 0.25}, "
+            "or list the levels, like [0, 2]",
+        ),
+        ("{temperature: [0, 5%]}", f"parameters.temperature[1]: found '5%'; {RANGE}; write 0.05 for 5 %"),
+        ("{temperature: '0, 0.7'}", f"parameters.temperature: found '0, 0.7'; {RANGE}; write [0, 0.7]"),
         ("{temperature: }", "parameters.temperature: found nothing (null); to leave the parameter out, write default"),
         ("{temperature: [0, null]}", "parameters.temperature[1]: found nothing (null); to leave the parameter out, write default"),
         ("{temperature: [1, 1.0]}", "parameters.temperature[1]: the level 1.0 stands twice; keep one"),

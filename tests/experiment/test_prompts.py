@@ -273,6 +273,7 @@ EMPTY = "the message is empty; expected a 'content' with text"
             {"user": "{{ drfat }}", "vars": {"draft": "x", "b": "c"}},
             "messages[0]: {{drfat}} has no value; vars gives b, draft; add it to vars, or mend the name",
         ),
+        ({"user": """say {{ 'a' }} {{"a"}} {{"b"}}""", "vars": {"a": "x"}}, "messages[0]: {{...}} takes a name without quotes: write {{a}}"),
         ({"user": " {{a}} ", "vars": {"a": ""}}, "messages[0]: the message is empty once its variables are filled in; expected a text"),
         (
             {"user": f"{{{{{'x' * 61}}}}}", "vars": {f"v{n}": "" for n in range(12)}},

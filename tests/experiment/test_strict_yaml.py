@@ -183,7 +183,10 @@ def test_every_node_is_marked_with_its_line():
             r"x.yaml: top level: holds half a character (a lone \ud800 to \udfff), which cannot be sent; write the character itself (line 1)",
         ),
         ("a: {{name}}", "x.yaml: a: a key must be a plain word; put a text that begins with '{' or '[' in quotes (line 1)"),
-        ("a: {{name}} b", "x.yaml: line 1, column 13: not valid YAML: put a text with {{ }} in quotes"),
+        (
+            "a: {{name}} b",
+            "x.yaml: line 1, column 13: not valid YAML: put a text with {{ }} in quotes, '...', and write the name within {{ }} without quotes",
+        ),
         ("a: 1\n---\na: 2", "x.yaml: line 2, column 1: a second document begins here; expected one, without a '---' between"),
         (
             "a: 1\n...\nb: 2",

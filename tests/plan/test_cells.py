@@ -43,7 +43,7 @@ def test_a_cell_is_found_by_its_number_and_by_the_levels_that_tell_it(parameters
 def test_levels_name_the_one_cell_they_fit(text, index):
     made = plan(parameters={"temperature": [0, 1], "top_p": [0.5, 0.9]})  # at temperature 0 top_p is void, so that there are three cells
     assert cell_named(made, text) == index
-    with pytest.raises(ExperimentError, match="2 cells of this run fit"):
+    with pytest.raises(ExperimentError, match="2 settings of this run fit"):
         cell_named(made, "top_p=0.9")
 
 
@@ -61,9 +61,9 @@ def test_a_named_cell_goes_by_its_name_and_one_merged_into_it_by_both():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("clam", "cell 'clam': expected a number below 2, calm, wild, cold, temperature=LEVEL, top_p=LEVEL"),
-        ("9", "cell '9': this run has the cells 0 to 1"),
-        ("temperature=7", "cell 'temperature=7': no cell of this run fit; expected one, like calm"),
+        ("clam", "setting 'clam': expected a number below 2, calm, wild, cold, temperature=LEVEL, top_p=LEVEL"),
+        ("9", "setting '9': this run has the settings 0 to 1"),
+        ("temperature=7", "setting 'temperature=7': no setting of this run fits; expected one, like calm"),
     ],
 )
 def test_what_names_no_cell_is_told_with_what_would(text, said):

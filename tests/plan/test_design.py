@@ -43,13 +43,13 @@ def test_top_p_is_void_at_temperature_0_and_its_levels_are_one_cell_there():
     design = grid({"temperature": [0, 1.0], "top_p": ["default", 0.9]}, {})
     assert design.cells == ({"temperature": 0, "top_p": None}, {"temperature": 1.0, "top_p": "default"}, {"temperature": 1.0, "top_p": 0.9})
     assert design.combinations == 4
-    assert design.merged == ("at temperature 0 top_p has no effect, so its 2 levels are one cell there",)
+    assert design.merged == ("at temperature 0 top_p has no effect, so its 2 levels are one setting there",)
 
 
 def test_a_fixed_temperature_of_0_makes_the_swept_void_too():
     design = grid({"top_p": [0.5, 0.9], "min_p": [0.1], "max_tokens": [1, 2]}, {"temperature": 0.0})
     assert design.cells == ({"top_p": None, "min_p": None, "max_tokens": 1}, {"top_p": None, "min_p": None, "max_tokens": 2})
-    assert design.merged == ("at temperature 0 top_p has no effect, so its 2 levels are one cell there",)
+    assert design.merged == ("at temperature 0 top_p has no effect, so its 2 levels are one setting there",)
 
 
 def test_the_default_is_not_the_level_that_is_documented_as_the_default():
@@ -165,16 +165,16 @@ def test_distance_from_the_defaults_by_hand():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"design": "list"}, "design: list needs named cells"),
+        ({"design": "list"}, "design: list needs named settings"),
         ({"design": "latin"}, "design: found 'latin'; expected 'grid', 'list', 'one_at_a_time' or 'fractional'"),
         ({"design": "fractional", "parameters": {"temperature": [0, 1, 2]}}, "parameters.temperature: has 3 levels; design: fractional takes two"),
         ({"design": "fractional", "parameters": {f"p{n}": [0, 1] for n in range(9)}}, "at most eight swept parameters, and there are 9"),
-        ({"design": "grid", "cells": {"a": {"temperature": 1}}}, "cells: named cells go with design: list"),
+        ({"design": "grid", "cells": {"a": {"temperature": 1}}}, "cells: cells go with design: list"),
         ({"cells": {"a": {"temperature": 9}}}, "cells.a.temperature: found 9; expected a number from 0 to 2"),
         ({"cells": {"a": {"temprature": 1}}}, "cells.a.temprature: unknown parameter; did you mean 'temperature'?"),
         ({"cells": {"a": 3}}, "cells.a: found 3; expected a mapping of parameters to levels"),
         ({"cells": {"a": {"temperature": 1}}, "parameters": {"temperature": [0]}}, "parameters: stands beside 'cells'"),
-        ({"cells": {"warm": {"temperature": 1}}, "reference": "worm"}, "reference: found 'worm'; unknown cell; did you mean 'warm'?"),
+        ({"cells": {"warm": {"temperature": 1}}, "reference": "worm"}, "reference: found 'worm'; unknown setting; did you mean 'warm'?"),
         ({"parameters": {"temperature": {"min": 0, "max": 1, "step": 0}}}, "parameters.temperature: found min 0, max 1, step 0; expected"),
         ({"parameters": {"temperature": {"min": "a", "max": 1, "step": 1}}}, "min, max and step of a range must be numbers"),
         ({"parameters": {"temperature": {"min": 0, "max": 1, "step": 1e-6}}}, "1,000,001 levels; expected at most 1000"),
@@ -198,7 +198,7 @@ def test_what_the_endpoint_rejects_leaves_named_cells_and_bases():
     named = check({**data, "cells": {"one": {"temperature": 1}, "two": {"temperature": 2.0}}})
     rejected = [Checked(parameter="temperature", level=2, failure=None)]
     assert [dict(cell) for cell in design_of(without(named, rejected)).cells] == [{"temperature": 1}]
-    with pytest.raises(EndpointError, match="every named cell"):
+    with pytest.raises(EndpointError, match="every setting under 'cells'"):
         without(named, [*rejected, Checked(parameter="temperature", level=1.0, failure=None)])
     single = check({**data, "parameters": {"temperature": [0.5, 1, 2]}, "design": "one_at_a_time", "reference": {"temperature": 2}})
     assert [dict(cell) for cell in design_of(without(single, rejected)).cells] == [{"temperature": 1}, {"temperature": 0.5}]

@@ -89,5 +89,5 @@ def test_figures_name_the_reference_and_the_recommended_cell(run: ek.Run) -> Non
 def test_answers_are_shown_by_name(run: ek.Run) -> None:
     assert run.show(0, cells=["wild"]) == run.show(0, cells=[1]) == run.show(0, cells=["temperature=1,max_tokens=60"])
     assert "wild (temperature=1, max_tokens=60)" in run.show(0, cells=["wild"])
-    with pytest.raises(ek.ExperimentError, match="cell 'mild': expected a number below 3, calm & kind, wild"):
+    with pytest.raises(ek.ExperimentError, match="setting 'mild': expected a number below 3, calm & kind, wild"):
         run.show(0, cells=["mild"])

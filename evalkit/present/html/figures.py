@@ -46,7 +46,7 @@ def curves(run: Run) -> list[Figure]:
         moving = [one.parameter for one in run.analysis.verdicts if one.metric == metric and one.sure]
         if not moving or len(out) == _MOST_CURVES:
             continue
-        said = f"{metric} by level of each parameter that moves it: means over prompts and cells, 95 % intervals. {_in_words(run, metric, moving)}"
+        said = f"{metric} by level of each parameter that moves it: means over prompts and settings, 95 % intervals. {_in_words(run, metric, moving)}"
         out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said))
     return out
 

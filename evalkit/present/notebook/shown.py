@@ -126,7 +126,7 @@ def _cell(run: Run, cell: int | str) -> int:
     if isinstance(cell, str):
         return cell_named(Plan(run.experiment), cell)
     if not 0 <= cell < len(run.analysis.cells):
-        raise RecordError(f"{run.folder}: no cell {cell}; expected numbers below {len(run.analysis.cells)}")
+        raise RecordError(f"{run.folder}: no setting {cell}; expected numbers below {len(run.analysis.cells)}")
     return cell
 
 

@@ -59,7 +59,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     show_levels(ax, [label_of(level) for level in levels])
     ax.set_xlabel(short(parameter, 40))
     ax.set_ylabel(label_metric(run, metric))
-    entitle(ax, f"{short(metric, 30)}: a point a prompt and cell; mean with 95 % interval")
+    entitle(ax, f"{short(metric, 30)}: a point for each prompt and setting; mean with 95 % interval")
     return ax
 
 

@@ -140,7 +140,7 @@ def short(text: str, width: int = _WIDEST) -> str:
 
 def label_of(level: Any) -> str:
     """A level on an axis."""
-    return "void" if level is None else short(level_text(level) or "")
+    return "not applicable" if level is None else short(level_text(level) or "")
 
 
 def label_metric(run: Run, metric: str) -> str:

@@ -53,7 +53,7 @@ def order_of(run: Run, sort: str, top: int) -> list[int] | None:
 def verdicts(analysis: Analysis, console: Console, names: Sequence[str] = ()) -> RenderableType | None:
     """A row a metric, a column a parameter: the largest difference between two levels, ``= 0`` for no effect, ``?`` for inconclusive.
 
-    Beside them the margin, and the smallest difference that the run would find; `names` are the metrics to show, all where there are none.
+    Beside them the margin, and the smallest difference that the run could find; `names` are the metrics to show, all where there are none.
     """
     if not analysis.verdicts:
         lines = _mind(analysis)
@@ -76,7 +76,7 @@ class _Column(NamedTuple):
 
 
 def _columns(analysis: Analysis, measured: Sequence[str]) -> list[_Column]:
-    """A column a parameter with a verdict, then the margins and what the run would find, each with a cell for each of the metrics `measured`."""
+    """A column a parameter with a verdict, then margins and smallest differences the run could find, a cell for each of the metrics `measured`."""
     by_place = {(one.parameter, one.metric): one for one in analysis.verdicts}
     parameters = [name for name in analysis.parameters if any(one.parameter == name for one in analysis.verdicts)]
     columns = [_Column(name.replace("_", "\n", 1), [_verdict(by_place.get((name, metric))) for metric in measured]) for name in parameters]
@@ -84,7 +84,7 @@ def _columns(analysis: Analysis, measured: Sequence[str]) -> list[_Column]:
     return [
         *columns,
         _Column("margin", [_figure([one.margin for one in found]) for found in of_metric]),
-        _Column("would\nfind", [_figure([one.detectable for one in found]) for found in of_metric]),
+        _Column("smallest\nfound", [_figure([one.detectable for one in found]) for found in of_metric]),
     ]
 
 
@@ -100,7 +100,7 @@ def _table(measured: Sequence[str], columns: Sequence[_Column], console: Console
 
 
 def _mind(analysis: Analysis) -> list[str]:
-    return [f"Mind: {one}." for one in analysis.not_estimated]
+    return [f"Keep in mind: {one}." for one in analysis.not_estimated]
 
 
 def _legend(analysis: Analysis) -> list[str]:
@@ -110,17 +110,17 @@ def _legend(analysis: Analysis) -> list[str]:
     if "no effect" in kinds:
         lines.append("= 0: no effect beyond the margin, shown by an equivalence test.")
     if any(one.beside_zero for one in analysis.verdicts):
-        lines.append("~ 0: there is a difference, shown beside, and the same test shows it to be within the margin: too small to matter.")
+        lines.append("~ 0: there is a difference, shown beside it, and the same test shows that it is within the margin: too small to matter.")
     if "inconclusive" in kinds:
-        lines.append("?: inconclusive: neither an effect nor its absence is shown.")
+        lines.append("?: unclear: this run shows neither an effect nor that there is none.")
     if any(one.verdict == "effect" and not one.sure for one in analysis.verdicts):
-        lines.append("(brackets): an effect by its interval alone, not sure once all parameters are counted, or on too few prompts.")
+        lines.append("(brackets): perhaps an effect: not sure once all parameters are counted, or on too few prompts.")
     lines.append("metric: docs/metrics.md says what each is. margin: a smaller difference does not matter (margins: in the experiment sets it).")
-    lines.append("would find: the smallest difference that such a run finds in 80 % of cases, for the parameter seen best..the one seen least well;")
+    lines.append("smallest found: the smallest difference this run could find (80 % of the time), for the parameter seen best..worst;")
     lines.append("where it is above the margin, an effect that matters can be missed: add prompts.")
     unseen = [metric.name for metric in analysis.metrics if not any(one.metric == metric.name for one in analysis.verdicts)]
     if unseen:
-        lines.append(f"Not compared, for want of values or of answers long enough: {', '.join(unseen)}.")
+        lines.append(f"Not compared, because there are too few values or the answers are too short: {', '.join(unseen)}.")
     return lines
 
 

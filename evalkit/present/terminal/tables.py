@@ -59,13 +59,13 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
     left = 0
     if names := _names(analysis, console):
         rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
-        heads, left = ["cell", *heads], 1
+        heads, left = ["setting", *heads], 1
     if names and width_of(heads, metrics[:1], rows) > console.width:  # the names tell the cells apart
         rows = [(levels[:1], numbers) for levels, numbers in rows]
         heads = heads[:1]
     elif width_of(heads, metrics[:1], rows) > console.width:  # the levels below each other instead
         rows = [([stacked(heads, levels)], numbers) for levels, numbers in rows]
-        heads, breaks, left = ["cell"], range(1, len(rows)), 1
+        heads, breaks, left = ["setting"], range(1, len(rows)), 1
     table, dropped = fitted(heads, metrics, rows, console.width, breaks, left)
     legend = _legend(analysis, order, metrics[: len(metrics) - len(dropped)], marks, sign)
     lines = ["; ".join(legend) + "."] if legend else []
@@ -74,8 +74,8 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
     if len(metrics) < len(analysis.metrics):
         lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
     if dropped:
-        lines.append(f"Not shown for want of width: {', '.join(dropped)}.")
-    return _titled(f"By cell: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
+        lines.append(f"Not shown, as the window is too narrow: {', '.join(dropped)}.")
+    return _titled(f"By setting: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
 
 
 def _swept(analysis: Analysis) -> list[str]:
@@ -107,12 +107,12 @@ def _rows_of_cells(
 
 def _legend(analysis: Analysis, order: Sequence[int], metrics: Sequence[str], marks: Mapping[str, Mapping[int, bool]], sign: Signs) -> list[str]:
     """What the signs mean that occur in the table of cells."""
-    legend = [f"{sign.best} best, {sign.worst} worst cell of a metric"] if any(marks.values()) else []
+    legend = [f"{sign.best} best, {sign.worst} worst setting of a metric"] if any(marks.values()) else []
     levels = [analysis.cells[index][name] for index in order for name in _swept(analysis)]
     if DEFAULT in levels:
         legend.append(f"{sign.left_out} left out, the server decides")
     if None in levels:
-        legend.append(f"{sign.void} void at temperature 0")
+        legend.append(f"{sign.void} not applicable at temperature 0")
     means = {(row.cell_index, row.metric): row.mean for row in analysis.by_cell}
     if any(math.isnan(means[index, metric]) for index in order for metric in metrics):
         legend.append("- undefined" if analysis.counts.k else "- undefined: metrics over replicates need two answers to a prompt")
@@ -137,7 +137,7 @@ def by_level(analysis: Analysis, console: Console, metrics: Sequence[str] = ()) 
         parts += [table, Text()]
         rows = [(head, numbers[len(metrics) - len(rest) :]) for head, numbers in rows]
         metrics = rest
-    return _titled("By level: mean over prompts, each over the level's cells", parts[:-1], _beneath_levels(analysis, signs(console)))
+    return _titled("By level: mean over prompts, each over the level's settings", parts[:-1], _beneath_levels(analysis, signs(console)))
 
 
 def _rows_of_levels(analysis: Analysis, metrics: Sequence[str], console: Console) -> tuple[list[Row], list[int]]:
@@ -162,7 +162,7 @@ def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
         lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
     elif analysis.counts.prompts < _FEW_PROMPTS:
-        lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; ten or more prompts make a decision.")
+        lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; use ten or more prompts to decide.")
     chosen = _chosen(analysis)
     sampled = [metric.name for metric in analysis.metrics if metric.on == "sample" and metric.name in chosen]
     on_prefix = [metric.name for metric in analysis.metrics if metric.on == "prefix" and metric.name in chosen]

@@ -14,7 +14,7 @@ _MOST_CELLS = 3
 _MOST_METRICS = 3
 
 METHOD = (
-    "Means over prompts of each prompt's mean over cells, candidate minus baseline, paired by prompt and cell; 95 % t intervals over prompts; "
+    "Means over prompts of each prompt's mean over settings, candidate minus baseline, paired by prompt and setting; 95 % t intervals over prompts; "
     "p by sign flips of prompts, adjusted over the metrics judged (step-down largest |t|): without any change, at most one comparison in forty calls "
     "anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
     "Which way is better, the purpose says (choose:), of a family of metrics at once; one that it leaves open differs, and is never better or worse. "
@@ -82,7 +82,7 @@ def where(found: Comparison) -> list[tuple[Compared, list[ChangeInCell]]]:
 
 def basis(found: Comparison) -> str:
     """What the numbers rest on, in a sentence."""
-    parts = [counted(len(found.prompts), "prompt"), counted(len(found.cells), "cell")]
+    parts = [counted(len(found.prompts), "prompt"), counted(len(found.cells), "setting")]
     if found.replicates:
         parts.append(f"{found.replicates} replicates a group")
     on_samples, on_prefix = (

@@ -14,11 +14,11 @@ from evalkit.text.numbers import counted, interval, signed
 _MOST_CELLS = 6
 
 About = Literal["why", "mind", "sure", "else", "next", "fresh"]
-_LABELS: dict[About, str] = {"why": "Why", "mind": "Mind", "sure": "Sure", "else": "Else", "next": "Next", "fresh": "Fresh"}
+_LABELS: dict[About, str] = {"why": "Why", "mind": "Keep in mind", "sure": "How sure", "else": "What else", "next": "Next", "fresh": "Fresh answers"}
 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
-    """A cell by its name, if it has one, and by the levels of what is swept, void parameters left out."""
+    """A cell by its name, if it has one, and by the levels of what is swept, without parameters that are not applicable."""
     levels = in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
     name = analysis.name_of(index)
     return levels if name is None else f"{name} ({levels})"
@@ -73,7 +73,7 @@ def _reasons(found: Choice, analysis: Analysis) -> list[str]:
         out.append(f"{unbeaten} of them {'is' if unbeaten == 1 else 'are'} beaten by no other in all of that at once (the Pareto set).")
     if found.chosen == analysis.reference:
         return [*out, "It is the reference itself."]
-    changes = ", ".join(_change(one) for one in found.changes) or "no metric has values of both on two prompts"
+    changes = ", ".join(_change(one) for one in found.changes) or "no metric has values for both on at least two prompts"
     return [*out, f"Against the reference ({cell_in_short(analysis, analysis.reference)}): {changes}."]
 
 
@@ -82,9 +82,9 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
     if found.satisfying:
         return ["No recommendation."]
     every = "the only one misses" if len(analysis.cells) == 1 else f"all {len(analysis.cells)} miss"
-    out = [f"No setting satisfies: {every} a constraint."]
+    out = [f"No setting keeps to all bounds: {every} at least one."]
     for one in found.constraints:
-        alone = f", {one.excludes_alone} of them by it alone" if one.excludes_alone and len(found.constraints) > 1 else ""
+        alone = f", {one.excludes_alone} of them for this alone" if one.excludes_alone and len(found.constraints) > 1 else ""
         how = "" if one.by == "interval" else " on the mean" if one.provable else " on the mean (too few prompts to prove it)"
         out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{how}: excludes {one.excludes}{alone}.")
     if found.nearest is not None:
@@ -125,7 +125,7 @@ def _goal(one: Weight) -> str:
 
 def _sure(found: Choice, analysis: Analysis) -> str:
     others = len(found.tied) - 1
-    share = f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts, the luck of the first allowed for"
+    share = f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts, allowing for luck"
     if len(found.satisfying) == 1:
         return "No other setting keeps to the bounds, so there was nothing to compare it with."
     # Of several aims the sum is what was tested; of one it is that metric itself, by the same rule as its change against the reference.
@@ -134,12 +134,11 @@ def _sure(found: Choice, analysis: Analysis) -> str:
         return f"Yes: {together}better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
     few = f" With under {FEWEST_PROMPTS} prompts nothing can be told apart." if analysis.counts.prompts < FEWEST_PROMPTS else ""
     if found.chosen == found.best:
-        others_are = f"{counted(others, 'other')} cannot be told from it (tests at 5 % over all)"
-        return f"Of the group, not of the one: it is the best as measured and {share}, but {others_are}.{few}"
+        others_are = f"{counted(others, 'other setting')} cannot be told from it (tests at 5 % over all)"
+        return f"Not of this one alone: it is the best as measured and {share}, but {others_are}.{few}"
     return (
-        f"Of the group, not of the one: {len(found.tied)} settings, this among them, cannot be told from the best as measured (tests at 5 % over "
-        f"all)."
-        f"{few} Of these it is the cheapest or, at a like price, the nearest to the defaults. The best as measured, "
+        f"Not of this one alone: {len(found.tied)} settings, this one among them, cannot be told from the best as measured (tests at 5 % over all)."
+        f"{few} Of these it is the cheapest or, where prices are alike, the nearest to the defaults. The best as measured, "
         f"{cell_in_words(analysis, found.best or 0)}, {share}."
     )
 
@@ -151,7 +150,7 @@ def _else(found: Choice, analysis: Analysis) -> list[str]:
     if not others:
         return ["Nothing else does as well on these prompts."]
     own = found.desirability[found.chosen] if found.chosen is not None else None
-    head = f"Any of these would do, as far as these prompts tell; in brackets its desirability, 0 to 1 (of the one to use: {own or 0.0:.2f})."
+    head = f"Any of these would do, as far as these prompts tell; in brackets how desirable each is, from 0 to 1 (the one to use: {own or 0.0:.2f})."
     out = [head, *(f"{cell_in_short(analysis, index)} ({found.desirability[index]:.2f})" for index in others[:_MOST_CELLS])]
     more = len(others) - _MOST_CELLS
     return out + ([f"and {more} more (choice.json)"] if more > 0 else [])

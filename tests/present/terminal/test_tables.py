@@ -123,7 +123,7 @@ def test_every_cell_is_one_whole_line(shape: str, width: int) -> None:
     found = analysis(SHAPES[shape])
     text = rendered(by_cell, found, width)
     assert "…" not in text
-    dropped = " ".join(text.split()).partition("Not shown for want of width: ")[2].rstrip(".").split(", ")
+    dropped = " ".join(text.split()).partition("Not shown, as the window is too narrow: ")[2].rstrip(".").split(", ")
     kept = [name for name in NAMES if name not in dropped]
     rows = body(text)
     assert len(rows) == len(found.cells)
@@ -154,7 +154,7 @@ def test_a_half_interval_stands_beside_its_mean() -> None:
 def test_many_swept_parameters_stand_below_each_other_where_they_are_too_wide() -> None:
     text = rendered(by_cell, analysis(MANY), 60)
     lines = text.split("\n")
-    assert lines[2].split() == ["cell", "1", "2", "rep_2", "rep_4"]
+    assert lines[2].split() == ["setting", "1", "2", "rep_2", "rep_4"]
     assert lines[4:8] == [f"a_rath~ame_{number}={number}".ljust(len(lines[2])) for number in range(4)]
     assert lines[8].startswith("a_rath~ame_4=4 ")
     assert text.count("a_rath~ame_4=a rather~g level") == 16
@@ -167,14 +167,14 @@ def test_the_table_by_cell_is_this() -> None:
     values: dict[str, Sequence[float]] = {name: [0.1, 0.25, 0.5] for name in NAMES}
     text = rendered(by_cell, analysis(SMALL, values | {"length_words": [7, 8.25, NAN]}))
     expected = [
-        "By cell: mean over 3 prompts",
+        "By setting: mean over 3 prompts",
         "                                                            exact truncation length length",
         "temperature top_p distinct_1 distinct_2  rep_2  rep_4  duplicates       rate tokens  words",
         "─────────────────────────────────────────────────────────────────────────────────────────",
         "          0     ·     0.100▼     0.100▼ 0.100▲ 0.100▲      0.100▲     0.100▲    0.1    7.0",
         "          1     —      0.250      0.250  0.250  0.250       0.250      0.250    0.2    8.2",
         "          1   0.9     0.500▲     0.500▲ 0.500▼ 0.500▼      0.500▼     0.500▼    0.5      -",
-        "▲ best, ▼ worst cell of a metric; — left out, the server decides; · void at temperature 0; - undefined.",
+        "▲ best, ▼ worst setting of a metric; — left out, the server decides; · not applicable at temperature 0; - undefined.",
     ]
     assert [re.sub(" +", " ", line).strip() for line in text.rstrip().split("\n")] == [re.sub(" +", " ", line).strip() for line in expected]
 
@@ -183,7 +183,7 @@ def test_the_table_by_level_is_this() -> None:
     values: dict[str, Sequence[float]] = {name: [0.1, 0.25, 0.5] for name in NAMES}
     found = analysis(SMALL, values, prompts=1)
     lines = [re.sub(" +", " ", line).strip() for line in rendered(by_level, found).rstrip().split("\n")]
-    assert lines[0] == "By level: mean over prompts, each over the level's cells"
+    assert lines[0] == "By level: mean over prompts, each over the level's settings"
     assert lines[2] == "parameter level distinct_1 distinct_2 rep_2 rep_4 duplicates rate tokens words"
     assert lines[4] == "temperature 0 0.100 0.100 0.100 0.100 0.100 0.100 0.1 0.1"
     assert lines[5] == "1 0.375 0.375 0.375 0.375 0.375 0.375 0.4 0.4"
@@ -226,7 +226,7 @@ def test_nothing_is_explained_that_is_not_there() -> None:
     text = rendered(by_cell, analysis({"temperature": [0.5, 1.0]}, same))
     assert "best" not in text
     assert "left out" not in text
-    assert "void" not in text
+    assert "not applicable" not in text
     assert "undefined" not in text
 
 

@@ -30,7 +30,7 @@ const metricNames = data.metrics.map((one) => one.name);
 const metricOf = (name) => data.metrics[metricNames.indexOf(name)];
 const levelOf = (cell, parameter) => {
   const at = data.cells[cell].levels[parameter];
-  return at < 0 ? "void" : data.parameters[parameter].levels[at];
+  return at < 0 ? "not applicable" : data.parameters[parameter].levels[at];
 };
 
 // The state lives in the address, so that a link opens the same view.

@@ -48,7 +48,7 @@
         const rgb = mean === null ? null : colour(high > low ? (mean - low) / (high - low) : 0.5);
         tile.style.fill = rgb ? `rgb(${rgb.join(",")})` : "none";
         tile.style.stroke = rgb ? "none" : "var(--line)";
-        put(tile, "title", {}, `${across.name}=${across.levels[i]}, ${up.name}=${up.levels[j]}: ${mean === null ? "void, without answers, or left out of what is compared" : `${figure(mean, said[0])}${reach === null ? "" : ` ± ${figure(reach, said[0])}`}`}`);
+        put(tile, "title", {}, `${across.name}=${across.levels[i]}, ${up.name}=${up.levels[j]}: ${mean === null ? "not applicable, without answers, or left out of what is compared" : `${figure(mean, said[0])}${reach === null ? "" : ` ± ${figure(reach, said[0])}`}`}`);
         const bright = rgb && rgb[0] * 0.299 + rgb[1] * 0.587 + rgb[2] * 0.114 > 130;
         const text = (string, below) => {
           const element = put(drawing, "text", { x: left + TILE / 2, y: top + below, "text-anchor": "middle" }, string);
