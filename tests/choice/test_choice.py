@@ -175,7 +175,9 @@ def test_a_share_that_counts_no_answers_is_told_as_it_is() -> None:
     assert row.seen is None
     assert f"(not proved: {row.mean:.3g} seen, {row.reaches:.3g} possible)" in " ".join(shown(part, analysis, 120).split())
     few, analysis, _ = decided({**WANTED, "require": {"hdd_42": {"min": 0.95}}}, {**MEANS, "hdd_42": [1.0] * 7})
-    assert "hdd_42 at least 0.95 (not proved: all of 20 seen; with so few prompts down to 72 % possible)" in " ".join(shown(few, analysis, 120).split())
+    assert "hdd_42 at least 0.95 (not proved: all of 20 seen; with so few prompts down to 72 % possible)" in " ".join(
+        shown(few, analysis, 120).split()
+    )
 
 
 def test_a_range_within_the_margin_is_not_blown_up() -> None:
