@@ -92,7 +92,7 @@ def test_a_limit_that_does_more_than_cut_answers_off_is_found_out(tmp_path: Path
     found = analysed(tmp_path / "run", {"max_tokens": [40, 80]}, 6, kind=Thinking)
     (control,) = found.controls
     assert "distinct_2" in control.failed
-    assert any(one.startswith("Warning: max_tokens moves ") and "a hidden reasoning budget, say" in one for one in found.answers)
+    assert any(one.startswith("Warning: max_tokens changes ") and "a hidden reasoning budget, say" in one for one in found.answers)
     honest = analysed(tmp_path / "honest", {"max_tokens": [40, 80]}, 6)
     (control,) = honest.controls  # a limit cannot move the words before it, and it does not
     assert (control.parameter, control.failed) == ("max_tokens", [])

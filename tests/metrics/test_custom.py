@@ -81,7 +81,7 @@ def test_a_scorer_of_groups_that_fails_is_told_with_its_group() -> None:
     assert math.isnan(found.by_metric["picky.first"].value[0, 1])
     assert found.by_metric["picky.first"].n_texts.tolist() == [[2, 2]]
     assert found.by_metric["picky.first"].n_eligible.tolist() == [[2, 0]]
-    assert found.complaints == ("picky: ZeroDivisionError: division by zero (prompt q, cell 0)",)
+    assert found.complaints == ("picky: ZeroDivisionError: division by zero (prompt q, setting 0)",)
 
 
 class Awkward:
