@@ -82,6 +82,17 @@ def unproved_of(cell: int, names: Collection[str], require: Mapping[str, Require
     return out
 
 
+def missed(one: Requirement | Constraint, mean: float, low: float, high: float, *, by_mean: bool) -> tuple[float, float] | None:
+    """The bound that a mean with its interval does not keep to, and what is held against it; None where it keeps to both.
+
+    What is unknown keeps to no bound.
+    """
+    lowest, highest = (mean, mean) if by_mean else (low, high)
+    if one.max is not None and not highest <= one.max:
+        return one.max, highest
+    return (one.min, lowest) if one.min is not None and not lowest >= one.min else None
+
+
 def misses_of(
     require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis, by_mean: Collection[str] = ()
 ) -> tuple[list[Miss], list[str]]:
@@ -99,11 +110,9 @@ def misses_of(
             notes.append(f"{name} has a bound, but this run does not measure it, so no setting can keep to it")
         for index in range(len(analysis.cells)):
             mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
-            lowest, highest = (mean, mean) if one.by == "mean" or (name in by_mean and not math.isnan(low)) else (low, high)
-            if one.max is not None and not highest <= one.max:  # also where it is unknown
-                out.append(Miss(cell_index=index, metric=name, bound=one.max, mean=mean, judged=highest))
-            elif one.min is not None and not lowest >= one.min:
-                out.append(Miss(cell_index=index, metric=name, bound=one.min, mean=mean, judged=lowest))
+            found = missed(one, mean, low, high, by_mean=one.by == "mean" or (name in by_mean and not math.isnan(low)))
+            if found is not None:
+                out.append(Miss(cell_index=index, metric=name, bound=found[0], mean=mean, judged=found[1]))
         notes += _unknown(name, out[before:]) if name in values else []
     return out, notes
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from evalkit.choice import Choice
-    from evalkit.present.notebook.cards import ShownAnswer
+    from evalkit.present.text.answers import ShownAnswer
     from evalkit.run import Run
 
 Table = Literal["settings", "levels", "effects", "choice", "answers", "failures", "notes", "metrics"]
@@ -120,7 +120,7 @@ def _data(run: Run, table: str | None, names: Sequence[str], prompt: str | int, 
     """What stands in the file for programs: the summary, or the rows of a table."""
     import msgspec  # late: --help stays instant
 
-    from evalkit.present.notebook.shown import answers_of  # as above
+    from evalkit.present.text.answers import answers_of  # as above
     from evalkit.present.text.words import failures  # as above
     from evalkit.summary import summarise  # as above
     from evalkit.summary.summing import mind  # as above

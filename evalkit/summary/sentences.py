@@ -8,13 +8,13 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice
 from evalkit.metrics import CATALOGUE
+from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.summary.rows import label_of
 from evalkit.summary.summary import Row
 from evalkit.text.numbers import counted
 
 _A_LOT, _SOME = 0.3, 0.05
 """Shares of a metric's variation within prompts from which a parameter matters a lot, and some."""
-_FEW_PROMPTS = 5
 _MOST_PROMPTS = 10_000
 
 
@@ -28,7 +28,7 @@ def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
     out = _against_the_reference(rows)
     if len(choice.satisfying) == 1:
         out.append("No other setting keeps to the bounds, so there was nothing to compare it with.")
-    elif prompts < _FEW_PROMPTS:
+    elif prompts < FEWEST_PROMPTS:
         out.append(f"Best of all: with {counted(prompts, 'prompt')} nothing can be told apart.")
     elif tied == 0:
         out.append(f"Best of all: yes, better than every other setting that keeps to the bounds, on these {prompts} prompts.")

@@ -11,6 +11,7 @@ from evalkit.choice import Choice, unproved_in_words
 from evalkit.collect.budget import Spent, total_cost
 from evalkit.metrics import CATALOGUE
 from evalkit.run import Run
+from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.store.records import NOT_SENT_AGAIN
 from evalkit.summary.rows import label_of, rows, unmet
 from evalkit.summary.sentences import matters, sure, swept
@@ -18,7 +19,6 @@ from evalkit.summary.summary import Mind, Next, Outcome, Setting, Spending, Summ
 from evalkit.text.notes import Level
 from evalkit.text.numbers import counted
 
-_FEW_PROMPTS = 8
 _FRESH = 8
 _GRAVE: tuple[Level, ...] = ("interrupted", "stopped", "warning", "note")
 
@@ -132,7 +132,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
                 "warning",
                 f"{one.parameter} moves how answers begin, where a limit that only cuts them off cannot act: do not compare across it",
             )
-    if counts.prompts < _FEW_PROMPTS:
+    if counts.prompts < FEW_PROMPTS:
         yield "note", f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise"
     if run.experiment.endpoint.base_url == "local":
         yield "warning", "The embedded model babbles: its numbers teach what parameters do, not which suit a real model"
@@ -157,10 +157,10 @@ def _next(run: Run, experiment: str) -> Iterator[Next]:
         yield Next(command="choose: {profile: balanced}", what="in the experiment, then sweep again: have a setting chosen")
     elif not choice.satisfying:
         yield Next(command="loosen a bound, or sweep other levels", what="then sweep again")
-    elif run.analysis.counts.prompts < _FEW_PROMPTS:
+    elif run.analysis.counts.prompts < FEW_PROMPTS:
         yield Next(command="add prompts, ten or more in all", what="then sweep again: only what is new is sent")
     yield Next(command=f"evalkit report {folder}", what="answers side by side, one page")
     yield Next(command=f"evalkit show {folder}", what="all settings, effects, answers")
     fresh = run.analysis.counts.k or _FRESH
-    if choice is not None and choice.chosen is not None and not choice.confirmed and run.analysis.counts.prompts >= _FEW_PROMPTS:
+    if choice is not None and choice.chosen is not None and not choice.confirmed and run.analysis.counts.prompts >= FEW_PROMPTS:
         yield Next(command=f"evalkit sweep {experiment} --confirm {fresh}", what="it again, on fresh answers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -83,11 +84,11 @@ def settle(
     of_scores = list(_of_scores(scores, plan, others))
     analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
     _write_derived(folder, scores, analysis)
-    run = Run(folder, plan.experiment, analysis, choice=choice)
+    run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
     write_run(folder, plan.experiment, counts=analysis.counts)
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
-    return Run(folder, plan.experiment, analysis, tuple(notes), sent, choice, tuple(beside))
+    return dataclasses.replace(run, notes=tuple(notes))
 
 
 def _bearing(scores: Scores) -> Iterator[Note]:

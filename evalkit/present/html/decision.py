@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from evalkit.choice import call_of
+from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
 from evalkit.present.plots.style import swept
-from evalkit.present.text.quantities import bound, changed, measured
+from evalkit.present.text.quantities import bound, changed, heading, measured
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, Unmet, rows
 from evalkit.summary.rows import label_of
@@ -30,7 +31,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "levels": [(visible(name), visible(level_text(level) or "")) for name, level in shown.values.items()] if shown is not None else [],
         "paste": visible(json.dumps(found.parameters, ensure_ascii=False)) if found.parameters else "",
         "call": visible(call_of(found.parameters)) if found.parameters else "",
-        "what": "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference",
+        "what": heading(found),
         "reference": visible(found.reference.in_words),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
         "unmet": [{"label": visible(one.label), "bound": bound(one), "excludes": one.excludes, **_nearest(one)} for one in found.unmet],
@@ -125,11 +126,6 @@ def misses(run: Run) -> list[list[str]]:
             continue
         for one in choice.constraints:
             row = by.get((index, one.metric))
-            if row is not None and not _keeps(row.mean, row.ci_low, row.ci_high, one.min, one.max, by_mean=one.by == "mean"):
+            if row is not None and missed(one, row.mean, row.ci_low, row.ci_high, by_mean=one.by == "mean") is not None:
                 out[index].append(label_of(one.metric))
     return out
-
-
-def _keeps(mean: float, low: float, high: float, least: float | None, most: float | None, *, by_mean: bool) -> bool:
-    lowest, highest = (mean, mean) if by_mean else (low, high)
-    return (most is None or highest <= most) and (least is None or lowest >= least)

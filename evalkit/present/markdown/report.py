@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.quantities import bound, changed, measured
+from evalkit.present.text.quantities import bound, changed, heading, measured
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import Summary, summarise
@@ -52,7 +52,7 @@ def _first(found: Summary) -> str:
 
 def _buys(found: Summary) -> list[str]:
     """The summary's rows as a table, and the bounds that no setting keeps to all."""
-    what = "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference"
+    what = heading(found)
     out = []
     if found.rows:
         compared = any(row.reference is not None for row in found.rows)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
-from evalkit.present.text.reading import Read, Span
+from evalkit.present.text.answers import ShownAnswer
+from evalkit.present.text.reading import Span
 from evalkit.text.escaping import visible
 
 _BOX = "border:1px solid #8888;border-radius:8px;padding:.6rem .9rem;margin:.3rem 0;max-width:62rem"
 _MUTED = "opacity:.75;font-size:90%"
 _MARKS = {"again": "background:#ffe08a66", "loop": "background:#ff9a7a77"}
-
-
-class ShownAnswer(NamedTuple):
-    """An answer as it is shown: its text, what is said of it above, and whether that is a warning."""
-
-    read: Read
-    said: tuple[tuple[str, bool], ...]
 
 
 class Html(str):

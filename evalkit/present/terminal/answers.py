@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from evalkit.present.notebook.shown import Asked, answers_of
+from evalkit.present.text.answers import answers_of
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
@@ -22,7 +22,7 @@ def answers(run: Run, console: Console, prompt: str | int, cells: Sequence[int |
     Raises:
         RecordError: there is no such prompt or setting, or the records cannot be read.
     """
-    found: Asked = answers_of(run, prompt, cells, most)
+    found = answers_of(run, prompt, cells, most)
     parts: list[RenderableType] = [Text(f"Prompt {harmless(found.prompt_id, console.encoding)}", style="bold"), _indented(found.prompt, console)]
     for name, shown in found.beside.items():
         parts += [Text(), Text(harmless(name, console.encoding), style="bold")]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.comparison.verdict import Compared
-from evalkit.present.terminal.lines import MARKS, fitted, joined, labelled, table
+from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
 from evalkit.present.text.comparison import basis, ends, not_compared, ordered, sides, verdict_text, where
 from evalkit.present.text.quantities import changed, measured
 from evalkit.summary import Row
@@ -22,8 +22,6 @@ from evalkit.text.numbers import counted, figure, p_value, signed_figure
 _WIDE = 110
 _STYLE = {"worse": "bold red", "better": "green", "differs": "yellow"}
 
-
-LINES = 30
 _MOST_CHANGED, _MOST_OPEN, _MOST_SIDES = 9, 3, 5
 
 
@@ -34,11 +32,7 @@ def comparison_screen(found: Comparison, console: Console) -> Text:
     rows = sides(found)[:_MOST_SIDES]
     both = [labelled(name, "; ".join(f"{row[0]} {row[place]}" for row in rows), width) for place, name in ((1, "Baseline"), (2, "Candidate"))]
     blocks = [head, [line for lines in both for line in lines], _changes(found, width)]
-    told = [*found.notes, *found.left_out, *not_compared(found), basis(found)]
-    told += [
-        f"{metric.metric} got worse most in: {'; '.join(f'{cell.cell} {signed_figure(cell.difference)}' for cell in cells)}"
-        for metric, cells in where(found)
-    ]
+    told = [*found.notes, *found.left_out, *not_compared(found), basis(found), *_where(found)]
     room = LINES - 2 - sum(len(block) + 1 for block in blocks if block)
     blocks.append(fitted([(one.replace("→", "->"), "") for one in told], "Keep in mind", width, room))
     lines: list[Text] = []
@@ -70,6 +64,14 @@ def _row(one: Compared) -> list[str]:
     return [row.label, *figures, changed(row), verdict_text(one)]
 
 
+def _where(found: Comparison) -> list[str]:
+    """The settings in which the metrics that got worse most did, a line a metric."""
+    return [
+        f"{metric.metric} got worse most in: {'; '.join(f'{cell.cell} {signed_figure(cell.difference)}' for cell in cells)}"
+        for metric, cells in where(found)
+    ]
+
+
 def comparison_table(found: Comparison, console: Console) -> RenderableType:
     """The gate's word, the table of metrics, what differs, and what must be known."""
     wide = console.width >= _WIDE
@@ -97,9 +99,7 @@ def comparison_table(found: Comparison, console: Console) -> RenderableType:
     differs.add_row(Text(""), Text("baseline", style="dim"), Text("candidate", style="dim"))
     for row in sides(found):
         differs.add_row(*(Text(harmless(cell, console.encoding)) for cell in row))
-    lines = [basis(found), *found.notes, *found.left_out, *not_compared(found)]
-    for metric, cells in where(found):
-        lines.append(f"{metric.metric} got worse most in: " + "; ".join(f"{cell.cell} {signed_figure(cell.difference)}" for cell in cells))
+    lines = [basis(found), *found.notes, *found.left_out, *not_compared(found), *_where(found)]
     if rest:
         lines.append("(in brackets: shown, not judged; what has seconds in it depends on load, and is judged only where a margin is given)")
     told = (Text(harmless(line.replace("→", "->"), console.encoding), style="dim") for line in lines)

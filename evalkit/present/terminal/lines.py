@@ -12,6 +12,8 @@ from rich.text import Text
 from evalkit.present.terminal.signs import plain
 from evalkit.text.escaping import harmless
 
+LINES = 30
+"""Of a screen, at eighty columns."""
 LABEL = 14
 """Columns of what stands before a text."""
 MARKS = {"better": "green", "worse": "bold red", "same": "dim", "equivalent": "dim", "unclear": "yellow", "inconclusive": "yellow", "differs": "cyan"}

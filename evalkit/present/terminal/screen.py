@@ -9,25 +9,24 @@ from rich.console import Console
 from rich.text import Text
 
 from evalkit.experiment.parameters import level_text
-from evalkit.present.terminal.lines import MARKS, fitted, joined, labelled, table
-from evalkit.present.text.quantities import bound, changed, measured
+from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
+from evalkit.present.text.quantities import bound, changed, heading, measured
 from evalkit.summary import Row, Setting, Summary
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
 
-LINES = 30
 _MOST_ROWS = 6
 
 
-def screen(found: Summary, console: Console, folder: str = "") -> Text:
-    """The summary as lines of at most the console's width; `folder` is where the results are."""
+def screen(found: Summary, console: Console) -> Text:
+    """The summary as lines of at most the console's width."""
     width = max(40, console.width)
     blocks = [
         _headline(found, width),
         _use(found, width),
         _table(found.rows[:_MOST_ROWS], found, width),
         _prose(found, width),
-        _next(found, width, folder),
+        _next(found, width),
     ]
     told = [(one.text, _grave(one)) for one in found.mind]
     blocks.insert(4, fitted(told, "Keep in mind", width, LINES + 1 - sum(len(block) + 1 for block in blocks if block)))
@@ -119,9 +118,8 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
     if not rows:
         return []
     compared = any(row.reference is not None for row in rows)
-    head = "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference"
     lines = [[row.label, measured(row.mean, row.low, row.high, row.unit)] for row in rows]
-    heads = ["", head]
+    heads = ["", heading(found)]
     if compared:
         heads += ["reference", "change", ""]
         for line, row in zip(lines, rows, strict=True):
@@ -139,7 +137,7 @@ def _grave(one: Mind) -> str:
     return "yellow" if one.level == "warning" else "bold red" if one.level in ("stopped", "interrupted") else ""
 
 
-def _next(found: Summary, width: int, folder: str) -> list[Text]:
+def _next(found: Summary, width: int) -> list[Text]:
     size = max((len(one.command) for one in found.next), default=0)
     out = []
     for number, one in enumerate(found.next):
@@ -148,4 +146,4 @@ def _next(found: Summary, width: int, folder: str) -> list[Text]:
         what = f"{' ' * (gap if 6 + size + 2 + len(one.what) <= width else 2)}{one.what}"
         what = what if 6 + len(one.command) + len(what) <= width else ""
         out.append(Text.assemble((f"{label:<6}", "bold"), (one.command, "cyan"), what))
-    return out + ([Text.assemble((f"{'' if out else 'Next':<6}", "bold"), f"Results: {folder}/")] if folder and not out else [])
+    return out

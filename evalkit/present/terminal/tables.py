@@ -15,12 +15,13 @@ from evalkit.experiment.parameters import DEFAULT, level_key, level_text
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
 from evalkit.present.shortlists import TERMINAL
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
+from evalkit.present.terminal.signs import all_signs
+from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import between, counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
 _MOST_CELLS = 64
-_FEW_PROMPTS = 8
 _MOST_TIED = 5  # where not all cells are shown
 _NAME = 24  # columns of a parameter's name
 _ROOMY = 60  # columns from which names and levels need not be squeezed
@@ -38,8 +39,7 @@ class Signs(NamedTuple):
 
 def signs(console: Console) -> Signs:
     """Signs that `console` can encode."""
-    plain = not (console.encoding or "").lower().startswith("utf")
-    return Signs("*", "!", "_", ".", "+-") if plain else Signs("▲", "▼", "—", "·", "±")
+    return Signs("▲", "▼", "—", "·", "±") if all_signs(console) else Signs("*", "!", "_", ".", "+-")
 
 
 def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), order: Sequence[int] | None = None) -> RenderableType:
@@ -161,7 +161,7 @@ def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
     lines = [f"{sign.give_or_take} half of the 95 % interval over prompts."]
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
         lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
-    elif analysis.counts.prompts < _FEW_PROMPTS:
+    elif analysis.counts.prompts < FEW_PROMPTS:
         lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; use ten or more prompts to decide.")
     chosen = _chosen(analysis)
     sampled = [metric.name for metric in analysis.metrics if metric.on == "sample" and metric.name in chosen]

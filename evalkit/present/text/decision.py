@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, Consequence, Miss, Weight, bounds_in_words, unproved_in_words
 from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.summary.summing import setting
 from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
@@ -19,9 +19,7 @@ _LABELS: dict[About, str] = {"why": "Why", "mind": "Keep in mind", "sure": "How 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
     """A cell by its name, if it has one, and by the levels of what is swept, without parameters that are not applicable."""
-    levels = in_words({name: level for name, level in analysis.cells[index].items() if len(analysis.parameters[name]) > 1})
-    name = analysis.name_of(index)
-    return levels if name is None else f"{name} ({levels})"
+    return setting(analysis, index).in_words
 
 
 def cell_in_short(analysis: Analysis, index: int) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-from evalkit.summary import Row, Unmet
+from evalkit.summary import Row, Summary, Unmet
 
 _MOST_DIGITS = 4
 _SUFFIX = {"share": " %", "seconds": " s"}
+
+
+def heading(found: Summary) -> str:
+    """What the figures of a summary's rows are of."""
+    return "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference"
 
 
 def _scale(unit: str) -> float:

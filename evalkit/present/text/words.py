@@ -4,55 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from evalkit._version import __version__
 from evalkit.analysis.analysis import CellMean
-from evalkit.choice import call_of
 from evalkit.errors import RecordError
 from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.decision import Passage, cell_in_words, nothing, why
 from evalkit.run import Run
 from evalkit.store.folder import read_run
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between, rounded
-
-
-class Decision(NamedTuple):
-    """The decision in parts.
-
-    Attributes:
-        head: what was looked for; empty where nothing was.
-        chosen: whether a setting is recommended.
-        use: its parameters.
-        rows: why, how sure, what else.
-        call: the call to paste.
-        nothing: why no setting is recommended.
-    """
-
-    head: str
-    about: str
-    chosen: bool
-    use: str
-    rows: list[Passage]
-    call: str
-    nothing: list[str]
-    notes: list[str]
-
-
-def decided(run: Run) -> Decision:
-    """The run's choice in words."""
-    choice, analysis = run.choice, run.analysis
-    if choice is None:
-        return Decision("", "", False, "", [], "", [], [])
-    about, notes = visible(choice.about or ""), [visible(one).rstrip(".") for one in choice.notes]
-    if choice.chosen is None:
-        first, *rest = [visible(one) for one in nothing(choice, analysis)] or ["No recommendation."]
-        return Decision(first, about, False, "", [], "", rest, notes)
-    rows = [Passage(part.about, [visible(text) for text in part.texts]) for part in why(choice, analysis)]
-    head = f"Recommended for {visible(choice.profile)}" if choice.profile else "Recommended"
-    return Decision(head, about.rstrip("."), True, visible(cell_in_words(analysis, choice.chosen)), rows, visible(call_of(choice.parameters)), [], [])
 
 
 def about(run: Run) -> str:
@@ -75,18 +37,6 @@ def _run_file(run: Run) -> dict[str, Any]:
         return {}
 
 
-def warnings(run: Run) -> list[str]:
-    """What a reader must know before trusting the numbers."""
-    counts, out = run.analysis.counts, []
-    if counts.completions < counts.planned:
-        out.append(f"Only {counts.completions:,} of {counts.planned:,} planned requests have an answer; what is missing is not in the numbers.")
-    if counts.prompts < 8:
-        out.append(f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise.")
-    if endpoint_is_local(run):
-        out.append("The embedded model babbles: its numbers teach what parameters do, not which suit a real model.")
-    return out
-
-
 def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
     """A mean as tables show it and how far its interval goes to both sides, ``±0.012`` or, where they differ, ``-0.010 +0.014``.
 
@@ -98,11 +48,6 @@ def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
     if math.isnan(row.ci_low) or math.isnan(row.ci_high):
         return mean, ""
     return mean, f"±{up}" if up == down else f"-{down} +{up}"
-
-
-def endpoint_is_local(run: Run) -> bool:
-    """Whether the answers are those of the embedded model."""
-    return run.experiment.endpoint.base_url == "local"
 
 
 def failures(run: Run) -> list[dict[str, Any]]:
