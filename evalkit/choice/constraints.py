@@ -43,6 +43,17 @@ def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
     return out + ([f"this run does not measure {', '.join(unmeasured)}"] if unmeasured else [])
 
 
+def missed(one: Requirement | Constraint, mean: float, low: float, high: float, *, by_mean: bool) -> tuple[float, float] | None:
+    """The bound that a mean with its interval does not keep to, and what is held against it; None where it keeps to both.
+
+    What is unknown keeps to no bound.
+    """
+    lowest, highest = (mean, mean) if by_mean else (low, high)
+    if one.max is not None and not highest <= one.max:
+        return one.max, highest
+    return (one.min, lowest) if one.min is not None and not lowest >= one.min else None
+
+
 def unprovable(require: Mapping[str, Requirement], scores: Scores, analysis: Analysis) -> set[str]:
     """Metrics whose bound not even a cell at the good end of their range on every prompt could prove by its interval: there are too few."""
     measured = {metric.name: metric for metric in scores.metrics}
@@ -69,28 +80,16 @@ def unproved_of(cell: int, names: Collection[str], require: Mapping[str, Require
     for row in analysis.by_cell:
         if row.cell_index != cell or row.metric not in names:
             continue
-        over = (one := require[row.metric]).max is not None and not row.ci_high <= one.max
-        under = one.min is not None and not row.ci_low >= one.min
-        if over or under:
+        beyond = missed(require[row.metric], row.mean, row.ci_low, row.ci_high, by_mean=False)
+        if beyond is not None:
             metric, found = measured[row.metric], scores.by_metric[row.metric]
             shares, texts = (found.value, found.n_eligible) if scores.compared(metric) else (found.value_full, found.n_texts)  # as tables show it
             hits = np.where(np.isnan(shares), 0.0, shares) * texts
             whole = metric.level == "response" and bool(np.all(np.abs(hits - hits.round()) < _WHOLE))
-            reaches, answers = row.ci_high if over else row.ci_low, int(texts[cell][~np.isnan(shares[cell])].sum())
+            answers = int(texts[cell][~np.isnan(shares[cell])].sum())
             seen = round(float(hits[cell].sum())) if whole else None
-            out.append(Unproved(metric=row.metric, mean=row.mean, reaches=reaches, seen=seen, answers=answers))
+            out.append(Unproved(metric=row.metric, mean=row.mean, reaches=beyond[1], seen=seen, answers=answers))
     return out
-
-
-def missed(one: Requirement | Constraint, mean: float, low: float, high: float, *, by_mean: bool) -> tuple[float, float] | None:
-    """The bound that a mean with its interval does not keep to, and what is held against it; None where it keeps to both.
-
-    What is unknown keeps to no bound.
-    """
-    lowest, highest = (mean, mean) if by_mean else (low, high)
-    if one.max is not None and not highest <= one.max:
-        return one.max, highest
-    return (one.min, lowest) if one.min is not None and not lowest >= one.min else None
 
 
 def misses_of(

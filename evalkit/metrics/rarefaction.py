@@ -79,10 +79,8 @@ def distinct(group: Group, sample: Sample, n: int) -> float:
     there = (cut.lengths[:, None] >= np.arange(n, places + n)).sum(axis=0)
     if (there < draws).any():
         return math.nan
-    code = cut.numbered(n)
-    each = np.maximum(cut.lengths - n + 1, 0)
-    place = np.arange(len(code)) - np.repeat(np.cumsum(each) - each, each)
-    pairs, times = np.unique(code * places + place, return_counts=True)
+    grams = _Grams.of(cut, n)
+    pairs, times = np.unique(grams.code * places + grams.place, return_counts=True)
     code, place = pairs // places, pairs % places
     missed = np.ones(len(pairs))
     for one in range(int(times.max())):  # C(N - c, m) / C(N, m) as a product of c ratios
@@ -103,10 +101,7 @@ def matched(group: Group, sample: Sample) -> Group | None:
 
 def gaps(group: Group, n: int) -> tuple[Ints, Ints]:
     """For each n-gram how far back the same one stood last in its text, 0 where it is new there; and how many stand before it. Shape (n-grams,)."""
-    code = group.numbered(n)
-    counts = np.maximum(group.lengths - n + 1, 0)
-    owner = np.repeat(np.arange(len(group)), counts)
-    before = np.arange(len(code)) - np.repeat(np.cumsum(counts) - counts, counts)
+    code, owner, before = _Grams.of(group, n)[:3]
     order = np.lexsort((before, code, owner))
     again = (code[order][1:] == code[order][:-1]) & (owner[order][1:] == owner[order][:-1])
     back = np.zeros(len(code), dtype=np.int64)
