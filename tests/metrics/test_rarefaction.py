@@ -118,6 +118,23 @@ def test_the_spiders_of_the_literature_hold() -> None:
         assert len(counts) - sampled.types(counts, total - 1) == pytest.approx((counts == 1).sum() / total)
 
 
+VEGAN = {
+    "girdled trees": ([46, 22, 17, 15, 15, 9, 8, 6, 6, 4, *[2] * 4, *[1] * 12], {2: 1.87767322497863, 10: 6.47861729173563, 100: 20.4594261592852}),
+    "dune meadow, plot 1": ([1, 4, 7, 4, 2], {2: 1.77777777777778, 5: 3.24673202614379, 10: 4.32654600301659}),
+    "Barro Colorado, plot 1": (
+        [25, 24, 22, 21, 18, 17, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 9, 8, 7, *[6] * 4, *[5] * 6, *[4] * 6, *[3] * 9, *[2] * 18, *[1] * 31],
+        {10: 9.0446852684956, 100: 48.2535173315675, 300: 80.3858042145651, 340: 84.3399185932818},
+    ),
+}
+"""Counts of species, and how many `rarefy` of the R package vegan 2.6.4 expects among so many of them (run for this test; data of vegan and iNEXT)."""
+
+
+@pytest.mark.parametrize("place", VEGAN)
+def test_rarefied_counts_are_those_of_another_implementation(place: str) -> None:
+    counts, expected = VEGAN[place]
+    assert {draws: sampled.types(np.array(counts), draws) for draws in expected} == pytest.approx(expected, rel=1e-12)
+
+
 # Laws
 
 
