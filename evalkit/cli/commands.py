@@ -136,7 +136,12 @@ def sweep(
     )
     with progress(quiet) as report:
         try:
-            hooks = Hooks(confirm=lambda pending: _begins(report, yes or _agreed(pending, loaded)), progress=report, note=report.note)
+            hooks = Hooks(
+                confirm=lambda pending: _begins(report, yes or _agreed(pending, loaded)),
+                progress=report,
+                note=report.note,
+                recorded=report.watching(loaded),
+            )
             result = run_sweep(loaded, output, options, hooks)
         except KeyboardInterrupt:
             report.stop()

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.collect.tally import Tally
+    from evalkit.experiment.experiment import Experiment
     from evalkit.probe import Finding
+    from evalkit.scoring.glimpse import Glimpse
+    from evalkit.store.records import Record
 
 
 def console() -> Console:
@@ -82,11 +85,21 @@ class Report:
     EVERY_S = 10.0
 
     def __init__(self, quiet: bool) -> None:
+        self._glimpse: Glimpse | None = None
         self._started = self._last = time.monotonic()
         self._told = 0
         self._bar: Any = None
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet
+
+    def watching(self, experiment: Experiment) -> Callable[[Record], None] | None:
+        """What takes the records of a sweep, to show means of its answers below the bar; None where there is no bar."""
+        if self._quiet or not self._terminal:
+            return None
+        from evalkit.scoring.glimpse import Glimpse  # late: only who watches needs it
+
+        self._glimpse = Glimpse(experiment)
+        return self._glimpse.take
 
     def note(self, one: Note) -> None:
         """Tell the user something; a warning, and why it stops, also where it is quiet."""
@@ -134,8 +147,19 @@ class Report:
             self._start(None)
 
     def _start(self, planned: int | None) -> None:
-        from rich.console import Console
+        from rich.console import Console, RenderableType
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        from evalkit.present.terminal.glimpse import glimpsed  # late: --help stays instant
+
+        report = self
+        on = Console(stderr=True)
+
+        class WithGlimpse(Progress):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                if report._glimpse is not None and (line := glimpsed(report._glimpse, on)) is not None:
+                    yield line
 
         columns = (
             BarColumn(bar_width=20),
@@ -143,7 +167,7 @@ class Report:
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}", markup=False),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = WithGlimpse(*columns, console=on, transient=True)
         self._bar.add_task("checking the endpoint", total=planned, left="")
         self._bar.start()
 

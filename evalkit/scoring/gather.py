@@ -106,7 +106,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
             continue
         last[record.key] = ""
         found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
-        answer = _answer(record.outcome, plan.experiment.endpoint, record.request)
+        answer = scored_answer(record.outcome, plan.experiment.endpoint, record.request)
         found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
         noticed.see(place.cell, place.prompt, record)
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
@@ -159,7 +159,8 @@ def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tupl
 _TRUNCATED = {"cut": 1.0, "whole": 0.0}  # of all other endings nobody says whether a limit had a part in them
 
 
-def _answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any]) -> ScoredAnswer:
+def scored_answer(completion: Completion, endpoint: Endpoint, body: Mapping[str, Any]) -> ScoredAnswer:
+    """What is scored of a completion from `endpoint` to a request of this body."""
     text = scored_text(completion, endpoint.strip)
     usage = completion.usage if completion.usage_shared_by == 1 else None
     tokens_in, tokens, billed = (usage.prompt_tokens, usage.completion_tokens, usage.billed_tokens) if usage else (None, None, None)

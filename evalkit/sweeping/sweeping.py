@@ -26,7 +26,7 @@ from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
-from evalkit.store.records import Outcome, RecordWriter, Standing, record_of, standing
+from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
@@ -52,12 +52,14 @@ class Hooks:
         progress: called after every outcome.
         note: called with each thing the user should know, as it comes up.
         interruption: asks it to stop where it runs in a thread, which gets no signals.
+        recorded: called with each record of the sweep's own once it is written.
     """
 
     confirm: Callable[[Pending], bool] = lambda _: True
     progress: Callable[[Tally], None] = lambda _: None
     note: Tell = nobody
     interruption: Interruption | None = None
+    recorded: Callable[[Record], None] | None = None
 
 
 def run_sweep(experiment: Experiment, folder: Path | None = None, options: Options = Options(), hooks: Hooks = Hooks()) -> Run | None:  # noqa: B008 (immutable)
@@ -204,7 +206,7 @@ class _Sweep:
         pace.hold(not_before)
         work = sent(
             what.experiment.endpoint,
-            (call_of(request, writer.append) for request in unsent(what, there, self.options.retry_failed)),
+            (call_of(request, self._record(writer)) for request in unsent(what, there, self.options.retry_failed)),
             access,
             tally,
             sync=writer.sync,
@@ -228,6 +230,18 @@ class _Sweep:
         if stopped:
             self.tell(Note("stopped", stopped))
         return pace
+
+    def _record(self, writer: RecordWriter) -> Callable[[Record], None]:
+        """What takes a record: the file, and then whoever looks on."""
+        told = self.hooks.recorded
+        if told is None:
+            return writer.append
+
+        def both(record: Record) -> None:
+            writer.append(record)
+            told(record)
+
+        return both
 
     def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Besides]:
         options, hooks = self.options, self.hooks

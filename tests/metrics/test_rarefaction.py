@@ -126,7 +126,7 @@ VEGAN = {
         {10: 9.0446852684956, 100: 48.2535173315675, 300: 80.3858042145651, 340: 84.3399185932818},
     ),
 }
-"""Counts of species, and how many `rarefy` of the R package vegan 2.6.4 expects among so many of them (run for this test; data of vegan and iNEXT)."""
+"""Counts of species, and how many `rarefy` of the R package vegan 2.6.4 expects among so many of them (run for this test; its data and iNEXT's)."""
 
 
 @pytest.mark.parametrize("place", VEGAN)
