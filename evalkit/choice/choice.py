@@ -148,6 +148,6 @@ def unproved_in_words(one: Unproved) -> str:
     """What stands behind a bound that is not proved, as a share of answers where it is one."""
     if one.seen is None:
         return f"{one.mean:.3g} seen, {one.reaches:.3g} possible"
-    seen = "none" if not one.seen else "all" if one.seen == one.answers else f"{one.seen:,}"
+    seen = "all" if one.seen == one.answers else f"{one.seen:,}"
     way = "up to" if one.reaches > one.mean else "down to"
-    return f"{seen} of {one.answers:,} seen; with so few prompts {way} {100 * one.reaches:.0f} % possible"
+    return f"{seen} of {one.answers:,} seen, {way} {100 * one.reaches:.0f} % possible"

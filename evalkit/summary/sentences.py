@@ -65,7 +65,7 @@ def swept(analysis: Analysis, index: int) -> dict[str, object]:
 
 
 def matters(analysis: Analysis, decisive: Sequence[str]) -> list[str]:
-    """What each parameter does to the metrics that decide (to all where none does): one clause each, the strongest first."""
+    """What each parameter does to the metrics that decide (to all where none does): a clause for each strength, the strongest first."""
     groups: dict[str, list[str]] = {}
     order: dict[str, float] = {}
     open_names, needed = [], []
@@ -74,15 +74,15 @@ def matters(analysis: Analysis, decisive: Sequence[str]) -> list[str]:
         if not verdicts:
             continue
         deciding = [one for one in verdicts if one.metric in decisive] or verdicts
-        said, weight = _of_parameter(deciding, verdicts)
+        said, where, weight = _of_parameter(deciding, verdicts)
         if said is None:
             open_names.append(name)
             needed.append(_prompts(deciding))
             continue
-        groups.setdefault(said, []).append(name)
+        groups.setdefault(said, []).append(f"{name} ({where})" if where else name)
         order[said] = max(order.get(said, -1.0), weight)
-    out = [f"{_joined(names)} {said}" for said, names in sorted(groups.items(), key=lambda one: -order[one[0]])]
-    return [*out, f"{_joined(open_names)}: not enough prompts to tell{_would(needed)}"] if open_names else out
+    out = [f"{said}: {', '.join(names)}" for said, names in sorted(groups.items(), key=lambda one: -order[one[0]])]
+    return [*out, f"not enough prompts to tell{_would(needed)}: {', '.join(open_names)}"] if open_names else out
 
 
 def _prompts(verdicts: Sequence[Verdict]) -> int | None:
@@ -96,23 +96,22 @@ def _would(needed: Sequence[int | None]) -> str:
     return f" (about {_round(max(known)):,} would)" if len(known) == len(needed) else ""
 
 
-def _of_parameter(deciding: Sequence[Verdict], every: Sequence[Verdict]) -> tuple[str | None, float]:
-    """What is said of a parameter, None where it is open, and how much that is, to sort by."""
+def _of_parameter(deciding: Sequence[Verdict], every: Sequence[Verdict]) -> tuple[str | None, str, float]:
+    """How much a parameter matters, None where it is open, to what most, and how much that is, to sort by."""
     certain = sorted((one for one in deciding if one.sure), key=lambda one: -(one.share or 0.0))
     if certain:
         share = certain[0].share or 0.0
         much = "a lot" if share >= _A_LOT else "some" if share >= _SOME else "a little"
-        about = [one for one in certain if (one.share or 0.0) >= _SOME] or certain[:1]
         if all(_is_length(one.metric) for one in certain):
-            return f"{much}, in length alone", 1 + share
-        return f"{much} ({label_of(about[0].metric)})", 2 + share
+            return much, "length alone", 1 + share
+        return much, label_of(certain[0].metric) if share >= _SOME else "", 2 + share
     if all(one.verdict == "no effect" for one in deciding):
         elsewhere = [one for one in every if one.sure]
         if elsewhere:
             only = "length" if all(_is_length(one.metric) for one in elsewhere) else label_of(max(elsewhere, key=lambda one: one.share or 0.0).metric)
-            return f"change {only} alone", 0.5
-        return "not at all: any effect is too small to matter", 0.0
-    return None, 0.0
+            return "on nothing that decides", only, 0.5
+        return "not at all, any effect is too small to matter", "", 0.0
+    return None, "", 0.0
 
 
 def _is_length(metric: str) -> bool:
@@ -124,7 +123,3 @@ def _round(number: int) -> int:
     """A number of prompts as one says it: to one or two digits."""
     size = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // size) * size
-
-
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

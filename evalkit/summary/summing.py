@@ -135,9 +135,9 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     if counts.prompts < FEW_PROMPTS:
         yield "note", f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise"
     if run.experiment.endpoint.base_url == "local":
-        yield "warning", "The embedded model babbles: its numbers teach what parameters do, not which suit a real model"
+        yield "warning", "The embedded model babbles: a real one may prefer other settings"
     if choice is not None and choice.chosen is not None and not _judges_content(choice):
-        yield "note", "Only form was measured, not whether answers are right: add checks:, scorers: or judges: for that"
+        yield "note", "Only form was judged, not what is right: add checks: or judges:"
 
 
 def _judges_content(choice: Choice) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from evalkit.client.outcome import ending
 from evalkit.plan.requests import Plan
-from evalkit.present.text.reading import in_units, read_text, repeats
+from evalkit.present.text.reading import Read, in_units, read_text, repeats
 from evalkit.run import Run
 from evalkit.scoring.gather import scored_text
 from evalkit.store.records import Completion, Failure, Record, latest, read
@@ -53,8 +53,9 @@ def sample(run: Run) -> Sample:
         groups.setdefault((cell, prompt), {})[replicate] = record
     out: dict[int, dict[int, list[dict[str, Any]]]] = {}
     cut = 0
+    known: dict[str, Read] = {}
     for cell, prompt in sorted(groups):
-        rows = _rows(groups.pop((cell, prompt)), run, chosen.characters)
+        rows = _rows(groups.pop((cell, prompt)), run, chosen.characters, known)
         cut += sum("more" in row for row in rows)
         out.setdefault(cell, {})[prompt] = rows
     return Sample(out, len(places), _told(run, chosen, cut))
@@ -80,11 +81,11 @@ def _told(run: Run, chosen: _Extent, cut: int) -> str:
     return f"Shown here: {'; '.join(parts)}. All are in responses.jsonl." if parts else ""
 
 
-def _rows(group: dict[int, Record], run: Run, most: int) -> list[dict[str, Any]]:
-    """The answers of a group as the page's script takes them, by replicate."""
+def _rows(group: dict[int, Record], run: Run, most: int, known: dict[str, Read]) -> list[dict[str, Any]]:
+    """The answers of a group as the page's script takes them, by replicate; `known` holds texts that were read already."""
     records = [record for _, record in sorted(group.items())]
     texts = [_read(record, run) for record in records]
-    cut = [None if text is None else read_text(text, most) for text in texts]
+    cut = [None if text is None else known.get(text) or known.setdefault(text, read_text(text, most)) for text in texts]
     rows = []
     for record, text, one, like in zip(records, texts, cut, repeats(cut), strict=True):
         row: dict[str, Any] = {"r": record.replicate}

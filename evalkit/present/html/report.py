@@ -27,6 +27,7 @@ _CORE = "core.js"
 _SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
 _USUAL = 8
+_IN_ROW = frozenset(("text", "finish", "tokens", "spans"))
 _MOST_OF_PROMPTS = 4_000_000
 """Characters of all prompts together, so that many long ones do not make a page that no browser opens."""
 _TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference"}
@@ -48,7 +49,6 @@ def page(run: Run) -> str:
 
 def _data(run: Run, answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict[str, Any]:
     """What the page's scripts draw from."""
-    texts = _once_each(answers)
     messages = sum(len(prompt.conversation()) for prompt in run.experiment.prompts)
     longest = max(200, min(20_000, _MOST_OF_PROMPTS // max(1, messages)))
     return {
@@ -62,21 +62,31 @@ def _data(run: Run, answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict
             {"id": visible(prompt.id), "messages": [[visible(str(one.get("role"))), _content(one, longest)] for one in prompt.conversation()]}
             for prompt in run.experiment.prompts
         ],
-        "texts": texts,
-        "answers": answers,
+        **_packed(answers),
     }
 
 
-def _once_each(answers: dict[int, dict[int, list[dict[str, Any]]]]) -> list[str]:
-    """The texts of the answers, each once, however often it came; in the answers its number takes its place."""
+def _packed(answers: dict[int, dict[int, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """The answers so that a page of many stays small: each text once, with what in it comes again; a row an answer.
+
+    A row is the numbers of its text and of how it ended (null where it has none), its tokens, and where there is more to it a mapping of that.
+    The first name in it tells the replicate where that is not the answer's place in its list.
+    """
     places: dict[str, int] = {}
-    for of_cell in answers.values():
-        for rows in of_cell.values():
-            for row in rows:
-                for name in ("text", "finish"):
-                    if name in row:
-                        row[name] = places.setdefault(row[name], len(places))
-    return list(places)
+    spans: dict[int, Any] = {}
+    out: dict[int, dict[int, list[list[Any]]]] = {}
+    for cell, of_cell in answers.items():
+        for prompt, rows in of_cell.items():
+            packed = out.setdefault(cell, {}).setdefault(prompt, [])
+            for at, row in enumerate(rows):
+                text, finish = (places.setdefault(row[name], len(places)) if name in row else None for name in ("text", "finish"))
+                if "spans" in row and text is not None:
+                    spans[text] = row["spans"]
+                more = {
+                    name: value for name, value in row.items() if name not in ("text", "finish", "tokens", "spans") and (name, value) != ("r", at)
+                }
+                packed.append([text, finish, row.get("tokens"), *([more] if more else [])])
+    return {"texts": list(places), "spans": spans, "answers": out}
 
 
 def _said(run: Run) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_hostile_texts_stand_in_the_page_as_text_alone(bad: Run) -> None:
     assert not [tag for tag, _ in read.tags if tag in ("iframe", "img", "form", "link", "base", "plaintext", "textarea", "template", "math")]
     assert not [said for _, said in read.tags if any(name.startswith("on") for name in said)]
     data = json.loads(read.data)
-    shown = {data["texts"][answer["text"]] for prompts in data["answers"].values() for group in prompts.values() for answer in group}
+    shown = {data["texts"][answer[0]] for prompts in data["answers"].values() for group in prompts.values() for answer in group}
     for text in HOSTILE:
         expected = visible(unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")))[:40]
         if "\ud83d" not in text and expected.strip():
@@ -195,7 +195,7 @@ def test_what_an_endpoint_says_of_the_end_is_shown_with_nothing_hidden_and_short
     run = scored(tmp_path / "run", lambda _: completion("yes", "\u202estop\x00" + "x" * 5000), {}, prompts=["p"], replicates=1)
     data = data_of(html.page(run))
     (row,) = data["answers"]["0"]["0"]
-    finish = data["texts"][row["finish"]]
+    finish = data["texts"][row[1]]
     assert finish.startswith("⟦U+202E⟧stop⟦U+0000⟧")
     assert len(finish) == 200
 

@@ -1,7 +1,13 @@
 "use strict";
 // What all parts of the page share: the data, the state that its address holds, and elements made without markup.
 const data = JSON.parse(document.getElementById("data").textContent);
-for (const prompts of Object.values(data.answers)) for (const answers of Object.values(prompts)) for (const answer of answers) for (const name of ["text", "finish"]) if (answer[name] !== undefined) answer[name] = data.texts[answer[name]];
+// An answer is packed as [number of its text, number of how it ended, tokens, what more there is of it].
+for (const prompts of Object.values(data.answers)) for (const [prompt, rows] of Object.entries(prompts)) {
+  prompts[prompt] = rows.map(([text, finish, tokens, more], at) => ({
+    r: at, text: text === null ? "" : data.texts[text], finish: finish === null ? undefined : data.texts[finish], tokens: tokens === null ? undefined : tokens,
+    spans: text === null ? undefined : data.spans[text], ...more,
+  }));
+}
 const SVG = "http://www.w3.org/2000/svg";
 const by = (id) => document.getElementById(id);
 
