@@ -23,7 +23,7 @@ def visible(text: str) -> str:
     """`text` for a page or a figure, as people write it; what has no shape or turns the writing direction shown as its code."""
     import unicodedata
 
-    if text.isascii() and text.isprintable():
+    if text.replace("\n", "").replace("\t", "").isprintable():  # nothing of these categories is
         return text
     hidden = {"Cc", "Cf", "Cs", "Co"}
     return "".join(

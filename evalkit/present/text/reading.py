@@ -55,14 +55,17 @@ def cut(text: str) -> tuple[list[str], list[int]]:
 def _spans(tokens: Sequence[str], starts: Sequence[int]) -> list[Span]:
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(token, len(numbers)) for token in tokens]
+    grams = list(zip(ids, ids[1:], ids[2:], ids[3:], strict=False))
+    again = len(set(grams)) < len(grams)
+    end = loop(ids)
+    if not again and not end.tokens:
+        return []
     marks: list[Literal["", "again", "loop"]] = [""] * len(tokens)
     seen: set[tuple[int, ...]] = set()
-    for at in range(len(ids) - 3):
-        gram = tuple(ids[at : at + 4])
+    for at, gram in enumerate(grams):
         if gram in seen:
             marks[at : at + 4] = ["again"] * 4
         seen.add(gram)
-    end = loop(ids)
     if end.tokens:
         marks[end.start + end.period :] = ["loop"] * (end.tokens - end.period)
     spans: list[Span] = []
