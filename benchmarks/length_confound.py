@@ -8,8 +8,8 @@ Two generators answer: the embedded model, hot and cold, and a real model (Gemma
   shortest, and of each other length how much higher it is.
 - Error: answers of one setting are 12 words long and of another 40, then 20 and 80, each answer by its own measure (log-normal, sd 0.6). Bias with
   its sign, noise (a standard error over 8 prompts), and both together.
-- Power: in one of two such settings an eighth of the answers are another one said again, or for repetition each answer says its first words twice.
-  Printed is the power at 8 prompts (two-sided, 5 %), at equal numbers of answers.
+- Power: in one of two settings of the longer answers, which have a prefix in common, an eighth of the answers are another one said again, or for
+  repetition each answer says its first words twice. Printed is the power at 8 prompts (two-sided, 5 %), at equal numbers of answers.
 
 Draws ``docs/length-confound.svg``, and ends with status 1 where the bias of what is compared on is over a quarter of that of whole answers, by
 lengths cut, or the error is larger than on the common prefix that metrics were compared on before. With `--smallest` two prompts are answered, and
@@ -228,7 +228,7 @@ def errors(source: Source, metrics: Iterable[Metric], medians: tuple[int, int], 
         held: takes, for each metric that was compared on the prefix before, by how much the square of its error is less now.
     """
     alike = mixed(source, medians, rng)
-    copied, said_twice = (mixed(source, (medians[0], medians[0]), rng, change) for change in (_one_again, _said_twice))
+    copied, said_twice = (mixed(source, (medians[1], medians[1]), rng, change) for change in (_one_again, _said_twice))
     prefix = "no common prefix" if alike.tokens is None else f"prefix of {alike.tokens}"
     print(f"\n{source.name}: answers of about {medians[0]} and {medians[1]} words, {prefix}; bias ± noise = error; power, on")
     print(f"{'':>18} {'whole answers':^33} | {'prefix':^33} | {'what is compared on':^33}")

@@ -34,9 +34,9 @@ def compare(
     ] = None,
     fail_on: Annotated[
         list[str],
-        typer.Option("--fail-on", metavar="WHAT", help="worse, inconclusive, differs, failures, incomplete, nothing. [default: worse]"),
+        typer.Option("--fail-on", metavar="WHAT", help="worse, unclear, differs, failures, incomplete, nothing. [default: worse]"),
     ] = [],  # noqa: B006
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on inconclusive too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on unclear too.")] = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="For a merge request or a job's summary.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="A test case a metric, as GitLab and GitHub show it.")] = None,
@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Compare a run with a baseline; exit 1 where it got worse.
 
-    Paired by prompt and cell; each metric is better, worse, equivalent within its margin, or inconclusive. Writes into neither folder.
+    Paired by prompt and setting; each metric is better, worse, the same within its margin, or unclear. Writes into neither folder.
     """
     from evalkit.comparison import comparison, gate  # late: --help stays instant
     from evalkit.store.folder import check_output, replace  # late: --help stays instant

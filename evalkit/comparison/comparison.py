@@ -11,7 +11,7 @@ from evalkit._version import __version__
 from evalkit.comparison.gate import FailOn, Margins
 from evalkit.comparison.measurement import Measured, SideCounts, measure
 from evalkit.comparison.pairing import Arm, Contrast, Pairing, paired, sent_between
-from evalkit.comparison.verdict import Compared, judged
+from evalkit.comparison.verdict import Comparative, Compared, in_words, judged
 from evalkit.plan.cells import cell_text
 from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import t_interval
@@ -245,7 +245,7 @@ def objections_of_answers(found: Comparison) -> list[str]:
 
 def objections(found: Comparison) -> list[str]:
     """Why the gate of `found` fails, a sentence each; none where it is passed."""
-    said = {"worse": "is worse", "differs": "differs", "inconclusive": "is inconclusive"}
+    said = {"worse": "is worse", "differs": "differs", "inconclusive": "is unclear"}
     failed = sorted((one for one in found.metrics if failing(one, found.fail_on)), key=_margins_apart, reverse=True)
     out = [
         f"{one.metric} {said[one.verdict]}: {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}], margin {one.margin:.3g}" for one in failed
@@ -258,10 +258,13 @@ def _margins_apart(one: Compared) -> tuple[bool, float]:
     return one.verdict == "worse", abs(one.difference / one.margin) if one.margin > 0 else 0.0
 
 
+_COUNTED: tuple[Comparative, ...] = ("better", "equivalent", "inconclusive", "worse")
+
+
 def headline(found: Comparison) -> str:
     """One line that a busy person can act on."""
-    counts = {verdict: sum(one.verdict == verdict for one in found.gated) for verdict in ("better", "equivalent", "inconclusive", "worse")}
-    rest = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    counts = {verdict: sum(one.verdict == verdict for one in found.gated) for verdict in _COUNTED}
+    rest = ", ".join(f"{count} {in_words(verdict)}" for verdict, count in counts.items() if count)
     of = f"{counted(len(found.gated), 'metric')} judged"
     if found.objections:
         more = f"; and {len(found.objections) - 3} more" if len(found.objections) > 3 else ""

@@ -67,12 +67,13 @@ def fail_on(names: Sequence[str], *, strict: bool = False) -> tuple[FailOn, ...]
     """What a gate fails on, by names, with commas between or one at a time; ``worse`` where there are none. Raises `ExperimentError`.
 
     Args:
-        strict: fail on ``inconclusive`` too.
+        strict: fail on ``inconclusive`` too, which people may call ``unclear``.
     """
     wanted = [part.strip() for name in names for part in name.split(",") if part.strip()] or ["worse"]
+    wanted = ["inconclusive" if one == "unclear" else one for one in wanted]  # as people read it
     for one in wanted:
         if one not in FAIL_ON:
-            raise ExperimentError(f"fail_on: found {shown(one)}; expected {', '.join(FAIL_ON)}")
+            raise ExperimentError(f"fail_on: found {shown(one)}; expected {', '.join(FAIL_ON).replace('inconclusive', 'unclear')}")
     if "nothing" in wanted and (len(set(wanted)) > 1 or strict):
         raise ExperimentError("fail_on: 'nothing' stands beside something else; give one of the two")
     return tuple(one for one in FAIL_ON if one in wanted or (strict and one == "inconclusive"))

@@ -29,6 +29,13 @@ from evalkit.stats.precision import minus, spread
 Grid = NDArray[np.float64]
 Direction = Literal["higher", "lower"] | None
 Comparative = Literal["better", "worse", "equivalent", "differs", "inconclusive"]
+"""As files hold it, in the terms of statistics; people read `in_words`."""
+_SAID: dict[Comparative, str] = {"equivalent": "same", "inconclusive": "unclear"}
+
+
+def in_words(verdict: Comparative) -> str:
+    """A verdict as people say it, the words of the first screen."""
+    return _SAID.get(verdict, verdict)
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):

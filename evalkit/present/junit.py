@@ -50,6 +50,6 @@ def _add(suite: ElementTree.Element, one: Compared, failed: bool) -> None:
     if failed:
         ElementTree.SubElement(case, "failure", message=said.partition("\n")[0], type=one.verdict).text = said
     elif one.gated and one.verdict == "inconclusive":
-        ElementTree.SubElement(case, "skipped", message=harmless(one.reason or "inconclusive")).text = said
+        ElementTree.SubElement(case, "skipped", message=harmless(one.reason or "unclear")).text = said
     else:
         ElementTree.SubElement(case, "system-out").text = said if one.gated else f"{said}\nshown, not judged. {ON_TIME}"

@@ -17,8 +17,8 @@ LOOKS: dict[Comparative, tuple[str, str, str]] = {
     "worse": (SERIES[1], "v", "worse"),
     "differs": (SERIES[4], "D", "differs; which way is better depends on the purpose"),
     "better": (SERIES[2], "^", "better"),
-    "inconclusive": ("", "o", "inconclusive"),
-    "equivalent": (SERIES[0], "s", "equivalent: within the margin"),
+    "inconclusive": ("", "o", "unclear"),
+    "equivalent": (SERIES[0], "s", "the same: within the margin"),
 }
 """Colour (none: that of what stands back), marker and words of each verdict, in the order they matter."""
 

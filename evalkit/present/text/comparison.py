@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.comparison.comparison import ChangeInCell, Comparison, Side
-from evalkit.comparison.verdict import Compared
+from evalkit.comparison.verdict import Compared, in_words
 from evalkit.metrics import CATALOGUE
 from evalkit.text.numbers import between, counted, interval, money, signed_figure
 
@@ -18,8 +18,8 @@ METHOD = (
     "p by sign flips of prompts, adjusted over the metrics judged (step-down largest |t|): without any change, at most one comparison in forty calls "
     "anything worse. Worse or better: the interval is clear of 0, the difference beyond the margin, the adjusted p at most 0.05. "
     "Which way is better, the purpose says (choose:), of a family of metrics at once; one that it leaves open differs, and is never better or worse. "
-    "Equivalent: two one-sided t tests at 5 % within the margin. All else is inconclusive. "
-    "'Could show' is the smallest margin within which these data show equivalence."
+    "The same: within the margin by two one-sided t tests at 5 %. All else is unclear. "
+    "'Could show' is the smallest margin within which these data show that nothing changed."
 )
 ON_TIME = "Seconds and tokens a second depend on the load of the endpoint and of this machine: they are judged only where a margin is given for them."
 
@@ -36,7 +36,8 @@ def ends(one: Compared | ChangeInCell) -> str:
 
 def verdict_text(one: Compared) -> str:
     """The verdict as people read it; one that no gate judges is in brackets."""
-    return one.verdict if one.gated else f"({one.verdict})"
+    said = in_words(one.verdict)
+    return said if one.gated else f"({said})"
 
 
 def of_answers(side: Side) -> str:
