@@ -122,7 +122,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     for text in choice.notes if choice is not None else ():
         yield "warning", text
     if choice is not None and choice.unproved:
-        yield "note", "not ruled out: " + "; ".join(f"{label_of(one.metric)} ({unproved_in_words(one)})" for one in choice.unproved)
+        yield "note", "Not ruled out: " + "; ".join(f"{label_of(one.metric)} ({unproved_in_words(one)})" for one in choice.unproved)
     for note in (*analysis.notes, *run.notes):
         if note.level != "note":
             yield note.level, note.text
@@ -137,7 +137,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     if run.experiment.endpoint.base_url == "local":
         yield "warning", "The embedded model babbles: a real one may prefer other settings"
     if choice is not None and choice.chosen is not None and not _judges_content(choice):
-        yield "note", "Only form was judged, not what is right: add checks: or judges:"
+        yield "note", "Only form was judged, not what is right: add checks or judges"
 
 
 def _judges_content(choice: Choice) -> bool:
