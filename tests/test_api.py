@@ -362,7 +362,10 @@ def test_a_users_file_is_typed_strictly(checker: str, tmp_path: Path) -> None:
         pytest.skip(f"{checker} is not installed")
     (tmp_path / "mine.py").write_text(USER, encoding="utf-8")
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", "pythonVersion": "3.11"}), encoding="utf-8")
-    options = {"mypy": ["--strict", "--warn-unreachable", "--python-version", "3.11", "mine.py"], "pyright": ["--pythonpath", sys.executable, "-p", "."]}[checker]
+    options = {
+        "mypy": ["--strict", "--warn-unreachable", "--python-version", "3.11", "mine.py"],
+        "pyright": ["--pythonpath", sys.executable, "-p", "."],
+    }[checker]
     done = subprocess.run(
         [str(tool), *options],
         cwd=tmp_path,

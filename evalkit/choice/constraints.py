@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Constraint, Miss, Unproved
 from evalkit.experiment.goals import Choose, Preference, Requirement, profile
 from evalkit.experiment.margins import margin_of
+from evalkit.metrics import Metric, tokenise
 from evalkit.scoring.scores import Scores
 from evalkit.stats.intervals import t_interval, within_range
 from evalkit.text.numbers import counted
@@ -81,7 +83,7 @@ def unproved_of(cell: int, names: Collection[str], require: Mapping[str, Require
         if row.cell_index != cell or row.metric not in names:
             continue
         beyond = missed(require[row.metric], row.mean, row.ci_low, row.ci_high, by_mean=False)
-        if beyond is not None:
+        if beyond is not None and not math.isnan(beyond[1]):
             metric, found = measured[row.metric], scores.by_metric[row.metric]
             shares, texts = (found.value, found.n_eligible) if scores.compared(metric) else (found.value_full, found.n_texts)  # as tables show it
             hits = np.where(np.isnan(shares), 0.0, shares) * texts
@@ -92,13 +94,39 @@ def unproved_of(cell: int, names: Collection[str], require: Mapping[str, Require
     return out
 
 
+def too_short(require: Mapping[str, Requirement], scores: Scores) -> dict[str, set[int]]:
+    """Cells that have answers too short to repeat anything, by metrics of repetition that are to stay below a bound.
+
+    An answer of three words holds no four words twice: that it has no value there speaks for it, and not against it. Empty answers speak for nothing.
+    """
+    measured = {metric.name: metric for metric in scores.metrics}
+    words = scores.by_metric.get("length_words")
+    out = {}
+    for name, one in require.items():
+        if words is None or one.min is not None or name not in measured or not _needs_length(measured[name]):
+            continue
+        lacking = np.isnan(scores.by_metric[name].value_full) & (np.nan_to_num(words.value_full) > 0)
+        out[name] = set(np.flatnonzero(lacking.any(axis=1)).tolist())
+    return out
+
+
+def _needs_length(metric: Metric) -> bool:
+    """Whether it is of repetition, and has no value on an answer of one word."""
+    return metric.family == "repetition" and metric.level == "response" and bool(np.isnan(metric.of(tokenise(["word"]))).all())
+
+
 def misses_of(
-    require: Mapping[str, Requirement], values: Mapping[str, Floats], analysis: Analysis, by_mean: Collection[str] = ()
+    require: Mapping[str, Requirement],
+    values: Mapping[str, Floats],
+    analysis: Analysis,
+    by_mean: Collection[str] = (),
+    short: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> tuple[list[Miss], list[str]]:
     """Every bound that a cell misses, the first of each constraint; and notes on what is required and not measured.
 
     Args:
         by_mean: metrics that are judged by the mean, whatever was wanted, where there is an interval beside it.
+        short: as `too_short` finds them: where no answer can have a value the bound is kept, and where one prompt alone has one its mean is judged.
     """
     out: list[Miss] = []
     notes: list[str] = []
@@ -108,10 +136,14 @@ def misses_of(
         if name not in values:
             notes.append(f"{name} has a bound, but this run does not measure it, so no setting can keep to it")
         for index in range(len(analysis.cells)):
-            mean, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
-            found = missed(one, mean, low, high, by_mean=one.by == "mean" or (name in by_mean and not math.isnan(low)))
+            average, low, high = shown.get((name, index)) or _ends(values[name][index] if name in values else np.array([]))
+            has_short = index in short.get(name, ())
+            if has_short and math.isnan(average):
+                continue
+            of_mean = one.by == "mean" or (has_short if math.isnan(low) else name in by_mean)
+            found = missed(one, average, low, high, by_mean=of_mean)
             if found is not None:
-                out.append(Miss(cell_index=index, metric=name, bound=found[0], mean=mean, judged=found[1]))
+                out.append(Miss(cell_index=index, metric=name, bound=found[0], mean=average, judged=found[1]))
         notes += _unknown(name, out[before:]) if name in values else []
     return out, notes
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Choice, Consequence
-from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, unprovable, unproved_of, wanted_of
+from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, too_short, unprovable, unproved_of, wanted_of
 from evalkit.choice.ranking import rank, settle
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
@@ -40,7 +40,7 @@ def choose(scores: Scores, analysis: Analysis) -> Choice | None:
     require, prefer, about, notes = wanted_of(experiment.choose, known, bounded)
     cells = scores.plan.cells
     by_mean = unprovable(require, scores, analysis)
-    misses, unknown = misses_of(require, values, analysis, by_mean)
+    misses, unknown = misses_of(require, values, analysis, by_mean, too_short(require, scores))
     notes += unknown
     out = {one.cell_index for one in misses}
     satisfying = [index for index in range(len(cells)) if index not in out]

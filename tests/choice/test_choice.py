@@ -12,6 +12,8 @@ import pytest
 import yaml
 from rich.cells import cell_len
 from rich.console import Console
+from support.comparing import run as made
+from support.records import completion
 from support.sweeps import sweep
 
 from evalkit.analysis.analysis import analyse
@@ -21,11 +23,15 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import check
 from evalkit.experiment.goals import PROFILES, Choose, Preference, metric_names, profile
 from evalkit.metrics import CATALOGUE, METRICS
-from evalkit.plan.requests import Plan
+from evalkit.plan.requests import Plan, Request
 from evalkit.present.terminal import listings
 from evalkit.present.text.decision import why
+from evalkit.run import load
 from evalkit.scoring.grids import Score
 from evalkit.scoring.scores import Scores
+from evalkit.store.records import Outcome
+from evalkit.summary import summarise
+from evalkit.sweeping.rescoring import rescore
 
 NAN = math.nan
 PROMPTS = 10
@@ -236,14 +242,14 @@ def test_the_terminal_says_what_to_use_why_how_sure_and_what_else_would_do(width
 
 @pytest.mark.parametrize("prompts", [1, 5])
 def test_what_stands_in_the_way_of_a_choice_is_said(prompts: int) -> None:
-    choice, analysis, _ = decided({"profile": "creative"}, blank={"rep_4": [6]}, keep=prompts)
+    choice, analysis, _ = decided({"profile": "creative"}, blank={"truncation_rate": [6]}, keep=prompts)
     text = " ".join(shown(choice, analysis, 120).split())
     if prompts == 1:
         assert choice.chosen is None
         assert "loop_rate has a value on one prompt only in 7 settings, which gives no interval to judge by: add prompts, or write by: mean" in text
     else:
         assert 6 not in choice.satisfying
-        assert "rep_4 has no value in 1 setting, which therefore does not keep to its bound" in text
+        assert "truncation_rate has no value in 1 setting, which therefore does not keep to its bound" in text
 
 
 def test_settings_without_a_preferred_value_are_not_ranked_and_that_is_said() -> None:
@@ -440,3 +446,17 @@ def test_an_experiments_own_checks_and_scorers_can_be_bounded_and_preferred(tmp_
     assert result.choice.chosen is not None
     assert [one.metric for one in result.choice.constraints] == ["contains", "contains:2"]
     assert [one.metric for one in result.choice.weights] == ["contains"]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_labels_are_chosen_among_though_no_answer_is_long_enough_to_repeat_itself(name: str, tmp_path: Path) -> None:
+    def label(request: Request) -> Outcome:
+        return completion(f"label{request.prompt_index}" if request.cell["temperature"] == 0.2 else f"word{request.replicate}")
+
+    rescore(made(tmp_path / "run", label, {"temperature": [0.2, 1.0]}, choose={"profile": name}, replicates=8))
+    run = load(tmp_path / "run")
+    assert run.choice is not None
+    assert run.choice.satisfying == [0, 1]
+    assert run.choice.chosen == {"precise": 0, "creative": 1}.get(name, run.choice.chosen)
+    assert "nan" not in repr(run)
+    assert not any("rep_4" in one.text for one in summarise(run).mind if "left out" not in one.text)
