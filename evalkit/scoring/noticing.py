@@ -80,10 +80,11 @@ class Noticed:
         if copied:
             seed = self._plan.experiment.request.get("seed")
             why = "the seed is fixed" if seed is not None and seed != PER_REPLICATE else "the endpoint's seed is fixed, or a cache answers"
-            yield warning(
-                f"all replicates are copies, letter by letter, in {len(copied)} of {counted(hot, 'setting')} above temperature 0: {why}. "
-                "Variety over replicates cannot be measured so; send seed: per_replicate"
-            )
+            where = f"all replicates are copies, letter by letter, in {len(copied)} of {counted(hot, 'setting')} above temperature 0"
+            if len(copied) < hot and why.startswith("the endpoint's"):  # a fixed seed would show in each
+                yield warning(f"{where}: little may be left to draw from there (a low temperature or top_p), or a cache answers")
+                return
+            yield warning(f"{where}: {why}. Variety over replicates cannot be measured so; send seed: per_replicate")
 
     def _other_models(self) -> Iterator[Note]:
         levels = [level for level in self._plan.experiment.parameters.get("model", ()) if level != DEFAULT]

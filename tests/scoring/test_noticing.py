@@ -44,6 +44,13 @@ def test_replicates_that_are_copies_are_told(seed: int | None, why: str) -> None
     assert why in one
 
 
+def test_copies_in_some_settings_alone_are_not_laid_to_a_fixed_seed() -> None:
+    narrow = {"temperature": [0.7], "top_p": [0.01, 1.0]}
+    (one,) = told(lambda request: completion(LONG) if request.cell["top_p"] == 0.01 else varied(request), narrow)
+    assert "in 1 of 2 settings above temperature 0: little may be left to draw from there" in one
+    assert "seed" not in one
+
+
 def test_equal_ids_are_a_cache_unless_the_endpoint_gives_no_ids_of_its_own() -> None:
     def cached(request: Request) -> Completion:
         return msgspec.structs.replace(completion(f"{LONG} {request.prompt_index}"), id=f"c{request.prompt_index}")
