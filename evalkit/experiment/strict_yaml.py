@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from itertools import takewhile
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -242,6 +243,8 @@ class _Walk:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._fault(path, "a key must be a plain word; put a text that begins with '{' or '[' in quotes", line)
             self._scalar(key, path, line, key=True)
+            if at and (listed := _listed(node.value, at)):
+                raise self._fault(path, f"found {shown(key.value)} where a key should be; to list several values, write {listed}", line)
             if key.value in seen:
                 raise self._fault((*path, key.value), f"the key stands twice, on lines {seen[key.value]} and {line}; keep one")
             seen[key.value] = line
@@ -275,3 +278,17 @@ class _Walk:
 
 
 _OF_TAG = "found a tag ('!...') that does not belong here; remove it, or put a text that begins with '!' in quotes"
+
+
+def _listed(entries: list[tuple[yaml.Node, yaml.Node]], at: int) -> str:
+    """Where a number stands as a key without a value, as in ``{temperature: 0, 0.7}``, the list that was meant; else an empty text."""
+
+    def stray(entry: tuple[yaml.Node, yaml.Node]) -> bool:
+        key, value = entry
+        return key.tag in (f"{_TAG}int", f"{_TAG}float") and isinstance(value, yaml.ScalarNode) and value.value == ""
+
+    name, first = entries[at - 1]
+    if not stray(entries[at]) or not isinstance(first, yaml.ScalarNode) or not first.value:
+        return ""
+    more = [str(key.value) for key, _ in takewhile(stray, entries[at:])]
+    return f"{name.value}: [{', '.join([first.value, *more])}]"

@@ -204,6 +204,8 @@ def test_every_node_is_marked_with_its_line():
         ),
         ("a: !b{c d", "x.yaml: line 1, column 6: not valid YAML: '!' has a meaning here; put a text that begins with it in quotes"),
         ("1.5: 1", "x.yaml: top level: the key '1.5' must be a word; put it in quotes (line 1)"),
+        ("{t: 0, 0.7}", "x.yaml: top level: found '0.7' where a key should be; to list several values, write t: [0, 0.7] (line 1)"),
+        ("a: {t: 0, 1, 2, b: 3}", "x.yaml: a: found '1' where a key should be; to list several values, write t: [0, 1, 2] (line 1)"),
         (".nan: 1", "x.yaml: top level: the key '.nan' must be a word; put it in quotes (line 1)"),
         ("<<: 4", "x.yaml: line 1, column 5: not valid YAML: '<<' takes a mapping, or a list of mappings"),
         ("a: x\x01y", "x.yaml: line 1: found the character U+0001, which YAML forbids; remove it"),
