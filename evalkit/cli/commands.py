@@ -184,6 +184,7 @@ def score(
     run: RunFolder,
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
+    sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
     json: Json = None,
 ) -> None:
     """Score a run again from its records.
@@ -196,7 +197,7 @@ def score(
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
         try:
-            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, progress=report)
+            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, progress=report)
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")

@@ -35,8 +35,8 @@ class Score(NamedTuple):
         value_full: on the whole answers.
         n_texts: answers there are.
         n_eligible: answers that the value rests on.
-        value_half: as `value`, on half of the sample or prefix; None where the metric is taken on whole answers.
-        value_double: on twice as much.
+        value_half: as `value`, on half of the sample or prefix; None where the metric is taken on whole answers, and where nobody asked for it.
+        value_double: on twice as much, likewise.
         value_prefix: on the first tokens of each answer, of a metric that is compared on samples; None of others.
     """
 
@@ -52,8 +52,8 @@ class Score(NamedTuple):
 class Measured:
     """Every metric of every group, filled in group by group."""
 
-    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool) -> None:
-        self._plan, self._on, self._beside = plan, on, beside
+    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool, sizes: bool) -> None:
+        self._plan, self._on, self._beside, self._sizes = plan, on, beside, sizes
         self._shape = (len(plan.cells), len(plan.experiment.prompts))
         self._n_texts = np.zeros(self._shape, dtype=np.int64)
         self.metrics: list[Metric] = []
@@ -69,8 +69,8 @@ class Measured:
             value_full=full,
             n_texts=self._n_texts,
             n_eligible=np.zeros(self._shape, dtype=np.int64),
-            value_half=half if metric.confounded else None,
-            value_double=double if metric.confounded else None,
+            value_half=half if metric.confounded and self._sizes else None,
+            value_double=double if metric.confounded and self._sizes else None,
             value_prefix=prefix if metric.sampled is not None else None,
         )
         return self.scores[metric.name]
@@ -100,11 +100,11 @@ class Measured:
                 self._of_as_many(self.scores[metric.name])
 
     def _beginnings(self, group: Group, where: tuple[int, int]) -> list[_Parts]:
-        """The first tokens of a group's answers, by the prefix, half of it, and twice; none where there is no prefix for its cell."""
+        """The first tokens of a group's answers, by the prefix, and half of it and twice where asked for; none where its cell has no prefix."""
         on = self._on
         if on.prefix is None or where[0] in on.prefix.left_out:
             return []
-        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._beside else 1]
+        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._sizes else 1]
         pairs = zip(lengths, on.ks_there, strict=False)
         return [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), int(ks[where[1]])) for at, ks in pairs]
 
@@ -117,7 +117,7 @@ class Measured:
             return
         if metric.sampled is not None and (sample := self._on.samples[where[1]]) is not None:
             one.value[where], one.n_eligible[where] = whole.sampled(metric, sample)
-            for grid, factor in ((one.value_half, 0.5), (one.value_double, 2.0)) if self._beside else ():
+            for grid, factor in ((one.value_half, 0.5), (one.value_double, 2.0)):
                 if grid is not None:
                     grid[where], _ = whole.sampled(metric, sample.times(factor))
         if self._on.prefix is None or self._on.prefix.tokens < metric.shortest:

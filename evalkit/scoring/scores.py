@@ -100,6 +100,7 @@ def score(
     columns: Sequence[Column] = (),
     vectors: Vectors | None = None,
     samples: Sequence[Sample | None] | None = None,
+    sizes: bool = False,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
@@ -109,25 +110,35 @@ def score(
         columns: what else is known of each answer, as metrics beside them.
         vectors: for metrics of embeddings.
         samples: compare on samples as large as these, of other answers to the same prompts; chosen where None.
+        sizes: as in `scored`.
     """
     gathered = cut(gather(plan, records, scorers, columns), tokenizer)
     on = basis([gathered], prefix)[0]
-    return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors)
+    return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors, sizes=sizes)
 
 
-def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, vectors: Vectors | None = None, *, beside: bool = True) -> Scores:
+def scored(
+    gathered: Gathered,
+    on: Basis,
+    metrics: Sequence[Metric] = MEASURED,
+    vectors: Vectors | None = None,
+    *,
+    beside: bool = True,
+    sizes: bool = False,
+) -> Scores:
     """Every metric of a run, on the basis that `basis` found.
 
     Args:
         vectors: as in `score`.
-        beside: take also what stands beside a value and is never compared: whole answers, half of the sample or prefix, and twice as much.
+        beside: take also what stands beside a value and is never compared: whole answers.
+        sizes: take it also on half of the sample or prefix, and on twice as much, which shows what the size moves; twice the work.
     """
     groups, plan = gathered.groups, gathered.plan
     short = [not on.ks[prompt] or int(np.count_nonzero(group.lengths)) < on.ks[prompt] for (_, prompt), group in groups.items()]
     lengths, unit = _lengths(groups, len(plan.cells))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
     unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
-    measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside)
+    measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside, sizes=sizes)
     measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints)
     return Scores(
         plan=plan,

@@ -48,6 +48,8 @@ def settle(
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
     beside: Sequence[Besides] = (),
+    *,
+    sizes: bool = False,
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -57,6 +59,7 @@ def settle(
         sent: how the requests of this time went.
         measured: what is measured.
         beside: who else was asked.
+        sizes: as in `evalkit.scoring.scores.scored`.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
@@ -66,7 +69,7 @@ def settle(
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
-        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors, samples=samples)
+        return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes)
 
     scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:

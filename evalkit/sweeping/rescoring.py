@@ -28,6 +28,7 @@ def rescore(
     *,
     metrics: Sequence[str] = (),
     tokenizer: str = "uax29",
+    sizes: bool = False,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> Run:
     """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
@@ -35,6 +36,7 @@ def rescore(
     Args:
         metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+        sizes: score also on half and on twice as much text.
 
     Raises:
         RecordError: the folder cannot be used.
@@ -58,7 +60,7 @@ def rescore(
         if writer.mended:
             tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside)
+        return settle(folder, plan, notes, tell, None, measured, cut, beside, sizes=sizes)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:
