@@ -19,7 +19,7 @@ from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
-from evalkit.metrics import METRICS, Metric
+from evalkit.metrics import METRICS, Metric, label_of
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
@@ -77,6 +77,10 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
     on: Literal["whole", "sample", "prefix"] | None = "whole"
     """What they are taken on: whole answers, samples of equal size, beginnings of equal length; None where they are not compared."""
+    label: str = ""
+    """What it is, in everyday words."""
+    unit: str = "number"
+    """What its numbers count, as in `evalkit.metrics.metric.Unit`."""
 
 
 class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,19 +249,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         cells=[dict(cell) for cell in plan.cells],
         cell_names=list(plan.design.names) or msgspec.UNSET,
-        metrics=[
-            MetricInfo(
-                name=one.name,
-                better=one.better,
-                definition=one.definition,
-                confounded=one.confounded,
-                low=one.low if math.isfinite(one.low) else None,
-                high=one.high if math.isfinite(one.high) else None,
-                compared=scores.compared(one),
-                on=scores.on(one),
-            )
-            for one in metrics
-        ],
+        metrics=[_info(scores, one) for one in metrics],
         by_cell=by_cell,
         by_level=by_level,
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
@@ -276,6 +268,21 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         families=FAMILIES,
         controls=controlled,
         signature=_signature(experiment, counts),
+    )
+
+
+def _info(scores: Scores, one: Metric) -> MetricInfo:
+    return MetricInfo(
+        name=one.name,
+        better=one.better,
+        definition=one.definition,
+        confounded=one.confounded,
+        low=one.low if math.isfinite(one.low) else None,
+        high=one.high if math.isfinite(one.high) else None,
+        compared=scores.compared(one),
+        on=scores.on(one),
+        label=one.label or label_of(one.name),
+        unit=one.unit,
     )
 
 
