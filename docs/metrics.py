@@ -152,7 +152,8 @@ def text() -> str:
         "- *prefix*: the first T words of each answer, T the largest of 10, 25, 50, 100, 200, 400 that nine tenths of every cell's answers have, in the "
         "experiment as a whole; shorter answers leave. It is for metrics without an expected value on samples, and for the control of `max_tokens`, which cannot "
         "change the words before it (`value_prefix`).",
-        "Half and twice as much text stand beside a value (`value_half`, `value_double`), and the whole answers as `value_full`, which is never tested. "
+        "The whole answers stand beside a value as `value_full`, which is never tested; with `evalkit score --sizes` half and twice as much text too "
+        "(`value_half`, `value_double`). "
         "Why draws are made place by place: where a model starts its answers alike and lets them drift apart, as at a low temperature, later words differ more. "
         "Draws from whole answers then made the embedded model's answers at temperature 0.3 seem more varied at 120 words than at 10, `distinct_2` by 0.36, where "
         "whole answers lose 0.17; draws to equal coverage (Chao & Jost 2012) are no better, and need words that come again, which short answers often do not "

@@ -172,18 +172,20 @@ def _folder(run: Run | Path | str) -> Path:
     return run.folder if isinstance(run, Run) else Path(run)
 
 
-def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str = "uax29") -> Run:
+def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str = "uax29", sizes: bool = False, jobs: int = 1) -> Run:
     """Score a run again from its records; sends no request of the sweep.
 
     Args:
         metrics: names of what is measured, ``default`` for the default ones; all that a sweep measures where empty.
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+        sizes: score also on half and on twice as much text: ``value_half`` and ``value_double`` of `Run.scores`.
+        jobs: processes that score.
 
     Raises:
         RecordError: the folder cannot be used.
         ExperimentError: there is no metric or tokeniser of that name.
     """
-    return rescoring.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer)
+    return rescoring.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs)
 
 
 def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:

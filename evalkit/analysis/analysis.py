@@ -19,7 +19,7 @@ from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
-from evalkit.metrics import METRICS, Metric
+from evalkit.metrics import METRICS, Metric, label_of
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
@@ -27,7 +27,7 @@ from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.conventions import CONFIDENCE
-from evalkit.stats.intervals import Interval, within_range
+from evalkit.stats.intervals import Interval, within_ranges
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
 from evalkit.text.notes import Note
@@ -77,6 +77,10 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its numbers compare cells fairly; else they are those of whole answers, which longer ones alone move, and nothing is tested."""
     on: Literal["whole", "sample", "prefix"] | None = "whole"
     """What they are taken on: whole answers, samples of equal size, beginnings of equal length; None where they are not compared."""
+    label: str = ""
+    """What it is, in everyday words."""
+    unit: str = "number"
+    """What its numbers count, as in `evalkit.metrics.metric.Unit`."""
 
 
 class ComparedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,19 +249,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         cells=[dict(cell) for cell in plan.cells],
         cell_names=list(plan.design.names) or msgspec.UNSET,
-        metrics=[
-            MetricInfo(
-                name=one.name,
-                better=one.better,
-                definition=one.definition,
-                confounded=one.confounded,
-                low=one.low if math.isfinite(one.low) else None,
-                high=one.high if math.isfinite(one.high) else None,
-                compared=scores.compared(one),
-                on=scores.on(one),
-            )
-            for one in metrics
-        ],
+        metrics=[_info(scores, one) for one in metrics],
         by_cell=by_cell,
         by_level=by_level,
         compared_on=None if scores.prefix is None else _compared_on(scores.prefix),
@@ -279,14 +271,30 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     )
 
 
+def _info(scores: Scores, one: Metric) -> MetricInfo:
+    return MetricInfo(
+        name=one.name,
+        better=one.better,
+        definition=one.definition,
+        confounded=one.confounded,
+        low=one.low if math.isfinite(one.low) else None,
+        high=one.high if math.isfinite(one.high) else None,
+        compared=scores.compared(one),
+        on=scores.on(one),
+        label=one.label or label_of(one.name),
+        unit=one.unit,
+    )
+
+
 def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], list[LevelMean]]:
     """Each metric in each cell and at each level, with intervals over prompts."""
     plan = scores.plan
     experiment = plan.experiment
     cells_at = [
-        (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
+        (parameter, level, here)
         for parameter, levels in experiment.parameters.items()
         for level in levels
+        if (here := [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
     ]
     by_cell: list[CellMean] = []
     by_level: list[LevelMean] = []
@@ -295,17 +303,16 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
         rng = np.random.default_rng([experiment.seed, *metric.name.encode()])
         # Without a common prefix that is long enough they are shown on whole answers, as what they are, and not compared.
         grid = score.value if scores.compared(metric) else score.value_full
-        for index in range(len(plan.cells)):
-            numbers = _numbers(_interval(grid[index], metric, experiment, rng))
-            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=int(score.n_eligible[index].sum()), **numbers))
-        for parameter, level, here in cells_at:
-            if not here:
-                continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(grid[here], axis=0)
-            numbers = _numbers(_interval(by_prompt, metric, experiment, rng))
-            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
+        eligible = score.n_eligible.sum(axis=1).tolist()
+        for index, one in enumerate(_intervals(grid, metric, experiment, rng)):
+            by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=eligible[index], **_numbers(one)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
+            by_prompt = [np.nanmean(grid[here], axis=0) for _, _, here in cells_at]
+        for (parameter, level, here), one in zip(
+            cells_at, _intervals(np.array(by_prompt), metric, experiment, rng) if by_prompt else (), strict=True
+        ):
+            by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **_numbers(one)))
     return by_cell, by_level
 
 
@@ -395,8 +402,8 @@ def reference_cell(experiment: Experiment, cells: Sequence[Cell]) -> int:
     return min(fitting or range(len(cells)), key=lambda index: from_defaults(cells[index], experiment.parameters))
 
 
-def _interval(values: NDArray[np.float64], metric: Metric, experiment: Experiment, rng: np.random.Generator) -> Interval:
-    return within_range(values, metric.low, metric.high, CONFIDENCE, rng if experiment.interval == "bootstrap_t" else None)
+def _intervals(rows: NDArray[np.float64], metric: Metric, experiment: Experiment, rng: np.random.Generator) -> list[Interval]:
+    return within_ranges(rows, metric.low, metric.high, CONFIDENCE, rng if experiment.interval == "bootstrap_t" else None)
 
 
 def _numbers(interval: Interval) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -16,8 +16,8 @@ from evalkit.analysis.verdicts import MOST_TESTED, generator, verdict_of
 from evalkit.experiment.parameters import level_key
 from evalkit.plan.design import Cell
 from evalkit.stats.conventions import FEWEST_PROMPTS
-from evalkit.stats.factorial import Codes, Contrasts, Decomposition, differences, interactions
-from evalkit.stats.intervals import t_interval
+from evalkit.stats.factorial import Codes, Contrasts, Decomposition, at_level, contexts, difference, differences, interactions
+from evalkit.stats.intervals import t_intervals
 from evalkit.stats.multiple import holm, max_t
 from evalkit.stats.precision import minus
 
@@ -40,8 +40,7 @@ def against_reference(values: Mapping[str, Floats], reference: int, seed: int, s
             continue
         paired = minus(grid[others], grid[reference]).T
         tests = max_t(paired, generator(seed, metric, "reference"))
-        for column, index in enumerate(others):
-            one = t_interval(paired[:, column])
+        for column, (index, one) in enumerate(zip(others, t_intervals(paired.T), strict=True)):
             if one.n < 2:
                 continue
             enough = one.n >= FEWEST_PROMPTS
@@ -96,6 +95,7 @@ def effects(
     for one, other in combinations(range(len(names)), 2):
         here = _tested(codes, one, other)
         pairs[names[one], names[other]] = interactions(stacked[here], codes[here], one, other)
+    steps = _Steps(codes, swept)
     for place, metric in enumerate(metrics):
         rows = slice(place * prompts, (place + 1) * prompts)
         verdicts = []
@@ -106,8 +106,7 @@ def effects(
             if verdict is None:
                 continue
             verdicts.append(verdict)
-            here = _tested(codes, number)
-            _simple(out, verdict, swept, names, number, codes[here], values[metric][here])
+            out.simple.extend(steps.simple(verdict, number, values[metric]))
         adjusted = holm([math.nan if verdict.p is None else verdict.p for verdict in verdicts])
         out.verdicts.extend(msgspec.structs.replace(verdict, p_adjusted=known(p)) for verdict, p in zip(verdicts, adjusted, strict=True))
         _interactions(out, metric, {pair: contrasts.values[rows] for pair, contrasts in pairs.items()}, seed)
@@ -149,35 +148,48 @@ def _shares(out: Effects, values: Mapping[str, Floats], codes: Codes, names: Seq
     return main
 
 
-def _simple(out: Effects, verdict: Verdict, swept: Mapping[str, list[Any]], names: Sequence[str], number: int, codes: Codes, values: Floats) -> None:
-    """The largest step of a parameter with an effect, at each level of each other parameter."""
-    if verdict.verdict != "effect" or verdict.by_regression:
-        return
-    levels = swept[verdict.parameter]
-    pair = (_place(levels, verdict.from_level), _place(levels, verdict.to_level))
-    for other, name in enumerate(names):
-        if other == number:
-            continue
-        for place, level in enumerate(swept[name]):
-            found = differences(values, codes, number, where=(other, place))
-            if pair not in found.pairs:
-                continue
-            one = t_interval(found.values[:, found.pairs.index(pair)])
+class _Steps:
+    """Steps of a parameter at each level of each other parameter; which cells are held against each other there is found once for all metrics."""
+
+    def __init__(self, codes: Codes, swept: Mapping[str, list[Any]]) -> None:
+        self._codes, self._swept = codes, swept
+        self._contexts: dict[tuple[int, int, int], Codes] = {}
+
+    def simple(self, verdict: Verdict, number: int, values: Floats) -> Iterator[SimpleEffect]:
+        """The largest step of a parameter with an effect, at each level of each other parameter; `values` of shape (cells, prompts)."""
+        if verdict.verdict != "effect" or verdict.by_regression:
+            return
+        levels = self._swept[verdict.parameter]
+        pair = (_place(levels, verdict.from_level), _place(levels, verdict.to_level))
+        at, steps = [], []
+        for other, name in enumerate(self._swept):
+            for place, level in enumerate(self._swept[name] if other != number else ()):
+                found = difference(values, self._table(number, other, place), *pair)
+                if found is not None:
+                    at.append((name, level))
+                    steps.append(found)
+        for (name, level), one in zip(at, t_intervals(np.array(steps)) if steps else (), strict=True):
             if one.n >= 2:
-                out.simple.append(
-                    SimpleEffect(
-                        parameter=verdict.parameter,
-                        at_parameter=name,
-                        at_level=level,
-                        metric=verdict.metric,
-                        from_level=verdict.from_level,
-                        to_level=verdict.to_level,
-                        difference=one.mean,
-                        ci_low=one.low,
-                        ci_high=one.high,
-                        n_prompts=one.n,
-                    )
+                yield SimpleEffect(
+                    parameter=verdict.parameter,
+                    at_parameter=name,
+                    at_level=level,
+                    metric=verdict.metric,
+                    from_level=verdict.from_level,
+                    to_level=verdict.to_level,
+                    difference=one.mean,
+                    ci_low=one.low,
+                    ci_high=one.high,
+                    n_prompts=one.n,
                 )
+
+    def _table(self, number: int, other: int, place: int) -> Codes:
+        """The contexts of a parameter at a level of another."""
+        where = (number, other, place)
+        if where not in self._contexts:
+            tested = _tested(self._codes, number)
+            self._contexts[where] = contexts(self._codes, number, tested[at_level(self._codes[tested], other, place)])
+        return self._contexts[where]
 
 
 def _place(levels: Sequence[Any], level: Any) -> int:

@@ -72,8 +72,9 @@ def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) ->
     """
     plan = Plan(experiment)
     half = experiment.replicates // 2
-    scores = score(plan, records())
-    halves = [score(plan, (one for one in records() if (one.replicate < half) == first)) for first in (True, False)] if half else []
+    scores = score(plan, records(), METRICS)
+    of_answers = [metric for metric in METRICS if metric.level == "response"]
+    halves = [score(plan, (one for one in records() if (one.replicate < half) == first), of_answers) for first in (True, False)] if half else []
     out = {}
     for metric in METRICS:
         values = scores.by_metric[metric.name].value

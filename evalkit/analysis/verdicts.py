@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from evalkit.analysis.effects import LevelDifference, Verdict, known
 from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS, POWER
-from evalkit.stats.equivalence import tost
+from evalkit.stats.equivalence import tost_of
 from evalkit.stats.factorial import Contrasts
-from evalkit.stats.intervals import t_interval
+from evalkit.stats.intervals import Interval, students, t_interval, t_intervals
 from evalkit.stats.multiple import max_t, simultaneous
 from evalkit.stats.power import prompts_to_settle
 from evalkit.stats.precision import largest, settled
@@ -35,7 +35,8 @@ def verdict_of(
     name: str, levels: list[Any], metric: str, contrasts: Contrasts, margin: tuple[float, str], share: float, seed: int
 ) -> tuple[Verdict | None, list[LevelDifference]]:
     """What a parameter does to a metric, and the differences between its levels that say so; None where no pair has two prompts."""
-    usable = [column for column in range(len(contrasts.pairs)) if t_interval(contrasts.values[:, column]).n >= 2]
+    every = t_intervals(contrasts.values.T)
+    usable = [column for column, one in enumerate(every) if one.n >= 2]
     if not usable:
         return None, []
     reach, source = margin
@@ -43,10 +44,10 @@ def verdict_of(
     rng = generator(seed, metric, name)
     wide = simultaneous(values, rng, draws=_DRAWS)
     p = max_t(values, rng).p_adjusted
-    rows = [_difference(name, levels, metric, contrasts.pairs[column], values[:, place], wide, p[place]) for place, column in enumerate(usable)]
+    rows = [_difference(name, levels, metric, contrasts.pairs[column], every[column], wide, p[place]) for place, column in enumerate(usable)]
     apart = [row for row in rows if clear(row.ci_low, row.ci_high) and not _alike(row)]
     n = min(row.n_prompts for row in rows)
-    equivalent = math.nan if math.isnan(reach) else max(_tost(column, reach) for column in values.T)
+    equivalent = math.nan if math.isnan(reach) else max(tost_of(*every[column][:2], every[column].n, -reach, reach).p for column in usable)
     tested = min(len(levels), MOST_TESTED)
     whole = len(usable) == tested * (tested - 1) // 2
     spread = max(row.se * math.sqrt(row.n_prompts) for row in rows)
@@ -83,8 +84,7 @@ def verdict_of(
     return one, rows
 
 
-def _difference(name: str, levels: list[Any], metric: str, pair: tuple[int, int], values: Floats, wide: float, p: float) -> LevelDifference:
-    one = t_interval(values)
+def _difference(name: str, levels: list[Any], metric: str, pair: tuple[int, int], one: Interval, wide: float, p: float) -> LevelDifference:
     # Where no prompt has all pairs, each interval stands by itself.
     reach = one.high - one.mean if math.isnan(wide) else wide * one.se
     return LevelDifference(
@@ -108,14 +108,8 @@ def _alike(row: LevelDifference) -> bool:
 
 def _detectable(n: int, spread: float, wide: float) -> float:
     """The difference for which an interval of `wide` standard errors is clear of 0 with 80 % power, by the quantiles of t."""
-    from scipy.special import stdtrit
-
-    reach = float(stdtrit(n - 1, 1 - ALPHA / 2)) if math.isnan(wide) else wide
-    return (reach + float(stdtrit(n - 1, POWER))) * spread / math.sqrt(n)
-
-
-def _tost(values: Floats, margin: float) -> float:
-    return tost(values[~np.isnan(values)], -margin, margin).p
+    reach = students(n - 1, 1 - ALPHA / 2) if math.isnan(wide) else wide
+    return (reach + students(n - 1, POWER)) * spread / math.sqrt(n)
 
 
 def _more_than(n: int, needed: int | None) -> int | None:

@@ -68,6 +68,7 @@ Settings = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, metavar="N", help=WORDS["jobs"])]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' for standard output, with nothing else there.")
 ]
@@ -93,6 +94,7 @@ def sweep(
     output: Folder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing (as 'plan').")] = False,
     concurrency: Annotated[int | None, typer.Option("-j", "--concurrency", min=1, max=1024, metavar="N", help=WORDS["concurrency"])] = None,
+    jobs: Jobs = 1,
     limit: Limit = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help=WORDS["retry_failed"])] = DEFAULTS.retry_failed,
@@ -102,9 +104,7 @@ def sweep(
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
-    max_tokens_total: Annotated[
-        int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used, in and out.")
-    ] = None,
+    max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used.")] = None,
     max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, metavar="X", help="Stop once this sum is spent, by endpoint.prices.")] = None,
     max_time: Annotated[str | None, typer.Option("--max-time", metavar="T", help="Stop sending after 90s, 10m or 2h.")] = None,
     patience: Annotated[str, typer.Option("--patience", metavar="T", help=WORDS["patience_s"])] = "10m",
@@ -129,6 +129,7 @@ def sweep(
         skip_rejected=skip_rejected,
         limit=limit,
         concurrency=concurrency,
+        jobs=jobs,
         budget=Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time)),
         patience_s=seconds("--patience", patience),
         confirm=confirm,
@@ -189,6 +190,8 @@ def score(
     run: RunFolder,
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
+    sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
+    jobs: Jobs = 1,
     json: Json = None,
 ) -> None:
     """Score a run again from its records.
@@ -201,7 +204,7 @@ def score(
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
         try:
-            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, progress=report)
+            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, jobs=jobs, progress=report)
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")

@@ -16,7 +16,7 @@ from evalkit.experiment.endpoint import Endpoint, Strict, a_table, as_sent, whol
 from evalkit.experiment.parameters import DEFAULT, canonical, fault_of_level, fault_of_name, settled_fields
 from evalkit.experiment.problems import Faults, Path, shown
 from evalkit.experiment.prompts import text_of
-from evalkit.metrics import Metric, length
+from evalkit.metrics import Metric, label_of, length
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _FENCE = re.compile(r"(?s)```[A-Za-z0-9]*[ \t]*\n(.*?)\n?```")
@@ -101,7 +101,7 @@ class Judge(Strict):
         return Metric(
             self.name, "response", partial(length.recorded, name=self.name), better, said, "a judge of this experiment",
             low=self.scale.min, high=self.scale.max, bias="length, position and style of the answer, as judges have them", bound="none: recorded",
-            label=f"points of the judge {self.name}", unit="points", margin=None,
+            label=label_of(self.name), unit="points", margin=None,
         )  # fmt: skip
 
     def body(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ or files; `score` takes any lists of strings. Undefined is NaN, never 0; nothing
 from __future__ import annotations
 
 from evalkit.metrics import length
-from evalkit.metrics.catalogue import CATALOGUE, EMBEDDED, METRICS, OPTIONAL, RECORDED, digits, named
+from evalkit.metrics.catalogue import CATALOGUE, EMBEDDED, METRICS, OPTIONAL, RECORDED, digits, label_of, named
 from evalkit.metrics.engine import mean, score, values
 from evalkit.metrics.group import Group, tokenise
 from evalkit.metrics.metric import Metric
@@ -27,6 +27,7 @@ __all__ = [
     "Tokenizer",
     "digits",
     "icu",
+    "label_of",
     "length",
     "mean",
     "named",

@@ -239,6 +239,11 @@ def digits(name: str) -> int:
     return CATALOGUE[name].digits if name in CATALOGUE else DIGITS
 
 
+def label_of(name: str) -> str:
+    """What the metric of this name is, in everyday words; an experiment's own is called as it is named there."""
+    return CATALOGUE[name].label if name in CATALOGUE else name.replace("_", " ")
+
+
 def named(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names, default or optional ones, in that order; ``default`` stands for all of `METRICS`.
 

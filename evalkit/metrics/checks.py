@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evalkit.errors import MissingExtraError
-from evalkit.metrics import Group, Metric
+from evalkit.metrics import Group, Metric, label_of
 
 KINDS = ("contains", "not_contains", "regex", "is_json", "json_schema", "equals", "refusal")
 
@@ -80,14 +80,14 @@ def metric(spec: object) -> Metric:
         "check",
         content=False,
         bound="n",
-        label=f"answers that pass {kind}",
+        label=label_of(kind),
     )
 
 
 def metrics(specs: Sequence[object], expects: bool) -> tuple[Metric, ...]:
     """The checks as metrics, each under a name of its own; where prompts say what they expect and no check uses it, ``contains`` does."""
     every = _with_expected(specs, expects)
-    return tuple(metric(spec)._replace(name=name) for spec, name in zip(every, names(specs, expects), strict=True))
+    return tuple(metric(spec)._replace(name=name, label=label_of(name)) for spec, name in zip(every, names(specs, expects), strict=True))
 
 
 def names(specs: Sequence[object], expects: bool) -> list[str]:

@@ -4,73 +4,24 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import count, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.loops import Loop, loop
+from evalkit.metrics.ngrams import Grams, Ngrams, beginnings, counted
 from evalkit.metrics.tokens import UAX29, Tokenizer, is_word
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_BLOCK = 2**21
-"""Numbers in one dense block of counts: 16 MB, whatever the size of a group."""
-
-
-class Ngrams(NamedTuple):
-    """N-gram counts of a group: one row for each different n-gram of each text. N-grams never cross from one text into another.
-
-    Attributes:
-        code: number of the n-gram, ascending; shape (rows,).
-        owner: number of the text, ascending within a code; shape (rows,).
-        times: occurrences in that text; shape (rows,).
-        total: n-grams of each text; shape (k,).
-        types: different n-grams in the group.
-    """
-
-    code: Ints
-    owner: Ints
-    times: Ints
-    total: Ints
-    types: int
-
-    @property
-    def unique(self) -> Ints:
-        """Different n-grams of each text, shape (k,)."""
-        return np.bincount(self.owner, minlength=len(self.total))
-
-    def overlap(self) -> tuple[Floats, Floats]:
-        """Dot products of the texts' count vectors, shape (k, k), and for each text the n-grams it has from the others.
-
-        The latter are clipped as in BLEU: an n-gram counts at most as often as in the other text that has it most often; shape (k,).
-        """
-        k = len(self.total)
-        here = np.concatenate(([True], self.code[1:] != self.code[:-1])) if len(self.code) else np.zeros(0, dtype=bool)
-        first = np.flatnonzero(here)
-        owners = np.diff(np.append(first, len(self.code)))
-        number = np.cumsum(here) - 1
-        shared = owners[number] > 1 if len(first) else here
-        alone = ~shared
-        gram = np.diag(np.bincount(self.owner[alone], weights=self.times[alone].astype(float) ** 2, minlength=k).astype(float))
-        clipped = np.zeros(k)
-        kept = np.cumsum(owners > 1) - 1
-        column, owner, count = kept[number[shared]], self.owner[shared], self.times[shared]
-        width = max(1, _BLOCK // k)
-        for start in range(0, int(column[-1]) + 1 if len(column) else 0, width):
-            begin, end = np.searchsorted(column, (start, start + width))
-            block = np.zeros((k, int(column[end - 1]) - start + 1))
-            block[owner[begin:end], column[begin:end] - start] = count[begin:end]
-            gram += block @ block.T
-            highest = np.partition(block, k - 2, axis=0) if k > 2 else np.sort(block, axis=0)
-            top, second = highest[k - 2 :].max(axis=0), highest[k - 2]
-            clipped += np.minimum(block, np.where(block == top, second, top)).sum(axis=1)
-        return gram, clipped
+_BLANK = np.array([chr(one).isspace() for one in range(128)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +39,8 @@ class Group:
         recorded: what else is known of each text, by name, like ``latency_s``; each of shape (k,).
         expect: what the prompt says the answer should be or hold; None where it does not.
         vectors: embeddings of the whole texts, NaN in the row of a text without one, shape (k, d); None where there are none.
+        whole: the group that these texts were cut out of, and their numbers there: what it has counted is not counted again; None for one that
+            was not.
     """
 
     sources: tuple[str, ...]
@@ -100,6 +53,7 @@ class Group:
     recorded: Mapping[str, Floats] = field(default_factory=dict)
     expect: str | None = None
     vectors: Floats | None = None
+    whole: tuple[Group, Ints] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -119,7 +73,28 @@ class Group:
         """The texts; of a prefix, each as far as its last token reaches."""
         if self.limit is None:
             return self.sources
+        if self.whole is not None and (ends := self.whole[0].ends) is not None:
+            last = self.whole[0].offsets[self.whole[1]] + self.lengths - 1
+            reach = np.where(self.lengths > 0, np.append(ends, 0)[last], 0).tolist()
+            return tuple(source[:end] for source, end in zip(self.sources, reach, strict=True))
         return tuple(_beginning(source, [self.vocabulary[at - 1] for at in self.of(number)]) for number, source in enumerate(self.sources))
+
+    @cached_property
+    def ends(self) -> Ints | None:
+        """Where each token ends in its text, shape (tokens,); None where texts are not their tokens and blanks between them, all ASCII."""
+        joined = "".join(self.sources)
+        if not len(self.ids) or not joined.isascii() or "".join([self.vocabulary[at - 1] for at in self.ids.tolist()]) != "".join(joined.split()):
+            return None
+        letters = np.flatnonzero(~_BLANK[np.frombuffer(joined.encode("ascii"), dtype=np.uint8)])
+        starts = np.concatenate(([0], np.cumsum([len(source) for source in self.sources])))
+        sizes = np.fromiter(map(len, self.vocabulary), dtype=np.int64, count=len(self.vocabulary))[self.ids - 1]
+        behind = np.cumsum(sizes)
+        ends = letters[behind - 1] + 1
+        unbroken = np.array_equal(ends - letters[behind - sizes], sizes)
+        if not unbroken or not np.array_equal(np.searchsorted(letters, starts), np.concatenate(([0], behind))[self.offsets]):
+            return None
+        found: Ints = ends - starts[self.owner]
+        return found
 
     def of(self, number: int) -> list[int]:
         """Token numbers of one text."""
@@ -137,7 +112,7 @@ class Group:
         """The first so many tokens of the texts of these numbers; none may have fewer."""
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         ids = self.ids[np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])]
-        sources = tuple(self.sources[row] for row in rows)
+        sources = tuple([self.sources[row] for row in rows.tolist()])
         recorded = {name: known[rows] for name, known in self.recorded.items()}
         return Group(
             sources,
@@ -150,16 +125,12 @@ class Group:
             recorded,
             self.expect,
             None if self.vectors is None else self.vectors[rows],
+            (self, rows) if self.whole is None else (self.whole[0], self.whole[1][rows]),
         )
 
-    def beginning(self, size: int) -> Group:
-        """The first `size` tokens of each text, shorter ones as they are."""
-        if size not in self._beginnings:
-            self._beginnings[size] = self.take(np.arange(len(self)), size)
-        return self._beginnings[size]
-
     @cached_property
-    def _beginnings(self) -> dict[int, Group]:
+    def memo(self) -> dict[Any, Any]:
+        """What metrics of this group have worked out and need again, by whatever they call it."""
         return {}
 
     @cached_property
@@ -168,19 +139,24 @@ class Group:
         return self.take(np.flatnonzero(self.lengths))
 
     @cached_property
+    def _are_words(self) -> NDArray[np.bool_]:
+        return np.fromiter(map(is_word, self.vocabulary), dtype=np.bool_, count=len(self.vocabulary))
+
+    @cached_property
     def words(self) -> Ints:
         """Tokens with a letter or digit, of each text; shape (k,)."""
-        flags = np.fromiter(map(is_word, self.vocabulary), dtype=float, count=len(self.vocabulary))
-        return np.bincount(self.owner, weights=flags[self.ids - 1], minlength=len(self)).astype(np.int64)
+        return np.bincount(self.owner[self._are_words[self.ids - 1]], minlength=len(self))
 
     @cached_property
     def plain(self) -> tuple[bytes, ...]:
         """Each text without what does not make another answer: its words, case folded, as numbers; without words all its tokens, negative."""
-        folded: dict[str, int] = {}
-        number = [folded.setdefault(one.casefold(), len(folded) + 1) if is_word(one) else 0 for one in self.vocabulary]
-        words = np.array(number, dtype=np.int64)[self.ids - 1]
-        each = [words[begin:end] for begin, end in pairwise(self.offsets)]
-        return tuple((found if len(found := one[one > 0]) else -np.array(self.of(at))).tobytes() for at, one in enumerate(each))
+        folded: dict[str, int] = defaultdict(count(1).__next__)
+        folds = map(folded.__getitem__, map(str.casefold, self.vocabulary))
+        number = np.fromiter(folds, dtype=np.int64, count=len(self.vocabulary)) * self._are_words
+        words = number[self.ids - 1]
+        kept = words[words > 0].tobytes()
+        ends = (np.concatenate(([0], np.cumsum(self.words))) * words.itemsize).tolist()
+        return tuple(kept[begin:end] if end > begin else (-np.array(self.of(at))).tobytes() for at, (begin, end) in enumerate(pairwise(ends)))
 
     @cached_property
     def positions(self) -> Ints:
@@ -190,28 +166,55 @@ class Group:
     @cached_property
     def previous(self) -> Ints:
         """Place of the last occurrence of each token before it in its text, -1 where there is none; shape (tokens,)."""
-        order = _order(self.owner * (len(self.vocabulary) + 1) + self.ids, len(self) * (len(self.vocabulary) + 1))
-        ids, owner, positions = self.ids[order], self.owner[order], self.positions[order]
-        again = (ids[1:] == ids[:-1]) & (owner[1:] == owner[:-1])
-        found = np.full(len(order), -1, dtype=np.int64)
-        found[order[1:][again]] = positions[:-1][again]
-        return found
+        back = self.gaps(1)
+        return np.where(back > 0, self.positions - back, -1)
 
     def ngrams(self, n: int) -> Ngrams:
-        """N-gram counts, for n from 1 to 4 from one sort."""
-        if n not in self._ngrams:
-            self._ngrams[n] = self._counted(n)
-        return self._ngrams[n]
+        """N-gram counts."""
+        if ("ngrams", n) not in self.memo:
+            grams, total = self.grams(n), np.maximum(self.lengths - n + 1, 0)
+            self.memo["ngrams", n] = counted(grams.code, grams.owner, total)
+        found: Ngrams = self.memo["ngrams", n]
+        return found
 
-    def overlaps(self, n: int) -> tuple[Floats, Floats]:
-        """`Ngrams.overlap` for n-grams."""
-        if n not in self._overlaps:
-            self._overlaps[n] = self.ngrams(n).overlap()
-        return self._overlaps[n]
+    def grams(self, n: int) -> Grams:
+        """The n-grams in the order of the texts; for n from 1 to 4 numbered by one sort."""
+        if ("grams", n) not in self.memo:
+            self.memo["grams", n] = self._numbered(n)
+        found: Grams = self.memo["grams", n]
+        return found
 
-    def numbered(self, n: int) -> Ints:
-        """A number for each n-gram, alike for alike ones, in the order of the texts; shape (n-grams,)."""
-        return self._ranked(n)
+    def gaps(self, n: int) -> Ints:
+        """For each n-gram how far back the same one stood last in its text, 0 where it is new there; shape (n-grams,)."""
+        return self._repeats(n)[0]
+
+    def earlier(self, n: int) -> Ints:
+        """For each n-gram how often the same one stands before it in its text; shape (n-grams,)."""
+        return self._repeats(n)[1]
+
+    def _repeats(self, n: int) -> tuple[Ints, Ints]:
+        """`gaps` and `earlier`."""
+        if ("repeats", n) not in self.memo:
+            if self.whole is not None:
+                chosen = self._chosen(n)
+                gaps, earlier = self.whole[0]._repeats(n)
+                self.memo["repeats", n] = gaps[chosen], earlier[chosen]
+            else:
+                self.memo["repeats", n] = _repeats(self.grams(n), len(self))
+        found: tuple[Ints, Ints] = self.memo["repeats", n]
+        return found
+
+    def _chosen(self, n: int) -> Ints:
+        """The places of these texts' n-grams among those of `whole`; shape (n-grams,)."""
+        if self.whole is None:
+            raise ValueError("this group was not cut out of another")
+        if ("chosen", n) not in self.memo:
+            whole, rows = self.whole
+            counts, all_ = np.maximum(self.lengths - n + 1, 0), np.maximum(whole.lengths - n + 1, 0)
+            shift = (np.cumsum(all_) - all_)[rows] - (np.cumsum(counts) - counts)
+            self.memo["chosen", n] = np.repeat(shift, counts) + np.arange(counts.sum())
+        found: Ints = self.memo["chosen", n]
+        return found
 
     @cached_property
     def loops(self) -> list[Loop]:
@@ -219,70 +222,53 @@ class Group:
         return [loop(self.of(number)) for number in range(len(self))]
 
     @cached_property
-    def _overlaps(self) -> dict[int, tuple[Floats, Floats]]:
-        return {}
-
-    @cached_property
-    def _ngrams(self) -> dict[int, Ngrams]:
-        return {}
+    def _left(self) -> Ints:
+        """Tokens from each to the end of its text, itself included; shape (tokens,)."""
+        return np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.ids))
 
     @cached_property
     def _sorted(self) -> tuple[Ints, Ints, int] | None:
         """The 4-grams at every token in ascending order, 0 for what would follow a text's end; None where one does not fit into 63 bits.
 
         Returns:
-            ``(the 4-grams, four fields of so many bits each; the text of each; the bits)``.
+            ``(the 4-grams, four fields of so many bits each; the place of each among all tokens; the bits)``.
         """
         bits = max(1, len(self.vocabulary).bit_length())
         if 4 * bits > 63:
             return None
-        left = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.ids))
         ids = np.append(self.ids, (0, 0, 0))
         packed = self.ids.copy()
         for ahead in (1, 2, 3):
-            packed = (packed << bits) | np.where(left > ahead, ids[ahead : len(packed) + ahead], 0)
+            packed = (packed << bits) | np.where(self._left > ahead, ids[ahead : len(packed) + ahead], 0)
         order = _order(packed, 1 << (4 * bits))
-        return packed[order], self.owner[order], bits
+        return packed[order], order, bits
 
-    def _counted(self, n: int) -> Ngrams:
-        total = np.maximum(self.lengths - n + 1, 0)
-        if n <= 4 and self._sorted is not None:
-            packed, owner, bits = self._sorted
-            code = packed >> ((4 - n) * bits)
-            whole = (code & ((1 << bits) - 1)) != 0
-            code, owner = code[whole], owner[whole]
-        else:
-            code = self._ranked(n)
-            owner = np.repeat(np.arange(len(self)), total)
-            order = np.argsort(code, kind="stable")
-            code, owner = code[order], owner[order]
-        if not len(code):
-            return Ngrams(code, owner, code, total, 0)
-        types = np.cumsum(np.concatenate(([0], code[1:] != code[:-1])))
-        rows = np.sort(types * len(self) + owner)  # the sort above has put the same n-gram's texts in the order of what follows it
-        first = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-        return Ngrams(rows[first] // len(self), rows[first] % len(self), np.diff(np.append(first, len(rows))), total, int(types[-1]) + 1)
-
-    def _ranked(self, n: int) -> Ints:
-        """A number for each n-gram in the order of the texts, alike for alike ones: made from two shorter ones, it fits into 64 bits."""
+    def _numbered(self, n: int) -> Grams:
+        if self.whole is not None:
+            chosen, all_ = self._chosen(n), self.whole[0].grams(n)
+            owner = np.repeat(np.arange(len(self)), np.maximum(self.lengths - n + 1, 0))
+            return Grams(all_.code[chosen], owner, all_.place[chosen], all_.types)
+        here = self._left >= n
+        owner, place = self.owner[here], self.positions[here]
         if n == 1:
-            return self.ids
-        if n not in self._ranks:
-            self._ranks[n] = self._joined(n)
-        return self._ranks[n]
-
-    @cached_property
-    def _ranks(self) -> dict[int, Ints]:
-        return {}
+            return Grams(self.ids, owner, place, len(self.vocabulary) + 1)
+        if n <= 4 and self._sorted is not None:
+            packed, order, bits = self._sorted
+            whole = here[order]
+            ascending = packed[whole] >> ((4 - n) * bits)
+            code = np.empty(len(self.ids), dtype=np.int64)
+            code[order[whole]] = np.cumsum(beginnings(ascending)) - 1
+            return Grams(code[here], owner, place, len(code))
+        code = self._joined(n)
+        return Grams(code, owner, place, int(code.max(initial=-1)) + 1)
 
     def _joined(self, n: int) -> Ints:
+        """A number for each n-gram in the order of the texts, alike for alike ones: made from two shorter ones, it fits into 64 bits."""
         half = n // 2
-        whole = self.lengths >= n
-        ends = self.lengths - n + 1
-        front, back = self._ranked(half), self._ranked(n - half)
+        counts = np.maximum(self.lengths - n + 1, 0)
+        front, back = self.grams(half).code, self.grams(n - half).code
         fronts, backs = (np.maximum(self.lengths - size + 1, 0) for size in (half, n - half))
         begin_front, begin_back = np.cumsum(fronts) - fronts, np.cumsum(backs) - backs
-        counts = np.where(whole, ends, 0)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         left = front[np.repeat(begin_front, counts) + within]
         right = back[np.repeat(begin_back + half, counts) + within]
@@ -290,6 +276,19 @@ class Group:
             return self.ids[:0]
         ranks: Ints = np.unique(left * (int(right.max()) + 1) + right, return_inverse=True)[1].astype(np.int64)
         return ranks
+
+
+def _repeats(grams: Grams, texts: int) -> tuple[Ints, Ints]:
+    """How far back each n-gram stood last in its text, 0 where it is new, and how often it stands before; each of shape (n-grams,)."""
+    keys = grams.code * texts + grams.owner
+    order = _order(keys, grams.types * texts)
+    new = beginnings(keys[order])
+    first = np.flatnonzero(new)
+    gaps, earlier = np.zeros(len(keys), dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+    place = grams.place[order]
+    gaps[order[1:]] = np.where(new[1:], 0, np.diff(place))
+    earlier[order] = np.arange(len(keys)) - np.repeat(first, np.diff(np.append(first, len(keys))))
+    return gaps, earlier
 
 
 def share(part: Ints | Floats, whole: Ints) -> Floats:
@@ -329,15 +328,15 @@ def tokenise(
     expect: str | None = None,
 ) -> Group:
     """Cut `texts` into a `Group`; `truncated`, `completion_tokens` and `recorded` as there, unknown where None."""
-    vocabulary: dict[str, int] = {}
-    number = vocabulary.setdefault
+    vocabulary: dict[str, int] = defaultdict(count(1).__next__)
+    number = vocabulary.__getitem__
     known: dict[str, list[int]] = {}
     ids: list[int] = []
     lengths = [0]
     for text in texts:
         found = known.get(text)
         if found is None:  # at temperature 0 the same text comes many times
-            found = known[text] = [number(token, len(vocabulary) + 1) for token in tokenizer.cut(text)]
+            found = known[text] = list(map(number, tokenizer.cut(text)))
         ids += found
         lengths.append(len(found))
     unknown = [math.nan] * len(texts)

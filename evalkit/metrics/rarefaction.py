@@ -11,13 +11,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.metrics.group import Floats, Group, Ints
+from evalkit.metrics.ngrams import Grams, beginnings
 
 WINDOW = 50
 """Words of the longest stretch that repetition is looked for in."""
-_WIDEST = 4_000_000  # counts that are held at once
+_FARTHEST = 50
+"""Lags that the probability of being new is worked out for at once: as far as any metric here looks back."""
 
 
 class Sample(NamedTuple):
@@ -75,19 +76,27 @@ def distinct(group: Group, sample: Sample, n: int) -> float:
     if not draws.sum():
         return math.nan
     places = len(draws)
-    cut = group.beginning(places + n - 1)
-    there = (cut.lengths[:, None] >= np.arange(n, places + n)).sum(axis=0)
+    there = (group.lengths[:, None] >= np.arange(n, places + n)).sum(axis=0)
     if (there < draws).any():
         return math.nan
-    grams = _Grams.of(cut, n)
-    pairs, times = np.unique(grams.code * places + grams.place, return_counts=True)
-    code, place = pairs // places, pairs % places
-    missed = np.ones(len(pairs))
-    for one in range(int(times.max())):  # C(N - c, m) / C(N, m) as a product of c ratios
-        left = there[place] - one
-        missed *= np.where(times > one, np.maximum(left - draws[place], 0) / np.maximum(left, 1), 1.0)
-    first = np.flatnonzero(np.concatenate(([True], code[1:] != code[:-1])))
-    return math.fsum(1.0 - np.multiply.reduceat(missed, first)) / int(draws.sum())
+    code, place, times = _by_place(group, n, places)
+    ratios = np.maximum(there - (each := np.arange(int(times.max()))[:, None]) - draws, 0) / np.maximum(there - each, 1)
+    missed = np.cumprod(ratios, axis=0)[times - 1, place]  # C(N - c, m) / C(N, m) as a product of c ratios
+    return math.fsum(1.0 - np.multiply.reduceat(missed, np.flatnonzero(beginnings(code)))) / int(draws.sum())
+
+
+def _by_place(group: Group, n: int, places: int) -> tuple[Ints, Ints, Ints]:
+    """N-grams at each of the first `places`, those of one code together: code, place, and in how many texts; each of shape (pairs,)."""
+    if ("by place", n) not in group.memo:
+        grams = group.grams(n)
+        width = int(grams.place.max(initial=0)) + 1
+        pairs = np.sort(grams.code * width + grams.place)
+        first = np.flatnonzero(beginnings(pairs))
+        code = pairs[first] // width
+        group.memo["by place", n] = code, pairs[first] - code * width, np.diff(np.append(first, len(pairs)))
+    code, place, times = group.memo["by place", n]
+    here = place < places
+    return code[here], place[here], times[here]
 
 
 def matched(group: Group, sample: Sample) -> Group | None:
@@ -99,28 +108,20 @@ def matched(group: Group, sample: Sample) -> Group | None:
     return group.cut(order, lengths)
 
 
-def gaps(group: Group, n: int) -> tuple[Ints, Ints]:
-    """For each n-gram how far back the same one stood last in its text, 0 where it is new there; and how many stand before it. Shape (n-grams,)."""
-    code, owner, before = _Grams.of(group, n)[:3]
-    order = np.lexsort((before, code, owner))
-    again = (code[order][1:] == code[order][:-1]) & (owner[order][1:] == owner[order][:-1])
-    back = np.zeros(len(code), dtype=np.int64)
-    back[order[1:][again]] = (before[order][1:] - before[order][:-1])[again]
-    return back, before
-
-
 def _new(group: Group, n: int, window: int) -> Floats | None:
     """The probability that an n-gram is not among the 0, 1 ... `window` - 1 before it, shape (window,); None where nobody can look so far back.
 
     Kaplan & Meier 1958: an n-gram near the beginning of its text tells only of as many as stand before it.
     """
-    back, before = gaps(group, n)
-    if window < 1 or not len(before) or before.max() < window - 1:
-        return None
-    seen = np.where(back > 0, back, before)  # the lag at which it comes again, else the farthest that it tells of
-    at_risk = len(seen) - np.cumsum(np.bincount(np.minimum(seen, window), minlength=window + 1))[: window - 1]  # of lags 1 ... window - 1
-    met = np.bincount(back[(back > 0) & (back < window)], minlength=window)[1:window]
-    return np.concatenate(([1.0], np.cumprod(1.0 - met / np.maximum(at_risk, 1))))
+    if ("new", n) not in group.memo:
+        back, before = group.gaps(n), group.grams(n).place
+        seen = np.where(back > 0, back, before)  # the lag at which it comes again, else the farthest that it tells of
+        at_risk = len(seen) - np.cumsum(np.bincount(np.minimum(seen, _FARTHEST), minlength=_FARTHEST + 1))[: _FARTHEST - 1]
+        met = np.bincount(back[(back > 0) & (back < _FARTHEST)], minlength=_FARTHEST)[1:]
+        curve = np.concatenate(([1.0], np.cumprod(1.0 - met / np.maximum(at_risk, 1))))
+        group.memo["new", n] = curve, int(before.max(initial=-1))
+    curve, farthest = group.memo["new", n]
+    return None if window < 1 or farthest < window - 1 else curve[:window]
 
 
 def repeated(group: Group, sample: Sample, n: int) -> float:
@@ -149,58 +150,61 @@ def kernel(group: Group) -> Floats:
 
     Of two texts below n words each is its own one n-gram. Shape (k, k), 1 on the diagonal.
     """
-    k, lengths = len(group), group.lengths
-    out = np.eye(k)
-    grams = {n: _Grams.of(group, n) for n in range(1, min(4, int(lengths.max(initial=0))) + 1)}
-    for size in map(int, np.unique(lengths)):
-        whole = lengths >= size
-        found = np.zeros((k, k))
-        for n in range(1, min(4, size) + 1):
-            dots = grams[n].dots(whole, size - n + 1)
-            norms = np.sqrt(np.diag(dots))
-            found += np.divide(dots, np.outer(norms, norms), out=np.zeros((k, k)), where=np.outer(norms, norms) > 0)
-        if size < 4:
-            found += (4 - size) * grams[size].dots(whole, 1)  # the one n-gram of so many words is all of the text
-        shortest = whole & (lengths == size)
-        here = (shortest[:, None] & whole[None, :]) | (whole[:, None] & shortest[None, :])
-        out[here] = found[here] / 4
-    np.fill_diagonal(out, 1.0)
+    order = np.argsort(-group.lengths, kind="stable")
+    sizes = group.lengths[order]
+    found = np.zeros((len(group), len(group)))
+    for n in range(1, min(4, int(sizes.max(initial=0))) + 1):
+        grams = group.grams(n)
+        row = np.argsort(order)[grams.owner]
+        dots = _common(grams._replace(owner=row), sizes - n + 1)
+        squares = np.zeros((len(group), max(1, int(sizes[0]) - n + 1)))
+        squares[row, grams.place] = 2 * group.earlier(n) + 1  # the next of as many adds so much to the square of their number
+        norms = np.sqrt(np.cumsum(squares, axis=1)[:, np.maximum(sizes - n, 0)].T)
+        product = np.diag(norms)[:, None] * norms
+        enough = (sizes >= n)[:, None] & (product > 0)
+        found += np.divide(dots, product, out=np.zeros_like(dots), where=enough)
+    _add_whole(found, group, order, sizes)
+    found = np.tril(found, -1) / 4
+    found += found.T
+    np.fill_diagonal(found, 1.0)
+    out = np.empty_like(found)
+    out[np.ix_(order, order)] = found
     return out
 
 
-class _Grams(NamedTuple):
-    """The n-grams of texts: the number of each, alike for alike ones, its text, and its place there; how many numbers there are, and texts."""
+def _common(grams: Grams, most: Ints) -> Floats:
+    """Dot products of n-gram counts, of each text with those before it, of both as many n-grams as it has; shape (texts, texts).
 
-    code: Ints
-    owner: Ints
-    place: Ints
-    types: int
-    texts: int
+    Args:
+        grams: of texts in falling order of length.
+        most: n-grams of each text, not above 0 where it has none; shape (texts,).
+    """
+    k = len(most)
+    out = np.zeros((k, k))
+    times = np.bincount(grams.code, minlength=grams.types)
+    several = np.flatnonzero(times[grams.code] > 1)
+    several = several[np.argsort(grams.place[several], kind="stable")]
+    code, owner, place = (np.cumsum(times > 1) - 1)[grams.code[several]], grams.owner[several], grams.place[several]
+    ends = np.searchsorted(place, most)
+    own = np.argsort(owner, kind="stable")
+    begin = np.searchsorted(owner[own], np.arange(k + 1))
+    types = int(code.max(initial=-1)) + 1
+    for row in np.flatnonzero(most > 0).tolist():
+        counts = np.bincount(code[own[begin[row] : begin[row + 1]]], minlength=types).astype(float)
+        out[row] = np.bincount(owner[: ends[row]], weights=counts[code[: ends[row]]], minlength=k)
+    return out
 
-    @staticmethod
-    def of(group: Group, n: int) -> _Grams:
-        code = group.numbered(n)
-        counts = np.maximum(group.lengths - n + 1, 0)
-        owner = np.repeat(np.arange(len(group)), counts)
-        place = np.arange(len(code)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return _Grams(code, owner, place, int(code.max(initial=-1)) + 1, len(group))
 
-    def dots(self, texts: NDArray[np.bool_], most: int) -> Floats:
-        """Dot products of the counts of the first `most` n-grams of these texts, 0 for the others; shape (texts, texts)."""
-        taken = (self.place < most) & texts[self.owner]
-        code, owner = self.code[taken], self.owner[taken]
-        out = np.zeros((self.texts, self.texts))
-        width = max(1, _WIDEST // max(1, self.texts))
-        if self.types > width:  # many long texts: a part of the numbers at a time
-            order = np.argsort(code, kind="stable")
-            code, owner = code[order], owner[order]
-        for start in range(0, self.types, width):
-            begin, end = (0, len(code)) if self.types <= width else np.searchsorted(code, (start, start + width))
-            here = min(width, self.types - start)
-            places = owner[begin:end] * here + code[begin:end] - start
-            counts = np.bincount(places, minlength=self.texts * here).reshape(self.texts, here).astype(float)
-            out += counts @ counts.T
-        return out
+def _add_whole(found: Floats, group: Group, order: Ints, sizes: Ints) -> None:
+    """Add to `found` for texts below four words, each its own one n-gram: which of the texts before begin with all of it."""
+    for size in range(1, min(4, int(sizes.max(initial=0)) + 1)):
+        rows = np.flatnonzero(sizes == size)
+        if len(rows):
+            grams = group.grams(size)
+            begins = np.full(len(group), -1)
+            begins[grams.owner[grams.place == 0]] = grams.code[grams.place == 0]
+            begins = begins[order]
+            found[rows] += (4 - size) * (begins[rows][:, None] == begins[None, :])
 
 
 def different(group: Group, sample: Sample) -> float:

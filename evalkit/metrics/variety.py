@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evalkit.metrics.group import Floats, Group
+from evalkit.metrics.group import Floats, Group, Ints
 
 LONGEST = 20_000
 """Tokens (or code points) above which a text is not aligned with others, which would take the product of two lengths."""
@@ -57,18 +57,24 @@ def self_bleu(group: Group, epsilon: float = 0.1) -> Floats:
     logs = np.zeros(k)
     nothing = np.zeros(k, dtype=bool)
     for n in (1, 2, 3, 4):
-        matched = group.overlaps(n)[1]
+        matched = group.ngrams(n).clipped()
         if n == 1:
             nothing = matched == 0
         logs += np.log(np.where(matched > 0, matched, epsilon) / np.maximum(lengths - n + 1, 1))
-    ordered = np.unique(lengths)
-    alone = np.array([np.count_nonzero(lengths == size) == 1 for size in ordered])
-    for number in np.flatnonzero(defined):
-        others = ordered[~(alone & (ordered == lengths[number]))]
-        gap = np.abs(others - lengths[number])
-        closest = int(others[np.argmin(gap)])  # ascending, so of two the shorter
-        penalty = 1.0 if lengths[number] > closest else math.exp(1 - closest / int(lengths[number]))
-        out[number] = 0.0 if nothing[number] else penalty * math.exp(logs[number] / 4)
+    penalties = _brevity(lengths)
+    for number in np.flatnonzero(defined).tolist():
+        out[number] = 0.0 if nothing[number] else penalties[lengths[number]] * math.exp(logs[number] / 4)
+    return out
+
+
+def _brevity(lengths: Ints) -> dict[int, float]:
+    """The brevity penalty of a text of each length, by the length of the closest other text, of two the shorter one."""
+    sizes, counts = (one.tolist() for one in np.unique(lengths, return_counts=True))
+    out = {}
+    for at, (size, many) in enumerate(zip(sizes, counts, strict=True)):
+        near = [size] if many > 1 else [*sizes[max(0, at - 1) : at], *sizes[at + 1 : at + 2]]
+        closest = min(near, key=lambda one: abs(one - size))  # ascending, so of two the shorter
+        out[size] = 1.0 if size > closest else math.exp(1 - closest / size) if size else 0.0
     return out
 
 
@@ -171,7 +177,7 @@ def ngram_kernel(group: Group, orders: Sequence[int] = (1, 2, 3, 4)) -> Floats:
     """Mean over n of the cosine between n-gram counts, shape (k, k); NaN in the row of a text that is too short."""
     kernel = np.zeros((len(group), len(group)))
     for n in orders:
-        gram = group.overlaps(n)[0]
+        gram = group.ngrams(n).dots()
         size = np.sqrt(np.diag(gram))
         kernel += np.divide(gram, np.outer(size, size), out=np.full(gram.shape, np.nan), where=np.outer(size, size) > 0)
     return kernel / len(orders)

@@ -16,7 +16,7 @@ from evalkit.client.outcome import ending
 from evalkit.collect.budget import cost_of
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.parameters import canonical
-from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, length, tokenise
+from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, label_of, length, tokenise
 from evalkit.metrics.checks import REFUSED
 from evalkit.metrics.custom import Better, Scorer
 from evalkit.metrics.group import Floats
@@ -199,7 +199,7 @@ def metric_of(name: str, level: Literal["response", "group"], better: Better, of
     said = f"{name}, by a scorer of this experiment"
     return Metric(
         name, level, of, better, said, "own", content=level == "group", low=-math.inf, high=math.inf, bias="k" if level == "group" else "-",
-        label=f"number of the scorer {name}", unit="number", margin=None,
+        label=label_of(name), unit="number", margin=None,
     )  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from evalkit.metrics import Group, Metric, mean, values
 from evalkit.metrics.custom import Scorer
 from evalkit.metrics.group import Floats
 from evalkit.metrics.rarefaction import Sample
+from evalkit.plan.cells import cell_text
 from evalkit.plan.requests import Plan
 from evalkit.scoring.basis import Basis
 from evalkit.scoring.gather import metric_of
 from evalkit.scoring.prefix import beginnings
+from evalkit.scoring.workers import spread
 
 Grid = NDArray[np.float64]
 """Shape (cells, prompts)."""
@@ -35,8 +37,8 @@ class Score(NamedTuple):
         value_full: on the whole answers.
         n_texts: answers there are.
         n_eligible: answers that the value rests on.
-        value_half: as `value`, on half of the sample or prefix; None where the metric is taken on whole answers.
-        value_double: on twice as much.
+        value_half: as `value`, on half of the sample or prefix; None where the metric is taken on whole answers, and where nobody asked for it.
+        value_double: on twice as much, likewise.
         value_prefix: on the first tokens of each answer, of a metric that is compared on samples; None of others.
     """
 
@@ -49,11 +51,31 @@ class Score(NamedTuple):
     value_prefix: Grid | None = None
 
 
+class _Values(NamedTuple):
+    """One metric of one group: as the grids of `Score`, and the answers that the value rests on."""
+
+    value: float = math.nan
+    full: float = math.nan
+    half: float = math.nan
+    double: float = math.nan
+    prefix: float = math.nan
+    n: int = 0
+
+
+class _OfGroup(NamedTuple):
+    """What was found of a group: its texts, the values of each metric, and what scorers gave (whose, its name, its number, of how many answers)."""
+
+    texts: int
+    values: list[_Values]
+    own: list[tuple[str, str, float, int]]
+    faults: list[str]
+
+
 class Measured:
     """Every metric of every group, filled in group by group."""
 
-    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool) -> None:
-        self._plan, self._on, self._beside = plan, on, beside
+    def __init__(self, plan: Plan, on: Basis, metrics: Sequence[Metric], *, beside: bool, sizes: bool) -> None:
+        self._plan, self._on, self._beside, self._sizes = plan, on, beside, sizes
         self._shape = (len(plan.cells), len(plan.experiment.prompts))
         self._n_texts = np.zeros(self._shape, dtype=np.int64)
         self.metrics: list[Metric] = []
@@ -69,8 +91,8 @@ class Measured:
             value_full=full,
             n_texts=self._n_texts,
             n_eligible=np.zeros(self._shape, dtype=np.int64),
-            value_half=half if metric.confounded else None,
-            value_double=double if metric.confounded else None,
+            value_half=half if metric.confounded and self._sizes else None,
+            value_double=double if metric.confounded and self._sizes else None,
             value_prefix=prefix if metric.sampled is not None else None,
         )
         return self.scores[metric.name]
@@ -81,53 +103,78 @@ class Measured:
         scorers: Sequence[Scorer],
         vectors: Vectors | None,
         complaints: list[str],
+        jobs: int = 1,
     ) -> None:
-        """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it."""
+        """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it.
+
+        Args:
+            jobs: processes that do it, as `evalkit.scoring.workers.spread` has them.
+        """
         metrics = tuple(self.metrics)
-        for where in sorted(groups):
-            group = groups.pop(where)
+
+        def measured(where: tuple[int, int]) -> _OfGroup:
+            group = groups[where] if jobs > 1 else groups.pop(where)
             if vectors is not None:
                 group = replace(group, vectors=vectors(group.sources))
             whole = _Parts(group, int(self._on.ks[where[1]]))
             parts = self._beginnings(group, where)
-            self._n_texts[where] = len(group)
-            for metric in metrics:
-                self._measure(metric, where, whole, parts)
+            found = _OfGroup(len(group), [self._measure(metric, where, whole, parts) for metric in metrics], [], [])
             for scorer in scorers:
-                self._ask(scorer, whole, where, complaints)
+                self._ask(scorer, whole, found)
+            return found
+
+        every = dict(spread(sorted(groups), measured, jobs, self._name))
+        groups.clear()
+        for where in sorted(every):  # in their order, whoever was first: so are metrics that scorers name
+            self._fill(where, metrics, every[where], scorers, complaints)
         for metric in self.metrics:
             if metric.unit == "answers":
                 self._of_as_many(self.scores[metric.name])
 
+    def _name(self, where: tuple[int, int]) -> str:
+        return f"prompt {self._plan.experiment.prompts[where[1]].id}, {cell_text(self._plan, where[0])}"
+
+    def _fill(self, where: tuple[int, int], metrics: Sequence[Metric], found: _OfGroup, scorers: Sequence[Scorer], complaints: list[str]) -> None:
+        """Put what was found of a group into the grids."""
+        self._n_texts[where] = found.texts
+        for metric, its in zip(metrics, found.values, strict=True):
+            one = self.scores[metric.name]
+            for grid, value in zip((one.value, one.value_full, one.value_half, one.value_double, one.value_prefix), its[:5], strict=True):
+                if grid is not None:
+                    grid[where] = value
+            one.n_eligible[where] = its.n
+        complaints += [f"{fault} ({self._name(where)})" for fault in found.faults]
+        better = {scorer.name: scorer.better for scorer in scorers}
+        for scorer, name, number, n in found.own:
+            one = self.scores.get(name) or self._add(metric_of(name, "group", better[scorer], lambda _: math.nan))
+            one.value[where] = one.value_full[where] = number
+            one.n_eligible[where] = n
+
     def _beginnings(self, group: Group, where: tuple[int, int]) -> list[_Parts]:
-        """The first tokens of a group's answers, by the prefix, half of it, and twice; none where there is no prefix for its cell."""
+        """The first tokens of a group's answers, by the prefix, and half of it and twice where asked for; none where its cell has no prefix."""
         on = self._on
         if on.prefix is None or where[0] in on.prefix.left_out:
             return []
-        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._beside else 1]
+        lengths: tuple[int, ...] = beginnings(on.prefix)[: 3 if self._sizes else 1]
         pairs = zip(lengths, on.ks_there, strict=False)
         return [_Parts(group.take(np.flatnonzero(group.lengths >= at), at), int(ks[where[1]])) for at, ks in pairs]
 
-    def _measure(self, metric: Metric, where: tuple[int, int], whole: _Parts, parts: Sequence[_Parts]) -> None:
-        one = self.scores[metric.name]
-        if self._beside or not metric.confounded:
-            one.value_full[where], n = whole.value(metric)
+    def _measure(self, metric: Metric, where: tuple[int, int], whole: _Parts, parts: Sequence[_Parts]) -> _Values:
+        full, n = whole.value(metric) if self._beside or not metric.confounded else (math.nan, 0)
         if not metric.confounded:
-            one.value[where], one.n_eligible[where] = one.value_full[where], n
-            return
+            return _Values(full, full, n=n)
+        out = _Values(full=full)
         if metric.sampled is not None and (sample := self._on.samples[where[1]]) is not None:
-            one.value[where], one.n_eligible[where] = whole.sampled(metric, sample)
-            for grid, factor in ((one.value_half, 0.5), (one.value_double, 2.0)) if self._beside else ():
-                if grid is not None:
-                    grid[where], _ = whole.sampled(metric, sample.times(factor))
-        if self._on.prefix is None or self._on.prefix.tokens < metric.shortest:
-            return
-        grids = (one.value, one.value_half, one.value_double) if one.value_prefix is None else (one.value_prefix,)
-        for grid, part in zip(grids, parts, strict=False):
-            if grid is not None:
-                grid[where], n = part.value(metric)
-                if grid is one.value:
-                    one.n_eligible[where] = n
+            value, n = whole.sampled(metric, sample)
+            half, double = (whole.sampled(metric, sample.times(factor))[0] for factor in (0.5, 2.0)) if self._sizes else (math.nan, math.nan)
+            out = out._replace(value=value, half=half, double=double, n=n)
+        if self._on.prefix is None or self._on.prefix.tokens < metric.shortest or not parts:
+            return out
+        if metric.sampled is not None:
+            return out._replace(prefix=parts[0].value(metric)[0])
+        (value, n), *others = (part.value(metric) for part in parts)
+        half, double = [other for other, _ in others] or (math.nan, math.nan)
+        return out._replace(value=value, half=half, double=double, n=n)
 
     def _of_as_many(self, score: Score) -> None:
         """Numbers of answers are made those of as many answers on every prompt: a share of its own k, times the largest."""
@@ -137,17 +184,14 @@ class Measured:
             if grid is not None:
                 grid *= scale
 
-    def _ask(self, scorer: Scorer, whole: _Parts, where: tuple[int, int], complaints: list[str]) -> None:
+    def _ask(self, scorer: Scorer, whole: _Parts, out: _OfGroup) -> None:
         """The numbers of a scorer of texts, which are known by name only when it has given them."""
         taken = whole.taken(content=True)
         if taken is None:
             return
         found = scorer.found(list(taken.texts))
-        complaints += [f"{fault} (prompt {self._plan.experiment.prompts[where[1]].id}, setting {where[0]})" for fault in found.faults]
-        for name, number in found.numbers.items():
-            one = self.scores.get(name) or self._add(metric_of(name, "group", scorer.better, lambda _: math.nan))
-            one.value[where] = one.value_full[where] = number
-            one.n_eligible[where] = len(taken)
+        out.faults.extend(found.faults)
+        out.own.extend((scorer.name, name, number, len(taken)) for name, number in found.numbers.items())
 
 
 class _Parts:

@@ -19,6 +19,7 @@ from evalkit.scoring.gather import Column, Gathered, cut, gather
 from evalkit.scoring.grids import Measured, Score, Vectors
 from evalkit.scoring.metric_set import MEASURED
 from evalkit.scoring.prefix import Prefix
+from evalkit.scoring.workers import check_jobs
 from evalkit.store.records import Record
 from evalkit.text.notes import Note
 
@@ -100,6 +101,8 @@ def score(
     columns: Sequence[Column] = (),
     vectors: Vectors | None = None,
     samples: Sequence[Sample | None] | None = None,
+    sizes: bool = False,
+    jobs: int = 1,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
@@ -109,26 +112,39 @@ def score(
         columns: what else is known of each answer, as metrics beside them.
         vectors: for metrics of embeddings.
         samples: compare on samples as large as these, of other answers to the same prompts; chosen where None.
+        sizes, jobs: as in `scored`.
     """
+    check_jobs(jobs)
     gathered = cut(gather(plan, records, scorers, columns), tokenizer)
     on = basis([gathered], prefix)[0]
-    return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors)
+    return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors, sizes=sizes, jobs=jobs)
 
 
-def scored(gathered: Gathered, on: Basis, metrics: Sequence[Metric] = MEASURED, vectors: Vectors | None = None, *, beside: bool = True) -> Scores:
+def scored(
+    gathered: Gathered,
+    on: Basis,
+    metrics: Sequence[Metric] = MEASURED,
+    vectors: Vectors | None = None,
+    *,
+    beside: bool = True,
+    sizes: bool = False,
+    jobs: int = 1,
+) -> Scores:
     """Every metric of a run, on the basis that `basis` found.
 
     Args:
         vectors: as in `score`.
-        beside: take also what stands beside a value and is never compared: whole answers, half of the sample or prefix, and twice as much.
+        beside: take also what stands beside a value and is never compared: whole answers.
+        sizes: take it also on half of the sample or prefix, and on twice as much, which shows what the size moves; twice the work.
+        jobs: processes that do it; no value depends on how many.
     """
     groups, plan = gathered.groups, gathered.plan
     short = [not on.ks[prompt] or int(np.count_nonzero(group.lengths)) < on.ks[prompt] for (_, prompt), group in groups.items()]
     lengths, unit = _lengths(groups, len(plan.cells))
     uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
     unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
-    measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside)
-    measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints)
+    measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside, sizes=sizes)
+    measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints, jobs)
     return Scores(
         plan=plan,
         by_metric=measured.scores,

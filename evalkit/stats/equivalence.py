@@ -26,13 +26,17 @@ def tost(differences: Sequence[float] | NDArray[np.float64], low: float, high: f
     Schuirmann 1987, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach". Differences that do not vary at all
     give p = 0 inside the margin and p = 1 outside and at it, rounding apart.
     """
-    from scipy.special import stdtr
-
     array = np.asarray(differences, dtype=float)
     n = len(array)
     if n < 2:
         return Equivalence(math.nan, math.nan, math.nan)
-    mean, se = float(array.mean()), spread(array) / math.sqrt(n)
+    return tost_of(float(array.mean()), spread(array) / math.sqrt(n), n, low, high)
+
+
+def tost_of(mean: float, se: float, n: int, low: float, high: float) -> Equivalence:
+    """`tost` of `n` differences, two at least, with that mean and standard error."""
+    from scipy.special import stdtr
+
     if se == 0:
         above, below = settled(np.array([mean - low, high - mean]), np.array([mean]))
         p_low, p_high = float(above <= 0), float(below <= 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -31,24 +30,43 @@ class Contrasts(NamedTuple):
     by_regression: bool = False
 
 
-def contexts(codes: Codes, factor: int) -> Codes:
+def contexts(codes: Codes, factor: int, chosen: NDArray[np.intp] | None = None) -> Codes:
     """Cells that differ in `factor` alone: a row a combination of the other factors' levels, a column a level, -1 where there is none.
 
     A cell in which some factor is void stands in every row that fits it.
+
+    Args:
+        chosen: numbers of the cells that count; all where None.
     """
+    chosen = np.arange(len(codes)) if chosen is None else chosen
+    codes = codes[chosen]
     width = int(codes[:, factor].max(initial=-1)) + 1
     if width < 2:
         return np.zeros((0, width), dtype=np.int64)
     rows: dict[tuple[int, ...], list[int]] = {}
-    sizes = codes.max(axis=0, initial=-1) + 1
-    for index, cell in enumerate(codes):
-        free = [range(int(size)) if at < 0 else (int(at),) for at, size in zip(cell, sizes, strict=True)]
-        free[factor] = range(width) if cell[factor] < 0 else (int(cell[factor]),)
+    sizes = (codes.max(axis=0, initial=-1) + 1).tolist()
+    for index, cell in zip(chosen.tolist(), codes.tolist(), strict=True):
+        free = [range(size) if at < 0 else (at,) for at, size in zip(cell, sizes, strict=True)]
+        free[factor] = range(width) if cell[factor] < 0 else (cell[factor],)
         for levels in product(*free):
             row = rows.setdefault((*levels[:factor], *levels[factor + 1 :]), [-1] * width)
             row[levels[factor]] = index
     table = np.array(list(rows.values()), dtype=np.int64).reshape(-1, width)
     return table[[len({one for one in row if one >= 0}) > 1 for row in table.tolist()]]
+
+
+def at_level(codes: Codes, factor: int, level: int) -> NDArray[np.intp]:
+    """The cells at a level of `factor`, those among them where it is void."""
+    return np.flatnonzero((codes[:, factor] == level) | (codes[:, factor] < 0))
+
+
+def difference(values: Floats, table: Codes, one: int, other: int) -> Floats | None:
+    """Level `other` minus level `one`, each prompt's mean over the contexts of `table` with both, shape (prompts,); None where none has."""
+    if max(one, other) >= table.shape[1]:
+        return None
+    first, second = table[:, one], table[:, other]
+    both = (first >= 0) & (second >= 0) & (first != second)
+    return _mean_of_rows(minus(values[second[both]], values[first[both]])) if both.any() else None
 
 
 def differences(values: Floats, codes: Codes, factor: int, where: tuple[int, int] | None = None) -> Contrasts:
@@ -58,18 +76,14 @@ def differences(values: Floats, codes: Codes, factor: int, where: tuple[int, int
         values: shape (cells, prompts), NaN where missing.
         where: (other factor, its level): contexts with that level only, which gives simple effects.
     """
-    chosen = np.arange(len(codes))
-    if where is not None:
-        chosen = np.flatnonzero((codes[:, where[0]] == where[1]) | (codes[:, where[0]] < 0))
-    table = contexts(codes[chosen], factor)
-    width = table.shape[1]
+    table = contexts(codes, factor, None if where is None else at_level(codes, *where))
     found: list[Floats] = []
     pairs: list[tuple[int, int]] = []
-    for one, other in combinations(range(width), 2):
-        rows = table[(table[:, one] >= 0) & (table[:, other] >= 0) & (table[:, one] != table[:, other])]
-        if len(rows):
-            pairs.append((one, other))
-            found.append(_mean_of_rows(minus(values[chosen[rows[:, other]]], values[chosen[rows[:, one]]])))
+    for pair in combinations(range(table.shape[1]), 2):
+        one = difference(values, table, *pair)
+        if one is not None:
+            pairs.append(pair)
+            found.append(one)
     if not pairs and where is None and (codes[:, factor] >= 0).any():
         return _regressed(values, codes, factor)
     return Contrasts(pairs, np.array(found).T.reshape(values.shape[1], len(pairs)))
@@ -112,9 +126,9 @@ def _quads(codes: Codes, first: int, second: int) -> tuple[Codes, list[tuple[tup
 
 
 def _mean_of_rows(array: Floats) -> Floats:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-        mean: Floats = np.nanmean(array, axis=0)
+    present = ~np.isnan(array)
+    with np.errstate(invalid="ignore"):  # a prompt without any value has a NaN mean, as it should
+        mean: Floats = np.where(present, array, 0.0).sum(axis=0) / present.sum(axis=0)
     return mean
 
 

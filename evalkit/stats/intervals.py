@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.stats.conventions import CONFIDENCE
-from evalkit.stats.precision import spread
+from evalkit.stats.precision import spreads
 
 _AT_END = 1e-12  # of a range: a mean as near to its end is there, but for rounding
 
@@ -30,19 +31,43 @@ def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float 
 
     One value gives a mean and no interval; none gives no mean. Student 1908, "The Probable Error of a Mean".
     """
+    return t_intervals(np.asarray(values, dtype=float)[None, :], confidence)[0]
+
+
+def t_intervals(rows: NDArray[np.float64], confidence: float = CONFIDENCE) -> list[Interval]:
+    """`t_interval` of each row of `rows`, shape (intervals, n): what each gives by itself, to the last digit."""
+    present = ~np.isnan(rows)
+    if present.all():
+        return _of_whole_rows(rows, confidence)
+    out = [Interval(math.nan, math.nan, math.nan, math.nan, 0)] * len(rows)
+    alike: dict[bytes, list[int]] = {}
+    for number, pattern in enumerate(present):
+        alike.setdefault(pattern.tobytes(), []).append(number)
+    for numbers in alike.values():
+        for number, one in zip(numbers, _of_whole_rows(rows[numbers][:, present[numbers[0]]], confidence), strict=True):
+            out[number] = one
+    return out
+
+
+def _of_whole_rows(rows: NDArray[np.float64], confidence: float) -> list[Interval]:
+    rows = np.ascontiguousarray(rows)
+    n = rows.shape[1]
+    if n == 0:
+        return [Interval(math.nan, math.nan, math.nan, math.nan, 0)] * len(rows)
+    means = rows.mean(axis=1).tolist()
+    if n == 1:
+        return [Interval(mean, math.nan, math.nan, math.nan, 1) for mean in means]
+    quantile, root = students(n - 1, 0.5 + confidence / 2), math.sqrt(n)
+    errors = [one / root for one in spreads(rows).tolist()]
+    return [Interval(mean, se, mean - quantile * se, mean + quantile * se, n) for mean, se in zip(means, errors, strict=True)]
+
+
+@lru_cache(maxsize=1024)
+def students(degrees: int, probability: float) -> float:
+    """The quantile of Student's t with so many `degrees` of freedom. Hill 1970, "Student's t-Quantiles"."""
     from scipy.special import stdtrit
 
-    array = np.asarray(values, dtype=float)
-    array = array[~np.isnan(array)]
-    n = len(array)
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, math.nan, 0)
-    mean = float(array.mean())
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, math.nan, 1)
-    se = spread(array) / math.sqrt(n)
-    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * se
-    return Interval(mean, se, mean - half, mean + half, n)
+    return float(stdtrit(degrees, probability))
 
 
 def bootstrap_t(
@@ -78,9 +103,11 @@ def share_interval(values: Sequence[float] | NDArray[np.float64], low: float = 0
     Estimated from Survey Data"; Franco, Little, Louis & Slud 2019, "Comparative Study of Confidence Intervals for Proportions in Complex Sample
     Surveys".
     """
-    from scipy.special import ndtri, stdtrit
+    return _of_share(t_interval(values, confidence), low, high, confidence)
 
-    plain = t_interval(values, confidence)
+
+def _of_share(plain: Interval, low: float, high: float, confidence: float) -> Interval:
+    """`share_interval` of the values whose `t_interval` is `plain`."""
     span = high - low
     share, se = (plain.mean - low) / span, plain.se / span
     at_end = min(abs(share), abs(1 - share)) <= _AT_END
@@ -91,12 +118,19 @@ def share_interval(values: Sequence[float] | NDArray[np.float64], low: float = 0
         return plain
     upper = 0.5 + confidence / 2
     trials = float(plain.n) if at_end else share * (1 - share) / se**2
-    quantile = float(ndtri(upper)) if at_end else float(stdtrit(plain.n - 1, upper))
+    quantile = _normal(upper) if at_end else students(plain.n - 1, upper)
     shrunk = quantile**2 / trials
     middle = (share + shrunk / 2) / (1 + shrunk)
     half = math.sqrt(shrunk * (share * (1 - share) + shrunk / 4)) / (1 + shrunk)
     bottom, top = max(0.0, middle - half), min(1.0, middle + half)
     return Interval(plain.mean, plain.se, min(plain.mean, low + span * bottom), max(plain.mean, low + span * top), plain.n)
+
+
+@lru_cache(maxsize=64)
+def _normal(probability: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 def within_range(
@@ -112,9 +146,21 @@ def within_range(
         low, high: ends of the range, infinite where nothing bounds it.
         rng: for `bootstrap_t` in place of both, but where all values are at one end.
     """
+    return within_ranges(np.asarray(values, dtype=float)[None, :], low, high, confidence, rng)[0]
+
+
+def within_ranges(
+    rows: NDArray[np.float64], low: float, high: float, confidence: float = CONFIDENCE, rng: np.random.Generator | None = None
+) -> list[Interval]:
+    """`within_range` of each row of `rows`, shape (intervals, n), in their order: what each gives by itself, to the last digit."""
+    plain = t_intervals(rows, confidence)
     finite = math.isfinite(low) and math.isfinite(high)
-    one = t_interval(values, confidence) if rng is None else bootstrap_t(values, rng, confidence)
-    if finite and (rng is None or one.se == 0):
-        return share_interval(values, low, high, confidence)
+    return [
+        _of_share(own, low, high, confidence) if finite and (rng is None or one.se == 0) else _kept(one, low, high)
+        for own, one in zip(plain, plain if rng is None else (bootstrap_t(row, rng, confidence) for row in rows), strict=True)
+    ]
+
+
+def _kept(one: Interval, low: float, high: float) -> Interval:
     # A mean outside the declared range stays within its interval all the same.
     return one._replace(low=max(one.low, min(low, one.mean)), high=min(one.high, max(high, one.mean)))

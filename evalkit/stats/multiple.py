@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.stats.conventions import CONFIDENCE
+from evalkit.stats.intervals import students
 from evalkit.stats.permutation import signs
-from evalkit.stats.precision import spread
+from evalkit.stats.precision import spreads
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ def max_t(contrasts: Floats, rng: np.random.Generator, *, one_sided: bool = Fals
     t, p, adjusted = (np.full(values.shape[1], math.nan) for _ in range(3))
     if not known.any():
         return MaxT(t, p, adjusted)
-    t[known] = [_students_t(values[present[:, one], one]) for one in np.flatnonzero(known)]
+    t[known] = _students_t(values[:, known])
     filled = np.where(present, values, 0.0)[:, known]
     n = n[known]
     largest = np.abs(filled).max(axis=0)
@@ -76,18 +77,23 @@ def max_t(contrasts: Floats, rng: np.random.Generator, *, one_sided: bool = Fals
     flips, exact = signs(len(values), rng, two_sided=not one_sided)
     observed = _evidence(np.ones((1, len(values))) @ unit, n, one_sided)[0]
     order = np.argsort(observed, kind="stable")  # the smallest first, so that a running maximum is over the contrasts not yet rejected
-    edge = observed - _SAME
-    alone, together = np.zeros(len(n)), np.zeros(len(n))
+    edge = observed[order] - _SAME
+    alone, together = np.zeros(len(n), dtype=np.int64), np.zeros(len(n), dtype=np.int64)
+    across, counts = np.ascontiguousarray(unit[:, order].T), n[order][:, None]
     step = max(1, _CHUNK // len(n))
     for start in range(0, len(flips), step):
-        flipped = _evidence(flips[start : start + step] @ unit, n, one_sided)
-        alone += (flipped >= edge).sum(axis=0)
-        together[order] += (np.maximum.accumulate(flipped[:, order], axis=1) >= edge[order]).sum(axis=0)
+        flipped = _evidence(across @ flips[start : start + step].T, counts, one_sided)
+        highest = np.full(flipped.shape[1], -math.inf)
+        for place, row in enumerate(flipped):  # row by row they stay near the processor
+            alone[place] += np.count_nonzero(row >= edge[place])
+            np.maximum(highest, row, out=highest)
+            together[place] += np.count_nonzero(highest >= edge[place])
     total = len(flips) if exact else len(flips) + 1
-    p[known] = (alone + (not exact)) / total
     family = (together + (not exact)) / total
-    family[order] = np.maximum.accumulate(family[order][::-1])[::-1]
-    adjusted[known] = family
+    found = np.empty((2, len(n)))
+    found[0, order] = (alone + (not exact)) / total
+    found[1, order] = np.maximum.accumulate(family[::-1])[::-1]
+    p[known], adjusted[known] = found
     return MaxT(t, p, adjusted)
 
 
@@ -98,10 +104,10 @@ def _evidence(cosines: Floats, n: NDArray[np.int64], one_sided: bool) -> Floats:
     of r is blown up without bound. t / sqrt(t^2 + N - 1) with one N for all contrasts orders the same and is r itself where n = N.
 
     Args:
-        cosines: r of each flip and contrast; shape (flips, m).
-        n: values of each contrast; shape (m,).
+        cosines: r of each flip and contrast; of any shape, written over.
+        n: values of each contrast; of a shape that broadcasts to that.
     """
-    r = cosines if one_sided else np.abs(cosines)
+    r = cosines if one_sided else np.abs(cosines, out=cosines)
     most = n.max()
     if (n == most).all():
         return r
@@ -110,13 +116,22 @@ def _evidence(cosines: Floats, n: NDArray[np.int64], one_sided: bool) -> Floats:
     return np.asarray(np.copysign(np.sqrt(own / np.where(total > 0, total, 1.0)), r), dtype=np.float64)
 
 
-def _students_t(values: Floats) -> float:
-    scale = float(np.abs(values).max())
-    if scale == 0:
-        return 0.0
-    scaled = values / scale
-    mean, sd = float(scaled.mean()), spread(scaled)
-    return mean / (sd / math.sqrt(len(scaled))) if sd > 0 else math.copysign(math.inf, mean)
+def _students_t(values: Floats) -> Floats:
+    """Student's t of each contrast, NaN values left out; `values` of shape (prompts, m) with at least two of each."""
+    out = np.empty(values.shape[1])
+    present = ~np.isnan(values)
+    alike: dict[bytes, list[int]] = {}
+    for number, pattern in enumerate(present.T):
+        alike.setdefault(pattern.tobytes(), []).append(number)
+    for numbers in alike.values():
+        rows = np.ascontiguousarray(values[present[:, numbers[0]]][:, numbers].T)
+        scale = np.abs(rows).max(axis=1)
+        scaled = rows / np.where(scale > 0, scale, 1.0)[:, None]
+        means, sd = scaled.mean(axis=1), spreads(scaled)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = means / (sd / math.sqrt(rows.shape[1]))
+        out[numbers] = np.where(scale == 0, 0.0, np.where(sd > 0, t, np.copysign(math.inf, means)))
+    return out
 
 
 def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float = CONFIDENCE, draws: int = 10_000) -> float:
@@ -131,14 +146,12 @@ def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float 
     Args:
         contrasts: one value a prompt and contrast; shape (prompts, m).
     """
-    from scipy.special import stdtrit
-
     whole = contrasts[~np.isnan(contrasts).any(axis=1)]
     n, m = whole.shape
     if n < 2 or m == 0:
         return math.nan
-    single = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    sd = np.array([spread(one) for one in whole.T])
+    single = students(n - 1, 0.5 + confidence / 2)
+    sd = spreads(whole.T)
     varying = sd > 0
     if m == 1 or varying.sum() <= 1:
         return single
@@ -151,10 +164,14 @@ def simultaneous(contrasts: Floats, rng: np.random.Generator, confidence: float 
     below = np.tril_indices(rank, -1)
     roots[:, below[0], below[1]] = rng.standard_normal((draws, len(below[0])))
     roots[:, np.arange(rank), np.arange(rank)] = np.sqrt(rng.chisquare(n - 1 - np.arange(rank), (draws, rank)))
+    # A variance is a square form of the contrast's load: it is taken over the products of loads, of which half are the same.
+    above = np.triu_indices(rank)
+    products = load[above[0]] * load[above[1]] * np.where(above[0] == above[1], 1.0, 2.0)[:, None] / (n - 1)
     largest = np.empty(draws)
-    step = max(1, _CHUNK // (rank * load.shape[1]))
+    step = max(1, _CHUNK // (rank * rank + load.shape[1]))
     for start in range(0, draws, step):
         part = slice(start, start + step)
-        variances = ((roots[part].transpose(0, 2, 1) @ load) ** 2).sum(axis=1) / (n - 1)
-        largest[part] = (np.abs(means[part]) / np.sqrt(variances)).max(axis=1)
+        variances = (roots[part] @ roots[part].transpose(0, 2, 1))[:, above[0], above[1]] @ products
+        largest[part] = (means[part] ** 2 / variances).max(axis=1)
+    largest = np.sqrt(largest)
     return max(single, float(np.quantile(largest, confidence)))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_SIGNS = np.array([-1.0, 1.0])
 _EXHAUSTIVE = 20_000
 _SAMPLED = 9_999
 _EXHAUSTIVE_SIGNS = 14  # signs that are free
@@ -82,4 +81,4 @@ def signs(n: int, rng: np.random.Generator, *, two_sided: bool = True) -> tuple[
         return rows, True
     # A bit a sign: numbers drawn one by one would cost more than the test.
     drawn = np.unpackbits(np.frombuffer(rng.bytes((_SAMPLED * n + 7) // 8), dtype=np.uint8), count=_SAMPLED * n)
-    return _SIGNS[drawn].reshape(_SAMPLED, n), False
+    return 2.0 * drawn.reshape(_SAMPLED, n).astype(np.float64) - 1.0, False

@@ -13,6 +13,8 @@ _SHARE = 1e-9
 _LEAST = 1e-10
 """Of any difference, for one beside 0 is made of nothing: 1 minus a cosine of 1, say. A token at a cent a million costs a hundred times as much."""
 
+_HIGHEST = np.finfo(np.float64).max
+
 _ALIKE = 1e-13
 """Of the largest value: a spread that is rounding."""
 
@@ -26,9 +28,9 @@ def settled(differences: Floats, *made_of: Floats) -> Floats:
     array = np.asarray(differences, dtype=float)
     if not array.size:
         return array
-    edge = np.full(array.shape, _LEAST)
+    edge: Floats | float = _LEAST
     for one in made_of:
-        edge = np.maximum(edge, _SHARE * np.abs(np.nan_to_num(one)))
+        edge = np.fmax(edge, _SHARE * np.minimum(np.abs(one), _HIGHEST))  # fmax passes NaN over
     return np.where(np.abs(array) <= edge, 0.0, array)
 
 
@@ -45,5 +47,11 @@ def minus(values: Floats, others: Floats) -> Floats:
 
 def spread(values: Floats) -> float:
     """The standard deviation of `values`, shape (n,) with n at least 2; 0 where they are alike but for rounding."""
-    found = float(values.std(ddof=1))
-    return found if found > _ALIKE * float(np.abs(values).max()) else 0.0
+    return float(spreads(values))
+
+
+def spreads(rows: Floats) -> Floats:
+    """`spread` of each row of `rows`, shape (..., n) with n at least 2: what each gives by itself, to the last digit; shape (...)."""
+    rows = np.ascontiguousarray(rows)  # numpy sums rows that lie together as it sums one row
+    found = rows.std(axis=-1, ddof=1)
+    return np.where(found > _ALIKE * np.abs(rows).max(axis=-1), found, 0.0)

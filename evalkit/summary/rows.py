@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evalkit.analysis.analysis import Analysis, CellMean
+from evalkit.analysis.analysis import Analysis, CellMean, MetricInfo
 from evalkit.choice import Choice, Consequence
-from evalkit.metrics import CATALOGUE
+from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
 from evalkit.summary.summary import Row, Unmet, Verdict
 
@@ -19,16 +19,10 @@ _OF_K = "vendi_ngram"  # an effective number of answers, at most all there are
 _CLEAR: dict[str, Verdict] = {"unchanged": "same", "unclear": "unclear"}
 
 
-def label_of(metric: str, definition: str = "") -> str:
-    """What a metric is in everyday words: its label, else what its definition says, else its name."""
+def unit_of(metric: str, measured: Sequence[MetricInfo] = ()) -> str:
+    """What a metric's numbers count; of an experiment's own as it was `measured`, where that is known."""
     known = CATALOGUE.get(metric)
-    return (known.label if known is not None else definition) or metric
-
-
-def unit_of(metric: str) -> str:
-    """What a metric's numbers count; those of an experiment's own have no unit that is known here."""
-    known = CATALOGUE.get(metric)
-    return known.unit if known is not None else "number"
+    return known.unit if known is not None else next((one.unit for one in measured if one.name == metric), "number")
 
 
 def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
@@ -60,11 +54,10 @@ def _row(
     decides: bool,
 ) -> Row:
     here, base = by[cell, name], by.get((analysis.reference, name))
-    definition = next((one.definition for one in analysis.metrics if one.name == name), "")
     row = Row(
         metric=name,
-        label=f"{label_of(name, definition)} of {analysis.counts.k}" if name == _OF_K and analysis.counts.k else label_of(name, definition),
-        unit=unit_of(name),
+        label=f"{label_of(name)} of {analysis.counts.k}" if name == _OF_K and analysis.counts.k else label_of(name),
+        unit=unit_of(name, analysis.metrics),
         mean=_known(here.mean),
         low=_known(here.ci_low),
         high=_known(here.ci_high),
@@ -107,14 +100,14 @@ def _known(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def unmet(choice: Choice) -> list[Unmet]:
+def unmet(choice: Choice, measured: Sequence[MetricInfo] = ()) -> list[Unmet]:
     """The bounds that no setting keeps to all of, with what the nearest setting has."""
     missed = {one.metric: one for one in choice.misses}
     found: Sequence[Unmet] = [
         Unmet(
             metric=one.metric,
             label=label_of(one.metric),
-            unit=unit_of(one.metric),
+            unit=unit_of(one.metric, measured),
             low=one.min,
             high=one.max,
             excludes=one.excludes,

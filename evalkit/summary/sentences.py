@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice
-from evalkit.metrics import CATALOGUE
+from evalkit.metrics import CATALOGUE, label_of
 from evalkit.stats.conventions import FEWEST_PROMPTS
-from evalkit.summary.rows import label_of
 from evalkit.summary.summary import Row
 from evalkit.text.numbers import counted
 

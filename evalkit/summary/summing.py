@@ -9,11 +9,11 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, unproved_in_words
 from evalkit.collect.budget import Spent, total_cost
-from evalkit.metrics import CATALOGUE
+from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.store.records import NOT_SENT_AGAIN
-from evalkit.summary.rows import label_of, rows, unmet
+from evalkit.summary.rows import rows, unmet
 from evalkit.summary.sentences import matters, sure, swept
 from evalkit.summary.summary import Mind, Next, Outcome, Setting, Spending, Summary
 from evalkit.text.notes import Level
@@ -54,7 +54,7 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         nearest=None if nearest is None else setting(analysis, nearest),
         reference=setting(analysis, analysis.reference),
         rows=found,
-        unmet=unmet(choice) if choice is not None and not choice.satisfying else [],
+        unmet=unmet(choice, run.analysis.metrics) if choice is not None and not choice.satisfying else [],
         sure=sure(choice, analysis, found) if choice is not None else [],
         matters=matters(analysis, decisive),
         mind=mind(run),

@@ -48,6 +48,9 @@ def settle(
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
     beside: Sequence[Besides] = (),
+    *,
+    sizes: bool = False,
+    jobs: int = 1,
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -57,6 +60,7 @@ def settle(
         sent: how the requests of this time went.
         measured: what is measured.
         beside: who else was asked.
+        sizes, jobs: as in `evalkit.scoring.scores.scored`.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
@@ -66,7 +70,7 @@ def settle(
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
-        return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors, samples=samples)
+        return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes, jobs)
 
     scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:

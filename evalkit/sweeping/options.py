@@ -28,6 +28,7 @@ class Options:
         budget: of this time; the look before the sweep and each try count.
         patience_s: seconds.
         confirm: fresh replicates, for the chosen cell, the best and the runner-up.
+        jobs: processes that score; no value depends on how many.
         look: whether the endpoint is looked at before the sweep.
     """
 
@@ -39,6 +40,7 @@ class Options:
     budget: Budget = _option(_NO_BOUND, "What may be spent this time.")  # noqa: RUF009 (immutable)
     patience_s: float = _option(600.0, "Wait this long for an endpoint that is down.")
     confirm: int = _option(0, "Send N fresh replicates for what was chosen and its runner-up.")
+    jobs: int = _option(1, "Processes that score.")
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
 
     def changed(self, **changes: Any) -> Options:

@@ -16,6 +16,7 @@ from evalkit.plan.requests import Plan
 from evalkit.run import Run
 from evalkit.scoring.judging import judge
 from evalkit.scoring.metric_set import Measures, measures
+from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import RecordWriter
 from evalkit.sweeping.derivation import settle
@@ -28,6 +29,8 @@ def rescore(
     *,
     metrics: Sequence[str] = (),
     tokenizer: str = "uax29",
+    sizes: bool = False,
+    jobs: int = 1,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> Run:
     """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
@@ -35,6 +38,8 @@ def rescore(
     Args:
         metrics: names of what is measured, the experiment's own among them, ``default`` for the default ones; all that a sweep measures where empty.
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
+        sizes: score also on half and on twice as much text.
+        jobs: processes that score.
 
     Raises:
         RecordError: the folder cannot be used.
@@ -42,6 +47,7 @@ def rescore(
         KeyboardInterrupt: interrupted; what judges said stays.
         MissingExtraError: the tokeniser needs a package that is not installed.
     """
+    check_jobs(jobs)
     try:
         cut = tokens.tokenizer(tokenizer)
     except ValueError as fault:
@@ -58,7 +64,7 @@ def rescore(
         if writer.mended:
             tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside)
+        return settle(folder, plan, notes, tell, None, measured, cut, beside, sizes=sizes, jobs=jobs)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:

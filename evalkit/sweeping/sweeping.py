@@ -25,6 +25,7 @@ from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
+from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.derivation import settle
@@ -97,6 +98,7 @@ class _Sweep:
         self.plan = Plan(self.experiment)
         self.began, self.started = time.monotonic(), now_text()
         self.measured: Measures = measures(self.experiment)
+        check_jobs(self.options.jobs)
         _check_means(self.experiment, self.options.budget)
         for text in self.experiment.warnings():
             self.tell(warning(text))
@@ -149,7 +151,7 @@ class _Sweep:
             pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
             self.tell(note(_paced(pace)))
         beside = self._ask_others((tally.spent,))
-        result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
+        result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside, jobs=self.options.jobs)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
@@ -166,7 +168,7 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
-        return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside)
+        return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside, jobs=self.options.jobs)
 
     def _keep_seeds(self, seeds: Seeds) -> None:
         """Make seeds as the folder's are made, so that what stands there is known again."""

@@ -81,7 +81,18 @@ def test_a_scorer_of_groups_that_fails_is_told_with_its_group() -> None:
     assert math.isnan(found.by_metric["picky.first"].value[0, 1])
     assert found.by_metric["picky.first"].n_texts.tolist() == [[2, 2]]
     assert found.by_metric["picky.first"].n_eligible.tolist() == [[2, 0]]
-    assert found.complaints == ("picky: ZeroDivisionError: division by zero (prompt q, setting 0)",)
+    assert found.complaints == ("picky: ZeroDivisionError: division by zero (prompt q, the only setting)",)
+
+
+def test_the_setting_of_a_group_is_named_as_people_read_it() -> None:
+    def failing(texts: Sequence[str]) -> Any:
+        return len(texts) / 0
+
+    swept = Plan(experiment({"temperature": [0.2, 1], "top_p": [0.5, 0.9], "max_tokens": [9]}, prompts=["p"]))
+    found = score(swept, records(swept, lambda _: "a"), (), scorers=[Scorer("failing", "texts", failing, None)])
+    assert [one.partition("(")[2] for one in found.complaints] == [
+        f"prompt p, temperature={temperature}, top_p={top_p})" for temperature in (0.2, 1) for top_p in (0.5, 0.9)
+    ]
 
 
 class Awkward:

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -227,7 +228,59 @@ def test_n_grams_are_counted_alike_by_sorting_and_by_ranks(group: list[list[str]
     assert one.types == two.types == len({gram for text in group for gram in oracles.grams(text, n)})
     assert one.total.tolist() == two.total.tolist()
     assert one.unique.tolist() == two.unique.tolist() == [len(set(oracles.grams(text, n))) for text in group]
-    assert all(np.allclose(a, b) for a, b in zip(one.overlap(), two.overlap(), strict=True))
+    assert np.array_equal(one.dots(), two.dots())
+    assert np.array_equal(one.clipped(), two.clipped())
+
+
+@given(texts, st.integers(1, 4), st.booleans())
+def test_counts_in_common_are_found_by_counting(group: list[list[str]], n: int, alike: bool) -> None:
+    group = group * 3 if alike else group  # with many texts that share little else, others are looked up than multiplied
+    counts = [Counter(oracles.grams(text, n)) for text in group]
+    found = cut(group).ngrams(n)
+    assert found.dots().tolist() == [[sum(one[gram] * other[gram] for gram in one) for other in counts] for one in counts]
+    most = [[max((other[gram] for at, other in enumerate(counts) if at != number), default=0) for gram in one] for number, one in enumerate(counts)]
+    assert found.clipped().tolist() == [sum(map(min, one.values(), its)) for one, its in zip(counts, most, strict=True)]
+
+
+def test_rows_are_looked_up_where_a_matrix_would_be_mostly_empty() -> None:
+    """Sixty texts, each of which shares five words with the next alone."""
+    group = [[f"w{number}.{at}" for number in (text, (text + 1) % 60) for at in range(5)] for text in range(60)]
+    expected = [[10.0 if one == other else 5.0 * ((one - other) % 60 in (1, 59)) for other in range(60)] for one in range(60)]
+    assert cut(group).ngrams(1).dots().tolist() == expected
+
+
+@given(texts, st.lists(st.integers(0, 12), min_size=1, max_size=8), st.integers(1, 4))
+def test_what_is_cut_out_is_counted_as_if_it_stood_alone(group: list[list[str]], lengths: list[int], n: int) -> None:
+    rows = [number for number in range(len(group)) if number < len(lengths)]
+    sizes = np.array([min(lengths[row], len(group[row])) for row in rows])
+    once = cut(group).cut(np.array(rows), sizes, 12)
+    twice = once.cut(np.arange(len(rows))[::-1], sizes[::-1])
+    for found, alone in ((once, cut([group[row][:size] for row, size in zip(rows, sizes, strict=True)])), (twice, None)):
+        alone = alone or cut([group[row][:size] for row, size in zip(rows[::-1], sizes[::-1], strict=True)])
+        one, other = found.ngrams(n), alone.ngrams(n)
+        assert (one.types, one.total.tolist(), one.unique.tolist()) == (other.types, other.total.tolist(), other.unique.tolist())
+        assert np.array_equal(one.dots(), other.dots())
+        assert found.previous.tolist() == alone.previous.tolist()
+        assert found.gaps(n).tolist() == alone.gaps(n).tolist()
+        assert found.earlier(n).tolist() == alone.earlier(n).tolist()
+        assert found.texts == alone.texts
+
+
+@given(st.lists(st.text("ab .,'\n\té", max_size=20), min_size=1, max_size=4), st.integers(1, 6), st.sampled_from([UAX29, WHITESPACE, CHARACTERS]))
+def test_a_beginning_reaches_as_far_as_its_last_token(group: list[str], size: int, tokenizer: Tokenizer) -> None:
+    whole = tokenise(group, tokenizer)
+    found = whole.take(np.arange(len(group)), size)
+    for text, beginning in zip(group, found.texts, strict=True):
+        assert text.startswith(beginning)
+        assert tokenizer.cut(beginning) == tokenizer.cut(text)[:size]
+        assert beginning == beginning.rstrip()
+
+
+def test_where_a_tokeniser_changes_what_it_cuts_beginnings_are_tokens_in_a_row() -> None:
+    shouting = Tokenizer("upper", lambda text: text.upper().split())
+    swallowing = Tokenizer("joined", lambda text: [text.replace(" ", "")])
+    assert tokenise(["a b c"], shouting).take([0], 2).texts == ("A B",)
+    assert tokenise(["a b c"], swallowing).take([0], 1).texts == ("abc",)
 
 
 def test_a_large_vocabulary_changes_nothing() -> None:
@@ -244,7 +297,7 @@ def test_many_texts_give_the_same_as_few_blocks(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(8)
     group = [" ".join(rng.choice(list("abcdefgh"), size=40)) for _ in range(12)]
     whole = score([group], ["self_bleu_4", "vendi_ngram"])
-    monkeypatch.setattr("evalkit.metrics.group._BLOCK", 60)
+    monkeypatch.setattr("evalkit.metrics.ngrams._BLOCK", 60)
     assert np.allclose(whole, score([group], ["self_bleu_4", "vendi_ngram"]), atol=1e-12)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from importlib.metadata import version
+from itertools import product
 
 import pytest
 import regex
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.metrics import CHARACTERS, UAX29, WHITESPACE, icu, tokenizer
-from evalkit.metrics.tokens import is_word, words
+from evalkit.metrics.tokens import _ascii_as_there, _ascii_words, _words_by_rules, is_word, words
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,32 @@ def test_cutting_loses_white_space_only(text: str) -> None:
 )
 def test_a_word_holds_a_letter_or_a_digit(token: str, expected: bool) -> None:
     assert is_word(token) is expected
+
+
+def test_ascii_is_parted_as_by_the_rules_whatever_stands_together() -> None:
+    kinds = "aZ09_.,:;'\" \n\r\t-\x00\x1c\x7f"
+    for size in range(1, 5):
+        for one in map("".join, product(kinds, repeat=size)):
+            assert _ascii_words(one) == _words_by_rules(one), repr(one)
+    every = [chr(number) for number in range(128)]
+    for one in ("".join(pair) for pair in product(every, repeat=2)):
+        for text in (one, f"a{one}a", f"1{one}1"):
+            assert _ascii_words(text) == _words_by_rules(text), repr(text)
+    assert _ascii_as_there()
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_ascii_is_parted_as_by_the_rules(text: str) -> None:
+    assert words(text) == _words_by_rules(text)
+
+
+def test_where_another_release_parts_ascii_otherwise_the_rules_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.metrics.tokens._boundary", lambda: regex.compile(r"\b", regex.VERSION1))
+    _ascii_as_there.cache_clear()
+    try:
+        assert words("a. b.c") == ["a", ". ", "b", ".", "c"]
+    finally:
+        _ascii_as_there.cache_clear()
 
 
 def test_the_tokeniser_names_itself() -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from support.comparing import run as made
 from support.comparing import varied
-from support.records import completion, failure
+from support.records import completion, experiment, failure
 
 import evalkit as ek
 from evalkit.plan.requests import Request
@@ -20,6 +20,7 @@ from evalkit.present.html.report import page
 from evalkit.present.markdown.report import document
 from evalkit.present.terminal.screen import LINES, screen
 from evalkit.run import Run, load
+from evalkit.scoring.gather import metric_of
 from evalkit.store.records import Outcome
 from evalkit.summary import Summary, summarise
 from evalkit.sweeping.rescoring import rescore
@@ -116,3 +117,26 @@ def test_the_embedded_model_is_called_what_it_is(tmp_path: Path) -> None:
     folder = made(tmp_path / "run", varied, LEVELS, **CREATIVE, endpoint={"base_url": "local", "model": "babbler"})
     rescore(folder)
     assert any("embedded model babbles" in one.text for one in summarise(load(folder)).mind)
+
+
+def test_metrics_of_the_users_own_are_called_by_their_names_and_have_the_units_that_are_known(tmp_path: Path) -> None:
+    own = {"checks": [{"not_contains": "zzz"}, {"not_contains": "the"}], "choose": {"prefer": {"not_contains": {"goal": "maximize"}}}}
+    rescore(made(tmp_path / "own", varied, LEVELS, **own))
+    run = load(tmp_path / "own")
+    told = {one.name: (one.label, one.unit) for one in run.analysis.metrics}
+    assert told["not_contains"] == ("not contains", "share")
+    assert told["not_contains:2"] == ("not contains:2", "share")
+    assert told["rep_4"] == ("four words repeated", "share")
+    (row,) = [one for one in summarise(run).rows if one.metric == "not_contains"]
+    assert (row.label, row.unit) == ("not contains", "share")
+    lines = on_screen(summarise(run), 120)
+    assert "not contains" in lines
+    assert "share of answers that pass" not in lines
+
+
+def test_judges_and_scorers_are_called_by_their_names() -> None:
+    judge = {"name": "plain_words", "endpoint": {"base_url": "local", "model": "m"}, "rubric": "How plain is it?", "scale": {"min": 1, "max": 5}}
+    (found,) = experiment(judges=[judge]).judges
+    assert (found.metric().label, found.metric().unit) == ("plain words", "points")
+    scored = metric_of("my_scorer.first_part", "group", None, lambda _: 1.0)
+    assert (scored.label, scored.unit) == ("my scorer.first part", "number")

@@ -503,7 +503,7 @@ def numbered(size: int) -> str:
 
 def test_metrics_biased_by_length_are_compared_on_samples_or_on_a_common_prefix() -> None:
     plan = Plan(experiment({"max_tokens": [60, 600]}))
-    found = score(plan, records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)))
+    found = score(plan, records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)), sizes=True)
     assert found.samples == (Sample((55, 55)),) * 2
     assert found.prefix is not None
     assert (found.prefix.tokens, found.prefix.k, found.prefix.left_out, found.prefix.biased) == (50, 2, (), ())
@@ -525,6 +525,18 @@ def test_metrics_biased_by_length_are_compared_on_samples_or_on_a_common_prefix(
     assert distinct.value[1, 0] == pytest.approx(37 / 108)
     assert distinct.value_double is not None
     assert np.isnan(distinct.value_double).tolist() == [[True, True], [False, False]]
+
+
+def test_half_and_twice_as_much_text_are_scored_where_asked_for_and_move_nothing_else() -> None:
+    plan = Plan(experiment({"max_tokens": [60, 600]}))
+    there = list(records(plan, lambda request: numbered(request.cell["max_tokens"] // 2 + 25)))
+    with_them, without = (score(plan, there, sizes=one) for one in (True, False))
+    for name, one in without.by_metric.items():
+        assert one.value_half is None
+        assert one.value_double is None
+        for field in ("value", "value_full", "value_prefix", "n_eligible"):
+            its, other = getattr(one, field), getattr(with_them.by_metric[name], field)
+            assert its is other is None or np.array_equal(its, other, equal_nan=True), (name, field)
 
 
 @pytest.mark.parametrize(

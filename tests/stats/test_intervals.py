@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import stdtrit
 
-from evalkit.stats.intervals import Interval, bootstrap_t, share_interval, t_interval, within_range
+from evalkit.stats.intervals import Interval, bootstrap_t, share_interval, t_interval, t_intervals, within_range, within_ranges
+from evalkit.stats.precision import spread
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30).filter(lambda values: np.ptp(values) > 1e-6 * max(map(abs, values)))
 
@@ -23,6 +25,27 @@ def test_it_is_the_interval_of_the_one_sample_t_test(values: list[float], confid
     assert found.se == pytest.approx(stats.sem(values))
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), rel=1e-9, abs=1e-9 * max(map(abs, values)))
     assert found.n == len(values)
+
+
+@given(st.integers(0, 40), st.integers(0, 30), st.booleans(), st.integers(0, 2**32 - 1))
+def test_of_many_rows_each_is_what_it_is_by_itself_to_the_last_digit(rows: int, n: int, gaps: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.choice([0.0, 1.0, 0.3, *rng.normal(0.4, 0.3, 40)], size=(rows, n))
+    if gaps:
+        values[rng.random(values.shape) < rng.choice([0.05, 0.5, 1.0])] = math.nan
+    one_by_one = [[within_range(row, low, high) for row in values] for low, high in ((0.0, 1.0), (-math.inf, math.inf), (0.0, math.inf))]
+    at_once = [within_ranges(values, low, high) for low, high in ((0.0, 1.0), (-math.inf, math.inf), (0.0, math.inf))]
+    assert repr(at_once) == repr(one_by_one)
+    assert repr(t_intervals(values)) == repr([_by_the_book(row[~np.isnan(row)]) for row in values])
+
+
+def _by_the_book(values: np.ndarray) -> Interval:
+    n = len(values)
+    if n < 2:
+        return Interval(float(values.mean()) if n else math.nan, math.nan, math.nan, math.nan, n)
+    mean, se = float(values.mean()), spread(values) / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * se
+    return Interval(mean, se, mean - half, mean + half, n)
 
 
 def test_it_agrees_with_the_first_published_example() -> None:

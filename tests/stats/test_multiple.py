@@ -129,6 +129,34 @@ def test_the_family_wise_error_holds_over_40_contrasts() -> None:
     assert wrong / 300 <= 0.08
 
 
+@settings(max_examples=20)
+@given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_variances_drawn_are_those_of_the_published_procedure(n: int, m: int, seed: int) -> None:
+    """Odell & Feiveson 1966, one draw after the other: squares of a triangle of normal and chi-squared numbers, times the loads of the contrasts."""
+    values = np.random.default_rng(seed).normal(size=(n, m))
+    values[:, -1] = values[:, 0] - values[:, m // 2]  # not all of them go their own way
+    draws, rng = 50, np.random.default_rng(seed)
+    scaled = (values - values.mean(axis=0))[:, values.std(axis=0, ddof=1) > 0]
+    scaled /= scaled.std(axis=0, ddof=1) * math.sqrt(n - 1)
+    single = float(stats.t.ppf(0.975, n - 1))
+    expected = single
+    if scaled.shape[1] > 1 and m > 1:
+        _, size, rows = np.linalg.svd(scaled, full_matrices=False)
+        rank = int((size > 1e-9 * size[0]).sum())
+        load = size[:rank, None] * rows[:rank]
+        means = rng.standard_normal((draws, rank)) @ load
+        below = rng.standard_normal((draws, rank * (rank - 1) // 2))
+        diagonal = np.sqrt(rng.chisquare(n - 1 - np.arange(rank), (draws, rank)))
+        largest = []
+        for draw in range(draws):
+            root = np.diag(diagonal[draw])
+            root[np.tril_indices(rank, -1)] = below[draw]
+            sd = [math.sqrt(float(((root.T @ one) ** 2).sum()) / (n - 1)) for one in load.T]
+            largest.append(np.abs(means[draw] / sd).max())
+        expected = max(single, float(np.quantile(largest, 0.95)))
+    assert simultaneous(values, np.random.default_rng(seed), draws=draws) == pytest.approx(expected, rel=1e-9)
+
+
 def test_simultaneous_intervals_of_one_contrast_are_students() -> None:
     values = np.random.default_rng(1).normal(size=(9, 1))
     assert simultaneous(values, np.random.default_rng(0)) == pytest.approx(stats.t.ppf(0.975, 8))

@@ -8,11 +8,11 @@ from typing import Any
 from evalkit.choice import call_of
 from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
+from evalkit.metrics import label_of
 from evalkit.present.plots.style import swept
 from evalkit.present.text.quantities import bound, changed, heading, measured
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, Unmet, rows
-from evalkit.summary.rows import label_of
 from evalkit.text.escaping import visible
 
 _WIDTH = 300.0

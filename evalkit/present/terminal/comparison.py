@@ -11,11 +11,12 @@ from rich.text import Text
 
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.comparison.verdict import Compared
+from evalkit.metrics import label_of
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
 from evalkit.present.text.comparison import basis, ends, not_compared, ordered, sides, verdict_text, where
 from evalkit.present.text.quantities import changed, measured
 from evalkit.summary import Row
-from evalkit.summary.rows import label_of, unit_of
+from evalkit.summary.rows import unit_of
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted, figure, p_value, signed_figure
 
@@ -58,7 +59,7 @@ def _changes(found: Comparison, width: int) -> list[Text]:
 
 def _row(one: Compared) -> list[str]:
     unit = unit_of(one.metric)
-    row = Row(metric=one.metric, label=label_of(one.metric, one.metric), unit=unit, mean=one.candidate, low=None, high=None,
+    row = Row(metric=one.metric, label=label_of(one.metric), unit=unit, mean=one.candidate, low=None, high=None,
               change=one.difference, change_low=one.ci_low, change_high=one.ci_high)  # fmt: skip
     figures = [measured(mean, None, None, unit) for mean in (one.baseline, one.candidate)]
     return [row.label, *figures, changed(row), verdict_text(one)]

@@ -15,11 +15,11 @@ from rich.text import Text
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice, call_of
+from evalkit.metrics import label_of
 from evalkit.present.terminal.signs import plain
 from evalkit.present.text import method, words
 from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
 from evalkit.run import Run
-from evalkit.summary.rows import label_of
 from evalkit.summary.summing import mind
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import roughly, signed
@@ -209,7 +209,7 @@ def metrics(run: Run, console: Console) -> RenderableType:
     """What each metric of the run is."""
     table = _listed(("metric", "in words", "better", "definition"), console)
     for one in run.analysis.metrics:
-        told = (one.name, label_of(one.name, one.definition), one.better or "-", one.definition)
+        told = (one.name, label_of(one.name), one.better or "-", one.definition)
         table.add_row(*(_shown(Text(word), console) for word in told))
     return table
 
