@@ -17,6 +17,7 @@ from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, Leve
 from evalkit.analysis.estimation import against_reference, effects
 from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.goals import wishes
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import DEFAULT, level_text, same_level
 from evalkit.metrics import METRICS, Metric, label_of
@@ -233,7 +234,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     spans = {one.name: one.high - one.low for one in metrics}
-    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans)
+    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans, wishes(experiment.choose))
     controlled = _controls(scores, metrics, margins)
     differences = against_reference(values, reference, experiment.seed, spans)
     said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)

@@ -110,7 +110,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         difference: of the two levels that differ most, `to_level` minus `from_level`, with the interval for all pairs together.
         per_step: slope per step over three or more numeric levels, with its own 95 % interval; None otherwise.
         p: that no level differs from another (sign flips, largest |t|); None below six prompts.
-        p_adjusted: over the parameters of this metric (Holm).
+        p_adjusted: over the metrics that decide, or over the others (largest |t|), and then over the parameters (Holm).
         p_equivalence: the largest TOST p over all pairs.
         prompts_needed: after which the question is settled with 80 % power; None where it is settled, or no number would do.
         detectable: the smallest difference that so many prompts find with 80 % power, at the variance and for as many pairs of levels as
@@ -143,7 +143,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sure(self) -> bool:
-        """Whether it is an effect also when all parameters of the metric are counted; never below six prompts, which give no p."""
+        """Whether it is an effect also when all metrics and parameters are counted; never below six prompts, which give no p."""
         return self.verdict == "effect" and sure(self.ci_low, self.ci_high, self.p_adjusted)
 
 

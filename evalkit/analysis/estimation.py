@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -67,6 +67,7 @@ def effects(
     margins: Mapping[str, tuple[float, str]],
     seed: int,
     spans: Mapping[str, float] | None = None,
+    decisive: Collection[str] = (),
 ) -> Effects:
     """Effects of every swept parameter and pair on every metric.
 
@@ -76,6 +77,7 @@ def effects(
         margins: for each metric the margin in its unit and where it comes from.
         seed: root of the randomness of tests and simultaneous intervals.
         spans: for each metric the width of its range, beyond which no difference can be; a metric that is not there has no end.
+        decisive: metrics that a choice rests on, a family of tests by themselves; the others are another.
     """
     out = Effects()
     swept = {name: list(levels) for name, levels in parameters.items() if len(levels) > 1}
@@ -96,8 +98,9 @@ def effects(
         here = _tested(codes, one, other)
         pairs[names[one], names[other]] = interactions(stacked[here], codes[here], one, other)
     steps = _Steps(codes, swept)
-    for place, metric in enumerate(metrics):
-        rows = slice(place * prompts, (place + 1) * prompts)
+    places = {metric: slice(place * prompts, (place + 1) * prompts) for place, metric in enumerate(metrics)}
+    together = {name: _over_metrics(name, contrasts.values, places, decisive, seed) for name, contrasts in found.items()}
+    for metric, rows in places.items():
         verdicts = []
         for number, name in enumerate(names):
             contrasts = found[name]._replace(values=found[name].values[rows])
@@ -107,13 +110,28 @@ def effects(
                 continue
             verdicts.append(verdict)
             out.simple.extend(steps.simple(verdict, number, values[metric]))
-        adjusted = holm([math.nan if verdict.p is None else verdict.p for verdict in verdicts])
+        adjusted = holm([math.nan if verdict.p is None else together[verdict.parameter][metric] for verdict in verdicts])
         out.verdicts.extend(msgspec.structs.replace(verdict, p_adjusted=known(p)) for verdict, p in zip(verdicts, adjusted, strict=True))
         _interactions(out, metric, {pair: contrasts.values[rows] for pair, contrasts in pairs.items()}, seed)
     _say_what_is_missing(out, names, swept, codes, found, pairs, cells)
     out.verdicts[:] = [within(one, spans) for one in out.verdicts]
     out.levels[:] = [within(one, spans) for one in out.levels]
     out.simple[:] = [within(one, spans) for one in out.simple]
+    return out
+
+
+def _over_metrics(name: str, contrasts: Floats, places: Mapping[str, slice], decisive: Collection[str], seed: int) -> dict[str, float]:
+    """For each metric the p that a parameter does nothing to it, adjusted over the metrics of its family; NaN where nothing was tested.
+
+    Looking at twenty metrics, one in twenty would show an effect of a parameter that is ignored. All metrics of a family have their prompts flipped
+    together, so that those which say the same count about once.
+    """
+    out = dict.fromkeys(places, math.nan)
+    for family, members in (("decisive", [one for one in places if one in decisive]), ("others", [one for one in places if one not in decisive])):
+        columns = np.hstack([contrasts[places[metric]] for metric in members]) if members else np.empty((0, 0))
+        if columns.shape[1]:
+            adjusted = max_t(columns, generator(seed, family, name)).p_adjusted.reshape(len(members), -1)
+            out |= {metric: float(np.nanmin(row)) for metric, row in zip(members, adjusted, strict=True) if not np.isnan(row).all()}
     return out
 
 

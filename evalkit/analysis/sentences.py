@@ -105,7 +105,7 @@ def _of_parameter(effects: Effects, name: str) -> str:
         return f"{name} does nothing here: no effect beyond the margin on any of {counted(len(nothing), 'metric')} (±{_margins(nothing)}){tiny}."
     parts = _of_certain(effects, certain)
     if weak:
-        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "not sure once all parameters are counted"
+        why = "too few prompts for a p" if all(one.p_adjusted is None for one in weak) else "not sure once all metrics and parameters are counted"
         parts.append(f"perhaps changes {_names(weak)} ({why})")
     return f"{name}: {'; '.join([*parts, *_of_nothing(nothing), *_of_unknown(unknown)])}."
 

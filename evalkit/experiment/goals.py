@@ -140,6 +140,17 @@ def profile(name: str) -> Profile:
     return Profile.model_validate(parse(text, f"{name}.yaml").data)
 
 
+def wishes(choose: Choose | None) -> dict[str, Requirement | Preference]:
+    """What a choice rests on, by metric: preferences, and bounds of what is not preferred; the user's own go before the profile's."""
+    if choose is None:
+        return {}
+    out: dict[str, Requirement | Preference] = {}
+    for one in (choose, None if choose.profile is None else profile(choose.profile)):
+        for wished in (one.prefer, one.require) if one is not None else ():
+            out |= {name: wish for name, wish in wished.items() if name not in out}
+    return out
+
+
 def metric_names() -> list[str]:
     """Every metric there is, what the records tell, and what embeddings do."""
     from evalkit.metrics import EMBEDDED, METRICS, RECORDED  # late: numpy, which reading an experiment needs not

@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.goals import Preference, profile
+from evalkit.experiment.goals import Preference, wishes
 from evalkit.experiment.parameters import level_text, same_level
 from evalkit.metrics import METRICS, Metric, tokenise, values
 from evalkit.scoring.gather import scored_answer
@@ -72,10 +72,7 @@ class Glimpse:
 
 
 def _metric(experiment: Experiment) -> Metric:
-    choose = experiment.choose
-    wished: dict[str, Preference] = {}
-    if choose is not None:
-        wished = {**(profile(choose.profile).prefer if choose.profile is not None else {}), **choose.prefer}
+    wished = {name: one for name, one in wishes(experiment.choose).items() if isinstance(one, Preference)}
     known = {one.name: one for one in METRICS}
     order = sorted(wished, key=lambda name: -wished[name].weight)
     alone = (known[name] for name in order if name in known and known[name].level == "response")

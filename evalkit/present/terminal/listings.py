@@ -114,7 +114,7 @@ def _legend(analysis: Analysis) -> list[str]:
     if "inconclusive" in kinds:
         lines.append("?: unclear: this run shows neither an effect nor that there is none.")
     if any(one.verdict == "effect" and not one.sure for one in analysis.verdicts):
-        lines.append("(brackets): perhaps an effect: not sure once all parameters are counted, or on too few prompts.")
+        lines.append("(brackets): perhaps an effect: not sure once all metrics and parameters are counted, or on too few prompts.")
     lines.append("metric: docs/metrics.md says what each is. margin: a smaller difference does not matter (margins: in the experiment sets it).")
     lines.append("smallest found: the smallest difference this run could find (80 % of the time), for the parameter seen best..worst;")
     lines.append("where it is above the margin, an effect that matters can be missed: add prompts.")
