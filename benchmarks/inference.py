@@ -34,7 +34,7 @@ from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import bootstrap_t, share_interval, t_interval
-from evalkit.stats.multiple import max_t, simultaneous
+from evalkit.stats.multiple import holm, max_t, simultaneous
 from evalkit.stats.power import detectable
 from evalkit.stats.selection import Aim, desirability, select
 
@@ -157,6 +157,32 @@ def family() -> None:
             t = np.abs(paired.mean(axis=0)) / (paired.std(axis=0, ddof=1) / math.sqrt(prompts))
             missed += t.max() > simultaneous(paired, rng, draws=4_000)
         row(f"simultaneous intervals of {len(pairs)} pairs of {levels} levels hold, {prompts} prompts", 1 - missed / times(NULLS), 0.93, None)
+
+
+def matters() -> None:
+    """How often any of three parameters that do nothing is said to matter to any of six metrics that decide; and how often one that does."""
+    grid = np.array(list(product(range(2), range(2), range(3))))
+    levels = {"a": [0, 1], "b": [0, 1], "c": [0, 1, 2]}
+    cells = [{"a": int(a), "b": int(b), "c": int(c)} for a, b, c in grid]
+    names = [f"m{number}" for number in range(6)]
+    for prompts in PROMPTS:
+        rng = np.random.default_rng([SEED, 9, prompts])
+        wrong, alone, found_it = np.zeros(3)
+        reps = times(500)
+        step = 2 * detectable(prompts, math.sqrt(2 / 6))  # of six pairs of cells that differ in it alone
+        for number in range(reps):
+            common = experiment(rng, len(cells), prompts, False, False)
+            values = {name: 0.7 * common + 0.7 * experiment(rng, len(cells), prompts, False, False) for name in names}
+            margins = dict.fromkeys(names, (math.nan, ""))
+            verdicts = effects(values, cells, levels, margins, number, decisive=names).verdicts
+            wrong += any(one.sure for one in verdicts)
+            alone += any(_small(p) for name in names for p in holm([one.p or math.nan for one in verdicts if one.metric == name]))
+            values["m0"] = values["m0"] + step * grid[:, :1]
+            planted = effects(values, cells, levels, margins, number, decisive=names).verdicts
+            found_it += any(one.sure for one in planted if (one.parameter, one.metric) == ("a", "m0"))
+        row(f"any of 3 idle parameters matters to any of 6 metrics, {prompts} prompts", wrong / reps, None, 0.065)
+        row(f"the same, each metric by itself (for information), {prompts} prompts", alone / reps, None, None)
+        row(f"one that moves a metric by 2 × detectable matters (for information), {prompts} prompts", found_it / reps, None, None)
 
 
 def equivalence() -> None:
@@ -313,7 +339,7 @@ def speed() -> None:
     row("peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None, 500)
 
 
-PARTS = (null, coverage, shares, family, equivalence, selection, tied, calibration, speed)
+PARTS = (null, coverage, shares, family, matters, equivalence, selection, tied, calibration, speed)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

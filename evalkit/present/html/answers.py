@@ -13,8 +13,8 @@ from evalkit.store.records import Completion, Failure, Record, latest, read
 from evalkit.text.escaping import visible
 
 MOST_ANSWERS = 10_000
-MOST_CHARACTERS = 9_000_000
-"""Of all answers together; with it a page stays below 25 MB, whatever signs they are written in."""
+MOST_CHARACTERS = 6_000_000
+"""Of all answers together; with it a page stays at about 8 MB, whatever signs they are written in."""
 LONGEST = 20_000
 
 
