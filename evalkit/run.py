@@ -93,13 +93,23 @@ class Run(Shown):
         info = next(one for one in self.analysis.metrics if one.name == metric)
         return within_range(values, -math.inf if info.low is None else info.low, math.inf if info.high is None else info.high)
 
-    def _read(self, name: str) -> pandas.DataFrame:
+    def answered(self, columns: Sequence[str]) -> pandas.DataFrame:
+        """These columns of `responses` alone, a row for each planned request that has an answer with text in it.
+
+        Raises:
+            RecordError: the table cannot be read.
+        """
+        wanted = "planned AND outcome = 'completion' AND regexp_matches(text, '[^\\s\\pZ]')"
+        once = 'QUALIFY row_number() OVER (PARTITION BY key ORDER BY "at") = 1 ORDER BY key'
+        return self._read(RESPONSES_TABLE, f"SELECT {', '.join(columns)} FROM read_parquet(?) WHERE {wanted} {once}")  # noqa: S608 (names of ours)
+
+    def _read(self, name: str, query: str = "SELECT * FROM read_parquet(?)") -> pandas.DataFrame:
         import duckdb
 
         path = self.folder / name
         try:
             with duckdb.connect() as database:
-                return database.execute("SELECT * FROM read_parquet(?)", [str(path)]).df()
+                return database.execute(query, [str(path)]).df()
         except duckdb.Error:
             raise RecordError(f"{path}: cannot be read; make it again with: evalkit score {self.folder}") from None
 

@@ -18,7 +18,7 @@ LOOKS: dict[Comparative, tuple[str, str, str]] = {
     "differs": (SERIES[4], "D", "differs; which way is better depends on the purpose"),
     "better": (SERIES[2], "^", "better"),
     "inconclusive": ("", "o", "unclear"),
-    "equivalent": (SERIES[0], "s", "the same: within the margin"),
+    "equivalent": (SERIES[0], "s", "same: within the margin"),
 }
 """Colour (none: that of what stands back), marker and words of each verdict, in the order they matter."""
 

@@ -113,10 +113,9 @@ def survival(run: Run, parameter: str | None = None, *, ax: Axes | None = None) 
 
 def _lengths(run: Run) -> tuple[NDArray[np.float64], NDArray[np.bool], NDArray[Any], NDArray[Any], str]:
     """Length, whether cut off, cell and prompt of each answer of the sweep that has text, and the unit."""
-    table = run.responses()
-    table = table[table["planned"].astype(bool) & (table["outcome"] == "completion") & table["text"].fillna("").str.strip().astype(bool)]
-    table = table.drop_duplicates("key")
     counted = all(one.unit == "length_tokens" for one in run.analysis.natural_length)
+    needed = ("cell_index", "prompt_id", "completion_tokens", "ending", "finish_reason", "request")
+    table = run.answered(needed if counted else (*needed, "text"))
     found: Any = table["completion_tokens"] if counted else table["text"].map(lambda text: sum(map(is_word, words(text))))
     places = {prompt.id: number for number, prompt in enumerate(run.experiment.prompts)}
     cells, prompts = table["cell_index"].to_numpy(dtype=np.int64), table["prompt_id"].map(places).to_numpy(dtype=np.int64)

@@ -19,6 +19,7 @@ from support.comparing import run as recorded
 from support.records import completion
 
 import evalkit as ek
+from evalkit.comparison.verdict import in_words
 from evalkit.plan.requests import Request
 from evalkit.present import plots
 
@@ -212,7 +213,7 @@ def test_a_forest_has_every_metric_with_its_verdict_by_colour_and_marker(run: ek
     verdicts = {one.verdict for one in shown}
     assert "worse" in verdicts
     labels = ax.get_legend_handles_labels()[1]
-    assert all(any(label.startswith(verdict) for label in labels) for verdict in verdicts)
+    assert all(any(label.startswith(in_words(verdict)) for label in labels) for verdict in verdicts)
     looks = {(look[0], look[1]) for verdict, look in plots.comparing.LOOKS.items()}
     assert len({look[0] for look in looks}) == len({look[1] for look in looks}) == len(plots.comparing.LOOKS)
     low, high = ax.get_xlim()
