@@ -18,6 +18,7 @@ from evalkit.metrics.ngrams import Grams, beginnings
 
 WINDOW = 50
 """Words of the longest stretch that repetition is looked for in."""
+_WIDEST = 4_000_000  # counts that are held at once
 _MANY = 16
 """Texts from which on it pays to lay them out."""
 _FARTHEST = 50
@@ -221,7 +222,9 @@ def _of_words(code: Ints, owner: Ints, place: Ints, sizes: Ints, types: int) -> 
     for row, size in enumerate(sizes.tolist()):
         counts = np.bincount(table[row, :size], minlength=types + 1).astype(float)
         counts[types] = 0.0  # what stands for words that nobody shares
-        out[row, : row + 1] = counts[table[: row + 1, :size]].sum(axis=1)
+        width = max(1, _WIDEST // (row + 1))
+        for start in range(0, size, width):
+            out[row, : row + 1] += counts[table[: row + 1, start : min(start + width, size)]].sum(axis=1)
     return out
 
 
