@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 _BLOCK = 2**21
 """Numbers in one dense block of counts: 16 MB, whatever the size of a group."""
-_GATHERED = 25
+_GATHERED = 250
 """What looking up a number takes, in multiplications of a matrix product: many texts share few n-grams with most others."""
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from importlib.metadata import version
-from itertools import chain, pairwise, product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.errors import MissingExtraError
@@ -51,23 +51,13 @@ _ASCII_WORD = re.compile(r"[A-Za-z0-9_]+(?:(?:(?<=[A-Za-z])[:.'](?=[A-Za-z])|(?<
 
 def _ascii_words(text: str) -> list[str]:
     """What the rules come to in ASCII, where a blank always parts and nothing else depends on what is farther off than two characters."""
-    if len(_PARTS) > _MOST_PARTS:
-        _PARTS.clear()
-    return list(chain.from_iterable(map(_PARTS.__getitem__, text.split())))
-
-
-class _Parts(dict[str, tuple[str, ...]]):
-    """The tokens of what stands between blanks: texts are made of few different ones."""
-
-    def __missing__(self, part: str) -> tuple[str, ...]:
-        found = (part,) if part.isalnum() else tuple(_ASCII_WORD.findall(part))
-        if len(part) <= _LONGEST_PART:
-            self[part] = found
-        return found
-
-
-_PARTS = _Parts()
-_MOST_PARTS, _LONGEST_PART = 50_000, 40
+    found: list[str] = []
+    for part in text.split():
+        if part.isalnum():
+            found.append(part)
+        else:
+            found += _ASCII_WORD.findall(part)
+    return found
 
 
 @lru_cache(maxsize=1)
