@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from evalkit.metrics.tokens import is_word, words
 from evalkit.stats.multiple import holm
+from evalkit.stats.ranks import kendall
 from evalkit.store.records import Completion, Record
 from evalkit.text.notes import Note, note, warning
 
@@ -43,20 +44,17 @@ def trends(records: Iterable[Record]) -> list[Trend] | None:
     Args:
         records: in the order they came, which no clock that was set can change.
     """
-    from scipy.stats import kendalltau
-
     anchors = [record.outcome for record in records if record.role == "anchor" and isinstance(record.outcome, Completion)]
     if len(anchors) < FEWEST:
         return None
     found = []
     for name, of in _NUMBERS.items():
-        values = [(at, value) for at, one in enumerate(anchors) if (value := of(one)) is not None]
-        if len(values) < FEWEST or len({value for _, value in values}) == 1:
+        series = [value for one in anchors if (value := of(one)) is not None]
+        if len(series) < FEWEST or len(set(series)) == 1:
             continue
-        series = [value for _, value in values]
-        result = kendalltau([at for at, _ in values], series)
+        result = kendall(series)
         third = max(1, len(series) // 3)
-        found.append(Trend(name, median(series[:third]), median(series[-third:]), float(result.statistic), float(result.pvalue)))
+        found.append(Trend(name, median(series[:third]), median(series[-third:]), result.tau, result.p))
     return [one._replace(p=float(p)) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 

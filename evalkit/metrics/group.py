@@ -21,7 +21,8 @@ from evalkit.metrics.tokens import UAX29, Tokenizer, is_word
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_BLANK = np.array([chr(one).isspace() for one in range(128)])
+_BLANKS = bytes(one for one in range(128) if chr(one).isspace())
+_LETTER = np.array([not chr(one).isspace() for one in range(128)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +84,12 @@ class Group:
     def ends(self) -> Ints | None:
         """Where each token ends in its text, shape (tokens,); None where texts are not their tokens and blanks between them, all ASCII."""
         joined = "".join(self.sources)
-        if not len(self.ids) or not joined.isascii() or "".join([self.vocabulary[at - 1] for at in self.ids.tolist()]) != "".join(joined.split()):
+        if not len(self.ids) or not joined.isascii():
             return None
-        letters = np.flatnonzero(~_BLANK[np.frombuffer(joined.encode("ascii"), dtype=np.uint8)])
+        written = joined.encode("ascii")
+        if "".join(map(self.vocabulary.__getitem__, (self.ids - 1).tolist())).encode("utf-8", "surrogatepass") != written.translate(None, _BLANKS):
+            return None
+        letters = np.flatnonzero(_LETTER[np.frombuffer(written, dtype=np.uint8)])
         starts = np.concatenate(([0], np.cumsum([len(source) for source in self.sources])))
         sizes = np.fromiter(map(len, self.vocabulary), dtype=np.int64, count=len(self.vocabulary))[self.ids - 1]
         behind = np.cumsum(sizes)
@@ -140,7 +144,10 @@ class Group:
 
     @cached_property
     def _are_words(self) -> NDArray[np.bool_]:
-        return np.fromiter(map(is_word, self.vocabulary), dtype=np.bool_, count=len(self.vocabulary))
+        found = np.fromiter(map(str.isalnum, self.vocabulary), dtype=np.bool_, count=len(self.vocabulary))
+        for number in np.flatnonzero(~found).tolist():
+            found[number] = is_word(self.vocabulary[number])
+        return found
 
     @cached_property
     def words(self) -> Ints:

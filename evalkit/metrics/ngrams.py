@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ Ints = NDArray[np.int64]
 
 _BLOCK = 2**21
 """Numbers in one dense block of counts: 16 MB, whatever the size of a group."""
-_GATHERED = 8
+_GATHERED = 250
 """What looking up a number takes, in multiplications of a matrix product: many texts share few n-grams with most others."""
 
 
@@ -53,6 +54,10 @@ class Ngrams(NamedTuple):
     def unique(self) -> Ints:
         """Different n-grams of each text, shape (k,)."""
         return np.bincount(self.owner, minlength=len(self.total))
+
+    def texts(self, codes: int) -> Ints:
+        """How many texts have the n-gram of each number below `codes`; shape (codes,)."""
+        return np.bincount(self.code, minlength=codes)
 
     def _shared(self) -> NDArray[np.bool_]:
         """Which rows are of n-grams that two texts or more have; shape (rows,)."""
@@ -124,10 +129,10 @@ def _looked_up(column: Ints, owner: Ints, times: Ints, k: int) -> Floats:
     out = np.zeros((k, k))
     counts = np.zeros(int(column[-1]) + 1)
     order = np.argsort(owner, kind="stable")
-    ends = np.searchsorted(owner[order], np.arange(k + 1))
-    for number in range(k):
-        own = order[ends[number] : ends[number + 1]]
-        counts[column[own]] = times[own]
-        out[number] = np.bincount(owner, weights=counts[column] * times, minlength=k)
-        counts[column[own]] = 0.0
-    return out
+    column, owner, times = column[order], owner[order], times[order].astype(float)
+    ends = np.searchsorted(owner, np.arange(k + 1)).tolist()
+    for number, (begin, end) in enumerate(pairwise(ends)):  # with those from it on: the others have met it
+        counts[column[begin:end]] = times[begin:end]
+        out[number] = np.bincount(owner[begin:], weights=counts[column[begin:]] * times[begin:], minlength=k)
+        counts[column[begin:end]] = 0.0
+    return np.triu(out) + np.triu(out, 1).T

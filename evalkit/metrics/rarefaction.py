@@ -8,6 +8,7 @@ expected ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from evalkit.metrics.ngrams import Grams, beginnings
 
 WINDOW = 50
 """Words of the longest stretch that repetition is looked for in."""
+_WIDEST = 4_000_000  # counts that are held at once
+_MANY = 16
+"""Texts from which on it pays to lay them out."""
 _FARTHEST = 50
 """Lags that the probability of being new is worked out for at once: as far as any metric here looks back."""
 
@@ -63,7 +67,7 @@ def types(counts: Ints, draws: int) -> float:
         return math.nan
     each = np.arange(int(counts.max()))
     missed = np.concatenate(([1.0], np.cumprod(np.maximum(total - draws - each, 0) / (total - each))))
-    return math.fsum(1.0 - missed[counts])
+    return math.fsum((1.0 - missed[counts]).tolist())
 
 
 def distinct(group: Group, sample: Sample, n: int) -> float:
@@ -82,7 +86,7 @@ def distinct(group: Group, sample: Sample, n: int) -> float:
     code, place, times = _by_place(group, n, places)
     ratios = np.maximum(there - (each := np.arange(int(times.max()))[:, None]) - draws, 0) / np.maximum(there - each, 1)
     missed = np.cumprod(ratios, axis=0)[times - 1, place]  # C(N - c, m) / C(N, m) as a product of c ratios
-    return math.fsum(1.0 - np.multiply.reduceat(missed, np.flatnonzero(beginnings(code)))) / int(draws.sum())
+    return math.fsum((1.0 - np.multiply.reduceat(missed, np.flatnonzero(beginnings(code)))).tolist()) / int(draws.sum())
 
 
 def _by_place(group: Group, n: int, places: int) -> tuple[Ints, Ints, Ints]:
@@ -152,18 +156,19 @@ def kernel(group: Group) -> Floats:
     """
     order = np.argsort(-group.lengths, kind="stable")
     sizes = group.lengths[order]
+    orders = range(1, min(4, int(sizes.max(initial=0))) + 1)
+    grams = [group.grams(n) for n in orders]
+    rank = np.argsort(order)
+    dots = _common(grams, rank, sizes)
     found = np.zeros((len(group), len(group)))
-    for n in range(1, min(4, int(sizes.max(initial=0))) + 1):
-        grams = group.grams(n)
-        row = np.argsort(order)[grams.owner]
-        dots = _common(grams._replace(owner=row), sizes - n + 1)
-        squares = np.zeros((len(group), max(1, int(sizes[0]) - n + 1)))
-        squares[row, grams.place] = 2 * group.earlier(n) + 1  # the next of as many adds so much to the square of their number
+    for n, one, its in zip(orders, grams, dots, strict=True):
+        squares = np.zeros((len(group), int(sizes[0]) - n + 1))
+        squares[rank[one.owner], one.place] = 2 * group.earlier(n) + 1  # the next of as many adds so much to the square of their number
         norms = np.sqrt(np.cumsum(squares, axis=1)[:, np.maximum(sizes - n, 0)].T)
         product = np.diag(norms)[:, None] * norms
-        enough = (sizes >= n)[:, None] & (product > 0)
-        found += np.divide(dots, product, out=np.zeros_like(dots), where=enough)
-    _add_whole(found, group, order, sizes)
+        found += np.divide(its, product, out=np.zeros_like(its), where=(sizes >= n)[:, None] & (product > 0))
+    if sizes.min(initial=4) < 4:
+        _add_whole(found, group, order, sizes)
     found = np.tril(found, -1) / 4
     found += found.T
     np.fill_diagonal(found, 1.0)
@@ -172,26 +177,54 @@ def kernel(group: Group) -> Floats:
     return out
 
 
-def _common(grams: Grams, most: Ints) -> Floats:
-    """Dot products of n-gram counts, of each text with those before it, of both as many n-grams as it has; shape (texts, texts).
+def _common(grams: Sequence[Grams], rank: Ints, sizes: Ints) -> Floats:
+    """Dot products of the counts of n-grams, n from 1 on, of each text with those before it, of both as many words as it has.
 
-    Args:
-        grams: of texts in falling order of length.
-        most: n-grams of each text, not above 0 where it has none; shape (texts,).
+    Shape (orders of n, texts, texts); of texts in falling order of their `sizes`, in which `rank` is the place of each.
     """
-    k = len(most)
-    out = np.zeros((k, k))
-    times = np.bincount(grams.code, minlength=grams.types)
-    several = np.flatnonzero(times[grams.code] > 1)
-    several = several[np.argsort(grams.place[several], kind="stable")]
-    code, owner, place = (np.cumsum(times > 1) - 1)[grams.code[several]], grams.owner[several], grams.place[several]
-    ends = np.searchsorted(place, most)
-    own = np.argsort(owner, kind="stable")
-    begin = np.searchsorted(owner[own], np.arange(k + 1))
+    k = len(sizes)
+    shift = np.cumsum([0, *(one.types for one in grams)])
+    code = np.concatenate([one.code + begin for one, begin in zip(grams, shift.tolist(), strict=False)])
+    shared = np.bincount(code, minlength=int(shift[-1])) > 1
+    kept = shared[code]
+    code = (np.cumsum(shared) - 1)[code[kept]]
+    owner = rank[np.concatenate([one.owner for one in grams])[kept]]
+    end = np.concatenate([one.place + n for n, one in enumerate(grams, 1)])[kept]
+    kind = np.repeat(np.arange(len(grams)), [len(one.code) for one in grams])[kept]
     types = int(code.max(initial=-1)) + 1
-    for row in np.flatnonzero(most > 0).tolist():
+    own = np.argsort(owner, kind="stable")
+    begin = np.searchsorted(owner[own], np.arange(k + 1)).tolist()
+    if k <= _MANY:
+        first, wide = 0, np.zeros((0, k, k))
+    else:  # of so many texts nearly all words are shared: a rectangle of them is read faster than a list
+        words = kind == 0
+        first, wide = 1, _of_words(code[words], owner[words], end[words] - 1, sizes, types)[None]
+        code, owner, end, kind = code[~words], owner[~words], end[~words], kind[~words]
+        own = np.argsort(owner, kind="stable")
+        begin = np.searchsorted(owner[own], np.arange(k + 1)).tolist()
+    order = np.argsort(end, kind="stable")
+    ends = np.searchsorted(end[order], sizes, side="right").tolist()
+    ordered, target = code[order], ((kind - first) * k + owner)[order]
+    rest = len(grams) - first
+    out = np.zeros((k, rest * k))
+    for row in range(k if rest else 0):
         counts = np.bincount(code[own[begin[row] : begin[row + 1]]], minlength=types).astype(float)
-        out[row] = np.bincount(owner[: ends[row]], weights=counts[code[: ends[row]]], minlength=k)
+        out[row] = np.bincount(target[: ends[row]], weights=counts[ordered[: ends[row]]], minlength=rest * k)
+    return np.concatenate((wide, out.reshape(k, rest, k).transpose(1, 0, 2)))
+
+
+def _of_words(code: Ints, owner: Ints, place: Ints, sizes: Ints, types: int) -> Floats:
+    """`_common` for single words."""
+    k = len(sizes)
+    out = np.zeros((k, k))
+    table = np.full((k, int(sizes[0])), types)
+    table[owner, place] = code
+    for row, size in enumerate(sizes.tolist()):
+        counts = np.bincount(table[row, :size], minlength=types + 1).astype(float)
+        counts[types] = 0.0  # what stands for words that nobody shares
+        width = max(1, _WIDEST // (row + 1))
+        for start in range(0, size, width):
+            out[row, : row + 1] += counts[table[: row + 1, start : min(start + width, size)]].sum(axis=1)
     return out
 
 

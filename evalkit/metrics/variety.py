@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -96,9 +98,9 @@ def self_rouge_l(group: Group) -> float:
     from rapidfuzz.distance import LCSseq
     from rapidfuzz.process import cdist
 
-    texts = _as_strings(group)
+    texts = _as_strings(group, _in_common(group))
     common = cdist(texts, texts, scorer=LCSseq.similarity, dtype=np.int32)
-    above = np.triu_indices(len(group), 1)
+    above = _pairs(len(group))
     return float(np.mean(2 * common[above] / (group.lengths[above[0]] + group.lengths[above[1]])))
 
 
@@ -106,7 +108,7 @@ def edit_distance_tokens(group: Group) -> float:
     """Mean over pairs of texts of the Levenshtein distance in tokens / the longer one's tokens, in [0, 1]; NaN as in `self_rouge_l`."""
     if len(group) < 2 or group.lengths.min() == 0 or group.lengths.max() > LONGEST:
         return math.nan
-    return _edit_distance(_as_strings(group))
+    return _edit_distance(_as_strings(group, group.ids))
 
 
 def edit_distance_chars(group: Group) -> float:
@@ -120,16 +122,35 @@ def _edit_distance(texts: Sequence[str]) -> float:
     from rapidfuzz.process import cdist
 
     found = cdist(texts, texts, scorer=Levenshtein.normalized_distance, dtype=np.float64)
-    return float(np.mean(found[np.triu_indices(len(texts), 1)]))
+    return float(np.mean(found[_pairs(len(texts))]))
 
 
-def _as_strings(group: Group) -> list[str]:
-    """Each text with one character for each token, the form that rapidfuzz is fastest on."""
-    ids = group.ids
-    if len(group.vocabulary) >= 0x110000:
+@lru_cache(maxsize=8)
+def _pairs(k: int) -> tuple[Ints, Ints]:
+    """Each pair of `k` texts once."""
+    first, second = np.triu_indices(k, 1)
+    return first, second
+
+
+def _in_common(group: Group) -> Ints:
+    """A number for each token that two texts have, -1 for others, which no two texts can have in common; the most frequent come first."""
+    grams = group.grams(1)
+    several = group.ngrams(1).texts(grams.types) > 1
+    times = np.bincount(grams.code, minlength=grams.types) * several
+    rank = np.empty(grams.types, dtype=np.int64)
+    rank[np.argsort(-times, kind="stable")] = np.arange(grams.types)
+    return np.where(several, rank, -1)[grams.code]
+
+
+def _as_strings(group: Group, ids: Ints) -> list[str]:
+    """Each text with one character for each token, by its number in `ids`, below 0 left out: the form that rapidfuzz is fastest on."""
+    kept = ids >= 0
+    ends = np.concatenate(([0], np.cumsum(kept)))[group.offsets].tolist()
+    ids = ids[kept]
+    if ids.max(initial=0) >= 0x110000:
         ids = np.unique(ids, return_inverse=True)[1] if len(np.unique(ids)) < 0x110000 else ids % 0x110000
     joined = ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    return [joined[begin:end] for begin, end in zip(group.offsets[:-1], group.offsets[1:], strict=True)]
+    return [joined[begin:end] for begin, end in pairwise(ends)]
 
 
 def self_repetition(group: Group, n: int = 4) -> float:

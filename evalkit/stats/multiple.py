@@ -80,7 +80,7 @@ def max_t(contrasts: Floats, rng: np.random.Generator, *, one_sided: bool = Fals
     edge = observed[order] - _SAME
     alone, together = np.zeros(len(n), dtype=np.int64), np.zeros(len(n), dtype=np.int64)
     across, counts = np.ascontiguousarray(unit[:, order].T), n[order][:, None]
-    step = max(1, _CHUNK // len(n))
+    step = max(1, 4 * _CHUNK // len(n))
     for start in range(0, len(flips), step):
         flipped = _evidence(across @ flips[start : start + step].T, counts, one_sided)
         highest = np.full(flipped.shape[1], -math.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from statistics import mean
 
 import numpy as np
@@ -76,6 +77,34 @@ def test_similarities_are_of_the_words_that_both_have() -> None:
     found = sampled.kernel(group)
     assert found == pytest.approx(np.array([[1, shared, 0], [shared, 1, 0], [0, 0, 1]]))
     assert sampled.different(group, Sample((5, 5, 3))) == pytest.approx(variety.vendi(found))
+
+
+def by_counting(group: list[list[str]]) -> list[list[float]]:
+    """Of two texts, of both as many words as the shorter has: the mean over n of the cosine of their counts; below n words a text is one n-gram."""
+
+    def cosine(one: list[str], other: list[str], n: int) -> float:
+        size = min(len(one), len(other))
+        counts = [Counter(oracles.grams(text[:size], min(n, size))) for text in (one, other)]
+        dots = [sum(a[gram] * b[gram] for gram in a) for a, b in ((counts[0], counts[1]), (counts[0], counts[0]), (counts[1], counts[1]))]
+        return dots[0] / math.sqrt(dots[1] * dots[2])
+
+    return [[1.0 if one is other else mean(cosine(one, other, n) for n in (1, 2, 3, 4)) for other in group] for one in group]
+
+
+@settings(max_examples=60)
+@given(st.lists(words, min_size=1, max_size=6))
+def test_similarities_are_those_of_counting(group: list[list[str]]) -> None:
+    assert sampled.kernel(cut(group)) == pytest.approx(np.array(by_counting(group)))
+
+
+def test_similarities_of_many_texts_are_those_of_counting_also_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    group = [[str(one) for one in rng.integers(12, size=rng.integers(1, 30))] for _ in range(20)]
+    expected = pytest.approx(np.array(by_counting(group)))
+    assert sampled.kernel(cut(group)) == expected
+    monkeypatch.setattr(sampled, "_WIDEST", 50)
+    assert sampled.kernel(cut(group)) == expected
+    assert sampled.kernel(cut([["a"]] * 20)) == pytest.approx(np.ones((20, 20)))
 
 
 def test_the_longest_text_is_cut_to_the_first_length() -> None:
