@@ -23,6 +23,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 EVENTS = 150
 WORD = "word "
 AT_ONCE = (32, 64, 256)
@@ -144,19 +146,21 @@ async def theirs(base_url: str, requests: int, at_once: int, streamed: bool, _: 
     await client.close()
 
 
+class Message(msgspec.Struct):
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    message: Message | None = None
+    delta: Message | None = None
+
+
+class Body(msgspec.Struct):
+    choices: list[Choice]
+
+
 async def bare(base_url: str, requests: int, at_once: int, streamed: bool, _: Path) -> None:
     import aiohttp
-    import msgspec
-
-    class Message(msgspec.Struct):
-        content: str | None = None
-
-    class Choice(msgspec.Struct):
-        message: Message | None = None
-        delta: Message | None = None
-
-    class Body(msgspec.Struct):
-        choices: list[Choice]
 
     read, write, queue = msgspec.json.Decoder(Body).decode, msgspec.json.Encoder().encode, iter(range(requests))
     body = {"model": "m", "messages": [{"role": "user", "content": "Say it."}], **({"stream": True} if streamed else {})}

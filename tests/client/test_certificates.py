@@ -37,7 +37,7 @@ def test_the_environment_names_what_is_trusted(bundle: Path, monkeypatch: pytest
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     assert trusted(trusting(None)) == 1
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         trusting(None)
     monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.setenv("SSL_CERT_DIR", str(bundle.parent))
