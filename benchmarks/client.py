@@ -147,15 +147,21 @@ async def theirs(base_url: str, requests: int, at_once: int, streamed: bool, _: 
 
 
 class Message(msgspec.Struct):
+    """What the bare loop reads of a message or delta."""
+
     content: str | None = None
 
 
 class Choice(msgspec.Struct):
+    """What it reads of a choice."""
+
     message: Message | None = None
     delta: Message | None = None
 
 
 class Body(msgspec.Struct):
+    """What it reads of an answer or event."""
+
     choices: list[Choice]
 
 
