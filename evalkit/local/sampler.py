@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.local.model import Conditioned
+from evalkit.local.model import Conditioned, Raised
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -130,8 +130,8 @@ class Sampler:
         if self._factor is not None:
             factor = self._factor[token] = math.exp(-self._settings.penalty(count))
             if self._exponent < math.inf:
-                before = float(self._raised[token])
-                after = self._raised[token] = float(self._proposal[token]) * factor**self._exponent
+                before = self._raised.item(token)
+                after = self._raised[token] = self._proposal.item(token) * factor**self._exponent
                 self._mass += after - before
                 if self._mass < self._summed / 2:  # what is left would drown in the rounding of what has gone
                     self._mass = self._summed = float(np.add.reduce(self._raised))
@@ -141,7 +141,8 @@ class Sampler:
 
     def _draw_greedy(self, context: Sequence[int]) -> int:
         step = self._model.step(context)
-        probs = step.probs if self._factor is None else step.probs * self._factor[step.ids]
+        spared = self._factor is None or self._model.model.followers(context[-1]).isdisjoint(self._counts)
+        probs = step.probs if self._factor is None or spared else step.probs * self._factor[step.ids]
         if len(probs):
             best = int(probs.argmax())
             if probs[best] > step.tail * self._model.highest_elsewhere(context[-1]):
@@ -149,24 +150,30 @@ class Sampler:
         return int(shape(self._model.probabilities(context), self._counts, self._settings).argmax())
 
     def _draw_sparse(self, context: Sequence[int]) -> int:
-        ids, seen, tail = self._model.step(context)
-        if self._factor is not None:
-            seen = seen * self._factor[ids]
-        if self._exponent != 1:
-            seen = seen**self._exponent
-            tail = tail**self._exponent
-        elsewhere = max(0.0, tail * (self._mass - float(np.add.reduce(self._raised[ids]))))
+        raised = self._model.raised(context, self._exponent)
+        if self._factor is not None and not raised.after.isdisjoint(self._counts):
+            raised = self._penalised_step(raised, self._factor)
+        ids = raised.ids
+        elsewhere = max(0.0, raised.tail * (self._mass - raised.taken))
         if self._settings.top_p < 1:
-            return self._draw_nucleus(context[-1], ids, seen, tail, elsewhere)
-        running = seen.cumsum()
+            return self._draw_nucleus(context[-1], raised, elsewhere)
+        running = raised.running
         mass = float(running[-1]) if len(ids) else 0.0
         if self._rng.random() * (mass + elsewhere) < mass:
             return int(ids[self._pick(running)])
-        return self._draw_tail(ids, tail)
+        return self._draw_tail(ids, raised.tail)
 
-    def _draw_nucleus(self, last: int, ids: Ints, seen: Floats, tail: float, elsewhere: float) -> int:
-        order = np.argsort(-seen, kind="stable")
-        running = seen[order].cumsum()
+    def _penalised_step(self, raised: Raised, factor: Floats) -> Raised:
+        """The same with what the answer's own tokens have lost."""
+        ids = raised.ids
+        values = raised.probs * factor[ids]
+        if self._exponent != 1:
+            values = values**self._exponent
+        return Raised(ids, raised.probs, raised.after, values, raised.tail, float(np.add.reduce(self._raised[ids])))
+
+    def _draw_nucleus(self, last: int, raised: Raised, elsewhere: float) -> int:
+        ids, seen, tail = raised.ids, raised.values, raised.tail
+        order, running = raised.falling
         place = int(running.searchsorted(self._settings.top_p * (float(running[-1]) + elsewhere))) if len(ids) else 0
         bound = tail * self._model.highest_elsewhere(last) ** self._exponent
         if place < len(ids) and seen[order[place]] > bound:

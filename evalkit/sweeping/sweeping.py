@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
-from evalkit.sweeping.derivation import settle
+from evalkit.sweeping.made import Found, as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.rescoring import ask_others, what_it_took
@@ -146,15 +146,28 @@ class _Sweep:
         if look is not None and look.rejected:
             self.plan = Plan(without_rejected(self.experiment, look.rejected, self.options.skip_rejected, self.tell))
             tally.planned = tally.done + self._left(self.plan, there)
-        write_run(self.folder, self.plan.experiment, preflight=look)
+        found = None if requests or fresh else as_made(self.folder, self.plan, self.measured)
+        if found is None:
+            write_run(self.folder, self.plan.experiment, preflight=look)
         if access is not None and writer is not None:
             pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
             self.tell(note(_paced(pace)))
         beside = self._ask_others((tally.spent,))
-        result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside, jobs=self.options.jobs)
+        result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
+
+    def _derived(self, found: Found | None, tally: Tally, beside: list[Besides]) -> Run:
+        """The run scored; or as that would show it, where its tables were `found` to be what they would be."""
+        if found is None:
+            from evalkit.sweeping.derivation import settle  # at first use: where nothing changed, nothing is scored
+
+            return settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside, jobs=self.options.jobs)
+        for one in found.told:
+            self.tell(one)
+        self.notes += [one for one in found.run.analysis.notes if one not in self.notes]
+        return replace(found.run, experiment=self.plan.experiment, notes=tuple(self.notes), sent=tally)
 
     def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: RecordWriter, tally: Tally, beside: list[Besides]) -> Run:
         """The run with what was chosen measured again on fresh answers."""
@@ -168,6 +181,8 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
+        from evalkit.sweeping.derivation import settle  # as above
+
         return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside, jobs=self.options.jobs)
 
     def _keep_seeds(self, seeds: Seeds) -> None:
