@@ -73,6 +73,7 @@ def score(
             group = group.take(np.flatnonzero(group.lengths >= prefix), prefix)
         names.append(str(name))
         rows.append(np.array([np.count_nonzero(group.lengths), *(mean(values(one, group)) for one in flat.values())], dtype=float))
+        group.let_go()
     table = pandas.DataFrame(np.array(rows).reshape(len(rows), 1 + len(flat)), columns=["k", *flat])
     table["k"] = table["k"].astype("int64")
     if isinstance(groups, Mapping):

@@ -137,10 +137,18 @@ class Group:
         """What metrics of this group have worked out and need again, by whatever they call it."""
         return {}
 
-    @cached_property
+    @property
     def with_text(self) -> Group:
         """The texts that have a token."""
+        return self if self.lengths.all() else self._with_text  # were it to hold itself, it would outlive its use
+
+    @cached_property
+    def _with_text(self) -> Group:
         return self.take(np.flatnonzero(self.lengths))
+
+    def let_go(self) -> None:
+        """Forget the texts that have a token, which hold this group as it holds them: then it goes once nobody needs it."""
+        vars(self).pop("_with_text", None)
 
     @cached_property
     def _are_words(self) -> NDArray[np.bool_]:

@@ -121,6 +121,7 @@ class Measured:
             found = _OfGroup(len(group), [self._measure(metric, where, whole, parts) for metric in metrics], [], [])
             for scorer in scorers:
                 self._ask(scorer, whole, found)
+            group.let_go()
             return found
 
         every = dict(spread(sorted(groups), measured, jobs, self._name))

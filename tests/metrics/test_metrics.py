@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import math
 import random
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +39,7 @@ from evalkit.metrics import (
     variety,
 )
 from evalkit.metrics.loops import loop
+from evalkit.metrics.rarefaction import Sample
 
 GOLDEN = json.loads((ROOT / "tests/golden/metrics.json").read_text(encoding="utf-8"))
 EVERY = (*METRICS, *OPTIONAL)
@@ -274,6 +277,24 @@ def test_a_beginning_reaches_as_far_as_its_last_token(group: list[str], size: in
         assert text.startswith(beginning)
         assert tokenizer.cut(beginning) == tokenizer.cut(text)[:size]
         assert beginning == beginning.rstrip()
+
+
+@pytest.mark.parametrize("texts", [["a b c", "b c d"], ["a b c", "", "b c d"]])
+def test_a_group_goes_with_all_that_it_has_worked_out_once_nobody_needs_it(texts: list[str]) -> None:
+    gc.disable()
+    try:
+        group = tokenise(texts)
+        for metric in METRICS:
+            values(metric, group)
+            values(metric, group.take(np.arange(len(texts)), 2))
+            if metric.sampled is not None:
+                metric.sampled(group.with_text, Sample((3, 2)))
+        seen = weakref.ref(group)
+        group.let_go()
+        del group
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_where_a_tokeniser_changes_what_it_cuts_beginnings_are_tokens_in_a_row() -> None:

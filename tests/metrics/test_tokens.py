@@ -70,7 +70,7 @@ def test_a_word_holds_a_letter_or_a_digit(token: str, expected: bool) -> None:
 
 def test_ascii_is_parted_as_by_the_rules_whatever_stands_together() -> None:
     kinds = "aZ09_.,:;'\" \n\r\t-\x00\x1c\x7f"
-    for size in range(1, 5):
+    for size in range(1, 4):  # all fours of fewer kinds are tried below
         for one in map("".join, product(kinds, repeat=size)):
             assert _ascii_words(one) == _words_by_rules(one), repr(one)
     every = [chr(number) for number in range(128)]
