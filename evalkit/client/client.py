@@ -1,8 +1,7 @@
 """One chat call: send it, read what comes, say what it is. No retries here: whoever calls decides on them.
 
-Requests go out as bytes through the openai client's public `post`, over its aiohttp transport: authentication, base URL,
-timeouts and error classes are the official client's, and its request walk and response models, which cost three times the
-call itself, are left out.
+Requests go out as bytes through aiohttp, with headers and address made once: to walk a request and to build models of its answer, as client
+libraries do, costs several times the call itself.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from typing import Any
 
 import msgspec
 
-from evalkit.client.headers import Limits, limits_of, wait_of
+from evalkit.client.headers import limits_of, wait_of
 from evalkit.client.keys import KeyCommand, NoKeyError
 from evalkit.client.outcome import NO_KEY, Diagnosis, no_answer, read_error
 from evalkit.client.redaction import Secrets, is_secret_header
 from evalkit.client.reply import Asked, Reply, failed, reply_of
 from evalkit.client.stream import BrokenStreamError, decode, read_body
-from evalkit.client.transport import TooLongError, Transport, causes, too_long
+from evalkit.client.transport import FAULTS, Came, RefusedError, TooLongError, Transport, causes, trouble
+from evalkit.client.unpacking import PackedError
 from evalkit.errors import AuthError, EndpointError
 from evalkit.plan.requests import Request
 from evalkit.store.records import Completion, Usage
@@ -79,7 +79,6 @@ class Client:
                 key,
                 concurrency=concurrency,
                 loopback=loopback,
-                timeout_s=timeout_s,
                 headers=headers or {},
                 verify=verify,
                 organization=organization,
@@ -97,7 +96,7 @@ class Client:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        await self._transport.client.close()
+        await self._transport.close()
 
     def _url(self, path: str) -> str:
         return f"{self._base_url.rstrip('/')}{path}{'?' + self._query if self._query else ''}"
@@ -120,16 +119,15 @@ class Client:
         return await self._listed()
 
     async def _listed(self) -> frozenset[str] | None:
-        transport = self._transport
         try:
             async with asyncio.timeout(min(self._timeout_s, 30)):
-                response = await transport.client.get(self._url("/models"), cast_to=transport.response_class, options=transport.options)
-            listed = json.loads(response.content)["data"]
+                came = await self._transport.get(self._url("/models"))
+            listed = json.loads(came.raw)["data"]
             return frozenset(one["id"] for one in listed if isinstance(one.get("id"), str))
-        except transport.openai.APIStatusError as fault:
-            if fault.status_code == 401:
-                trouble = read_error(_body_of(fault), fault.status_code)
-                raise AuthError(f"the endpoint refuses the key (HTTP {fault.status_code}): {self.harmless(trouble.message)}") from None
+        except RefusedError as fault:
+            if fault.status == 401:
+                said = read_error(fault.body, fault.status)
+                raise AuthError(f"the endpoint refuses the key (HTTP {fault.status}): {self.harmless(said.message)}") from None
             return None
         except Exception:  # whatever stands there instead of a list, it is no list
             return None
@@ -152,9 +150,9 @@ class Client:
         async def once(started: float) -> Reply:
             if body.get("stream") is True:
                 return await self._streamed(content, body, started)
-            response = await self._transport.post(self._chat_url, content)
-            reply = self._read(response.content, Asked(body, time.perf_counter() - started))
-            limits = _limits(response)
+            came = await self._transport.post(self._chat_url, content)
+            reply = self._read(came.raw, Asked(body, time.perf_counter() - started))
+            limits = limits_of(came.headers)
             return reply if limits is None else reply._replace(limits=limits)
 
         return await self._tried(once)
@@ -169,14 +167,14 @@ class Client:
         content = _encoder.encode(body)
 
         async def once(started: float) -> Reply:
-            response = await self._transport.post(self._url(path), content)
+            came: Came = await self._transport.post(self._url(path), content)
             try:
-                usage = read(response.content)
+                usage = read(came.raw)
             except ValueError as fault:
-                found = no_answer(response.content)
+                found = no_answer(came.raw)
                 return self._failed(found if found.fault not in ("nobody", "address") else Diagnosis("malformed", "nobody", str(fault)), started)
             completion = Completion(text="", finish_reason=None, usage=usage, latency_s=round(time.perf_counter() - started, 6), tries=1)
-            return Reply((completion,), usage=usage, limits=_limits(response))
+            return Reply((completion,), usage=usage, limits=limits_of(came.headers))
 
         return await self._tried(once)
 
@@ -212,29 +210,18 @@ class Client:
                 return await once(started)
         except TimeoutError:
             return self._failed(Diagnosis("timeout", "nobody", f"no whole answer within {self._timeout_s:g} s"), started)
-        except self._transport.openai.APIStatusError as fault:
+        except RefusedError as fault:
             return self._refused(fault, started)
-        except self._transport.errors as fault:
-            return self._failed(self._transport.trouble(fault), started)
-        except TooLongError:
-            return self._failed(too_long(), started)
+        except (*FAULTS, TooLongError, PackedError) as fault:
+            return self._failed(trouble(fault), started)
         except Exception as fault:  # a body in an encoding that does not exist, for one; a run must not end for it
             words = f"an answer that cannot be read: {str(fault) or type(fault).__name__}"
             return self._failed(Diagnosis("malformed", "nobody", words), started)
 
     async def _streamed(self, content: bytes, body: Mapping[str, Any], started: float) -> Reply:
-        response = await self._transport.stream(self._chat_url, content)
         reads: list[bytes] = []
         times: list[float] = []
-        broke: BaseException | None = None
-        try:
-            async for piece in response.aiter_bytes():
-                reads.append(piece)
-                times.append(time.perf_counter())
-        except self._transport.errors as fault:
-            broke = fault
-        finally:
-            await response.aclose()
+        headers, broke = await self._transport.stream(self._chat_url, content, reads, times)
         raw = b"".join(reads)
         asked = Asked(body, (times[-1] if times else time.perf_counter()) - started)
         if raw.lstrip()[:1] in (b"{", b"["):  # no event begins so
@@ -249,7 +236,7 @@ class Client:
         if whole.error is None and not whole.choices:
             return self._failed(no_answer(raw), started)
         asked = asked._replace(first_s=None if whole.first is None else times[whole.first] - started)
-        return reply_of(whole, asked, self._secrets, streamed=True)._replace(streamed=True, done=whole.done, limits=_limits(response))
+        return reply_of(whole, asked, self._secrets, streamed=True)._replace(streamed=True, done=whole.done, limits=limits_of(headers))
 
     def _read(self, raw: bytes, asked: Asked) -> Reply:
         whole = read_body(raw, asked.choices)
@@ -257,31 +244,15 @@ class Client:
             return failed(no_answer(raw), asked.latency_s, self._secrets, None if whole is None else whole.usage)
         return reply_of(whole, asked, self._secrets)
 
-    def _refused(self, fault: Any, started: float) -> Reply:
-        status, headers = fault.status_code, fault.response.headers
-        trouble = read_error(_body_of(fault), status, wait_of(headers))
-        if 300 <= status < 400:
-            where = headers.get("location", "elsewhere")
-            trouble = trouble._replace(message=f"the endpoint redirects to {where}, which is not followed; set endpoint.base_url to where it leads")
-        return self._failed(trouble, started)
+    def _refused(self, fault: RefusedError, started: float) -> Reply:
+        found = read_error(fault.body, fault.status, wait_of(fault.headers))
+        if 300 <= fault.status < 400:
+            where = fault.headers.get("location", "elsewhere")
+            found = found._replace(message=f"the endpoint redirects to {where}, which is not followed; set endpoint.base_url to where it leads")
+        return self._failed(found, started)
 
-    def _failed(self, trouble: Diagnosis, started: float) -> Reply:
-        return failed(trouble, time.perf_counter() - started, self._secrets)
-
-
-def _body_of(fault: Any) -> Any:
-    """The body of an error response, decoded where it can be; openai's client keeps what stands inside ``error`` alone."""
-    text = fault.response.text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text or str(fault)
-
-
-def _limits(response: Any) -> Limits | None:
-    """What the endpoint says is left to use, where it says so: to read a header by its name takes ten times as long as to look for one."""
-    told = any(name[:12].lower() == b"x-ratelimit-" for name, _ in response.headers.raw)
-    return limits_of(response.headers) if told else None
+    def _failed(self, found: Diagnosis, started: float) -> Reply:
+        return failed(found, time.perf_counter() - started, self._secrets)
 
 
 def _innermost(fault: BaseException) -> str:

@@ -81,6 +81,6 @@ def opened(endpoint: Endpoint) -> Iterator[Callable[[], str]]:
     from evalkit.client.embedded import Embedded  # late: other endpoints need no child
 
     with Embedded() as child:
-        import openai  # noqa: F401  (takes as long as the child takes to start: both at once)
+        import evalkit.client.client  # noqa: F401  (takes as long as the child takes to start: both at once)
 
         yield child.base_url

@@ -1,32 +1,69 @@
-"""How bytes go out and come back: openai's public client over its aiohttp transport, bounded bodies, and faults of the network by their type."""
+"""How bytes go out and come back: aiohttp alone, all that calls have in common made once; bounded bodies, and faults of the network by their type."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+import codecs
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from evalkit._version import __version__
+from evalkit.client.certificates import trusting
 from evalkit.client.outcome import Diagnosis
+from evalkit.client.proxies import proxy_for
 from evalkit.client.unpacking import TAKEN, PackedError, Unpacking
-from evalkit.errors import EndpointError
 
 LONGEST_ANSWER = 64 * 2**20
 """Bytes of a body, be it an answer, an error or a stream, beyond which it is given up; of one that comes packed, once it is unpacked."""
 
-_UNSENT = [
-    f"X-Stainless-{name}" for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count", "Read-Timeout")
-]
-"""Headers in which the openai client tells of the machine: no endpoint needs them, and they make a tenth of a call's cost."""
+_KEPT_OPEN_S = 60.0
+_UNTIMED = aiohttp.ClientTimeout(total=None, sock_connect=None)
+"""One clock for a whole call is enough, and its caller holds it."""
+
+FAULTS = (aiohttp.ClientError, OSError)
+"""What goes wrong on the way; `trouble` tells it."""
+_WIRE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ConnectionTimeoutError)
+_SLOW = (aiohttp.ServerTimeoutError, TimeoutError)
 
 
 class TooLongError(Exception):
     """A body has no end in sight."""
 
 
+class RefusedError(Exception):
+    """A status that is no success.
+
+    Attributes:
+        body: decoded where it is JSON, else its text.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], raw: bytes) -> None:
+        super().__init__(f"Error code: {status}")
+        self.status, self.headers = status, headers
+        text = raw.decode(_charset(headers), "replace")
+        try:
+            self.body: Any = json.loads(text)
+        except (ValueError, RecursionError):
+            self.body = text or str(self)
+
+
+class Came(NamedTuple):
+    """A response that is a success, its body read. Names of `headers` are looked up whatever their case."""
+
+    headers: Mapping[str, str]
+    raw: bytes
+
+
 class Transport:
-    """openai's client for one endpoint, and the classes of what it raises.
+    """Connections to one endpoint, opened as they are needed. Redirects, which would carry headers and prompts elsewhere, are not followed.
 
     Args:
-        base_url, key, concurrency, loopback, timeout_s, headers, verify, organization, project: as `evalkit.client.client.Client` takes them.
+        base_url, key, concurrency, loopback, headers, verify, organization, project: as `evalkit.client.client.Client` takes them.
 
     Raises:
         Exception: whatever the libraries refuse, as they word it.
@@ -40,134 +77,152 @@ class Transport:
         *,
         concurrency: int,
         loopback: bool,
-        timeout_s: float,
         headers: Mapping[str, str],
         verify: str | None,
         organization: str | None,
         project: str | None,
     ) -> None:
-        import aiohttp
-        import openai
-
-        try:
-            import httpx2 as hx  # what openai 3 stands on
-        except ImportError:
-            import httpx as hx  # type: ignore[import-not-found,no-redef,unused-ignore]
-        self.openai, self.response_class = openai, hx.Response
-        self.errors: tuple[type[BaseException], ...] = (openai.APIConnectionError, aiohttp.ClientError, hx.TransportError)
-        self._slow = (hx.ReadTimeout, hx.WriteTimeout, aiohttp.ServerTimeoutError, TimeoutError)
-        self._wire = (
-            aiohttp.ClientConnectorError,
-            aiohttp.ServerDisconnectedError,
-            aiohttp.ClientOSError,
-            aiohttp.ConnectionTimeoutError,
-            hx.ConnectError,
-        )
-        self._cut, self._encoding = aiohttp.ClientPayloadError, hx.DecodingError
-        http = openai.DefaultAioHttpClient(
-            limits=hx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=60),
-            trust_env=not loopback,
-            # Loading the system's certificates takes as long as thirty calls, and a plain connection asks for none.
-            verify=_trusting(verify) if verify is not None else not (loopback and base_url.startswith("http://")),
-            event_hooks={"response": [_bounding(hx.AsyncByteStream, hx.DecodingError)]},
-        )
-        own = {**dict.fromkeys(_UNSENT, openai.Omit()), "Accept-Encoding": TAKEN, **headers}
-        self._own_authorization = any(name.lower() == "authorization" for name in own)
-        if key is None and not self._own_authorization:
-            own["Authorization"] = openai.Omit()
-        # A redirect would carry headers and prompts to wherever it points.
-        self.options: Any = {"follow_redirects": False, "headers": own}
-        self.client = openai.AsyncOpenAI(
-            api_key=key if key is not None else "none", base_url=base_url, max_retries=0, timeout=timeout_s, http_client=http
-        )
-        # What the environment of OpenAI's own users holds is no other endpoint's business.
-        self.client.organization, self.client.project = organization, project
-        self.client._custom_headers = {}  # OPENAI_CUSTOM_HEADERS; could replace the key by another
+        self._proxy = None if loopback else proxy_for(base_url)
+        secured = any(one is not None and one.startswith("https:") for one in (base_url.lower(), self._proxy))
+        # Loading the system's certificates takes as long as thirty calls, and a plain connection asks for none.
+        self._context = trusting(verify) if secured or verify is not None else True
+        self._most = concurrency
+        own = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": f"evalkit/{__version__}", "Accept-Encoding": TAKEN}
+        own |= {name: value for name, value in (("OpenAI-Organization", organization), ("OpenAI-Project", project)) if value is not None}
+        self._headers = CIMultiDict(own)
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._own_authorization = any(name.lower() == "authorization" for name in headers)
+        self._headers.update(headers)
+        URL(base_url)
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
 
     def use(self, key: str) -> None:
         """Send this key with all calls that begin from now on, where no header of the user's own stands in its place."""
         if not self._own_authorization:
-            self.options = {**self.options, "headers": {**self.options["headers"], "Authorization": f"Bearer {key}"}}
+            self._headers = CIMultiDict(self._headers)
+            self._headers["Authorization"] = f"Bearer {key}"
 
-    async def post(self, url: str, content: bytes) -> Any:
-        """The response to a POST, its body read."""
-        return await self.client.post(url, content=content, cast_to=self.response_class, options=self.options)
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
 
-    async def stream(self, url: str, content: bytes) -> Any:
-        """The response to a POST, its body still to be read."""
-        kind: Any = self.openai.AsyncStream
-        return await self.client.post(url, content=content, cast_to=self.response_class, options=self.options, stream=True, stream_cls=kind)
+    async def get(self, url: str) -> Came:
+        """The response to a GET; raises as `post`."""
+        async with self._asked("GET", url, None) as response:
+            return Came(response.headers, await _whole(response))
 
-    def trouble(self, fault: BaseException) -> Diagnosis:
-        """What lies under the client's one class for all of it: a slow answer, one that broke off, a bad encoding; else the connection."""
-        chain = causes(fault)
-        if any(isinstance(one, TooLongError) for one in chain):
-            return too_long()
-        wire = any(isinstance(one, self._wire) for one in chain)
-        if not wire and any(isinstance(one, self._slow) for one in chain):
-            return Diagnosis("timeout", "nobody", "the endpoint accepted the request and did not answer in time")
-        words = next((str(one) for one in chain[1:] if str(one)), str(fault)).replace(" ssl:default", "")
-        if any(isinstance(one, self._cut) for one in chain):
-            return Diagnosis("interrupted", "nobody", f"the answer broke off: {words}")
-        return Diagnosis("malformed" if any(isinstance(one, self._encoding) for one in chain) else "connection", "nobody", words)
+    async def post(self, url: str, content: bytes) -> Came:
+        """The response to a POST.
+
+        Raises:
+            RefusedError: its status is no success.
+            TooLongError, PackedError: its body has no end, or cannot be unpacked.
+            aiohttp.ClientError, OSError: the network failed it.
+        """
+        async with self._asked("POST", url, content) as response:
+            return Came(response.headers, await _whole(response))
+
+    async def stream(self, url: str, content: bytes, reads: list[bytes], times: list[float]) -> tuple[Mapping[str, str], Exception | None]:
+        """The response to a POST, piece by piece as the network brings it: its headers, and what broke it off in the middle, if anything did.
+
+        Args:
+            reads: takes the pieces.
+            times: takes when each came, in seconds of `time.perf_counter`.
+
+        Raises:
+            Exception: as `post`, but for what breaks off a body that has begun.
+        """
+        async with self._asked("POST", url, content) as response:
+            await _check(response)
+            try:
+                await _read(response, reads, times)
+            except FAULTS as fault:
+                return response.headers, fault
+            return response.headers, None
+
+    def _asked(self, method: str, url: str, content: bytes | None) -> Any:
+        if self._session is None:  # here, since it belongs to the loop that runs
+            connector = aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_KEPT_OPEN_S, ssl=self._context)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=_UNTIMED)
+        whole = self._urls.get(url)
+        if whole is None:
+            whole = self._urls[url] = URL(url)
+        return self._session.request(method, whole, data=content, headers=self._headers, allow_redirects=False, proxy=self._proxy)
 
 
-def too_long() -> Diagnosis:
-    """A body that was given up."""
-    return Diagnosis("malformed", None, f"an answer of over {LONGEST_ANSWER // 2**20} MB")
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    await _check(response)
+    if "Content-Encoding" not in response.headers and 0 <= (response.content_length or -1) <= LONGEST_ANSWER:
+        return await response.read()
+    reads: list[bytes] = []
+    await _read(response, reads, [])
+    return b"".join(reads)
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    """Raise `RefusedError` where it is no success."""
+    if not 200 <= response.status < 300:
+        reads: list[bytes] = []
+        await _read(response, reads, [])
+        raise RefusedError(response.status, response.headers, b"".join(reads))
+
+
+async def _read(response: aiohttp.ClientResponse, reads: list[bytes], times: list[float]) -> None:
+    """The body, unpacked, as it comes."""
+    size = 0
+    unpacking = Unpacking(",".join(response.headers.getall("Content-Encoding"))) if "Content-Encoding" in response.headers else None
+    content = response.content
+    while packed := await content.readany():
+        for piece in (packed,) if unpacking is None else unpacking.pieces(packed):
+            size += len(piece)
+            if size > LONGEST_ANSWER:
+                raise TooLongError
+            reads.append(piece)
+            times.append(time.perf_counter())
+    if unpacking is not None:
+        unpacking.end()
+
+
+def trouble(fault: BaseException) -> Diagnosis:
+    """What went wrong with a call: a slow answer, one that broke off, one that cannot be unpacked; else the connection."""
+    chain = causes(fault)
+    if any(isinstance(one, TooLongError) for one in chain):
+        return Diagnosis("malformed", None, f"an answer of over {LONGEST_ANSWER // 2**20} MB")
+    wire = any(isinstance(one, _WIRE) for one in chain)
+    if not wire and any(isinstance(one, _SLOW) for one in chain):
+        return Diagnosis("timeout", "nobody", "the endpoint accepted the request and did not answer in time")
+    telling = chain[1:] if type(fault) is aiohttp.ClientResponseError else chain  # its own words only repeat the address
+    words = next((str(one) for one in (*telling, fault) if str(one)), type(fault).__name__).replace(" ssl:default", "")
+    if any(isinstance(one, aiohttp.ClientPayloadError) for one in chain):
+        return Diagnosis("interrupted", "nobody", f"the answer broke off: {words}")
+    return Diagnosis("malformed" if any(isinstance(one, PackedError) for one in chain) else "connection", "nobody", words)
 
 
 def causes(fault: BaseException) -> list[BaseException]:
     """An exception and what lies under it, the outermost first."""
-    chain: list[BaseException] = []
+    return list(_causes(fault))
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
     at: BaseException | None = fault
-    while at is not None and at not in chain:
-        chain.append(at)
+    while at is not None and at not in seen:
+        seen.append(at)
+        yield at
         at = at.__cause__ or at.__context__
-    return chain
 
 
-def _bounding(kind: Any, unreadable: type[Exception]) -> Callable[[Any], Awaitable[None]]:
-    """What is to be done with each response, so that its body ends.
-
-    Args:
-        kind: the class of bodies.
-        unreadable: what to raise for one that cannot be unpacked.
-    """
-
-    class Bounded(kind):  # type: ignore[misc]
-        def __init__(self, body: Any, encodings: str) -> None:
-            self._body, self._encodings = body, encodings
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
+def _charset(headers: Mapping[str, str]) -> str:
+    """How a body's text is encoded, by its header."""
+    for part in headers.get("Content-Type", "").split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
             try:
-                unpacking = Unpacking(self._encodings)
-                async for packed in self._body:
-                    for piece in unpacking.pieces(packed):
-                        size += len(piece)
-                        if size > LONGEST_ANSWER:
-                            raise TooLongError
-                        yield piece
-                unpacking.end()
-            except PackedError as fault:
-                raise unreadable(str(fault)) from None
-
-        async def aclose(self) -> None:
-            await self._body.aclose()
-
-    async def bound(response: Any) -> None:
-        response.stream = Bounded(response.stream, ",".join(response.headers.get_list("content-encoding")))
-        if "content-encoding" in response.headers:
-            del response.headers["content-encoding"]  # nobody is to unpack it again
-
-    return bound
-
-
-def _trusting(bundle: str) -> Any:
-    import ssl
-
-    try:
-        return ssl.create_default_context(cafile=bundle)
-    except (OSError, ssl.SSLError) as fault:
-        raise EndpointError(f"endpoint.verify: {bundle}: not a file of certificates: {fault}") from None
+                found = codecs.lookup(value.strip().strip("\"'"))
+            except (LookupError, ValueError):
+                break
+            return found.name if getattr(found, "_is_text_encoding", True) else "utf-8"
+    return "utf-8"
