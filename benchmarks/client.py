@@ -65,6 +65,10 @@ class Endpoint(asyncio.Protocol):
         at = self.buffer.find(b"\r\n\r\n")
         if at < 0:
             return
+        if self.buffer.startswith(b"GET "):  # the list of models, which it has not
+            self.buffer = self.buffer[at + 4 :]
+            self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
         lengths = [line.split(b":")[1] for line in self.buffer[:at].lower().split(b"\r\n") if line.startswith(b"content-length")]
         end = at + 4 + int(lengths[0])
         if len(self.buffer) < end:

@@ -1,4 +1,7 @@
-"""The parts of a reply, as servers send them, and what comes of one choice."""
+"""The parts of a reply, as servers send them, and what comes of one choice.
+
+They hold what JSON holds, which has no cycles, so the garbage collector need not walk them: a stream makes three of them an event.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def word(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class ToolCallPiece(msgspec.Struct):
+class ToolCallPiece(msgspec.Struct, gc=False):
     """Part of a tool call; parts of one call share their index, or their id."""
 
     index: int | None = None
@@ -21,7 +24,7 @@ class ToolCallPiece(msgspec.Struct):
     function: dict[str, Any] | None = None
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """What one chunk adds to a choice. Plain answers carry the same fields in their message."""
 
     content: str | None = None
@@ -33,7 +36,7 @@ class Delta(msgspec.Struct):
     function_call: dict[str, Any] | None = None
 
 
-class ChoicePart(msgspec.Struct):
+class ChoicePart(msgspec.Struct, gc=False):
     """One choice of one chunk, or of a whole answer, which has a message in place of a delta."""
 
     index: int | None = None
@@ -46,7 +49,7 @@ class ChoicePart(msgspec.Struct):
     error: Any = None
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     """One event, or a whole answer. What stands beside the choices may be of any type."""
 
     choices: list[ChoicePart] | None = None
@@ -82,6 +85,24 @@ class Answered:
 
     def add(self, choice: ChoicePart) -> bool:
         """Take one chunk's part; tells whether it held anything a reader would see."""
+        delta = choice.delta
+        if (
+            delta is not None
+            and delta.content
+            and choice.finish_reason is None
+            and choice.message is None
+            and choice.logprobs is None
+            and choice.error is None
+            and delta.reasoning_content is None
+            and delta.reasoning is None
+            and delta.thinking is None
+            and delta.refusal is None
+            and delta.tool_calls is None
+            and delta.function_call is None
+        ):  # a text and nothing else, as in nearly every chunk of a stream
+            self.present = True
+            self.texts.append(delta.content)
+            return True
         self.finish_reason = word(choice.finish_reason) or self.finish_reason
         self.error = self.error or choice.error
         if choice.logprobs and isinstance(choice.logprobs.get("content"), list):

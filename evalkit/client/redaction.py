@@ -37,21 +37,23 @@ class Secrets:
 
     def __init__(self, key: str | None, others: Iterable[str] = ()) -> None:
         self._all: set[str] = set()
-        self._in_answers: set[str] = set()
+        self._in_answers: tuple[str, ...] = ()  # the longest first
         if key:
             self.add(key)
         for one in others:
             if len(one) > 3:
                 self._all.add(one)
-                if is_key_like(one):
-                    self._in_answers.add(one)
+                self._keep_from_answers(one, {one})
 
     def add(self, key: str) -> None:
         """Mask this key too from now on, and what becomes of it where a server quotes it in JSON, in an address or in HTML."""
         forms = {key, key.replace("/", "\\/"), quote(key), quote(key, safe=""), html.escape(key)}
         self._all |= forms
-        if is_key_like(key):
-            self._in_answers |= forms
+        self._keep_from_answers(key, forms)
+
+    def _keep_from_answers(self, secret: str, forms: set[str]) -> None:
+        if is_key_like(secret):
+            self._in_answers = tuple(sorted({*self._in_answers, *forms}, key=len, reverse=True))
 
     def mask(self, words: str) -> str:
         """`words` with `MASK` for every secret."""
@@ -67,14 +69,16 @@ class Secrets:
 
     def mask_answer(self, answer: Answered) -> bool:
         """Put `MASK` for each key-like secret wherever the answer quotes it; tells whether it did. Log probabilities, which spell it, go then."""
+        if not self._in_answers:
+            return False
         found = False
         for parts in (answer.texts, answer.thoughts, answer.refusals, *(call.arguments for call in answer.calls)):
-            whole = "".join(parts) if self._in_answers else ""
+            whole = "".join(parts)
             masked = self._masked_in_answer(whole)
             if masked != whole:
                 parts[:] = [masked]
                 found = True
-        for call in answer.calls if self._in_answers else ():
+        for call in answer.calls:
             names = (call.id, call.name)
             call.id, call.name = map(self._masked_in_answer, names)
             found = found or (call.id, call.name) != names
@@ -87,7 +91,7 @@ class Secrets:
         return None if name is None else self._masked_in_answer(name)
 
     def _masked_in_answer(self, words: str) -> str:
-        for secret in sorted(self._in_answers, key=len, reverse=True):
+        for secret in self._in_answers:
             words = words.replace(secret, MASK)
         return words
 

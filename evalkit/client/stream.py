@@ -23,6 +23,7 @@ from evalkit.client.usage import merged
 from evalkit.store.records import Usage
 
 _DONE = b"[DONE]"
+_BETWEEN = b"\n\ndata:"
 _MOST_CHOICES = 1_000
 
 
@@ -61,6 +62,12 @@ def decode(reads: Sequence[bytes], choices: int = 1) -> Whole:
         choices: how many were asked for; of one, all parts belong together however they are numbered.
     """
     raw = b"".join(reads)
+    usual = _usual(raw)
+    if usual is not None:
+        chunks, repaired, done = usual
+        found, first_event, error = _gather(chunks, choices)
+        ended = bool(found) and all(one.finish_reason for one in found.values())
+        return _whole(chunks, found, done, ended or (done and error is None), error, _read_of(reads, raw, first_event), repaired)
     events = list(_events(raw))
     done = any(one.data == _DONE for one in events)
     kept = [one for one in events if one.data not in (_DONE, b"") and (one.whole or _is_json(one.data))]
@@ -71,6 +78,40 @@ def decode(reads: Sequence[bytes], choices: int = 1) -> Whole:
     ended = bool(found) and all(one.finish_reason for one in found.values())
     first = None if first_event is None else bisect_left(list(accumulate(map(len, reads))), kept[first_event].end)
     return _whole(chunks, found, done, ended or (done and error is None), error, first, repaired)
+
+
+def _usual(raw: bytes) -> tuple[list[Chunk], bool, bool] | None:
+    """The chunks of a stream in the form that nearly all have, a line and a blank line each, and as `_chunks` and `Whole.done`; None for another."""
+    if not raw.startswith(b"data:") or not raw.endswith(b"\n\n") or b"\r" in raw:
+        return None
+    payloads = raw[5:-2].split(_BETWEEN)
+    if raw.count(b"\n") != 2 * len(payloads):
+        return None  # events of several lines, named ones, comments
+    done = payloads[-1].strip(b" ") == _DONE
+    if done:
+        payloads.pop()
+    try:
+        chunks = _all.decode(b"[" + b",".join(payloads) + b"]")
+        if len(chunks) != len(payloads):
+            return None
+        repaired = False
+        for number, chunk in enumerate(chunks):
+            if not chunk.choices or chunk.error:
+                chunks[number], changed = _odd(payloads[number], b"")
+                repaired = repaired or changed
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BrokenStreamError):
+        return None
+    return chunks, repaired, done
+
+
+def _read_of(reads: Sequence[bytes], raw: bytes, event: int | None) -> int | None:
+    """The number of the read with which that event of a usual stream was complete, its line end included."""
+    if event is None:
+        return None
+    end = -1
+    for _ in range(event + 1):
+        end = raw.index(b"\n\n", end + 1)
+    return bisect_left(list(accumulate(map(len, reads))), end + 1)
 
 
 def read_body(raw: bytes, choices: int = 1) -> Whole | None:
@@ -92,8 +133,15 @@ def read_body(raw: bytes, choices: int = 1) -> Whole | None:
 def _whole(chunks: Sequence[Chunk], found: dict[int, Answered], done: bool, ended: bool, error: Any, first: int | None, repaired: bool) -> Whole:
     told: list[Any] = []
     for chunk in chunks:
-        told += [chunk.usage, chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None, *(one.usage for one in chunk.choices or ())]
-    usage = merged(told, visible=any(one.texts or one.thoughts or one.calls for one in found.values()))
+        if chunk.usage is not None:
+            told.append(chunk.usage)
+        if chunk.x_groq is not None and isinstance(chunk.x_groq, dict):
+            told.append(chunk.x_groq.get("usage"))
+        if chunk.choices:
+            for one in chunk.choices:
+                if one.usage is not None:
+                    told.append(one.usage)
+    usage = merged(told, visible=any(one.texts or one.thoughts or one.calls for one in found.values())) if told else None
     model = next((chunk.model for chunk in chunks if word(chunk.model)), None)
     fingerprint = next((chunk.system_fingerprint for chunk in chunks if word(chunk.system_fingerprint)), None)
     identity = next((chunk.id for chunk in chunks if word(chunk.id)), None)
@@ -105,15 +153,21 @@ def _gather(chunks: Sequence[Chunk], wanted: int) -> tuple[dict[int, Answered], 
     found: dict[int, Answered] = {}
     first, last = None, None
     for number, chunk in enumerate(chunks):
-        for position, choice in enumerate(chunk.choices or ()):
-            last = choice
-            index = choice.index if choice.index is not None and 0 <= choice.index < _MOST_CHOICES else position
-            if found.setdefault(index, Answered()).add(choice) and first is None:
+        position = -1
+        for choice in chunk.choices or ():
+            position += 1
+            last, index = choice, choice.index
+            if index is None or not 0 <= index < _MOST_CHOICES:
+                index = position
+            answer = found.get(index)
+            if answer is None:
+                answer = found[index] = Answered()
+            if answer.add(choice) and first is None:
                 first = number
     if wanted == 1 and len(found) > 1 and last is not None and last.finish_reason and not all(one.finish_reason for one in found.values()):
         found = {0: _joined(chunks)}  # a number that is wrong costs the number, not a part of the answer
-    errors = (*(chunk.error for chunk in chunks), *(one.error for one in found.values()))
-    return found, first, next((one for one in errors if one), None)
+    errors = [chunk.error for chunk in chunks if chunk.error] + [one.error for one in found.values() if one.error]
+    return found, first, next(iter(errors), None)
 
 
 def _joined(chunks: Sequence[Chunk]) -> Answered:

@@ -22,7 +22,7 @@ _WITHIN = {
 
 def usage_in(value: Any) -> dict[str, int | float]:
     """The counts in one ``usage``, as far as they are counts; empty where there are none."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         return {}
     found: dict[str, int | float] = {}
     for name, others in _NAMES.items():
@@ -32,7 +32,7 @@ def usage_in(value: Any) -> dict[str, int | float]:
     for name, places in _WITHIN.items():
         for outer, inner in places:
             holder = value.get(outer) if outer else value
-            count = _count(holder.get(inner)) if isinstance(holder, Mapping) else None
+            count = None if holder is None or not isinstance(holder, Mapping) else _count(holder.get(inner))
             if count:
                 found[name] = count
                 break
@@ -51,7 +51,7 @@ def merged(told: Iterable[Any], *, visible: bool) -> Usage | None:
         visible: there is a text, or a call of a tool.
     """
     counts: dict[str, int | float] = {}
-    every = [usage_in(one) for one in told if isinstance(one, Mapping)]
+    every = [usage_in(one) for one in told if type(one) is dict or isinstance(one, Mapping)]
     if not every:
         return None
     for found in every:
@@ -62,7 +62,7 @@ def merged(told: Iterable[Any], *, visible: bool) -> Usage | None:
 
 
 def _count(value: Any) -> int | None:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     try:
         count = int(value)

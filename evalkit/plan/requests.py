@@ -301,7 +301,8 @@ def _begun(base_url: str, model: str, prompt_id: str, messages: Any, fields: Map
 
 def _ended(begun: Any, replicate: int, role: str, seed: Any, tools: str) -> str:
     whole = begun.copy()
-    whole.update(f',"replicate":{replicate},"role":"{role}","seed":{_json(canonical(seed))},"tools":{tools},"v":{KEY_VERSION}}}'.encode())
+    said = "null" if seed is None else str(seed) if type(seed) is int else _json(canonical(seed))
+    whole.update(f',"replicate":{replicate},"role":"{role}","seed":{said},"tools":{tools},"v":{KEY_VERSION}}}'.encode())
     return str(whole.hexdigest()[:32])
 
 

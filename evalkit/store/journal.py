@@ -52,7 +52,7 @@ class Journal(Generic[T]):
     """Appends lines; open it under the folder's lock. A torn last line is mended first (`mended` tells what was done)."""
 
     def __init__(self, path: Path, form: Form[T]) -> None:
-        self._path, self._form = path, form
+        self._path, self._form, self._name = path, form, os.fspath(path)
         self._unsynced = False
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -101,7 +101,7 @@ class Journal(Generic[T]):
         """Open the file again where an editor or a copying program has put another one under its name: what is written must not be lost."""
         here = os.fstat(self._fd)
         try:
-            there = self._path.stat()
+            there = os.stat(self._name)  # noqa: PTH116 (half the time of Path.stat, before every line)
             if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
                 return
         except FileNotFoundError:
