@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EISDIR
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
 RECOMMENDED = "recommended.yaml"
 
 _MOST_SWEEPS = 100
-_PACKAGES = ("openai", "aiohttp", "numpy", "msgspec", "regex", "rapidfuzz", "duckdb")
+_PACKAGES = ("aiohttp", "numpy", "scipy", "msgspec", "regex", "rapidfuzz", "duckdb", "icu4py", "jsonschema")
 
 
 def now_text() -> str:
@@ -181,13 +182,16 @@ def _seeds_in(run: dict[str, Any] | None, folder: Path) -> Seeds:
     )
 
 
-def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None) -> None:
+def write_run(
+    folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None, made: Any = None
+) -> None:
     """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
 
     Args:
         counts: those of the last scoring, None while a sweep is under way.
         preflight: what was tried before the last sweep.
         sweep: how a sweep went, to be added to those before.
+        made: what the tables were made of, None while they are not made.
     """
     before = read_run(folder) or {}
     now = now_text()
@@ -204,8 +208,9 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
         "digest": experiment.digest(),
         "created": before.get("created", now),
         "updated": now,
-        "versions": {"evalkit": __version__, "python": platform.python_version(), "system": platform.platform(), **_versions()},
+        "versions": {"evalkit": __version__, "python": platform.python_version(), "system": platform.platform(), **package_versions()},
         "counts": counts,
+        "made": made,
         "preflight": preflight or before.get("preflight"),
         "sweeps": [*before.get("sweeps", []), *([] if sweep is None else [sweep])][-_MOST_SWEEPS:],
         "seeds": experiment.seeds,
@@ -215,7 +220,9 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
     replace(folder / RUN_FILE, msgspec.json.format(msgspec.json.encode(data), indent=1))
 
 
-def _versions() -> dict[str, str]:
+@cache
+def package_versions() -> dict[str, str]:
+    """The versions of the packages that a run stands on, as far as they are installed."""
     found = {}
     for name in _PACKAGES:
         try:

@@ -30,6 +30,7 @@ from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
+from evalkit.sweeping.made import inputs_of, made
 from evalkit.text.notes import Note, Tell, note, warning
 from evalkit.text.numbers import counted
 
@@ -68,11 +69,18 @@ def settle(
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
         return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors, samples=samples)
 
+    inputs = inputs_of(folder, plan, measured, tokenizer)  # as they are before anything is read: what changes meanwhile is made again next time
+    told: list[Note] = []
+
+    def said(one: Note) -> None:
+        told.append(one)
+        tell(one)
+
     scores = scored(plan, _of_the_sweep(read(folder), others))
     for line in scores.complaints[:_MOST_COMPLAINTS]:
-        tell(warning(f"a scorer failed, which leaves its value out: {line}"))
+        said(warning(f"a scorer failed, which leaves its value out: {line}"))
     if len(scores.complaints) > _MOST_COMPLAINTS:
-        tell(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
+        said(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
     analysis = analyse(scores)
     choice = choose(scores, analysis)
     again = _confirm_plan(others, plan) if choice is not None else None
@@ -86,7 +94,7 @@ def settle(
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
-    write_run(folder, plan.experiment, counts=analysis.counts)
+    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs, told))
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return dataclasses.replace(run, notes=tuple(notes))
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.derivation import settle
+from evalkit.sweeping.made import Found, as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.rescoring import ask_others, what_it_took
@@ -142,15 +143,27 @@ class _Sweep:
         if look is not None and look.rejected:
             self.plan = Plan(without_rejected(self.experiment, look.rejected, self.options.skip_rejected, self.tell))
             tally.planned = tally.done + self._left(self.plan, there)
-        write_run(self.folder, self.plan.experiment, preflight=look)
+        found = None if requests or fresh else as_made(self.folder, self.plan, self.measured)
+        if found is None:
+            write_run(self.folder, self.plan.experiment, preflight=look)
         if access is not None and writer is not None:
             pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
             self.tell(note(_paced(pace)))
         beside = self._ask_others((tally.spent,))
-        result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
+        if found is not None and not beside:
+            result = self._as_it_stands(found, tally)
+        else:
+            result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
+
+    def _as_it_stands(self, found: Found, tally: Tally) -> Run:
+        """The run as scoring it again would show it, without doing so."""
+        for one in found.told:
+            self.tell(one)
+        self.notes += [one for one in found.run.analysis.notes if one not in self.notes]
+        return replace(found.run, experiment=self.plan.experiment, notes=tuple(self.notes), sent=tally)
 
     def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: RecordWriter, tally: Tally, beside: list[Besides]) -> Run:
         """The run with what was chosen measured again on fresh answers."""

@@ -1,0 +1,116 @@
+"""What the tables of a run were made of: where nothing of that has changed since, they are read and not made again.
+
+Everything that they come of is hashed: the records, judgements and embeddings, the experiment as it is read, what is measured, the sources of scorers,
+of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash, and one of each table, for a table that was
+deleted or altered is made again too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalkit.metrics.tokens import UAX29, Tokenizer
+from evalkit.plan.requests import Plan
+from evalkit.run import Run, load
+from evalkit.scoring.metric_set import Measures
+from evalkit.store import embeddings, judgements
+from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, package_versions, read_run
+from evalkit.store.records import RESPONSES
+from evalkit.sweeping.sources import digest_of
+from evalkit.text.notes import Note
+
+TABLES = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY, CHOICE, RECOMMENDED)
+"""Files that can be made again."""
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What tables were made of.
+
+    Attributes:
+        inputs: the hash of all that they come of.
+        tables: the hash of each, None where there is none.
+        told: what was told while they were made, and stands in none of them.
+    """
+
+    v: int = 1
+    inputs: str
+    tables: dict[str, str | None]
+    told: list[Note] = []
+
+
+class Found(NamedTuple):
+    """A run whose tables are what they would be if they were made now, and what is to be told of it."""
+
+    run: Run
+    told: tuple[Note, ...]
+
+
+def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer = UAX29) -> str | None:
+    """The hash of all that the tables of a run come of; None where a scorer may give other numbers next time, as far as can be seen."""
+    scorers = []
+    for one in measured.scorers:
+        source = digest_of(one.function)
+        if source is None:
+            return None
+        scorers.append((one.name, one.takes, one.better, source))
+    experiment = plan.experiment
+    parts: dict[str, Any] = {
+        "versions": [platform.python_version(), platform.machine(), package_versions(), _package()],
+        "experiment": [experiment.resolved(), experiment.seeds],
+        "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
+        "scorers": scorers,
+        "tokenizer": tokenizer.name,
+        "files": [_hash(folder / name) for name in (RESPONSES, judgements.FILE, embeddings.FILE)],
+    }
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def made(folder: Path, inputs: str | None, told: list[Note]) -> Made | None:
+    """What is to be kept of tables that were just made of `inputs`."""
+    return None if inputs is None else Made(inputs=inputs, tables=_tables(folder), told=told)
+
+
+def as_made(folder: Path, plan: Plan, measured: Measures) -> Found | None:
+    """The run in `folder`, where its tables are what they would be if they were made now; None where they must be made. Raises `RecordError`."""
+    kept = read_run(folder) or {}
+    try:
+        before = msgspec.convert(kept.get("made"), Made)
+    except msgspec.ValidationError:
+        return None
+    if kept.get("experiment") != msgspec.json.decode(msgspec.json.encode(plan.experiment.resolved())) or before.tables != _tables(folder):
+        return None
+    if before.inputs != inputs_of(folder, plan, measured):
+        return None
+    return Found(load(folder), tuple(before.told))
+
+
+def _tables(folder: Path) -> dict[str, str | None]:
+    return {name: _hash(folder / name) for name in TABLES}
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+@cache
+def _package() -> str:
+    """The hash of evalkit's own files: between two versions of it lie many changes, and profiles are texts."""
+    whole = hashlib.sha256()
+    for path in sorted(_files(Path(__file__).parents[1])):
+        whole.update(f"{path.name}\0".encode() + path.read_bytes())
+    return whole.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())

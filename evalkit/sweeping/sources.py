@@ -1,0 +1,103 @@
+"""Whether a function of the user's gives the same numbers as before, as far as its source can tell."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+_BEYOND = frozenset(
+    (
+        *("asyncio", "concurrent", "datetime", "fileinput", "glob", "http", "importlib", "io", "mmap", "multiprocessing", "os", "pathlib", "pkgutil"),
+        *("platform", "random", "secrets", "shelve", "shutil", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib"),
+        *("uuid", "builtins", "ctypes", "runpy", "locale", "linecache", "dbm", "tkinter", "zipfile", "tarfile", "gzip", "lzma", "bz2", "ssl", "email"),
+    )
+)
+"""Modules of Python by which a function may learn what its argument and its source do not tell: files, the network, the clock, chance."""
+_BEYOND_BY_NAME = frozenset(("open", "exec", "eval", "compile", "__import__", "input", "globals", "vars", "id", "hash"))
+
+
+def digest_of(function: Callable[..., Any]) -> str | None:
+    """The hash of the module that a function stands in, and of all that this imports; None where that does not tell what it will give.
+
+    That is where no source can be found, or the source of a module that is nobody's library reaches for something which is not in it: files, the network,
+    the clock, chance, what is imported by a name that is made up as it runs.
+    """
+    if not isinstance(function, FunctionType) or function.__closure__:  # an object with a state of its own
+        return None
+    whole = hashlib.sha256()
+    seen: set[str] = set()
+    waiting = [function.__module__]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        seen.add(name)
+        path = _path_of(name)
+        if path is None:
+            return None
+        try:
+            if _is_library(path):
+                state = path.stat()
+                whole.update(f"{name}\0{state.st_mtime_ns}\0{state.st_size}\0".encode())
+                continue
+            source = path.read_bytes()
+            found = list(_imported(ast.parse(source), name, path))
+        except (OSError, SyntaxError, ValueError, RecursionError, _BeyondError):
+            return None
+        whole.update(f"{name}\0{len(source)}\0".encode() + source)
+        waiting += sorted(found)
+    return whole.hexdigest()
+
+
+class _BeyondError(Exception):
+    """A source reaches for what is not in it."""
+
+
+def _path_of(name: str) -> Path | None:
+    """The file of a module; None where it has none, like one that was typed in."""
+    module = sys.modules.get(name)
+    if module is not None:
+        file = getattr(module, "__file__", None)
+    else:
+        try:
+            spec = find_spec(name)
+        except (ImportError, AttributeError, ValueError):
+            return None
+        file = None if spec is None else spec.origin
+    return None if file is None or name == "__main__" else Path(file)
+
+
+def _is_library(path: Path) -> bool:
+    """Whether a file was installed: it changes by an installation alone, and what it does is its own affair."""
+    places = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
+    return path.suffix != ".py" or any(path.is_relative_to(place) for place in places)
+
+
+def _imported(tree: ast.Module, name: str, path: Path) -> Iterator[str]:
+    """Names of the modules that a source imports, whether at once or later. Raises `_BeyondError`."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    parts = name.split(".")
+    yield from (".".join(parts[:length]) for length in range(1, len(parts)))  # a package is imported before what is in it
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in _BEYOND_BY_NAME:
+            raise _BeyondError
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - (node.level - 1)] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # What is taken from a package may be a module of it.
+            names = [base, *(whole for one in node.names if (whole := f"{base}.{one.name}") in sys.modules)]
+        for one in names:
+            if one.partition(".")[0] in _BEYOND:
+                raise _BeyondError
+            yield one
+
