@@ -103,6 +103,9 @@ class Answered:
             self.present = True
             self.texts.append(delta.content)
             return True
+        return self._add_all(choice)
+
+    def _add_all(self, choice: ChoicePart) -> bool:
         self.finish_reason = word(choice.finish_reason) or self.finish_reason
         self.error = self.error or choice.error
         if choice.logprobs and isinstance(choice.logprobs.get("content"), list):

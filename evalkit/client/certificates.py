@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import ssl
-import sys
 from pathlib import Path
 
 from evalkit.errors import EndpointError
@@ -35,19 +35,19 @@ def trusting(bundle: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=file)
     if folder := os.environ.get("SSL_CERT_DIR"):
         return ssl.create_default_context(capath=folder)
-    if sys.platform in ("win32", "darwin"):
+    if platform.system() in ("Windows", "Darwin"):
         import truststore  # they keep certificates where OpenSSL does not look
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and not _holds_certificates(paths.capath):
+    if not paths.cafile and not _holds_certificates(paths.capath):
         usual = next((one for one in _USUAL_PLACES if Path(one).is_file()), None)
         if usual is not None:
             context.load_verify_locations(usual)
     return context
 
 
-def _holds_certificates(folder: str | None) -> bool:
+def _holds_certificates(folder: str) -> bool:
     """Whether OpenSSL finds any there: it looks them up by the hash of their names."""
-    return folder is not None and any(len(one.stem) == 8 and one.suffix[1:].isdigit() for one in Path(folder).iterdir())
+    return bool(folder) and any(len(one.stem) == 8 and one.suffix[1:].isdigit() for one in Path(folder).iterdir())

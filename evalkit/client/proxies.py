@@ -28,7 +28,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def _spares(entry: str, asked: SplitResult) -> bool:
-    """Whether an entry of ``NO_PROXY`` holds for an address: ``*``; a host, with those under it; ``.host`` or ``*.host`` for those alone; a network."""
+    """Whether an entry of ``NO_PROXY`` holds for an address: ``*``; a host and those under it; ``.host``, ``*.host`` for those alone; a network."""
     if entry in ("", "*"):
         return entry == "*"
     scheme, _, rest = entry.rpartition("://")

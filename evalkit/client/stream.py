@@ -63,21 +63,27 @@ def decode(reads: Sequence[bytes], choices: int = 1) -> Whole:
     """
     raw = b"".join(reads)
     usual = _usual(raw)
-    if usual is not None:
-        chunks, repaired, done = usual
-        found, first_event, error = _gather(chunks, choices)
-        ended = bool(found) and all(one.finish_reason for one in found.values())
-        return _whole(chunks, found, done, ended or (done and error is None), error, _read_of(reads, raw, first_event), repaired)
+    if usual is None:
+        return _decode_any(reads, raw, choices)
+    chunks, repaired, done = usual
+    found, first_event, error = _gather(chunks, choices)
+    return _whole(chunks, found, done, _ended(found, done, error), error, _read_of(reads, raw, first_event), repaired)
+
+
+def _decode_any(reads: Sequence[bytes], raw: bytes, choices: int) -> Whole:
+    """As `decode`, event by event."""
     events = list(_events(raw))
     done = any(one.data == _DONE for one in events)
     kept = [one for one in events if one.data not in (_DONE, b"") and (one.whole or _is_json(one.data))]
     chunks, repaired = _chunks([one.data for one in kept], [one.name for one in kept])
-    error: Any = next(("an event named error without a word" for one in events if one.name == b"error" and not one.data), None)
-    found, first_event, said = _gather(chunks, choices)
-    error = said or error
-    ended = bool(found) and all(one.finish_reason for one in found.values())
+    found, first_event, error = _gather(chunks, choices)
+    error = error or next(("an event named error without a word" for one in events if one.name == b"error" and not one.data), None)
     first = None if first_event is None else bisect_left(list(accumulate(map(len, reads))), kept[first_event].end)
-    return _whole(chunks, found, done, ended or (done and error is None), error, first, repaired)
+    return _whole(chunks, found, done, _ended(found, done, error), error, first, repaired)
+
+
+def _ended(found: dict[int, Answered], done: bool, error: Any) -> bool:
+    return (bool(found) and all(one.finish_reason for one in found.values())) or (done and error is None)
 
 
 def _usual(raw: bytes) -> tuple[list[Chunk], bool, bool] | None:
@@ -138,9 +144,7 @@ def _whole(chunks: Sequence[Chunk], found: dict[int, Answered], done: bool, ende
         if chunk.x_groq is not None and isinstance(chunk.x_groq, dict):
             told.append(chunk.x_groq.get("usage"))
         if chunk.choices:
-            for one in chunk.choices:
-                if one.usage is not None:
-                    told.append(one.usage)
+            told += [one.usage for one in chunk.choices if one.usage is not None]
     usage = merged(told, visible=any(one.texts or one.thoughts or one.calls for one in found.values())) if told else None
     model = next((chunk.model for chunk in chunks if word(chunk.model)), None)
     fingerprint = next((chunk.system_fingerprint for chunk in chunks if word(chunk.system_fingerprint)), None)

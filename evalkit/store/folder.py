@@ -182,9 +182,7 @@ def _seeds_in(run: dict[str, Any] | None, folder: Path) -> Seeds:
     )
 
 
-def write_run(
-    folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None, made: Any = None
-) -> None:
+def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None, made: Any = None) -> None:
     """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
 
     Args:

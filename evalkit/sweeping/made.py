@@ -1,8 +1,8 @@
 """What the tables of a run were made of: where nothing of that has changed since, they are read and not made again.
 
-Everything that they come of is hashed: the records, judgements and embeddings, the experiment as it is read, what is measured, the sources of scorers,
-of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash, and one of each table, for a table that was
-deleted or altered is made again too.
+Everything that they come of is hashed: the records, judgements and embeddings, the experiment as it is read, what is measured, the sources of
+scorers, of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash, and one of each table, for a table
+that was deleted or altered is made again too.
 """
 
 from __future__ import annotations
@@ -107,10 +107,11 @@ def _hash(path: Path) -> str | None:
 def _package() -> str:
     """The hash of evalkit's own files: between two versions of it lie many changes, and profiles are texts."""
     whole = hashlib.sha256()
-    for path in sorted(_files(Path(__file__).parents[1])):
+    for path in sorted(own_files()):
         whole.update(f"{path.name}\0".encode() + path.read_bytes())
     return whole.hexdigest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())
+def own_files() -> Iterator[Path]:
+    """Evalkit's sources and texts."""
+    return (path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())

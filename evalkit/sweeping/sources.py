@@ -13,11 +13,13 @@ from types import FunctionType
 from typing import Any
 
 _BEYOND = frozenset(
-    (
-        *("asyncio", "concurrent", "datetime", "fileinput", "glob", "http", "importlib", "io", "mmap", "multiprocessing", "os", "pathlib", "pkgutil"),
-        *("platform", "random", "secrets", "shelve", "shutil", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib"),
-        *("uuid", "builtins", "ctypes", "runpy", "locale", "linecache", "dbm", "tkinter", "zipfile", "tarfile", "gzip", "lzma", "bz2", "ssl", "email"),
+    name
+    for line in (
+        "asyncio builtins bz2 concurrent ctypes datetime dbm email fileinput glob gzip http importlib io linecache locale lzma mmap multiprocessing",
+        "os pathlib pkgutil platform random runpy secrets shelve shutil socket sqlite3 ssl subprocess sys tarfile tempfile threading time tkinter",
+        "urllib uuid zipfile",
     )
+    for name in line.split()
 )
 """Modules of Python by which a function may learn what its argument and its source do not tell: files, the network, the clock, chance."""
 _BEYOND_BY_NAME = frozenset(("open", "exec", "eval", "compile", "__import__", "input", "globals", "vars", "id", "hash"))
@@ -26,8 +28,8 @@ _BEYOND_BY_NAME = frozenset(("open", "exec", "eval", "compile", "__import__", "i
 def digest_of(function: Callable[..., Any]) -> str | None:
     """The hash of the module that a function stands in, and of all that this imports; None where that does not tell what it will give.
 
-    That is where no source can be found, or the source of a module that is nobody's library reaches for something which is not in it: files, the network,
-    the clock, chance, what is imported by a name that is made up as it runs.
+    That is where no source can be found, or the source of a module that is nobody's library reaches for something which is not in it: files, the
+    network, the clock, chance, what is imported by a name that is made up as it runs.
     """
     if not isinstance(function, FunctionType) or function.__closure__:  # an object with a state of its own
         return None
@@ -100,4 +102,3 @@ def _imported(tree: ast.Module, name: str, path: Path) -> Iterator[str]:
             if one.partition(".")[0] in _BEYOND:
                 raise _BeyondError
             yield one
-
