@@ -45,9 +45,10 @@ class Answer:
         self.scores: list[dict[str, Any]] = []
 
     def __iter__(self) -> Iterator[str]:
-        context = [BREAK]
+        context: tuple[int, ...] = (BREAK,)
         held = ""
         scored = _Scores(self.scores)
+        begins = {stop[0] for stop in self._stop if stop}  # where none of these stands, no stop sequence begins
         while self.tokens < self._limit:
             probs = None if self._logprobs is None else self._sampler.probabilities(context)
             token = self._sampler.draw(context)
@@ -55,17 +56,20 @@ class Answer:
                 self.finish_reason = "stop"
                 break
             self.tokens += 1
-            context = [*context[-2:], token]
+            context = (*context[-2:], token)
             held += self._vocabulary[token]
             if probs is not None and self._logprobs is not None:
                 scored.wait(score(probs, token, self._logprobs, self._vocabulary), len(self._vocabulary[token]))
-            cut = min((at for stop in self._stop if (at := held.find(stop)) >= 0), default=-1)
-            if cut >= 0:
-                self.finish_reason = "stop"
-                held = held[:cut]
-                break
-            sure = len(held) - _overlap(held, self._stop)
-            scored.show(sure)
+            sure = len(held)
+            if any(first in held for first in begins):
+                cut = min((at for stop in self._stop if (at := held.find(stop)) >= 0), default=-1)
+                if cut >= 0:
+                    self.finish_reason = "stop"
+                    held = held[:cut]
+                    break
+                sure -= _overlap(held, self._stop)
+            if probs is not None:
+                scored.show(sure)
             yield held[:sure]
             held = held[sure:]
         scored.show(len(held))

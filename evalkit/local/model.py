@@ -37,6 +37,8 @@ BREAK = 1
 NOTHING = -1
 """What stands in a context before its first token; matches no position."""
 
+_MOST_KEPT = 2_000_000
+"""Numbers that are remembered of the steps of one prompt."""
 _FLOOR = 0.02
 _SHARPNESS = 3.0
 _PEAK = 6.0
@@ -85,6 +87,39 @@ class Step(NamedTuple):
     tail: float
 
 
+class Raised:
+    """A step's distribution to a power, not normalised, with what is made of it once and used by every answer that comes by.
+
+    Attributes:
+        ids: as in `Step`.
+        values: of the tokens `ids`.
+        tail: ``tail * unigram ** exponent`` belongs to each of the others.
+        taken: the sum of ``unigram ** exponent`` over `ids`.
+    """
+
+    __slots__ = ("_falling", "_running", "ids", "tail", "taken", "values")
+
+    def __init__(self, ids: Ints, values: Floats, tail: float, taken: float) -> None:
+        self.ids, self.values, self.tail, self.taken = ids, values, tail, taken
+        self._running: Floats | None = None
+        self._falling: tuple[Ints, Floats] | None = None
+
+    @property
+    def running(self) -> Floats:
+        """The running sum of `values`."""
+        if self._running is None:
+            self._running = self.values.cumsum()
+        return self._running
+
+    @property
+    def falling(self) -> tuple[Ints, Floats]:
+        """Places among `ids`, the greatest value first and equals by their id, and the running sum of the values in that order."""
+        if self._falling is None:
+            order = (-self.values).argsort(kind="stable")
+            self._falling = order, self.values[order].cumsum()
+        return self._falling
+
+
 class _Followers(NamedTuple):
     ids: Ints
     probs: Floats
@@ -114,6 +149,7 @@ class Model:
         edges = np.searchsorted(last, np.arange(len(self.vocabulary) + 1))
         self._edges: list[int] = edges.tolist()
         self._index_followers(last)
+        self._after: dict[int, frozenset[int]] = {}
         self._index_terms(sections)
 
     def _read(self, sections: Sequence[Section]) -> tuple[Ints, Ints]:
@@ -162,6 +198,14 @@ class Model:
         """The corpus as the model holds it, for telling one training from another."""
         return self._next.tobytes() + self._place.tobytes()
 
+    def followers(self, token: int) -> frozenset[int]:
+        """The tokens that were ever seen after `token`."""
+        found = self._after.get(token)
+        if found is None:
+            ids = () if token == NOTHING else self._distinct[self._starts[token] : self._starts[token + 1]].tolist()
+            found = self._after[token] = frozenset(ids)
+        return found
+
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`; tokens outside the vocabulary are left out."""
         return [self._ids[token] for token in tokenize(text) if token in self._ids]
@@ -206,10 +250,43 @@ class Conditioned:
         self._by_unigram: list[int] | None = None
         self._highest: dict[int, float] = {}
         self._followers: dict[int, _Followers] = {}
+        self._steps: dict[tuple[int, ...], Step] = {}
+        self._raised: dict[tuple[float, ...], Raised] = {}
+        self._kept = 0
         self._powers: dict[float, tuple[Floats, float, Floats]] = {}
 
     def step(self, context: Sequence[int]) -> Step:
         """Distribution of the token after `context`, of which the last three ids count."""
+        key = tuple(context[-3:])
+        found = self._steps.get(key)
+        if found is None:
+            found = self._step(context)
+            self._remember(len(found.ids))
+            self._steps[key] = found
+        return found
+
+    def raised(self, context: Sequence[int], exponent: float) -> Raised:
+        """The step after `context` to the power of `exponent`."""
+        key = (exponent, *context[-3:])
+        found = self._raised.get(key)
+        if found is None:
+            ids, probs, tail = self.step(context)
+            unigram = self.powers(exponent)[0]
+            taken = float(np.add.reduce(unigram[ids]))
+            found = Raised(ids, probs, tail, taken) if exponent == 1 else Raised(ids, probs**exponent, tail**exponent, taken)
+            self._remember(4 * len(ids))  # with all that is made of it
+            self._raised[key] = found
+        return found
+
+    def _remember(self, numbers: int) -> None:
+        """Forget everything where these would be too many."""
+        self._kept += numbers
+        if self._kept > _MOST_KEPT:
+            self._steps.clear()
+            self._raised.clear()
+            self._kept = numbers
+
+    def _step(self, context: Sequence[int]) -> Step:
         model, weights = self.model, self._weights
         one = context[-1]
         known = self._followers.get(one)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.local.model import Conditioned
+from evalkit.local.model import Conditioned, Raised
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -149,24 +149,33 @@ class Sampler:
         return int(shape(self._model.probabilities(context), self._counts, self._settings).argmax())
 
     def _draw_sparse(self, context: Sequence[int]) -> int:
-        ids, seen, tail = self._model.step(context)
-        if self._factor is not None:
-            seen = seen * self._factor[ids]
-        if self._exponent != 1:
-            seen = seen**self._exponent
-            tail = tail**self._exponent
-        elsewhere = max(0.0, tail * (self._mass - float(np.add.reduce(self._raised[ids]))))
+        raised = self._model.raised(context, self._exponent)
+        if self._factor is not None and not self._model.model.followers(context[-1]).isdisjoint(self._counts):
+            raised = self._penalising(context, raised)
+        ids = raised.ids
+        elsewhere = max(0.0, raised.tail * (self._mass - raised.taken))
         if self._settings.top_p < 1:
-            return self._draw_nucleus(context[-1], ids, seen, tail, elsewhere)
-        running = seen.cumsum()
+            return self._draw_nucleus(context[-1], raised, elsewhere)
+        running = raised.running
         mass = float(running[-1]) if len(ids) else 0.0
         if self._rng.random() * (mass + elsewhere) < mass:
             return int(ids[self._pick(running)])
-        return self._draw_tail(ids, tail)
+        return self._draw_tail(ids, raised.tail)
 
-    def _draw_nucleus(self, last: int, ids: Ints, seen: Floats, tail: float, elsewhere: float) -> int:
-        order = np.argsort(-seen, kind="stable")
-        running = seen[order].cumsum()
+    def _penalising(self, context: Sequence[int], raised: Raised) -> Raised:
+        """The same with what the answer's own tokens have lost."""
+        ids, probs, _ = self._model.step(context)
+        factor = self._factor
+        if factor is None:
+            raise ValueError("nothing is penalised")
+        values = probs * factor[ids]
+        if self._exponent != 1:
+            values = values**self._exponent
+        return Raised(ids, values, raised.tail, float(np.add.reduce(self._raised[ids])))
+
+    def _draw_nucleus(self, last: int, raised: Raised, elsewhere: float) -> int:
+        ids, seen, tail = raised.ids, raised.values, raised.tail
+        order, running = raised.falling
         place = int(running.searchsorted(self._settings.top_p * (float(running[-1]) + elsewhere))) if len(ids) else 0
         bound = tail * self._model.highest_elsewhere(last) ** self._exponent
         if place < len(ids) and seen[order[place]] > bound:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import uvicorn
@@ -80,7 +81,7 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         answers = api.answers(chat)
         if chat.stream:
             return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
-        texts = ["".join([piece async for piece in _taking_turns(iter(answer), _TOKENS_A_TURN)]) for answer in answers]
+        texts = ["".join([turn async for turn in _turns(iter(answer))]) for answer in answers]
         return JSONResponse(twisted.told(api.completion(chat, answers, texts)))
 
     async def embed(_: Request, twisted: Twisted) -> Response:
@@ -112,6 +113,13 @@ def _mounted(routes: Sequence[Route], beside: Sequence[Route]) -> Starlette:
     )
     whole.router.redirect_slashes = False
     return whole
+
+
+async def _turns(pieces: Iterator[str]) -> AsyncIterator[str]:
+    """A text in as many pieces as it is to give way to other requests."""
+    while turn := list(islice(pieces, _TOKENS_A_TURN)):
+        yield "".join(turn)
+        await asyncio.sleep(0)
 
 
 async def _taking_turns(items: Iterator[Item], turn: int) -> AsyncIterator[Item]:

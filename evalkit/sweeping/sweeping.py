@@ -27,7 +27,6 @@ from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, RecordWriter, Standing, record_of, standing
-from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.made import Found, as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
@@ -150,16 +149,17 @@ class _Sweep:
             pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
             self.tell(note(_paced(pace)))
         beside = self._ask_others((tally.spent,))
-        if found is not None and not beside:
-            result = self._as_it_stands(found, tally)
-        else:
-            result = settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
+        result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
 
-    def _as_it_stands(self, found: Found, tally: Tally) -> Run:
-        """The run as scoring it again would show it, without doing so."""
+    def _derived(self, found: Found | None, tally: Tally, beside: list[Besides]) -> Run:
+        """The run scored; or as that would show it, where its tables were `found` to be what they would be."""
+        if found is None:
+            from evalkit.sweeping.derivation import settle  # at first use: where nothing changed, nothing is scored
+
+            return settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside)
         for one in found.told:
             self.tell(one)
         self.notes += [one for one in found.run.analysis.notes if one not in self.notes]
@@ -177,6 +177,8 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
+        from evalkit.sweeping.derivation import settle  # as above
+
         return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside)
 
     def _keep_seeds(self, seeds: Seeds) -> None:
