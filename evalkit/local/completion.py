@@ -48,7 +48,7 @@ class Answer:
         context: tuple[int, ...] = (BREAK,)
         held = ""
         scored = _Scores(self.scores)
-        begins = {stop[0] for stop in self._stop if stop}  # where none of these stands, no stop sequence begins
+        begins = frozenset(stop[0] for stop in self._stop if stop)  # where none of these stands, no stop sequence begins
         while self.tokens < self._limit:
             probs = None if self._logprobs is None else self._sampler.probabilities(context)
             token = self._sampler.draw(context)
@@ -61,7 +61,7 @@ class Answer:
             if probs is not None and self._logprobs is not None:
                 scored.wait(score(probs, token, self._logprobs, self._vocabulary), len(self._vocabulary[token]))
             sure = len(held)
-            if any(first in held for first in begins):
+            if not begins.isdisjoint(held):
                 cut = min((at for stop in self._stop if (at := held.find(stop)) >= 0), default=-1)
                 if cut >= 0:
                     self.finish_reason = "stop"

@@ -37,7 +37,7 @@ BREAK = 1
 NOTHING = -1
 """What stands in a context before its first token; matches no position."""
 
-_MOST_KEPT = 2_000_000
+_MOST_KEPT = 3_000_000
 """Numbers that are remembered of the steps of one prompt."""
 _FLOOR = 0.02
 _SHARPNESS = 3.0
@@ -91,16 +91,17 @@ class Raised:
     """A step's distribution to a power, not normalised, with what is made of it once and used by every answer that comes by.
 
     Attributes:
-        ids: as in `Step`.
-        values: of the tokens `ids`.
+        ids, probs: as in `Step`.
+        after: the tokens `ids` as a set.
+        values: `probs` to the power.
         tail: ``tail * unigram ** exponent`` belongs to each of the others.
         taken: the sum of ``unigram ** exponent`` over `ids`.
     """
 
-    __slots__ = ("_falling", "_running", "ids", "tail", "taken", "values")
+    __slots__ = ("_falling", "_running", "after", "ids", "probs", "tail", "taken", "values")
 
-    def __init__(self, ids: Ints, values: Floats, tail: float, taken: float) -> None:
-        self.ids, self.values, self.tail, self.taken = ids, values, tail, taken
+    def __init__(self, ids: Ints, probs: Floats, after: frozenset[int], values: Floats, tail: float, taken: float) -> None:
+        self.ids, self.probs, self.after, self.values, self.tail, self.taken = ids, probs, after, values, tail, taken
         self._running: Floats | None = None
         self._falling: tuple[Ints, Floats] | None = None
 
@@ -251,7 +252,7 @@ class Conditioned:
         self._highest: dict[int, float] = {}
         self._followers: dict[int, _Followers] = {}
         self._steps: dict[tuple[int, ...], Step] = {}
-        self._raised: dict[tuple[float, ...], Raised] = {}
+        self._raised: dict[float, dict[tuple[int, ...], Raised]] = {}
         self._kept = 0
         self._powers: dict[float, tuple[Floats, float, Floats]] = {}
 
@@ -267,15 +268,17 @@ class Conditioned:
 
     def raised(self, context: Sequence[int], exponent: float) -> Raised:
         """The step after `context` to the power of `exponent`."""
-        key = (exponent, *context[-3:])
-        found = self._raised.get(key)
+        table = self._raised.setdefault(exponent, {})
+        key = tuple(context[-3:])
+        found = table.get(key)
         if found is None:
             ids, probs, tail = self.step(context)
             unigram = self.powers(exponent)[0]
             taken = float(np.add.reduce(unigram[ids]))
-            found = Raised(ids, probs, tail, taken) if exponent == 1 else Raised(ids, probs**exponent, tail**exponent, taken)
+            values, tail = (probs, tail) if exponent == 1 else (probs**exponent, tail**exponent)
+            found = Raised(ids, probs, self.model.followers(context[-1]), values, tail, taken)
             self._remember(4 * len(ids))  # with all that is made of it
-            self._raised[key] = found
+            table[key] = found
         return found
 
     def _remember(self, numbers: int) -> None:
@@ -283,7 +286,8 @@ class Conditioned:
         self._kept += numbers
         if self._kept > _MOST_KEPT:
             self._steps.clear()
-            self._raised.clear()
+            for table in self._raised.values():
+                table.clear()
             self._kept = numbers
 
     def _step(self, context: Sequence[int]) -> Step:

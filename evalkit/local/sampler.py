@@ -130,8 +130,8 @@ class Sampler:
         if self._factor is not None:
             factor = self._factor[token] = math.exp(-self._settings.penalty(count))
             if self._exponent < math.inf:
-                before = float(self._raised[token])
-                after = self._raised[token] = float(self._proposal[token]) * factor**self._exponent
+                before = self._raised.item(token)
+                after = self._raised[token] = self._proposal.item(token) * factor**self._exponent
                 self._mass += after - before
                 if self._mass < self._summed / 2:  # what is left would drown in the rounding of what has gone
                     self._mass = self._summed = float(np.add.reduce(self._raised))
@@ -141,7 +141,8 @@ class Sampler:
 
     def _draw_greedy(self, context: Sequence[int]) -> int:
         step = self._model.step(context)
-        probs = step.probs if self._factor is None else step.probs * self._factor[step.ids]
+        spared = self._factor is None or self._model.model.followers(context[-1]).isdisjoint(self._counts)
+        probs = step.probs if self._factor is None or spared else step.probs * self._factor[step.ids]
         if len(probs):
             best = int(probs.argmax())
             if probs[best] > step.tail * self._model.highest_elsewhere(context[-1]):
@@ -150,8 +151,8 @@ class Sampler:
 
     def _draw_sparse(self, context: Sequence[int]) -> int:
         raised = self._model.raised(context, self._exponent)
-        if self._factor is not None and not self._model.model.followers(context[-1]).isdisjoint(self._counts):
-            raised = self._penalising(context, raised)
+        if self._factor is not None and not raised.after.isdisjoint(self._counts):
+            raised = self._penalised_step(raised, self._factor)
         ids = raised.ids
         elsewhere = max(0.0, raised.tail * (self._mass - raised.taken))
         if self._settings.top_p < 1:
@@ -162,16 +163,13 @@ class Sampler:
             return int(ids[self._pick(running)])
         return self._draw_tail(ids, raised.tail)
 
-    def _penalising(self, context: Sequence[int], raised: Raised) -> Raised:
+    def _penalised_step(self, raised: Raised, factor: Floats) -> Raised:
         """The same with what the answer's own tokens have lost."""
-        ids, probs, _ = self._model.step(context)
-        factor = self._factor
-        if factor is None:
-            raise ValueError("nothing is penalised")
-        values = probs * factor[ids]
+        ids = raised.ids
+        values = raised.probs * factor[ids]
         if self._exponent != 1:
             values = values**self._exponent
-        return Raised(ids, values, raised.tail, float(np.add.reduce(self._raised[ids])))
+        return Raised(ids, raised.probs, raised.after, values, raised.tail, float(np.add.reduce(self._raised[ids])))
 
     def _draw_nucleus(self, last: int, raised: Raised, elsewhere: float) -> int:
         ids, seen, tail = raised.ids, raised.values, raised.tail

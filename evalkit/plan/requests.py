@@ -27,6 +27,10 @@ _MOST_KEPT = 50_000
 """Pairs of a cell and a prompt whose hash is kept: with more of them, memory would grow with the plan."""
 
 
+_KEY_BYTES = 16
+_NO_KEY = bytes(_KEY_BYTES)
+
+
 class Request(NamedTuple):
     """One call to be made.
 
@@ -80,7 +84,7 @@ class _Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests of an experiment, made as they are asked for: a million of them need no more memory than one.
+    """The requests of an experiment, made as they are asked for: of each there is kept its key alone, sixteen bytes.
 
     Attributes:
         role: ``sweep``, or ``confirm`` for fresh replicates of what was chosen.
@@ -200,9 +204,28 @@ class Plan:
         if seed == PER_REPLICATE:
             seed = seed_of(self.experiment.seed, self.experiment.prompts[prompt_index].id, replicate, self.experiment.seeds)
             body = {**body, "seed": seed}
-        key = _ended(pair.begun, replicate, role, seed, pair.tools)
+        key = self._key(pair, cell_index, prompt_index, replicate, role, seed)
         prompt_id, _, messages, _ = self._identities[prompt_index]
         return Request(key, cell_index, prompt_index, prompt_id, self.cells[cell_index], replicate, seed, pair.model, body, messages, role)
+
+    def _key(self, pair: _Pair, cell_index: int, prompt_index: int, replicate: int, role: Role, seed: Any) -> str:
+        """The request's key, hashed once however often the plan is gone through."""
+        count = self.experiment.replicates if self.count is None else self.count
+        if role != self.role or not self.first <= replicate < self.first + count:
+            return _ended(pair.begun, replicate, role, seed, pair.tools)
+        at = _KEY_BYTES * (((replicate - self.first) * len(self.experiment.prompts) + prompt_index) * len(self.cells) + cell_index)
+        known = self._keys[at : at + _KEY_BYTES]
+        if known != _NO_KEY:
+            return known.hex()
+        key = _ended(pair.begun, replicate, role, seed, pair.tools)
+        self._keys[at : at + _KEY_BYTES] = bytes.fromhex(key)
+        return key
+
+    @cached_property
+    def _keys(self) -> bytearray:
+        """The keys by replicate, prompt and cell, as far as they were asked for."""
+        count = self.experiment.replicates if self.count is None else self.count
+        return bytearray(_KEY_BYTES * len(self.cells) * len(self.experiment.prompts) * count)
 
     def tokens_in(self) -> tuple[int, int]:
         """Bounds of the tokens that prompts have, over all requests of the sweep.
