@@ -1,9 +1,11 @@
-"""Writes ``docs/commands.md`` from what each command's ``--help`` tells: ``python docs/commands.py``."""
+"""Writes ``docs/commands.md`` from what each command's ``--help`` tells, and what ``evalkit --help`` prints: ``python docs/commands.py``."""
 
 from __future__ import annotations
 
 import inspect
+import io
 import re
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,18 @@ def _command(name: str, command: Any) -> str:
     return "\n\n".join(parts)
 
 
+def front() -> str:
+    """The module that holds what ``evalkit --help`` prints, 80 columns wide."""
+    root: Any = get_command(app)
+    told = io.StringIO()
+    with redirect_stdout(told), suppress(SystemExit):
+        root.main(["--help"], prog_name="{program}", terminal_width=78)
+    return (
+        '"""What ``evalkit --help`` prints, ready: to put it together takes longer than all else that it does. Written by ``python docs/commands.py``."""\n\n'
+        f'from __future__ import annotations\n\nHELP = """\\\n{told.getvalue()}"""\n"""The text, with the program\'s name to be filled in."""\n'
+    )
+
+
 def text() -> str:
     """The page."""
     root: Any = get_command(app)
@@ -65,3 +79,4 @@ def text() -> str:
 
 if __name__ == "__main__":
     (Path(__file__).parent / "commands.md").write_text(text(), encoding="utf-8")
+    (Path(__file__).parents[1] / "evalkit" / "cli" / "front.py").write_text(front(), encoding="utf-8")

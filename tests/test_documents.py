@@ -138,6 +138,10 @@ def test_a_written_page_is_up_to_date(name: str) -> None:
     assert (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") == _written(name).text(), f"out of date: python docs/{name}.py"
 
 
+def test_what_help_prints_is_up_to_date() -> None:
+    assert (ROOT / "evalkit/cli/front.py").read_text(encoding="utf-8") == _written("commands").front(), "out of date: python docs/commands.py"
+
+
 def test_the_page_of_the_experiment_tells_of_every_key() -> None:
     text = (ROOT / "docs/experiment.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| .+ \| (.*) \|$", text, flags=re.MULTILINE)

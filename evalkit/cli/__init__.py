@@ -8,16 +8,26 @@ import signal
 import sys
 from typing import Any
 
-from evalkit.cli import comparing, plotting, showing  # noqa: F401 (add their commands)
-from evalkit.cli.commands import CHECK_FAILED, DONE, INTERRUPTED, USAGE, app
-from evalkit.cli.terminal import complain, in_flags
-from evalkit.errors import EvalkitError
-
 __all__ = ["app", "main"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module 'evalkit.cli' has no attribute {name!r}")
+    from evalkit.cli import comparing, plotting, showing  # noqa: F401 (add their commands; late: --help stays instant)
+    from evalkit.cli.commands import app  # as above
+
+    return app
 
 
 def main() -> None:
     """Run the command line; ends the process."""
+    if sys.argv[1:] == ["--help"] and sys.stdout is not None and _columns() >= 80:
+        _help()
+    from evalkit.cli.commands import CHECK_FAILED, DONE, INTERRUPTED, USAGE  # late: --help stays instant
+    from evalkit.cli.terminal import complain, in_flags  # as above
+    from evalkit.errors import EvalkitError  # as above
+
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -28,7 +38,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to stop
     try:
-        status = app(standalone_mode=False)  # the exit status of a typer.Exit
+        status = __getattr__("app")(standalone_mode=False)  # the exit status of a typer.Exit
         sys.stdout.flush()
     except EvalkitError as error:
         complain(f"error: {in_flags(str(error))}")
@@ -55,6 +65,29 @@ def main() -> None:
         complain("This is a fault of evalkit; 'evalkit --debug ...' shows where. What was recorded is kept.")
         sys.exit(CHECK_FAILED)
     sys.exit(status or DONE)
+
+
+def _help() -> None:
+    """Print what there is; ends the process."""
+    from evalkit.cli.front import HELP  # nobody else needs it
+
+    program = "python -m evalkit" if getattr(sys.modules["__main__"], "__package__", None) else sys.argv[0].rpartition(os.sep)[2]
+    try:
+        print(HELP.format(program=program), end="", flush=True)
+    except BrokenPipeError:  # whoever read this has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (for the rest of the process)
+    sys.exit(0)
+
+
+def _columns() -> int:
+    """How wide standard output is; 80 where nothing tells it."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80 if sys.__stdout__ is not None else 80
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def _interrupted(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.cli import comparing  # noqa: F401 (its command stands before this one)
 from evalkit.cli.commands import app
 
 if TYPE_CHECKING:

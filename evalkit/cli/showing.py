@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from evalkit.cli import plotting  # noqa: F401 (its command stands before this one)
 from evalkit.cli.commands import Json, RunFolder, app
 from evalkit.cli.shown import written
 from evalkit.cli.terminal import console

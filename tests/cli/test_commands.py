@@ -68,8 +68,61 @@ except SystemExit:
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = set(out.splitlines()[-1].split())
-    assert "typer" in loaded
-    assert not loaded & {"openai", "numpy", "scipy", "duckdb", "pydantic", "msgspec", "regex", "uvicorn", "starlette", "yaml"}
+    assert "evalkit.cli.front" in loaded
+    assert not loaded & {
+        "typer",
+        "rich",
+        "openai",
+        "aiohttp",
+        "numpy",
+        "scipy",
+        "duckdb",
+        "pydantic",
+        "msgspec",
+        "regex",
+        "uvicorn",
+        "starlette",
+        "yaml",
+    }
+
+
+@pytest.mark.parametrize("columns", ["100", "70"])
+def test_help_tells_the_commands_however_wide_the_terminal(evalkit: Command, columns: str) -> None:
+    told = evalkit("--help", env={"COLUMNS": columns}).stdout
+    assert "evalkit [OPTIONS] COMMAND [ARGS]..." in told.splitlines()[0]
+    assert max(map(len, told.splitlines())) < int(columns)
+    for name in COMMANDS:
+        assert f"\n  {name} " in told
+
+
+HEAVY = {"aiohttp", "duckdb", "jinja2", "matplotlib", "numpy", "openai", "pandas", "pydantic", "rich", "scipy", "scipy.stats", "starlette", "typer"}
+LOADED: dict[str, tuple[list[str], set[str]]] = {
+    "help": (["--help"], set()),
+    "version": (["--version"], {"typer"}),
+    "plan": (["plan", "small.yaml"], {"typer", "pydantic", "numpy"}),
+    "show": (["show", "results/small"], {"typer", "pydantic", "numpy", "rich", "scipy"}),
+    "sweep again": (["sweep", "small.yaml"], {"typer", "pydantic", "numpy", "rich", "scipy"}),
+    "sweep": (["sweep", "small.yaml", "-o", "results/fresh"], {"typer", "pydantic", "numpy", "rich", "scipy", "scipy.stats", "aiohttp", "duckdb"}),
+}
+
+
+def test_each_command_loads_what_it_needs_and_no_more(evalkit: Command, tmp_path: Path) -> None:
+    small(tmp_path).rename(tmp_path / "small.yaml")
+    assert evalkit("sweep", "small.yaml").returncode == 0
+    for name, (arguments, allowed) in LOADED.items():
+        code = f"""
+import sys
+sys.argv = ['evalkit', *{arguments}]
+try:
+    from evalkit.cli import main
+    main()
+except SystemExit:
+    pass
+print('loaded:', *sys.modules)
+"""
+        child = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+        loaded = set(child.stdout.rpartition("loaded:")[2].split())
+        assert loaded & HEAVY <= allowed, name
 
 
 def test_a_sweep_shows_one_screen_and_the_rest_is_a_command_away(evalkit: Command, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 HEAVY = (
+    "aiohttp",
     "duckdb",
     "jinja2",
     "matplotlib.figure",
-    "openai",
     "pandas",
     "regex",
     "rich.console",
