@@ -1,4 +1,7 @@
-"""CPU, makespan and first-token time of evalkit's client with its records, beside the official client's own `create()`.
+"""CPU, makespan and first-token time of evalkit's client with its records, beside the official client's own `create()` and a bare loop.
+
+The bare loop is what a call costs at the least in Python: aiohttp sends bytes, msgspec reads the answer, or each event of a stream that has ended,
+and nothing is recorded, classified, tried again or paced.
 
     python benchmarks/client.py [--rounds 7] [--smallest]
 
@@ -20,9 +23,19 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 EVENTS = 150
 WORD = "word "
-LIMITS = {"plain CPU": 0.50, "streamed CPU": 0.12, "makespan": 1.10, "first token ms": 5.0}
+AT_ONCE = (32, 64, 256)
+LIMITS = {
+    "plain CPU": 0.50,
+    "streamed CPU": 0.12,
+    "makespan": 1.10,
+    "first token ms": 5.0,
+    **{f"plain, bare, {at_once}": 2.2 for at_once in AT_ONCE},
+    **{f"streamed, bare, {at_once}": 2.0 for at_once in AT_ONCE},
+}
 
 
 def head(kind: str, rest: str) -> bytes:
@@ -133,6 +146,47 @@ async def theirs(base_url: str, requests: int, at_once: int, streamed: bool, _: 
     await client.close()
 
 
+class Message(msgspec.Struct):
+    """What the bare loop reads of a message or delta."""
+
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    """What it reads of a choice."""
+
+    message: Message | None = None
+    delta: Message | None = None
+
+
+class Body(msgspec.Struct):
+    """What it reads of an answer or event."""
+
+    choices: list[Choice]
+
+
+async def bare(base_url: str, requests: int, at_once: int, streamed: bool, _: Path) -> None:
+    import aiohttp
+
+    read, write, queue = msgspec.json.Decoder(Body).decode, msgspec.json.Encoder().encode, iter(range(requests))
+    body = {"model": "m", "messages": [{"role": "user", "content": "Say it."}], **({"stream": True} if streamed else {})}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer key"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
+
+        async def work() -> None:
+            for _ in queue:
+                async with session.post(f"{base_url}/chat/completions", data=write(body), headers=headers) as response:
+                    raw = await response.read()
+                if streamed:
+                    events = (event for event in raw.split(b"\n\n") if event.startswith(b"data: {"))
+                    text = "".join([read(event[6:]).choices[0].delta.content or "" for event in events])
+                else:
+                    text = read(raw).choices[0].message.content
+                assert len(text) == len(WORD) * EVENTS
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+
+
 def measured(way: Callable[..., Awaitable[None]], *arguments: object) -> tuple[float, float, Path]:
     folder = Path(tempfile.mkdtemp())
     cpu, wall = time.process_time(), time.perf_counter()
@@ -156,6 +210,7 @@ def main() -> int:
     for streamed in () if options.smallest else (False, True):  # imports and first connections are nobody's fault
         measured(ours, base_url, 16, 16, streamed)
         measured(theirs, base_url, 16, 16, streamed)
+        measured(bare, base_url, 16, 16, streamed)
     figures: dict[str, list[float]] = {name: [] for name in LIMITS}
     per_request: dict[str, list[float]] = {}
     less = 20 if options.smallest else 1
@@ -166,6 +221,11 @@ def main() -> int:
             figures[name].append(a / b)
             per_request.setdefault(f"{name}, evalkit", []).append(a / requests * 1e3)
             per_request.setdefault(f"{name}, create()", []).append(b / requests * 1e3)
+        for at_once in AT_ONCE[:1] if options.smallest else AT_ONCE:
+            for kind, streamed in (("plain", False), ("streamed", True)):
+                a, b = (measured(way, base_url, 512 // less, at_once, streamed)[0] for way in (ours, bare))
+                figures[f"{kind}, bare, {at_once}"].append(a / b)
+                per_request.setdefault(f"{kind}, bare loop", []).append(b / (512 // less) * 1e3)
         _, wall, _ = measured(ours, base_url, 640 // less, 32, False)
         figures["makespan"].append(wall / (640 / less / 32 * Endpoint.latency_s))
         _, _, folder = measured(ours, base_url, 160 // less, 16, True)
@@ -174,10 +234,12 @@ def main() -> int:
     child.communicate()
     failed = False
     for name, limit in LIMITS.items():
+        if not figures[name]:
+            continue
         value = statistics.median(figures[name])
         failed |= value > limit
         rounds = " ".join(f"{one:.3f}" for one in figures[name])
-        print(f"{name:16} {value:7.3f}  limit {limit:5.2f}  {'PASS' if value <= limit else 'FAIL'}  rounds {rounds}")
+        print(f"{name:20} {value:7.3f}  limit {limit:5.2f}  {'PASS' if value <= limit else 'FAIL'}  rounds {rounds}")
     for name, values in per_request.items():
         print(f"{name:26} {statistics.median(values):6.2f} ms a request")
     return int(failed and not options.smallest)

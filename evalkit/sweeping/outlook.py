@@ -119,10 +119,12 @@ def judged(plan: Plan, left: Tokens, folder: Path) -> list[Tokens]:
     Raises:
         RecordError: the records or judgements in `folder` cannot be read.
     """
-    from evalkit.scoring.judging import unjudged  # numpy, which a plan without judges needs not
-
     experiment = plan.experiment
-    there = unjudged(folder, plan, experiment.judges) if experiment.judges and is_run(folder) else [0] * len(experiment.judges)
+    if not experiment.judges:
+        return []
+    from evalkit.scoring.judging import unjudged  # asyncio and more, which a plan without judges needs not
+
+    there = unjudged(folder, plan, experiment.judges) if is_run(folder) else [0] * len(experiment.judges)
     longest = plan.most_tokens()
     out = []
     for judge, unscored in zip(experiment.judges, there, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -38,6 +39,31 @@ def test_however_the_bytes_are_cut_the_answer_is_the_same(name: str, data: st.Da
     assert texts(one) == texts(other)
     assert [vars(choice) for choice in one.choices.values()] == [vars(choice) for choice in other.choices.values()]
     assert one._replace(choices={}, first=None) == other._replace(choices={}, first=None)
+
+
+EVENTS = [
+    *(f"data: {json.dumps(one)}\n\n" for one in (ROLE, chunk("a"), chunk("é\u2028"), chunk(reasoning="h"), chunk(finish="stop"), USAGE, *CALLS)),
+    *(f"data:{json.dumps(one)} \n\n" for one in ({"error": {"message": "no"}}, {"message": "flat"}, {"choices": []}, {}, [], 5, None)),
+    'data: {"choices": [{"index": 7, "text": "old", "usage": {"total_tokens": 3}}], "x_groq": {"usage": {"prompt_tokens": 1}}}\n\n',
+    *(f'data: {{"choices": [{{"delta": {{"content": {one}}}}}]}}\n\n' for one in ('"\\ud83d"', "5", '[{"text": "b"}]', "null", '""', "NaN")),
+    *("data: [DONE]\n\n", "data:[DONE]\n\n", "data:\n\n", "data: {\n\n", "data: }\n\n", 'data: "\n\n', "data: 1,2\n\n", ": ping\n\n", "id: 5\n"),
+    *("event: error\ndata: {}\n\n", "data: {\ndata: }\n\n", "\n", "data: tail"),
+]
+
+
+@settings(max_examples=600)
+@given(st.lists(st.sampled_from(EVENTS), max_size=6), st.integers(1, 2))
+def test_a_stream_in_the_usual_form_is_read_as_any_other(events: list[str], choices: int) -> None:
+    raw = "".join(events).encode()
+
+    def read(bytes_: bytes) -> tuple[object, ...]:
+        try:
+            whole = decode([bytes_], choices)
+        except BrokenStreamError as fault:
+            return (str(fault),)
+        return ([(at, vars(one)) for at, one in whole.choices.items()], *whole._replace(choices={}))
+
+    assert read(raw) == read(b": a comment, which is not usual\n\n" + raw)
 
 
 def test_byte_by_byte_the_first_token_is_the_read_that_completes_its_event() -> None:
