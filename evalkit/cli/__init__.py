@@ -38,7 +38,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to stop
     try:
-        status = __getattr__("app")(standalone_mode=False)  # the exit status of a typer.Exit
+        status = sys.modules[__name__].app(standalone_mode=False)  # the exit status of a typer.Exit
         sys.stdout.flush()
     except EvalkitError as error:
         complain(f"error: {in_flags(str(error))}")
