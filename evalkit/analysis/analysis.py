@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from evalkit._version import __version__
 from evalkit.analysis.control import LIMITS, controls
 from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
 from evalkit.analysis.estimation import against_reference, effects
+from evalkit.analysis.raced import Raced, Replayed
 from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.margins import margin_of
@@ -26,7 +27,7 @@ from evalkit.plan.design import Cell, from_defaults
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
-from evalkit.stats.conventions import CONFIDENCE
+from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import Interval, within_range
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
@@ -173,6 +174,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         controls: whether `max_tokens` changes words that it cannot change.
         signature: how the numbers were made, in one line: version, experiment, model, counts, methods, seed.
         notes: what a reader of the numbers must know of the answers that they rest on.
+        race: who was asked what, of a race; not there of a full grid.
+        replayed: what a race would have come to, of a full grid that has ``choose:``; else not there.
     """
 
     v: int = VERSION
@@ -204,6 +207,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     controls: list[PrefixControl] = []
     signature: str = ""
     notes: list[Note] = []
+    race: Raced | msgspec.UnsetType = msgspec.UNSET
+    replayed: Replayed | msgspec.UnsetType = msgspec.UNSET
 
     def name_of(self, cell: int) -> str | None:
         """The name of a cell by its index, None where the experiment names none."""
@@ -229,10 +234,13 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     spans = {one.name: one.high - one.low for one in metrics}
-    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans)
+    common = list(plan.common_prompts)
+    # Where not every cell was asked every prompt, who was is no accident: effects are taken from what all were asked, or not at all.
+    shared = {name: grid[:, common] for name, grid in values.items()} if plan.blocks is None or len(common) >= FEWEST_PROMPTS else {}
+    found = effects(shared, plan.cells, experiment.parameters, margins, experiment.seed, spans)
     controlled = _controls(scores, metrics, margins)
     differences = against_reference(values, reference, experiment.seed, spans)
-    said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
+    said = answers(found, list(experiment.parameters), len(common), controlled)
     if not found.verdicts:
         said = of_cells(differences, plan.cells, reference, plan.design.names)
     counts = _counts(scores)
@@ -279,9 +287,23 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     )
 
 
+class Means(NamedTuple):
+    """The means of some metrics in each cell, without all else that an analysis has."""
+
+    cells: tuple[Cell, ...]
+    by_cell: list[CellMean]
+
+
+def means_of(scores: Scores, names: Collection[str]) -> Means:
+    """The means of the metrics of these names, as an analysis shows them."""
+    metrics = [metric for metric in scores.metrics if metric.name in names]
+    return Means(scores.plan.cells, _means(scores, metrics)[0])
+
+
 def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], list[LevelMean]]:
-    """Each metric in each cell and at each level, with intervals over prompts."""
+    """Each metric in each cell and at each level, with intervals over prompts; levels on the prompts that every cell is asked."""
     plan = scores.plan
+    common = list(plan.common_prompts)
     experiment = plan.experiment
     cells_at = [
         (parameter, level, [index for index, cell in enumerate(plan.cells) if same_level(cell[parameter], level)])
@@ -303,7 +325,7 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-                by_prompt = np.nanmean(grid[here], axis=0)
+                by_prompt = np.nanmean(grid[np.ix_(here, common)], axis=0)
             numbers = _numbers(_interval(by_prompt, metric, experiment, rng))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     return by_cell, by_level

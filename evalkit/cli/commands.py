@@ -100,6 +100,8 @@ def sweep(
     confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help=WORDS["confirm"])] = DEFAULTS.confirm,
     fresh: Annotated[bool, typer.Option("--fresh", help=WORDS["fresh"])] = DEFAULTS.fresh,
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
+    race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
+    race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[
@@ -114,9 +116,10 @@ def sweep(
     """Send what has no answer yet; record, score, show."""
     from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
     from evalkit.sweeping import outlook  # late: --help stays instant
+    from evalkit.sweeping.racing import raced  # as above
     from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
 
-    loaded = _load(experiment, settings)
+    loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
         return
@@ -167,12 +170,15 @@ def plan(
     effect: Annotated[
         list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
     ] = [],  # noqa: B006
+    race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
+    race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
     json: Json = None,
 ) -> None:
     """Show what a sweep would send; sends nothing."""
     from evalkit.sweeping import outlook  # here, so that --help stays instant
+    from evalkit.sweeping.racing import raced  # as above
 
-    loaded = outlook.narrowed(_load(experiment, settings), limit)
+    loaded = raced(outlook.narrowed(_load(experiment, settings), limit), race, race_budget)
     if power or pilot or variance or effect:
         print(in_flags("\n".join(outlook.outlook(loaded, pilot or output, variance, effect))))
         return

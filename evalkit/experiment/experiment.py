@@ -35,6 +35,7 @@ from evalkit.experiment.parameters import (
 )
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
 from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
+from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
 from evalkit.metrics import checks, custom
@@ -85,6 +86,7 @@ class Experiment(Strict):
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
         interval: of the means of cells and levels: Student's ``t`` (Wilson's of shares), or ``bootstrap_t`` for what is skewed over prompts.
         choose: how to choose among the cells.
+        search: how to ask less than the full grid (`evalkit.experiment.search`); left out: every setting is asked every prompt.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -108,6 +110,7 @@ class Experiment(Strict):
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
     choose: Choose | None = None
+    search: Search | None = None
     _seeds: Seeds = PrivateAttr(default="hashed")
 
     @property
@@ -150,6 +153,11 @@ class Experiment(Strict):
         if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _some_search(cls, value: object) -> object:
+        return Search.model_validate(value) if value is None else value  # which tells what to write
 
     @field_validator("name")
     @classmethod
@@ -226,6 +234,8 @@ class Experiment(Strict):
             own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
         faults += self._faults_of_reference() + self._faults_of_design()
+        if self.search is not None and self.choose is None:
+            faults.append((("search",), "a race needs to know what is better; add choose: {profile: balanced}, or take search out"))
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(
@@ -345,6 +355,11 @@ _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", 
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
+def own_metrics(experiment: Experiment) -> Own:
+    """The metrics of an experiment's checks, scorers and judges, as far as they are known before anything has run."""
+    return _own_metrics({name: getattr(experiment, name) for name in ("checks", "prompts", "scorers", "judges")})
+
+
 def _own_metrics(data: Mapping[str, Any]) -> Own:
     """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
@@ -366,6 +381,7 @@ _FIELDS: dict[str, list[str]] = {
     "judges[].endpoint": list(Endpoint.model_fields),
     "embeddings": list(Endpoint.model_fields),
     "choose": list(Choose.model_fields),
+    "search": list(Search.model_fields),
     **{f"choose.require.{name}": list(Requirement.model_fields) for name in metric_names()},
     **{f"choose.prefer.{name}": list(Preference.model_fields) for name in metric_names()},
 }

@@ -19,6 +19,9 @@ from evalkit.metrics import UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.present.text.comments import comments
+from evalkit.race.account import account
+from evalkit.race.course import Course
+from evalkit.race.going import finish_of
 from evalkit.run import Run
 from evalkit.scoring import judging
 from evalkit.scoring.metric_set import Measures
@@ -30,6 +33,8 @@ from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
+from evalkit.sweeping.advice import replayed
+from evalkit.sweeping.racing import scores_of
 from evalkit.text.notes import Note, Tell, note, warning
 from evalkit.text.numbers import counted
 
@@ -48,6 +53,7 @@ def settle(
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
     beside: Sequence[Besides] = (),
+    course: Course | None = None,
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -57,6 +63,7 @@ def settle(
         sent: how the requests of this time went.
         measured: what is measured.
         beside: who else was asked.
+        course: the race that the records are of; None of a full grid.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
@@ -68,13 +75,14 @@ def settle(
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
         return score(what, records, measured.metrics, tokenizer, scorers=measured.scorers, columns=columns, vectors=vectors, samples=samples)
 
-    scores = scored(plan, _of_the_sweep(read(folder), others))
+    sweep = _of_the_sweep(read(folder), others)
+    scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
     for line in scores.complaints[:_MOST_COMPLAINTS]:
         tell(warning(f"a scorer failed, which leaves its value out: {line}"))
     if len(scores.complaints) > _MOST_COMPLAINTS:
         tell(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
     analysis = analyse(scores)
-    choice = choose(scores, analysis)
+    choice = choose(scores, analysis, None if course is None else finish_of(course))
     again = _confirm_plan(others, plan) if choice is not None else None
     if choice is not None and again is not None:
         choice = confirmed(choice, scores, scored(again, others, scores.samples))
@@ -83,6 +91,10 @@ def settle(
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     of_scores = list(_of_scores(scores, plan, others))
     analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
+    if course is not None:
+        analysis = msgspec.structs.replace(analysis, race=account(course))
+    elif (once := replayed(scores, analysis, choice, measured)) is not None:
+        analysis = msgspec.structs.replace(analysis, replayed=once)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)

@@ -29,6 +29,8 @@ class Options:
         patience_s: seconds.
         confirm: fresh replicates, for the chosen cell, the best and the runner-up.
         look: whether the endpoint is looked at before the sweep.
+        race: instead of the full grid, as by ``search: {method: race}``.
+        race_budget: of the race, instead of the experiment's; asks for one.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -40,6 +42,8 @@ class Options:
     patience_s: float = _option(600.0, "Wait this long for an endpoint that is down.")
     confirm: int = _option(0, "Send N fresh replicates for what was chosen and its runner-up.")
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
+    race: bool = _option(False, "Drop settings on the way: a third of the full grid's requests.")
+    race_budget: str | None = _option(None, "As --race, with this share of the requests, like 1/4, or proof.")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""
