@@ -35,6 +35,7 @@ from evalkit.experiment.parameters import (
 )
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
 from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
+from evalkit.experiment.sampled import schema_of_design, with_sampled
 from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
@@ -80,7 +81,8 @@ class Experiment(Strict):
         judges: models that give each answer a number by a rubric (`evalkit.experiment.judges`).
         embeddings: an endpoint whose ``/embeddings`` tell how far answers are apart in meaning; left out: that is not measured.
         design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
-            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
+            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``); or so many
+            points drawn from levels and ranges ``{min, max}``, like ``{kind: sobol, points: 24}`` (``random``, ``sobol`` or ``lhs``).
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
@@ -104,7 +106,7 @@ class Experiment(Strict):
     scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
     judges: Annotated[tuple[Judge, ...], Field(strict=False)] = ()
     embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
-    design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
+    design: Annotated[Literal["grid", "list", "one_at_a_time", "fractional"], WithJsonSchema(schema_of_design())] = "grid"
     cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
@@ -215,6 +217,8 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _levels_of_cells(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("design"), Mapping):
+            data = with_sampled(data)
         if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
             return data
         return with_levels_of_cells(data)

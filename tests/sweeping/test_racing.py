@@ -16,6 +16,7 @@ from support.endpoints import completion, serving
 from support.process import ROOT, environment
 from support.sweeps import sweep
 
+from evalkit.comparison.pairing import Contrast, paired
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.plan.requests import Plan
@@ -79,6 +80,18 @@ def test_a_race_asks_less_by_the_grids_own_requests_and_without_it_the_grid_asks
         assert grid.analysis.counts.completions == 240
         assert grid.analysis.replayed.requests < race.grid
         assert "A race would have asked" in summarise(grid).replayed
+
+
+def test_a_race_is_compared_with_a_grid_on_what_both_asked(tmp_path: Path) -> None:
+    with serving(answer) as server:
+        sweep(experiment(server.url), tmp_path / "race")
+        sweep(experiment(server.url, search=None), tmp_path / "grid")
+    found = paired(tmp_path / "grid", tmp_path / "race")
+    blocks = {(one.cell_index, one.prompt_index) for one in found.baseline.plan}
+    assert len(found.baseline.plan) == len(found.candidate.plan) == sum(keys(tmp_path / "race").values()) == 2 * len(blocks)
+    assert any("compared are the" in text for text in found.notes)
+    assert Contrast(what="search", baseline="not set", candidate="a race, budget 0.6") in found.differs
+    assert not found.whole
 
 
 def test_what_is_said_names_both_kinds_of_leaving_and_withholds_effects_that_nobody_could_tell(tmp_path: Path) -> None:
