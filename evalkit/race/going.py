@@ -15,7 +15,7 @@ from evalkit.race.contest import Contest
 from evalkit.race.course import Course, search_of
 from evalkit.race.deciding import aim_in, aims, digest, limits_of, on_prompt, seen, short
 from evalkit.race.look import Seen
-from evalkit.race.schedule import Schedule, least_budget, looks_of, schedule
+from evalkit.race.schedule import PROOF_STEP, Schedule, least_budget, looks_of, schedule
 from evalkit.scoring.scores import Scores
 from evalkit.store.race import VERSION, Entry, Left, Looked, Start
 from evalkit.text.numbers import counted
@@ -82,7 +82,7 @@ def _of_new(course: Course, contestants: int, prompts: int) -> Schedule:
 
 def _longer(course: Course, contest: Contest, contestants: int, prompts: int) -> Schedule:
     """The course on further prompts: the looks that were to come, then further ones with the same step."""
-    step = 1.5 if contest.proof else 2.0
+    step = PROOF_STEP if contest.proof else 2.0
     before = contest.schedule.looks[-1]
     begin = max(before + 1, min(prompts, math.ceil(before * step))) if contest.over else contest.prompts
     looks = looks_of(begin, prompts, step)

@@ -11,7 +11,7 @@ RECALLED = 3
 
 _NEARLY_ALL = 0.8
 """Of the prompts, from which the next look is the last."""
-_PROOF_STEP = 1.5
+PROOF_STEP = 1.4
 
 
 class Schedule(NamedTuple):
@@ -62,7 +62,7 @@ def schedule(cells: int, prompts: int, budget: float | None, first: int | None =
     whole = cells * prompts
     begin = first_look(prompts, proof=budget is None) if first is None else min(first, prompts)
     if budget is None:
-        looks = looks_of(begin, prompts, _PROOF_STEP)
+        looks = looks_of(begin, prompts, PROOF_STEP)
         return Schedule(looks, (cells,) * (len(looks) - 1), 0, whole, whole)
     looks = looks_of(begin, prompts, 2)
     allowed = math.floor(budget * whole + 1e-9)

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support.endpoints import completion, serving
 from support.process import ROOT, environment
 from support.sweeps import sweep
@@ -20,6 +22,11 @@ from evalkit.comparison.pairing import Contrast, paired
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.plan.requests import Plan
+from evalkit.present import plots
+from evalkit.present.html.report import page
+from evalkit.present.markdown.report import document
+from evalkit.present.terminal.screen import screen
+from evalkit.present.terminal.tables import by_cell
 from evalkit.present.text.comments import comments
 from evalkit.run import load
 from evalkit.store.race import read
@@ -111,6 +118,19 @@ def test_what_is_said_names_both_kinds_of_leaving_and_withholds_effects_that_nob
         one.prompts for one in run.analysis.race.left if one.cell_index != run.analysis.reference
     }
     assert by[run.analysis.reference] == 10
+    console = Console(width=80, file=StringIO(), force_terminal=True)
+    lines = screen(found, console).plain.splitlines()
+    assert len(lines) <= 30
+    assert max(len(line) for line in lines if "evalkit " not in line) <= 80  # a command stays whole
+    assert "(not shown worse)" in " ".join(" ".join(lines).split())
+    assert "set aside unfinished" in page(run)
+    assert "set aside unfinished (not shown worse)" in document(run)
+    table = Console(width=120, file=StringIO())
+    table.print(by_cell(run.analysis, table))
+    assert "mean over the n prompts that each was asked" in table.file.getvalue()
+    axes = plots.race(run)
+    assert {round(bar.get_width()) for bar in axes.patches} >= {2, 10}
+    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {"finished", "set aside, not shown worse"}
     before = run.choice
     assert rescore(tmp_path / "run").choice == before
 
