@@ -24,6 +24,7 @@ from evalkit.metrics import METRICS, Metric
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
+from evalkit.plan.requests import Plan
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
@@ -235,9 +236,7 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     spans = {one.name: one.high - one.low for one in metrics}
     common = list(plan.common_prompts)
-    # Where not every cell was asked every prompt, who was is no accident: effects are taken from what all were asked, or not at all.
-    shared = {name: grid[:, common] for name, grid in values.items()} if plan.blocks is None or len(common) >= FEWEST_PROMPTS else {}
-    found = effects(shared, plan.cells, experiment.parameters, margins, experiment.seed, spans)
+    found = effects(_shared(values, plan), plan.cells, experiment.parameters, margins, experiment.seed, spans)
     controlled = _controls(scores, metrics, margins)
     differences = against_reference(values, reference, experiment.seed, spans)
     said = answers(found, list(experiment.parameters), len(common), controlled)
@@ -329,6 +328,13 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
             numbers = _numbers(_interval(by_prompt, metric, experiment, rng))
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **numbers))
     return by_cell, by_level
+
+
+def _shared(values: Mapping[str, NDArray[np.float64]], plan: Plan) -> dict[str, NDArray[np.float64]]:
+    """The values on the prompts that every cell is asked; nothing where a race has too few of these, for who is asked more is no accident."""
+    common = list(plan.common_prompts)
+    enough = plan.blocks is None or len(common) >= FEWEST_PROMPTS
+    return {name: grid[:, common] for name, grid in values.items()} if enough else {}
 
 
 def _counts(scores: Scores) -> Counts:

@@ -21,6 +21,7 @@ from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
+    from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
     from evalkit.sweeping.sweeping import Pending
 
@@ -114,25 +115,22 @@ def sweep(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the result alone, without progress and notes.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
-    from evalkit.sweeping import outlook  # late: --help stays instant
+    from evalkit.sweeping import outlook  # these here, so that --help stays instant
     from evalkit.sweeping.racing import raced  # as above
-    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
+    from evalkit.sweeping.sweeping import Hooks, run_sweep  # as above
 
     loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
         return
     screen = console()
-    if max_cost is not None and not 0 < max_cost < float("inf"):
-        raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
     options = Options(
         fresh=fresh,
         retry_failed=retry_failed,
         skip_rejected=skip_rejected,
         limit=limit,
         concurrency=concurrency,
-        budget=Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time)),
+        budget=_budget(max_requests, max_tokens_total, max_cost, max_time),
         patience_s=seconds("--patience", patience),
         confirm=confirm,
         look=look,
@@ -151,6 +149,15 @@ def sweep(
         show_run(result, screen, str(experiment), json)
     if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
+
+
+def _budget(requests: int | None, tokens: int | None, cost: float | None, time: str | None) -> Budget:
+    """What may be spent this time, as it is typed."""
+    from evalkit.collect.allowance import Budget  # late: --help stays instant
+
+    if cost is not None and not 0 < cost < float("inf"):
+        raise ExperimentError(f"--max-cost: found {cost}; expected a sum above 0")
+    return Budget(requests, tokens, cost, None if time is None else seconds("--max-time", time))
 
 
 @app.command()
