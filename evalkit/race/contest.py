@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.race.look import LEAST_TESTED, Bound, Leaving, Look, Seen, keep_as_measured, look
-from evalkit.race.schedule import Schedule
+from evalkit.race.schedule import RECALLED, Schedule
 from evalkit.stats.selection import Aim
 
 Floats = NDArray[np.float64]
@@ -122,8 +122,14 @@ class Contest:
             wanted = []
         else:
             aside = [setting for setting, (one, _) in self.left.items() if one.why == "aside"]
-            # The likeliest first: the worth holds how likely a setting keeps to the bounds.
-            wanted = sorted(aside, key=lambda one: (-self.worth[one][1], -self.worth[one][0], one))[: self.schedule.recalled]
+            # The likeliest first (the worth holds how likely a setting keeps to the bounds), as far as what was promised has room for them.
+            order = sorted(aside, key=lambda one: (-self.worth[one][1], -self.worth[one][0], one))
+            wanted, room = [], self.schedule.worst - int(self.asked.sum())
+            for one in order:
+                rest = self.schedule.looks[-1] - int(self.asked[one])
+                if len(wanted) < RECALLED and rest <= room:
+                    wanted.append(one)
+                    room -= rest
         return tuple(wanted)
 
     def recall(self, wanted: Sequence[int]) -> None:

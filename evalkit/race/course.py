@@ -227,7 +227,8 @@ class Course:
             now += left * (course.looks[place + 1] - here)
             here = course.looks[place + 1]
         if not contest.proof:
-            now += min(course.recalled + 1, contest.settings - left) * (course.looks[-1] - course.looks[0])
+            sooner = course.looks[max(0, len(course.looks) - 2)]
+            now += course.looks[-1] - course.looks[0] + min(course.recalled, contest.settings - left) * (course.looks[-1] - sooner)
         return min(now, len(self.whole.cells) * len(self.experiment.prompts), *([course.worst] if not self._asked else []))
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 RECALLED = 3
-"""Settings, at most, that are asked all prompts after all where no finalist keeps to the bounds; the budget reserves them."""
+"""Settings, at most, that are asked all prompts after all where no finalist keeps to the bounds, as far as the budget has room."""
+RESERVED = 1
+"""Of these, how many the budget keeps room for in any case: more finalists keep the full grid's decision more often than more that may come back."""
 
+_FLATNESS = 0.7
+"""Settings that go on are as the prompts of their stage to this negative power: at 1 all stages would cost alike, and too few would finish."""
 _NEARLY_ALL = 0.8
 """Of the prompts, from which the next look is the last."""
 PROOF_STEP = 1.4
@@ -20,7 +24,7 @@ class Schedule(NamedTuple):
     Attributes:
         looks: prompts that have been asked at each look, rising; the last look has all of them.
         most: settings that go on after each look but the last; shorter by one than `looks`.
-        recalled: settings that a budget reserves the remaining prompts for.
+        recalled: settings that may be recalled in any case, for the budget keeps room for them.
         worst: blocks of a setting and a prompt that are asked at most, the reference and those recalled among them.
         whole: blocks of the full grid.
     """
@@ -67,8 +71,7 @@ def schedule(cells: int, prompts: int, budget: float | None, first: int | None =
     looks = looks_of(begin, prompts, 2)
     allowed = math.floor(budget * whole + 1e-9)
     least = min(finalists, cells)
-    # As many may be recalled as the budget has room for beside the smallest course there is.
-    for recalled in range(min(RECALLED, cells - least), -1, -1):
+    for recalled in range(min(RESERVED, cells - least), -1, -1):
         if _worst(cells, prompts, looks, (least,) * (len(looks) - 1), recalled) <= allowed:
             most = _largest(cells, prompts, looks, least, recalled, allowed)
             return Schedule(looks, most, recalled, min(_worst(cells, prompts, looks, most, recalled), whole), whole)
@@ -76,26 +79,29 @@ def schedule(cells: int, prompts: int, budget: float | None, first: int | None =
 
 
 def _largest(cells: int, prompts: int, looks: tuple[int, ...], least: int, recalled: int, allowed: int) -> tuple[int, ...]:
-    """How many go on after each look but the last, each time the same share fewer, as many as the blocks `allowed` are enough for."""
+    """How many go on after each look but the last: the fewer, the more prompts they are asked then; as many as `allowed` blocks are enough for."""
+    weights = [(later - sooner) ** -_FLATNESS for sooner, later in pairwise(looks)]
 
-    def course(eta: float) -> tuple[int, ...]:
-        return tuple(max(least, math.floor(cells / eta ** (place + 1) + 1e-9)) for place in range(len(looks) - 1))
+    def course(scale: float) -> tuple[int, ...]:
+        many = (min(cells, max(least, math.floor(scale * weight + 1e-9))) for weight in weights)
+        return tuple(accumulate(many, min))
 
-    low, high = 1.0, float(max(2, cells))
-    if _worst(cells, prompts, looks, course(low), recalled) <= allowed:
-        return course(low)
-    while high - low > 1e-9:
+    low, high = 0.0, cells / min(weights, default=1.0)
+    if _worst(cells, prompts, looks, course(high), recalled) <= allowed:
+        return course(high)
+    while high - low > 1e-6:
         middle = (low + high) / 2
-        low, high = (low, middle) if _worst(cells, prompts, looks, course(middle), recalled) <= allowed else (middle, high)
-    return course(high)
+        low, high = (middle, high) if _worst(cells, prompts, looks, course(middle), recalled) <= allowed else (low, middle)
+    return course(low)
 
 
 def _worst(cells: int, prompts: int, looks: tuple[int, ...], most: tuple[int, ...], recalled: int) -> int:
-    """Blocks at most: those of the course, and of the reference and those recalled as if they had left at the first look."""
+    """Blocks at most: those of the course, of the reference as if it had left at the first look, and of who may be recalled as from the last."""
     asked = cells * looks[0] + sum(many * (later - sooner) for many, (sooner, later) in zip(most, pairwise(looks), strict=True))
     dropped = cells - (most[0] if most else cells)
-    beside = min(dropped, recalled + 1) if dropped else 0
-    return asked + beside * (prompts - looks[0])
+    if not dropped or len(looks) < 2:
+        return asked
+    return asked + prompts - looks[0] + min(dropped, recalled) * (prompts - looks[-2])
 
 
 def least_budget(cells: int, prompts: int, first: int | None = None, finalists: int = 3) -> float:

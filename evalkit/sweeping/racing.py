@@ -109,6 +109,10 @@ class Racing:
         """Whether everything that is to be asked before the next look has an outcome."""
         return all(there.has(request.key) for request in self.course.plan)
 
+    def judged(self) -> bool:
+        """Whether the judges that decide have been asked about every answer there is: without that nobody may be dropped by what they say."""
+        return not any(judging.unjudged(self._folder, self.course.plan, self._deciding().judges))
+
     def stage(self) -> str:
         """Who is still in, in a few words."""
         course = self.course

@@ -208,7 +208,7 @@ class _Sweep:
             if self.stopped or not race.heard(there):
                 return beside
             beside = summed([*beside, *self._ask_others((tally.spent, *(one.spent for one in beside)))])
-            if race.course.over:
+            if race.course.over or not race.judged():
                 return beside
             writer.sync()
             race.go_on(self.tell)

@@ -89,6 +89,7 @@ def test_a_race_asks_less_by_the_grids_own_requests_and_without_it_the_grid_asks
         assert "A race would have asked" in summarise(grid).replayed
 
 
+@pytest.mark.slow
 def test_a_race_is_compared_with_a_grid_on_what_both_asked(tmp_path: Path) -> None:
     with serving(answer) as server:
         sweep(experiment(server.url), tmp_path / "race")
@@ -135,6 +136,7 @@ def test_what_is_said_names_both_kinds_of_leaving_and_withholds_effects_that_nob
     assert rescore(tmp_path / "run").choice == before
 
 
+@pytest.mark.slow
 def test_effects_come_from_the_prompts_that_every_setting_was_asked(tmp_path: Path) -> None:
     with serving(answer) as server:
         raced = experiment(server.url, search={"method": "race", "budget": 0.9, "first": 6})
@@ -144,6 +146,7 @@ def test_effects_come_from_the_prompts_that_every_setting_was_asked(tmp_path: Pa
     assert "first: 6" not in " ".join(summarise(result).raced)
 
 
+@pytest.mark.slow
 def test_more_prompts_and_levels_go_on_with_who_is_in(tmp_path: Path) -> None:
     with serving(answer) as server:
         sweep(experiment(server.url), tmp_path / "run")
@@ -175,6 +178,7 @@ def test_an_answer_that_never_came_holds_the_race_up_by_nothing(tmp_path: Path) 
     assert not result.complete
 
 
+@pytest.mark.slow
 def test_other_goals_are_another_race(tmp_path: Path) -> None:
     with serving(answer) as server:
         sweep(experiment(server.url), tmp_path / "run")
@@ -200,6 +204,7 @@ def test_a_race_that_cannot_be_is_refused_before_anything_is_sent(changes: dict[
         assert server.seen == []
 
 
+@pytest.mark.slow
 def test_a_budget_in_requests_stops_a_race_and_it_goes_on_as_the_same(tmp_path: Path) -> None:
     from evalkit.collect.allowance import Budget
 
@@ -252,3 +257,48 @@ def test_killed_at_any_moment_it_is_the_same_race(tmp_path: Path) -> None:
         sweep(raced, tmp_path / "killed", look=False)
     assert (tmp_path / "killed/race.jsonl").read_bytes() == (tmp_path / "whole/race.jsonl").read_bytes()
     assert keys(tmp_path / "killed") == keys(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_judges_are_asked_about_survivors_alone_and_nobody_is_dropped_by_what_one_has_not_said(tmp_path: Path) -> None:
+    silent = True
+
+    def both(request: object) -> tuple[int, dict[str, str], bytes]:
+        if request.body["model"] != "j":
+            return answer(request)
+        if silent:
+            return 500, {"retry-after-ms": "1"}, b'{"error": {"message": "out of order"}}'
+        words = str(request.body["messages"]).split()
+        return 200, {}, completion(json.dumps({"score": 1 + len(set(words)) % 5, "reason": "so"}))
+
+    with serving(both) as server:
+        judge = {
+            "name": "liked",
+            "endpoint": {"base_url": server.url, "model": "j", "max_tries": 1},
+            "rubric": "How good is it?",
+            "scale": {"min": 1, "max": 5},
+        }
+        raced = experiment(server.url, judges=[judge], choose={"prefer": {"liked": {"goal": "maximize"}}}, replicates=1)
+        first = sweep(raced, tmp_path / "run")
+        assert first is not None
+        assert not first.complete
+        assert [entry for entry in read(tmp_path / "run") if entry.look is not None] == []
+        silent, before = False, len(server.seen)
+        second = sweep(raced, tmp_path / "run", retry_failed=True)
+        asked = [one for one in server.seen[before:] if one.body["model"] == "j"]
+    assert second is not None
+    assert second.analysis.race.over
+    assert len(asked) <= second.analysis.race.asked < 120
+
+
+@pytest.mark.slow
+def test_a_fresh_race_begins_anew_and_confirms_its_pick_on_fresh_answers(tmp_path: Path) -> None:
+    with serving(answer) as server:
+        sweep(experiment(server.url), tmp_path / "run")
+        before = (tmp_path / "run/race.jsonl").read_bytes()
+        again = sweep(experiment(server.url), tmp_path / "run", fresh=True, fresh_replicates=2)
+    assert again is not None
+    (aside,) = tmp_path.glob("run.*")
+    assert (aside / "race.jsonl").read_bytes() == (tmp_path / "run/race.jsonl").read_bytes() == before
+    assert {one.replicates for one in again.choice.confirmed} == {2}
+    assert again.analysis.race.over
