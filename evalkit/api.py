@@ -46,7 +46,7 @@ def sweep(
             there moves aside; ``retry_failed`` sends again what failed in a way that would fail again; ``skip_rejected`` drops levels that the
             endpoint rejects; ``limit`` uses the first so many prompts; ``concurrency`` and ``budget`` bound calls and spending; ``patience_s`` is
             how long the endpoint may be down; ``confirm`` is how many fresh replicates measure the recommended setting again; ``look=False``
-            goes without a look at the endpoint.
+            goes without a look at the endpoint; ``race`` drops settings on the way, and ``race_budget`` says how much that may ask, like ``"1/3"``.
 
     Raises:
         ExperimentError, PromptError: the experiment cannot be run as written, or there is no such option.

@@ -55,7 +55,10 @@ class Run(Shown):
 
     @property
     def complete(self) -> bool:
-        """Whether every planned request has its completion."""
+        """Whether every planned request has its completion, and a race has come to its end."""
+        race = self.analysis.race
+        if race is not msgspec.UNSET and not race.over:
+            return False
         return self.analysis.counts.completions == self.analysis.counts.planned
 
     @cached_property
@@ -87,6 +90,14 @@ class Run(Shown):
                 f"{self.folder}: no metric {metric!r} was measured; expected one of {', '.join(one.name for one in self.analysis.metrics)}"
             )
         return self._grids[metric]["value" if info.compared else "value_full"]
+
+    def shared_grid(self, metric: str) -> NDArray[np.float64]:
+        """The same on the prompts that every setting was asked: all but in a race, where the other columns are NaN. Raises as `grid` does."""
+        found, race = self.grid(metric), self.analysis.race
+        if race is msgspec.UNSET:
+            return found
+        common = [prompt.id in race.common_prompts for prompt in self.experiment.prompts]
+        return np.where(np.array(common)[None], found, math.nan)
 
     def interval(self, metric: str, values: NDArray[np.float64]) -> Interval:
         """The interval of the mean of `values` of `metric`, shape (prompts,), within its range."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from evalkit._version import __version__
 from evalkit.analysis.control import LIMITS, controls
 from evalkit.analysis.effects import CellDifference, Interaction, LeftOver, LevelDifference, PrefixControl, SimpleEffect, VarianceShare, Verdict
 from evalkit.analysis.estimation import against_reference, effects
+from evalkit.analysis.raced import Raced, Replayed
 from evalkit.analysis.sentences import answers, of_cells
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import wishes
@@ -24,10 +25,11 @@ from evalkit.metrics import METRICS, Metric, label_of
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import fits
 from evalkit.plan.design import Cell, from_defaults
+from evalkit.plan.requests import Plan
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.scores import Scores
 from evalkit.scoring.tables import parameter_columns
-from evalkit.stats.conventions import CONFIDENCE
+from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
 from evalkit.stats.intervals import Interval, within_ranges
 from evalkit.stats.survival import kaplan_meier, log_rank
 from evalkit.text.escaping import guarded
@@ -178,6 +180,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
         controls: whether `max_tokens` changes words that it cannot change.
         signature: how the numbers were made, in one line: version, experiment, model, counts, methods, seed.
         notes: what a reader of the numbers must know of the answers that they rest on.
+        race: who was asked what, of a race; not there of a full grid.
+        replayed: what a race would have come to, of a full grid that has ``choose:``; else not there.
     """
 
     v: int = VERSION
@@ -209,6 +213,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     controls: list[PrefixControl] = []
     signature: str = ""
     notes: list[Note] = []
+    race: Raced | msgspec.UnsetType = msgspec.UNSET
+    replayed: Replayed | msgspec.UnsetType = msgspec.UNSET
 
     def name_of(self, cell: int) -> str | None:
         """The name of a cell by its index, None where the experiment names none."""
@@ -234,10 +240,11 @@ def analyse(scores: Scores, metrics: Sequence[Metric] | None = None) -> Analysis
     means = {row.metric: row.mean for row in by_cell if row.cell_index == reference}
     margins = {one.name: margin_of(one, means[one.name], experiment.margins)[:2] for one in metrics}
     spans = {one.name: one.high - one.low for one in metrics}
-    found = effects(values, plan.cells, experiment.parameters, margins, experiment.seed, spans, wishes(experiment.choose))
+    common = list(plan.common_prompts)
+    found = effects(_shared(values, plan), plan.cells, experiment.parameters, margins, experiment.seed, spans, wishes(experiment.choose))
     controlled = _controls(scores, metrics, margins)
     differences = against_reference(values, reference, experiment.seed, spans)
-    said = answers(found, list(experiment.parameters), len(experiment.prompts), controlled)
+    said = answers(found, list(experiment.parameters), len(common), controlled)
     if not found.verdicts:
         said = of_cells(differences, plan.cells, reference, plan.design.names)
     counts = _counts(scores)
@@ -287,9 +294,23 @@ def _info(scores: Scores, one: Metric) -> MetricInfo:
     )
 
 
+class Means(NamedTuple):
+    """The means of some metrics in each cell, without all else that an analysis has."""
+
+    cells: tuple[Cell, ...]
+    by_cell: list[CellMean]
+
+
+def means_of(scores: Scores, names: Collection[str]) -> Means:
+    """The means of the metrics of these names, as an analysis shows them."""
+    metrics = [metric for metric in scores.metrics if metric.name in names]
+    return Means(scores.plan.cells, _means(scores, metrics)[0])
+
+
 def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], list[LevelMean]]:
-    """Each metric in each cell and at each level, with intervals over prompts."""
+    """Each metric in each cell and at each level, with intervals over prompts; levels on the prompts that every cell is asked."""
     plan = scores.plan
+    common = list(plan.common_prompts)
     experiment = plan.experiment
     cells_at = [
         (parameter, level, here)
@@ -309,12 +330,19 @@ def _means(scores: Scores, metrics: Sequence[Metric]) -> tuple[list[CellMean], l
             by_cell.append(CellMean(cell_index=index, metric=metric.name, n_eligible=eligible[index], **_numbers(one)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without any value has a NaN mean, as it should
-            by_prompt = [np.nanmean(grid[here], axis=0) for _, _, here in cells_at]
+            by_prompt = [np.nanmean(grid[np.ix_(here, common)], axis=0) for _, _, here in cells_at]
         for (parameter, level, here), one in zip(
             cells_at, _intervals(np.array(by_prompt), metric, experiment, rng) if by_prompt else (), strict=True
         ):
             by_level.append(LevelMean(parameter=parameter, level=level, metric=metric.name, n_cells=len(here), **_numbers(one)))
     return by_cell, by_level
+
+
+def _shared(values: Mapping[str, NDArray[np.float64]], plan: Plan) -> dict[str, NDArray[np.float64]]:
+    """The values on the prompts that every cell is asked; nothing where a race has too few of these, for who is asked more is no accident."""
+    common = list(plan.common_prompts)
+    enough = plan.blocks is None or len(common) >= FEWEST_PROMPTS
+    return {name: grid[:, common] for name, grid in values.items()} if enough else {}
 
 
 def _counts(scores: Scores) -> Counts:

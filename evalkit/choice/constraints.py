@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.analysis import Analysis, CellMean
 from evalkit.choice.choice import Constraint, Miss, Unproved
 from evalkit.experiment.goals import Choose, Preference, Requirement, profile
 from evalkit.experiment.margins import margin_of
@@ -19,6 +20,21 @@ from evalkit.stats.intervals import t_interval, within_range
 from evalkit.text.numbers import counted
 
 Floats = NDArray[np.float64]
+
+
+class Shown(Protocol):
+    """What tables show of the cells: an analysis, or as much of one as bounds are judged by."""
+
+    @property
+    def cells(self) -> Sequence[Any]:
+        """The cells."""
+        ...
+
+    @property
+    def by_cell(self) -> Sequence[CellMean]:
+        """The means with their intervals."""
+        ...
+
 
 _WHOLE = 1e-6  # of an answer: a mean over answers that counts them, times their number
 
@@ -56,7 +72,7 @@ def missed(one: Requirement | Constraint, mean: float, low: float, high: float, 
     return (one.min, lowest) if one.min is not None and not lowest >= one.min else None
 
 
-def unprovable(require: Mapping[str, Requirement], scores: Scores, analysis: Analysis) -> set[str]:
+def unprovable(require: Mapping[str, Requirement], scores: Scores, analysis: Shown) -> set[str]:
     """Metrics whose bound not even a cell at the good end of their range on every prompt could prove by its interval: there are too few."""
     measured = {metric.name: metric for metric in scores.metrics}
     out = set()
@@ -118,7 +134,7 @@ def _needs_length(metric: Metric) -> bool:
 def misses_of(
     require: Mapping[str, Requirement],
     values: Mapping[str, Floats],
-    analysis: Analysis,
+    analysis: Shown,
     by_mean: Collection[str] = (),
     short: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> tuple[list[Miss], list[str]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice.choice import Choice, Consequence
-from evalkit.choice.constraints import constraint_of, misses_of, nearest_of, too_short, unprovable, unproved_of, wanted_of
+from evalkit.choice.choice import Choice, Consequence, Miss
+from evalkit.choice.constraints import Shown, constraint_of, misses_of, nearest_of, too_short, unprovable, unproved_of, wanted_of
 from evalkit.choice.ranking import rank, settle
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.goals import Choose, Preference, Requirement
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.metrics import CATALOGUE
@@ -24,28 +25,67 @@ from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
 from evalkit.stats.intervals import t_interval
 from evalkit.stats.precision import minus
+from evalkit.stats.selection import Aim
 
 _ALWAYS_TOLD = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
 
 
-def choose(scores: Scores, analysis: Analysis) -> Choice | None:
-    """What ``choose:`` of the experiment comes to; None where it has none."""
-    experiment = scores.plan.experiment
-    if experiment.choose is None:
-        return None
+class Finish(NamedTuple):
+    """What a race leaves to choose from.
+
+    Attributes:
+        finalists: the cells that were asked every prompt and not shown out.
+        aims: by metric, with the limits that were fixed at the first look.
+    """
+
+    finalists: tuple[int, ...]
+    aims: dict[str, Aim]
+
+
+class _Judged(NamedTuple):
+    """What is wanted, as far as it is measured, and which cells keep to the bounds."""
+
+    require: dict[str, Requirement]
+    prefer: dict[str, Preference]
+    about: str | None
+    notes: list[str]
+    by_mean: set[str]
+    misses: list[Miss]
+    satisfying: list[int]
+
+
+def _judged(wanted: Choose, scores: Scores, shown: Shown, among: Sequence[int]) -> _Judged:
     values = {name: one.value for name, one in scores.by_metric.items()}
     known = {name for name, grid in values.items() if not np.isnan(grid).all()}
     # A bound is on what people get, so a metric that cannot be compared fairly can still be bounded, on whole answers.
     bounded = known | {name for name, one in scores.by_metric.items() if not np.isnan(one.value_full).all()}
-    require, prefer, about, notes = wanted_of(experiment.choose, known, bounded)
-    cells = scores.plan.cells
-    by_mean = unprovable(require, scores, analysis)
-    misses, unknown = misses_of(require, values, analysis, by_mean, too_short(require, scores))
-    notes += unknown
+    require, prefer, about, notes = wanted_of(wanted, known, bounded)
+    by_mean = unprovable(require, scores, shown)
+    found, unknown = misses_of(require, values, shown, by_mean, too_short(require, scores))
+    misses = [one for one in found if one.cell_index in among]
     out = {one.cell_index for one in misses}
-    satisfying = [index for index in range(len(cells)) if index not in out]
+    return _Judged(require, prefer, about, [*notes, *unknown], by_mean, misses, [index for index in among if index not in out])
+
+
+def kept(scores: Scores, shown: Shown, among: Sequence[int]) -> list[int]:
+    """Which of the cells `among` keep to every bound of ``choose:``, as `choose` judges them; `shown` has the means of what has a bound."""
+    wanted = scores.plan.experiment.choose
+    return list(among) if wanted is None else _judged(wanted, scores, shown, among).satisfying
+
+
+def choose(scores: Scores, analysis: Analysis, finish: Finish | None = None) -> Choice | None:
+    """What ``choose:`` of the experiment comes to, among the finalists where it was a race; None where it has none."""
+    experiment = scores.plan.experiment
+    if experiment.choose is None:
+        return None
+    cells = scores.plan.cells
+    values = {name: one.value for name, one in scores.by_metric.items()}
+    judged = _judged(experiment.choose, scores, analysis, range(len(cells)) if finish is None else finish.finalists)
+    require, prefer, misses, satisfying, by_mean = judged.require, judged.prefer, judged.misses, judged.satisfying, judged.by_mean
+    about, notes = judged.about, list(judged.notes)
     constraints = [constraint_of(name, one, misses, name not in by_mean) for name, one in require.items()]
-    found = rank(satisfying, scores, prefer)
+    fixed = None if finish is None or any(name not in finish.aims for name in prefer) else [finish.aims[name] for name in prefer]
+    found = rank(satisfying, scores, prefer, fixed)
     chosen = settle(found, experiment.choose.among, values, cells, experiment) if found.best is not None else None
     nearest = nearest_of(misses, require, scores, analysis.reference) if not satisfying else None
     notes += found.notes

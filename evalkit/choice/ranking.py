@@ -45,8 +45,12 @@ class Ranking:
     notes: list[str] = field(default_factory=list)
 
 
-def rank(satisfying: list[int], scores: Scores, prefer: Mapping[str, Preference]) -> Ranking:
-    """Cells that satisfy, ranked by what is preferred."""
+def rank(satisfying: list[int], scores: Scores, prefer: Mapping[str, Preference], fixed: Sequence[Aim] | None = None) -> Ranking:
+    """Cells that satisfy, ranked by what is preferred.
+
+    Args:
+        fixed: an aim for each of what is preferred, its limits fixed beforehand; from the cells that satisfy where None.
+    """
     experiment = scores.plan.experiment
     measured = {metric.name: metric for metric in scores.metrics}
     values = {name: scores.by_metric[name].value for name in prefer}
@@ -59,7 +63,7 @@ def rank(satisfying: list[int], scores: Scores, prefer: Mapping[str, Preference]
     if not (~np.isnan(stacked)).any(axis=2).all(axis=0).any():
         return Ranking(desirability=none, notes=["no setting that keeps to the bounds has a value in every preferred metric"])
     means = np.array([[t_interval(row).mean for row in grid] for grid in stacked])
-    aims = [_aim(measured[name], prefer[name], means[place], experiment) for place, name in enumerate(prefer)]
+    aims = fixed or [aim_of(measured[name], prefer[name], means[place], experiment) for place, name in enumerate(prefer)]
     found = select(stacked, aims, np.random.default_rng([experiment.seed, 77]))
     known = ~np.isnan(found.desirability)
     lacking = int((~known).sum())
@@ -99,7 +103,8 @@ def _upward(aim: Aim, values: Floats) -> Floats:
     return aim.of(values) if aim.goal == "target" else values * (1 if aim.goal == "maximize" else -1)
 
 
-def _aim(metric: Metric, wanted: Preference, means: Floats, experiment: Experiment) -> Aim:
+def aim_of(metric: Metric, wanted: Preference, means: Floats, experiment: Experiment) -> Aim:
+    """What is preferred of a metric, its limits by the `means` of the cells that are ranked where the preference sets none; shape (cells,)."""
     known = means[~np.isnan(means)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     margin = margin_of(metric, float(known.mean()) if len(known) else 0.0, experiment.margins).value

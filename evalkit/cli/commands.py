@@ -21,6 +21,7 @@ from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
+    from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
     from evalkit.sweeping.sweeping import Pending
 
@@ -102,6 +103,8 @@ def sweep(
     confirm: Annotated[int, typer.Option("--confirm", min=0, metavar="N", help=WORDS["confirm"])] = DEFAULTS.confirm,
     fresh: Annotated[bool, typer.Option("--fresh", help=WORDS["fresh"])] = DEFAULTS.fresh,
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
+    race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
+    race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used.")] = None,
@@ -112,17 +115,15 @@ def sweep(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the result alone, without progress and notes.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit.collect.allowance import Budget  # these here, so that --help stays instant
-    from evalkit.sweeping import outlook  # late: --help stays instant
-    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
+    from evalkit.sweeping import outlook  # these here, so that --help stays instant
+    from evalkit.sweeping.racing import raced  # as above
+    from evalkit.sweeping.sweeping import Hooks, run_sweep  # as above
 
-    loaded = _load(experiment, settings)
+    loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
         return
     screen = console()
-    if max_cost is not None and not 0 < max_cost < float("inf"):
-        raise ExperimentError(f"--max-cost: found {max_cost}; expected a sum above 0")
     options = Options(
         fresh=fresh,
         retry_failed=retry_failed,
@@ -130,7 +131,7 @@ def sweep(
         limit=limit,
         concurrency=concurrency,
         jobs=jobs,
-        budget=Budget(max_requests, max_tokens_total, max_cost, None if max_time is None else seconds("--max-time", max_time)),
+        budget=_budget(max_requests, max_tokens_total, max_cost, max_time),
         patience_s=seconds("--patience", patience),
         confirm=confirm,
         look=look,
@@ -156,6 +157,15 @@ def sweep(
         raise typer.Exit(INCOMPLETE)
 
 
+def _budget(requests: int | None, tokens: int | None, cost: float | None, time: str | None) -> Budget:
+    """What may be spent this time, as it is typed."""
+    from evalkit.collect.allowance import Budget  # late: --help stays instant
+
+    if cost is not None and not 0 < cost < float("inf"):
+        raise ExperimentError(f"--max-cost: found {cost}; expected a sum above 0")
+    return Budget(requests, tokens, cost, None if time is None else seconds("--max-time", time))
+
+
 @app.command()
 def plan(
     experiment: ExperimentFile,
@@ -173,12 +183,15 @@ def plan(
     effect: Annotated[
         list[str], typer.Option("--effect", metavar="METRIC=DIFFERENCE", help="A difference to plan for. [default: the metric's margin]")
     ] = [],  # noqa: B006
+    race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
+    race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
     json: Json = None,
 ) -> None:
     """Show what a sweep would send; sends nothing."""
     from evalkit.sweeping import outlook  # here, so that --help stays instant
+    from evalkit.sweeping.racing import raced  # as above
 
-    loaded = outlook.narrowed(_load(experiment, settings), limit)
+    loaded = raced(outlook.narrowed(_load(experiment, settings), limit), race, race_budget)
     if power or pilot or variance or effect:
         print(in_flags("\n".join(outlook.outlook(loaded, pilot or output, variance, effect))))
         return

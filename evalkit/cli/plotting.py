@@ -27,6 +27,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "latency": {"parameter": "parameter"},
     "drift": {"number": "metric"},
     "replicates": {"metric": "metric"},
+    "race": {},
     "compare": {"comparison": "candidate"},
 }
 
@@ -88,7 +89,7 @@ def _arguments(run: Run, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     if "metric" in given and "metric" not in out:
         measured = [one.name for one in run.analysis.metrics]
         out["metric"] = next(iter(metrics_that_matter(run, 1) or measured), "")
-    if kind not in ("pareto", "survival", "latency", "drift", "parallel"):
+    if kind not in ("pareto", "survival", "latency", "drift", "parallel", "race"):
         out |= _parameters(run, kind, [name for name in given if name in ("parameter", "x", "y", "by") and name not in out], list(out.values()))
     return out
 

@@ -51,8 +51,11 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     left = outlook.pending(experiment, output, retry_failed=retry_failed)
     folder = output or Path("results") / experiment.name
     begun = is_run(folder)
+    for line in outlook.race_lines(experiment, folder):
+        print(line)
     if begun:
-        print(f"{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
+        at_most = "at most " if experiment.search is not None else ""
+        print(f"{at_most}{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
     judged = outlook.judged(planned, left, folder)
     for line in _beside(experiment, planned, left, begun, judged):
         print(harmless(line))

@@ -41,6 +41,7 @@ _FLAGS = {
     "skip_rejected": "--skip-rejected",
     "retry_failed": "--retry-failed",
     "patience_s": "--patience",
+    "race_budget": "--race-budget",
     "budget.requests": "--max-requests",
     "budget.tokens": "--max-tokens-total",
     "budget.cost": "--max-cost",
@@ -130,7 +131,8 @@ class Report:
         from evalkit.collect.budget import priced  # late: --help stays instant
 
         elapsed = max(time.monotonic() - self._started, 1e-9)
-        parts = [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
+        parts = [tally.stage] if tally.stage else []
+        parts += [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
         if tally.failed:
             parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
         if tally.waiting:

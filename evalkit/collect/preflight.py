@@ -147,7 +147,7 @@ class _Look:
     async def first(self, cell: int) -> _Tried:
         """The plainest cell on the first prompt that the endpoint does not refuse for what the prompt says."""
         tried = _Tried(False)
-        for prompt in range(min(_PROMPTS_TRIED, len(self._plan.experiment.prompts))):
+        for prompt in self._plan.common_prompts[:_PROMPTS_TRIED] or (0,):
             self._prompt = prompt
             tried = await self.of(cell, waits=True)
             if tried.fault != "prompt":

@@ -21,6 +21,7 @@ class Tally:
         waiting: requests that failed and will be tried again.
         at_once: calls that may be in flight.
         paused: why nothing is sent at present; empty while it is.
+        stage: how far what is sent has come, in a few words, where it comes in stages.
         began, last_at: when it started, and when the last outcome came, None where none did; in seconds of the monotonic clock.
         held_until: when calls may start again, as the endpoint asks; in seconds of the monotonic clock, as in `held_s`.
     """
@@ -33,6 +34,7 @@ class Tally:
     waiting: int = 0
     at_once: int = 0
     paused: str = ""
+    stage: str = ""
     held_until: float = 0.0
     spent: Spent = field(default_factory=Spent)
     began: float = field(default_factory=time.monotonic)

@@ -17,6 +17,7 @@ from evalkit.plan.cells import cell_named, cell_text
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
 from evalkit.store.folder import load_experiment, read_run
+from evalkit.store.records import standing
 from evalkit.text.numbers import counted
 
 _MOST_NAMED = 5
@@ -88,18 +89,39 @@ def paired(baseline: Path, candidate: Path | None, cells: Sequence[str] = ()) ->
     pairs = _pairs(plans, cells, one_run=candidate is None)
     left_out = [] if candidate is None else _left_out(plans, [one, other], pairs, common, bool(cells))
     written = [read_run(folder) or {} for folder in (baseline, candidate or baseline)]
+    folders = (baseline, candidate or baseline)
+    blocks, raced = _blocks(folders, plans, pairs)
     arms = [
-        Arm(folder, Plan(experiment, only=tuple(pair[side] for pair in pairs)), about)
-        for side, (folder, experiment, about) in enumerate(zip((baseline, candidate or baseline), experiments, written, strict=True))
+        Arm(folder, Plan(experiment, only=tuple(pair[side] for pair in pairs), blocks=blocks[side]), about)
+        for side, (folder, experiment, about) in enumerate(zip(folders, experiments, written, strict=True))
     ]
     differs = [] if candidate is None else _differing(one, other, written)
     if cells:
         differs += _of_cells(plans, pairs[0])
     judged = _judged_otherwise(one, other, common)
     same_folder = candidate is not None and baseline.resolve() == candidate.resolve()
-    notes = [*(["both are the same folder"] if same_folder else []), *_told_apart(one, other), *judged]
-    whole = not left_out and not cells and not judged
+    notes = [*(["both are the same folder"] if same_folder else []), *raced, *_told_apart(one, other), *judged]
+    whole = not left_out and not cells and not judged and not raced
     return Pairing(arms[0], arms[1], tuple(pairs), tuple(differs), whole, tuple(left_out), tuple(notes))
+
+
+def _blocks(
+    folders: Sequence[Path], plans: Sequence[Plan], pairs: Sequence[tuple[int, int]]
+) -> tuple[list[frozenset[tuple[int, int]] | None], list[str]]:
+    """Where one side is a race, which asks some settings fewer prompts: the blocks of setting and prompt that both asked, and a sentence on it."""
+    if all(plan.experiment.search is None for plan in plans):
+        return [None, None], []
+    asked: list[set[tuple[int, int]]] = []
+    for folder, plan in zip(folders, plans, strict=True):
+        there = standing(folder)
+        asked.append({(one.cell_index, one.prompt_index) for one in plan if there.has(one.key)})
+    prompts = range(len(plans[0].experiment.prompts))
+    both = [(pair, prompt) for pair in pairs for prompt in prompts if all((pair[side], prompt) in asked[side] for side in (0, 1))]
+    if not both:
+        raise RecordError("these runs cannot be compared: one is a race, and no setting was asked the same prompt in both")
+    size = f"{len(both):,} of {len(pairs) * len(prompts):,}"
+    told = f"a race asks some settings fewer prompts: compared are the {size} pairs of a setting and a prompt that both have"
+    return [frozenset((pair[side], prompt) for pair, prompt in both) for side in (0, 1)], [told]
 
 
 def _told_apart(one: Experiment, other: Experiment) -> list[str]:
@@ -221,6 +243,7 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
                 **{f"request.{name}": _listed([value]) for name, value in request.items()},
                 "design": experiment.design,
+                **({"search": f"a race, budget {experiment.search.budget}"} if experiment.search is not None else {}),
                 "replicates": str(experiment.replicates),
                 "seed": str(experiment.seed),
                 "prompts": str(len(experiment.prompts)),

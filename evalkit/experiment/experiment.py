@@ -35,6 +35,8 @@ from evalkit.experiment.parameters import (
 )
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
 from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
+from evalkit.experiment.sampled import schema_of_design, with_sampled
+from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
 from evalkit.metrics import checks, custom
@@ -79,12 +81,14 @@ class Experiment(Strict):
         judges: models that give each answer a number by a rubric (`evalkit.experiment.judges`).
         embeddings: an endpoint whose ``/embeddings`` tell how far answers are apart in meaning; left out: that is not measured.
         design: which combinations are cells: all (``grid``), those under `cells` (``list``), the reference and every other level by
-            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``).
+            itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``); or so many
+            points drawn from levels and ranges ``{min, max}``, like ``{kind: sobol, points: 24}`` (``random``, ``sobol`` or ``lhs``).
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
         interval: of the means of cells and levels: Student's ``t`` (Wilson's of shares), or ``bootstrap_t`` for what is skewed over prompts.
         choose: how to choose among the cells.
+        search: how to ask less than the full grid (`evalkit.experiment.search`); left out: every setting is asked every prompt.
 
     Raises:
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
@@ -102,12 +106,13 @@ class Experiment(Strict):
     scorers: Annotated[tuple[str | Mapping[str, Any], ...], Field(strict=False)] = ()
     judges: Annotated[tuple[Judge, ...], Field(strict=False)] = ()
     embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
-    design: Literal["grid", "list", "one_at_a_time", "fractional"] = "grid"
+    design: Annotated[Literal["grid", "list", "one_at_a_time", "fractional"], WithJsonSchema(schema_of_design())] = "grid"
     cells: Mapping[str, Mapping[str, Any]] | None = None
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
     choose: Choose | None = None
+    search: Search | None = None
     _seeds: Seeds = PrivateAttr(default="hashed")
 
     @property
@@ -150,6 +155,11 @@ class Experiment(Strict):
         if faults := faults_of_names(value, taken):
             raise Faults(faults)
         return value
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _some_search(cls, value: object) -> object:
+        return Search.model_validate(value) if value is None else value  # which tells what to write
 
     @field_validator("name")
     @classmethod
@@ -207,6 +217,8 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _levels_of_cells(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("design"), Mapping):
+            data = with_sampled(data)
         if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
             return data
         return with_levels_of_cells(data)
@@ -226,6 +238,8 @@ class Experiment(Strict):
             own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
         faults += self._faults_of_reference() + self._faults_of_design()
+        if self.search is not None and self.choose is None:
+            faults.append((("search",), "a race needs to know what is better; add choose: {profile: balanced}, or take search out"))
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(
@@ -345,6 +359,11 @@ _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", 
 """Keys that decide what is made of the answers, not which are asked for."""
 
 
+def own_metrics(experiment: Experiment) -> Own:
+    """The metrics of an experiment's checks, scorers and judges, as far as they are known before anything has run."""
+    return _own_metrics({name: getattr(experiment, name) for name in ("checks", "prompts", "scorers", "judges")})
+
+
 def _own_metrics(data: Mapping[str, Any]) -> Own:
     """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
@@ -366,6 +385,7 @@ _FIELDS: dict[str, list[str]] = {
     "judges[].endpoint": list(Endpoint.model_fields),
     "embeddings": list(Endpoint.model_fields),
     "choose": list(Choose.model_fields),
+    "search": list(Search.model_fields),
     **{f"choose.require.{name}": list(Requirement.model_fields) for name in metric_names()},
     **{f"choose.prefer.{name}": list(Preference.model_fields) for name in metric_names()},
 }

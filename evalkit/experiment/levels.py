@@ -14,6 +14,10 @@ _MOST_COMBINATIONS = 100_000
 _MOST_STEPS = 1_000
 
 
+class _OfCells(dict[str, Any]):
+    """Levels that named cells hold: nobody crosses them, so that their combinations are not counted."""
+
+
 def levels_of(value: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """The levels of each parameter under ``parameters:``, as they are sent; raises `Faults` with all that is wrong with them."""
     faults: list[tuple[Path, str]] = []
@@ -47,7 +51,7 @@ def levels_of(value: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
             seen.add(same)
         levels[name] = tuple(settled(name, level) for level in many) if not faults else ()
     combinations = prod(max(1, len(levels.get(name, ())) or (len(given) if isinstance(given, list | tuple) else 1)) for name, given in value.items())
-    if combinations > _MOST_COMBINATIONS:
+    if combinations > _MOST_COMBINATIONS and not isinstance(value, _OfCells):
         number = f"{combinations:,}" if combinations < 10**15 else "more than 10^15"
         faults.append(((), f"the levels make {number} combinations; expected at most {_MOST_COMBINATIONS:,}: sweep fewer parameters or levels"))
     if faults:
@@ -82,7 +86,7 @@ def with_levels_of_cells(data: Mapping[str, Any]) -> dict[str, Any]:
     given = data.get("parameters")
     if given and not same_level(given, levels):
         raise Faults([(("parameters",), "stands beside 'cells', which hold the levels already; keep one of the two")])
-    return {**data, "design": "list", "parameters": levels}
+    return {**data, "design": "list", "parameters": _OfCells(levels)}
 
 
 def _is_range(name: str, given: object) -> bool:
@@ -102,7 +106,8 @@ def _not_a_range(name: str, given: object) -> str | None:
     written = ", ".join(f"{key}: {example[key]}" for key in ("min", "max", "step"))
     if set(given) == {"min", "max"}:
         ends = f"[{given['min']}, {given['max']}]"
-        return f"this range has no step; write how far apart its levels are, like {{{written}}}, or list the levels, like {ends}"
+        sampled = "or draw from it: design: {kind: sobol, points: 24}"
+        return f"this range has no step; write how far apart its levels are, like {{{written}}}, list the levels, like {ends}, {sampled}"
     return "found a mapping that is no range; write {min: 0, max: 1, step: 0.25}, or list the levels, like [0, 0.5, 1]"
 
 

@@ -90,6 +90,7 @@ class Plan:
         role: ``sweep``, or ``confirm`` for fresh replicates of what was chosen.
         only: these cells alone; None for all.
         first, count: the replicates; a count of None takes the experiment's.
+        blocks: these pairs of a cell and a prompt alone, by their numbers; None for all.
     """
 
     experiment: Experiment
@@ -97,6 +98,7 @@ class Plan:
     only: tuple[int, ...] | None = None
     first: int = 0
     count: int | None = None
+    blocks: frozenset[tuple[int, int]] | None = None
 
     @cached_property
     def design(self) -> Design:
@@ -110,7 +112,20 @@ class Plan:
 
     def __len__(self) -> int:
         cells = len(self.cells) if self.only is None else len(self.only)
-        return cells * len(self.experiment.prompts) * (self.experiment.replicates if self.count is None else self.count)
+        pairs = cells * len(self.experiment.prompts) if self.blocks is None else len(self.blocks)
+        return pairs * (self.experiment.replicates if self.count is None else self.count)
+
+    def has(self, cell_index: int, prompt_index: int) -> bool:
+        """Whether a cell is asked a prompt."""
+        return (self.only is None or cell_index in self.only) and (self.blocks is None or (cell_index, prompt_index) in self.blocks)
+
+    @cached_property
+    def common_prompts(self) -> tuple[int, ...]:
+        """The prompts, by their numbers, that every cell is asked: all but in a race."""
+        prompts = range(len(self.experiment.prompts))
+        if self.blocks is None:
+            return tuple(prompts)
+        return tuple(prompt for prompt in prompts if all((cell, prompt) in self.blocks for cell in range(len(self.cells))))
 
     def __iter__(self) -> Iterator[Request]:
         """Every request of the sweep once, in the order of sending.
@@ -132,6 +147,8 @@ class Plan:
             for prompt_index in _order(rng, len(experiment.prompts)):
                 for cell_index in filter(wanted.__contains__, _order(rng, len(self.cells))):
                     where = (cell_index, prompt_index)
+                    if self.blocks is not None and where not in self.blocks:
+                        continue
                     pair = pairs.get(where)
                     if pair is None:
                         pair = self._pair(*where)
@@ -232,6 +249,9 @@ class Plan:
 
         A token is taken to be one to eight bytes of UTF-8, and a message to add up to sixteen tokens.
         """
+        if self.blocks is not None:
+            found = [self._prompt_tokens[prompt] for _, prompt in self.blocks]
+            return self.experiment.replicates * sum(low for low, _ in found), self.experiment.replicates * sum(high for _, high in found)
         each = len(self.cells) * self.experiment.replicates
         return each * sum(low for low, _ in self._prompt_tokens), each * sum(high for _, high in self._prompt_tokens)
 
@@ -240,6 +260,8 @@ class Plan:
         bounds = [bound for bound in self._answer_tokens if bound is not None]
         if len(bounds) < len(self.cells):
             return None
+        if self.blocks is not None:
+            return self.experiment.replicates * sum(bounds[cell] for cell, _ in self.blocks)
         return sum(bounds) * len(self.experiment.prompts) * self.experiment.replicates
 
     def tokens(self) -> Tokens:

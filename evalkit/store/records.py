@@ -213,6 +213,11 @@ class Standing:
             return False
         return retry_failed or self._failed.get(packed) not in NOT_SENT_AGAIN
 
+    def has(self, key: str) -> bool:
+        """Whether a request has an outcome, be it a failure."""
+        packed = _packed(key)
+        return packed in self._done or packed in self._failed
+
     def answered(self, key: str) -> bool:
         """Whether a request has its answer."""
         return _packed(key) in self._done

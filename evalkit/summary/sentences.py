@@ -9,6 +9,7 @@ from evalkit.analysis.effects import Verdict
 from evalkit.choice import Choice
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.summary.racing import race_of
 from evalkit.summary.summary import Row
 from evalkit.text.numbers import counted
 
@@ -24,15 +25,17 @@ def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
     prompts = analysis.counts.prompts
     tied = len(choice.tied) - 1
     share = f"{100 * (choice.resample_share or 0.0):.0f} %"
+    # In a race only who finished can be chosen, or compared with what was.
+    other = "setting" if race_of(analysis) is None else "finalist"
     out = _against_the_reference(rows)
     if len(choice.satisfying) == 1:
-        out.append("No other setting keeps to the bounds, so there was nothing to compare it with.")
+        out.append(f"No other {other} keeps to the bounds, so there was nothing to compare it with.")
     elif prompts < FEWEST_PROMPTS:
         out.append(f"Best of all: with {counted(prompts, 'prompt')} nothing can be told apart.")
     elif tied == 0:
-        out.append(f"Best of all: yes, better than every other setting that keeps to the bounds, on these {prompts} prompts.")
+        out.append(f"Best of all: yes, better than every other {other} that keeps to the bounds, on these {prompts} prompts.")
     else:
-        many = "1 other setting does" if tied == 1 else f"{tied} other settings do"
+        many = f"1 other {other} does" if tied == 1 else f"{tied} other {other}s do"
         first = (
             f"this one came first in {share} of resamples"
             if choice.chosen == choice.best

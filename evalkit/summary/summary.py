@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from evalkit.analysis.raced import Raced
 from evalkit.text.notes import Level
 
 VERSION = 1
@@ -131,6 +132,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         unmet: the bounds, where no setting keeps to all.
         sure: how sure the choice is, in sentences.
         matters: what each parameter does, in sentences.
+        race: who was asked what, of a race; None of a full grid. `raced` says it in sentences.
+        replayed: what a race would have asked in place of a full grid, in a sentence; empty where it would not have asked less.
         mind: what bears on all that, the gravest first.
         next: what to do next.
     """
@@ -161,3 +164,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     mind: list[Mind]
     next: list[Next]
     parameters: dict[str, Any]
+    race: Raced | None = None
+    raced: list[str] = []
+    replayed: str = ""

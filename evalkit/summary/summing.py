@@ -13,6 +13,7 @@ from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.store.records import NOT_SENT_AGAIN
+from evalkit.summary.racing import race_of, said_of_race, said_of_replay
 from evalkit.summary.rows import rows, unmet
 from evalkit.summary.sentences import matters, sure, swept
 from evalkit.summary.summary import Mind, Next, Outcome, Setting, Spending, Summary
@@ -60,6 +61,9 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         mind=mind(run),
         next=list(_next(run, experiment)),
         parameters=dict(choice.parameters) if choice is not None else {},
+        race=race_of(analysis),
+        raced=said_of_race(analysis, choice) if counts.completions else [],
+        replayed=said_of_replay(analysis),
     )
 
 

@@ -19,6 +19,9 @@ from evalkit.metrics import UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.present.text.comments import comments
+from evalkit.race.account import account
+from evalkit.race.course import Course
+from evalkit.race.going import finish_of
 from evalkit.run import Run
 from evalkit.scoring import judging
 from evalkit.scoring.metric_set import Measures
@@ -30,7 +33,9 @@ from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
+from evalkit.sweeping.advice import replayed
 from evalkit.sweeping.made import inputs_of, made
+from evalkit.sweeping.racing import scores_of
 from evalkit.text.notes import Note, Tell, note, warning
 from evalkit.text.numbers import counted
 
@@ -52,6 +57,7 @@ def settle(
     *,
     sizes: bool = False,
     jobs: int = 1,
+    course: Course | None = None,
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -62,6 +68,7 @@ def settle(
         measured: what is measured.
         beside: who else was asked.
         sizes, jobs: as in `evalkit.scoring.scores.scored`.
+        course: the race that the records are of; None of a full grid.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
@@ -80,13 +87,14 @@ def settle(
         told.append(one)
         tell(one)
 
-    scores = scored(plan, _of_the_sweep(read(folder), others))
+    sweep = _of_the_sweep(read(folder), others)
+    scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
     for line in scores.complaints[:_MOST_COMPLAINTS]:
         said(warning(f"a scorer failed, which leaves its value out: {line}"))
     if len(scores.complaints) > _MOST_COMPLAINTS:
         said(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
     analysis = analyse(scores)
-    choice = choose(scores, analysis)
+    choice = choose(scores, analysis, None if course is None else finish_of(course))
     again = _confirm_plan(others, plan) if choice is not None else None
     if choice is not None and again is not None:
         choice = confirmed(choice, scores, scored(again, others, scores.samples))
@@ -95,10 +103,14 @@ def settle(
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     of_scores = list(_of_scores(scores, plan, others))
     analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
+    if course is not None:
+        analysis = msgspec.structs.replace(analysis, race=account(course))
+    elif (once := replayed(scores, analysis, choice, measured)) is not None:
+        analysis = msgspec.structs.replace(analysis, replayed=once)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
-    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs, told))
+    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs if course is None else None, told))
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return dataclasses.replace(run, notes=tuple(notes))
 

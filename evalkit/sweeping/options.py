@@ -30,6 +30,8 @@ class Options:
         confirm: fresh replicates, for the chosen cell, the best and the runner-up.
         jobs: processes that score; no value depends on how many.
         look: whether the endpoint is looked at before the sweep.
+        race: instead of the full grid, as by ``search: {method: race}``.
+        race_budget: of the race, instead of the experiment's; asks for one.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -42,6 +44,8 @@ class Options:
     confirm: int = _option(0, "Send N fresh replicates for what was chosen and its runner-up.")
     jobs: int = _option(1, "Processes that score.")
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
+    race: bool = _option(False, "Drop settings on the way: a third of the full grid's requests.")
+    race_budget: str | None = _option(None, "As --race, with this share of the requests, like 1/4, or proof.")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""

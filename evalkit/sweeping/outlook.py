@@ -18,6 +18,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, seeds_of
 from evalkit.store.records import Standing, read, standing
+from evalkit.sweeping.advice import PlannedRace, course_ahead, planned_race, tokens_ahead, ways
 from evalkit.text.numbers import counted
 
 _TYPICAL_REPLICATES = 8
@@ -26,6 +27,8 @@ _TYPICAL_REPLICATES = 8
 def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Tokens:
     """What a sweep would send now, given what stands in its folder, if anything does. Raises `RecordError`."""
     folder = folder or Path("results") / experiment.name
+    if (course := course_ahead(experiment, folder)) is not None:
+        return tokens_ahead(course, standing(folder), retry_failed)
     if not is_run(folder):
         return Plan(experiment).tokens()
     plan = Plan(experiment.with_seeds(seeds_of(folder)))
@@ -59,6 +62,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         requests: of the whole plan; `anchors` beside them.
         asked: what is still to be sent, the sweep's own requests first.
         warnings: what stands against the experiment as it is written.
+        race: its course, where it is a race.
     """
 
     v: int = 1
@@ -73,15 +77,17 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     anchors: int
     asked: list[Asked]
     warnings: list[str]
+    race: PlannedRace | None = None
 
 
 def planned(experiment: Experiment, folder: Path | None = None, *, retry_failed: bool = False) -> Planned:
     """What a sweep of `experiment` into `folder` would send, given what stands there, if anything does. Raises `RecordError`."""
     plan = Plan(experiment)
     left = pending(experiment, folder, retry_failed=retry_failed)
-    ways = [("sweep", experiment.endpoint, left)]
+    course = course_ahead(experiment, folder or Path("results") / experiment.name)
+    asked_of = [("sweep", experiment.endpoint, left)]
     beside = judged(plan, left, folder or Path("results") / experiment.name)
-    ways += [(judge.name, judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
+    asked_of += [(judge.name, judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
     return Planned(
         name=experiment.name,
         model=experiment.endpoint.model,
@@ -92,8 +98,9 @@ def planned(experiment: Experiment, folder: Path | None = None, *, retry_failed:
         replicates=experiment.replicates,
         requests=len(plan),
         anchors=plan.anchor_count,
-        asked=[_asked(name, endpoint, tokens) for name, endpoint, tokens in ways],
+        asked=[_asked(name, endpoint, tokens) for name, endpoint, tokens in asked_of],
         warnings=[*experiment.warnings(), *plan.design.beware],
+        race=None if course is None else planned_race(course),
     )
 
 
@@ -157,7 +164,7 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
         seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
         if not seen:
             raise RecordError(f"{folder}: tells no variance; a pilot needs two settings and two prompts with answers")
-    return power.told(experiment, power.outlook(experiment, seen, power.wanted(effects)))
+    return [*power.told(experiment, power.outlook(experiment, seen, power.wanted(effects))), *ways(experiment, seen)]
 
 
 def _typical(experiment: Experiment, wanted: Mapping[str, float]) -> list[str]:
@@ -178,7 +185,14 @@ def _typical(experiment: Experiment, wanted: Mapping[str, float]) -> list[str]:
     lines += [f"{source.name}: {source.what}" for source in typical.SOURCES]
     if experiment.replicates != _TYPICAL_REPLICATES:
         lines.append("Metrics over the replicates together were seen at 8 of them; at another number they are others.")
+    lines += ways(experiment, typical.SOURCES[0].variances)
     return [*lines, "A pilot tells how yours vary: sweep with the option limit with 5, then plan again."]
+
+
+def race_lines(experiment: Experiment, folder: Path) -> list[str]:
+    """The course of a race in words; none of a full grid. Raises as a sweep does."""
+    course = course_ahead(experiment, folder)
+    return [] if course is None else planned_race(course).lines()
 
 
 def narrowed(experiment: Experiment, limit: int | None) -> Experiment:

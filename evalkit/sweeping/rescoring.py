@@ -20,6 +20,7 @@ from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import RecordWriter
 from evalkit.sweeping.derivation import settle
+from evalkit.sweeping.racing import course_of
 from evalkit.text.notes import Note, Tell, nobody
 
 
@@ -58,13 +59,15 @@ def rescore(
         notes.append(one)
         note(one)
 
-    plan = Plan(load_experiment(folder))
-    measured = measures(plan.experiment, metrics)
+    experiment = load_experiment(folder)
+    course = course_of(experiment, folder)
+    plan = Plan(experiment) if course is None or course.start is None else course.plan
+    measured = measures(experiment, metrics)
     with locked(folder), RecordWriter(folder) as writer:
         if writer.mended:
             tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside, sizes=sizes, jobs=jobs)
+        return settle(folder, plan, notes, tell, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:
@@ -78,6 +81,18 @@ def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earli
     for one in out:
         write_run(folder, plan.experiment, sweep={"of": one.name, "ended": now_text(), **what_it_took(one.spent)})
     return out
+
+
+def summed(every: Sequence[Besides]) -> list[Besides]:
+    """The same, each who was asked once."""
+    out: dict[str, Spent] = {}
+    for one in every:
+        before = out.setdefault(one.name, Spent(one.spent.prices))
+        before.requests += one.spent.requests
+        before.tokens_in += one.spent.tokens_in
+        before.tokens_out += one.spent.tokens_out
+        before.uncounted += one.spent.uncounted
+    return [Besides(name, spent) for name, spent in out.items()]
 
 
 def what_it_took(spent: Spent) -> dict[str, Any]:

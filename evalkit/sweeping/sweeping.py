@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.collect.allowance import Budget
@@ -31,8 +31,12 @@ from evalkit.store.records import Outcome, Record, RecordWriter, Standing, recor
 from evalkit.sweeping.made import Found, as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
-from evalkit.sweeping.rescoring import ask_others, what_it_took
+from evalkit.sweeping.racing import Racing, raced
+from evalkit.sweeping.rescoring import ask_others, summed, what_it_took
 from evalkit.text.notes import Note, Tell, nobody, note, warning
+
+if TYPE_CHECKING:
+    from evalkit.collect.preflight import Checked
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def run_sweep(experiment: Experiment, folder: Path | None = None, options: Optio
         ExperimentError: the budget cannot be kept.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
-    experiment = narrowed(experiment, options.limit)
+    experiment = raced(narrowed(experiment, options.limit), options.race, options.race_budget)
     sweep = _Sweep(experiment, folder or Path("results") / experiment.name, options, hooks)
     with ExitStack() as stack:
         return sweep.whole(stack)
@@ -93,6 +97,8 @@ class _Sweep:
     options: Options
     hooks: Hooks
     notes: list[Note] = field(default_factory=list)
+    race: Racing | None = None
+    stopped: str | None = None
 
     def __post_init__(self) -> None:
         self.plan = Plan(self.experiment)
@@ -125,10 +131,14 @@ class _Sweep:
         self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
         there = Standing() if fresh else standing(self.folder)
+        if self.experiment.search is not None:
+            self.race = Racing(self.experiment, self.folder, self.measured, anew=fresh)
+            self.plan = self.race.course.plan
         requests = self._left(self.plan, there)
-        if requests and not self._agreed(requests, len(self.plan)):
+        ahead = 0 if self.race is None else self.race.ahead
+        if requests + ahead and not self._agreed(requests + ahead, len(self.plan) + ahead):
             return None
-        tally = Tally(requests, spent=Spent(self.experiment.endpoint.prices))
+        tally = Tally(requests + ahead, spent=Spent(self.experiment.endpoint.prices), stage="" if self.race is None else self.race.stage())
         self.hooks.progress(tally)
         access, look, kept = None, None, _Kept()
         if requests:
@@ -144,15 +154,20 @@ class _Sweep:
         if writer is not None:
             kept.into(writer)
         if look is not None and look.rejected:
-            self.plan = Plan(without_rejected(self.experiment, look.rejected, self.options.skip_rejected, self.tell))
+            self._without(look.rejected)
             tally.planned = tally.done + self._left(self.plan, there)
-        found = None if requests or fresh else as_made(self.folder, self.plan, self.measured)
+        found = None if requests or fresh or self.race is not None else as_made(self.folder, self.plan, self.measured)
         if found is None:
             write_run(self.folder, self.plan.experiment, preflight=look)
-        if access is not None and writer is not None:
-            pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=look is not None and look.answered)
-            self.tell(note(_paced(pace)))
-        beside = self._ask_others((tally.spent,))
+        proven = look is not None and look.answered
+        if self.race is not None and writer is not None:
+            self.race.open(hold, self.tell)
+            beside = self._race(self.race, there, access, stack, writer, tally, kept.not_before, proven=proven)
+        else:
+            if access is not None and writer is not None:
+                pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=proven)
+                self.tell(note(_paced(pace)))
+            beside = self._ask_others((tally.spent,))
         result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
@@ -161,13 +176,59 @@ class _Sweep:
     def _derived(self, found: Found | None, tally: Tally, beside: list[Besides]) -> Run:
         """The run scored; or as that would show it, where its tables were `found` to be what they would be."""
         if found is None:
-            from evalkit.sweeping.derivation import settle  # at first use: where nothing changed, nothing is scored
-
-            return settle(self.folder, self.plan, self.notes, self.tell, tally, self.measured, beside=beside, jobs=self.options.jobs)
+            return self._settled(tally, beside, self.tell)
         for one in found.told:
             self.tell(one)
         self.notes += [one for one in found.run.analysis.notes if one not in self.notes]
         return replace(found.run, experiment=self.plan.experiment, notes=tuple(self.notes), sent=tally)
+
+    def _settled(self, tally: Tally, beside: list[Besides], tell: Tell) -> Run:
+        from evalkit.sweeping.derivation import settle  # at first use: where nothing changed, nothing is scored
+
+        course = None if self.race is None else self.race.course
+        return settle(self.folder, self.plan, self.notes, tell, tally, self.measured, beside=beside, jobs=self.options.jobs, course=course)
+
+    def _without(self, rejected: list[Checked]) -> None:
+        """Go on without the levels that the endpoint rejects, where they are to be skipped."""
+        fewer = without_rejected(self.experiment, rejected, self.options.skip_rejected, self.tell)
+        self.plan = Plan(fewer)
+        if self.race is not None:
+            self.race.restart(fewer)
+            self.plan = self.race.course.plan
+
+    def _race(
+        self,
+        race: Racing,
+        there: Standing,
+        access: Access | None,
+        stack: ExitStack,
+        writer: RecordWriter,
+        tally: Tally,
+        not_before: float,
+        *,
+        proven: bool,
+    ) -> list[Besides]:
+        """Ask, look, ask those that go on, until the race is over or the sending stops; who else was asked."""
+        beside: list[Besides] = []
+        while True:
+            self.plan = race.course.plan
+            left = self._left(self.plan, there)
+            tally.planned, tally.stage = tally.done + left + race.ahead, race.stage()
+            self.hooks.progress(tally)
+            if left:
+                access = self._access(stack, left + race.ahead) if access is None else access
+                tally.spent.earlier = tuple(one.spent for one in beside)
+                pace = self._send(self.plan, there, access, writer, tally, not_before, proven=proven)
+                there, proven, not_before = standing(self.folder), True, self.began
+            if left and (race.course.over or self.stopped):
+                self.tell(note(_paced(pace)))
+            if self.stopped or not race.heard(there):
+                return beside
+            beside = summed([*beside, *self._ask_others((tally.spent, *(one.spent for one in beside)))])
+            if race.course.over or not race.judged():
+                return beside
+            writer.sync()
+            race.go_on(self.tell)
 
     def _confirmed(self, result: Run, stack: ExitStack, access: Access | None, writer: RecordWriter, tally: Tally, beside: list[Besides]) -> Run:
         """The run with what was chosen measured again on fresh answers."""
@@ -181,9 +242,7 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
-        from evalkit.sweeping.derivation import settle  # as above
-
-        return settle(self.folder, self.plan, self.notes, nobody, tally, self.measured, beside=beside, jobs=self.options.jobs)
+        return self._settled(tally, beside, nobody)
 
     def _keep_seeds(self, seeds: Seeds) -> None:
         """Make seeds as the folder's are made, so that what stands there is known again."""
@@ -242,6 +301,7 @@ class _Sweep:
                 write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, type(fault).__name__))
             raise
         write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, stopped))
+        self.stopped = stopped
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
         if stopped:

@@ -46,7 +46,7 @@ SECRETS = (
 
 KEYS = (
     "expected one of anchor, cells, checks, choose, design, embeddings, endpoint, interval, judges, margins, name, parameters, prompts, "
-    "reference, replicates, request, scorers, seed"
+    "reference, replicates, request, scorers, search, seed"
 )
 
 

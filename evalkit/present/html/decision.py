@@ -13,6 +13,7 @@ from evalkit.present.plots.style import swept
 from evalkit.present.text.quantities import bound, changed, heading, measured
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, Unmet, rows
+from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 
 _WIDTH = 300.0
@@ -35,6 +36,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "reference": visible(found.reference.in_words),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
         "unmet": [{"label": visible(one.label), "bound": bound(one), "excludes": one.excludes, **_nearest(one)} for one in found.unmet],
+        "raced": [visible(one) for one in found.raced],
         "sure": [visible(one) for one in found.sure],
         "matters": [visible(one) for one in found.matters],
         "mind": [{"level": one.level, "text": visible(one.text)} for one in found.mind],
@@ -115,14 +117,14 @@ def _number(there: dict[str, Row], one: Row) -> str:
 
 
 def misses(run: Run) -> list[list[str]]:
-    """For each setting the metrics whose bound it misses, by their labels; none of those that keep to all."""
+    """For each setting the metrics whose bound it misses, by their labels; none of those that keep to all, or that a race has not finished."""
     choice = run.choice
     out: list[list[str]] = [[] for _ in run.analysis.cells]
     if choice is None:
         return out
-    by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
+    by, race = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}, race_of(run.analysis)
     for index in range(len(out)):
-        if index in choice.satisfying:
+        if index in choice.satisfying or (race is not None and index not in race.finished):
             continue
         for one in choice.constraints:
             row = by.get((index, one.metric))

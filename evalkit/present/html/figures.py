@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.analysis.raced import in_words
 from evalkit.present import plots
 from evalkit.present.html.svg import drawn
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.shortlists import CURVES
 from evalkit.run import Run
 from evalkit.stats.conventions import ALPHA
+from evalkit.summary.racing import race_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,9 +92,20 @@ def natural_length(run: Run) -> Figure | None:
     return Figure(drawn("survival", said, lambda: plots.survival(run)), said)
 
 
+def race(run: Run) -> Figure | None:
+    """Who left a race when, and how; None of a full grid."""
+    raced = race_of(run.analysis)
+    if raced is None:
+        return None
+    said = f"{in_words(raced)}. A bar a setting, as long as the prompts that it was asked; dashed: looks. Set aside is not shown worse."
+    return Figure(drawn("race", said, lambda: plots.race(run)), said)
+
+
 def pictures(run: Run) -> dict[str, Callable[[], Axes | FigureOf]]:
     """Name and drawing of the figures that stand beside a merge request: the trade-off, and the effects of the metrics that matter most."""
     out: dict[str, Callable[[], Axes | FigureOf]] = {}
+    if race_of(run.analysis) is not None:
+        out["race"] = partial(plots.race, run)
     if len(run.analysis.cells) > 1 and len(run.analysis.metrics) > 1:
         out["trade-off"] = partial(plots.pareto, run)
     if swept(run):

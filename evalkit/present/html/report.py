@@ -20,6 +20,7 @@ from evalkit.present.text import method
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import summarise
+from evalkit.summary.racing import departure, race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import interval, signed
 
@@ -116,6 +117,7 @@ def _drawn(run: Run, data: dict[str, Any]) -> dict[str, Any]:
         "verdicts": _verdicts(run),
         "pairs": figures.pairs(run),
         "pareto": figures.tradeoff(run),
+        "race": figures.race(run),
         "parameters": data["parameters"],
         "metrics": metrics,
         "curves": figures.curves(run),
@@ -134,6 +136,7 @@ def _places(context: dict[str, Any]) -> list[tuple[str, str]]:
             ("decision", "Use", True),
             ("ties", "What else", bool(context["ties"])),
             ("pareto", "Trade-off", bool(context["pareto"])),
+            ("race", "Race", bool(context["race"])),
             ("read", "Answers", bool(context["metrics"])),
             ("effects", "Parameters", True),
             ("maps", "Maps", explored and len(context["parameters"]) > 1),
@@ -164,7 +167,8 @@ def _as_data(value: Any) -> str:
 def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
     """The settings, the most desirable first, then those that keep to the bounds, then those that miss one, by its name."""
     by = {(visible(row.metric), row.cell_index): row for row in run.analysis.by_cell}
-    missed = decision.misses(run)
+    missed, race = decision.misses(run), race_of(run.analysis)
+    gone = {one.cell_index: one for one in race.left} if race is not None else {}
     worth = [cell["desirability"] for cell in cells]
     order = sorted(range(len(cells)), key=lambda index: (worth[index] is None, -(worth[index] or 0.0), len(missed[index]), index))
     out = []
@@ -172,6 +176,7 @@ def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[
         flags = list(cells[index]["flags"])
         tags = [(flag, _TAGS[flag]) for flag in flags if flag in _TAGS and not (flag == "tied" and "chosen" in flags)]
         tags += [("misses", f"misses: {visible(', '.join(missed[index]))}")] if missed[index] else []
+        tags += [("left", visible(departure(gone[index])))] if index in gone else []
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
         numbers = [mean_and_reach(by.get((name, index))) for name in names]
         name = visible(run.analysis.name_of(index) or "")

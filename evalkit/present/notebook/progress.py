@@ -49,7 +49,10 @@ class Progress:
         left = f", {(tally.planned - tally.done) / rate:.0f} s left" if rate and tally.done < tally.planned else ""
         failed = "".join(f", {count} {kind}" for kind, count in sorted(tally.failed.items()))
         paused = f"; {tally.paused}" if tally.paused else ""
-        self._line = f"{tally.done:,} of {tally.planned:,} requests, {rate:.0f}/s, {tally.tokens / seconds:,.0f} tokens/s{failed}{left}{paused}"
+        stage = f"{tally.stage}, " if tally.stage else ""
+        self._line = (
+            f"{stage}{tally.done:,} of {tally.planned:,} requests, {rate:.0f}/s, {tally.tokens / seconds:,.0f} tokens/s{failed}{left}{paused}"
+        )
         if self._display is None:
             print(harmless(self._line), file=sys.stderr, flush=True)  # noqa: T201
         else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from evalkit.present.plots.comparing import compare
 from evalkit.present.plots.effects import all_main_effects, heatmap, interaction, main_effects
 from evalkit.present.plots.planning import replicates
+from evalkit.present.plots.racing import race
 from evalkit.present.plots.spread import distribution, survival
 from evalkit.present.plots.style import save, style
 from evalkit.present.plots.time import drift, latency
@@ -28,6 +29,7 @@ __all__ = [
     "main_effects",
     "parallel",
     "pareto",
+    "race",
     "replicates",
     "save",
     "style",

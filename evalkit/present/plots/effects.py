@@ -144,7 +144,7 @@ def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:
     places: dict[tuple[int, int], list[int]] = {}
     for index, (one, other) in enumerate(codes_of(run.analysis.cells, {x: levels, y: others}).tolist()):
         places.setdefault((one, other), []).append(index)
-    grid = run.grid(metric)
+    grid = run.shared_grid(metric)
     out = []
     for one in range(len(levels)):
         row = []

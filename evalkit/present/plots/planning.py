@@ -69,7 +69,7 @@ def replicates(run: Run, metric: str, *, ax: Axes | None = None) -> Axes:
 def _seen(run: Run, metric: str) -> Variances | None:
     """Variances of the difference between two settings: over prompts from the run's scores, of replicates from some of its answers."""
     info = CATALOGUE.get(metric)
-    grid = run.grid(metric)
+    grid = run.shared_grid(metric)
     pooled = residual_variance(grid)
     if info is None or np.isnan(pooled):
         return None

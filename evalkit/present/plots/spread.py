@@ -38,7 +38,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     """
     known(run, [metric], [parameter])
     ax = axes(ax)
-    grid = run.grid(metric)
+    grid = run.shared_grid(metric)
     levels = run.analysis.parameters[parameter]
     rng = np.random.default_rng([run.experiment.seed, 5])
     rows = [[index for index, cell in enumerate(run.analysis.cells) if same_level(cell[parameter], level)] for level in levels]

@@ -38,14 +38,23 @@ def screen(found: Summary, console: Console) -> Text:
 
 def _headline(found: Summary, width: int) -> list[Text]:
     answers = counted(found.answers, "answer") if found.answers == found.planned else f"{found.answers:,} of {counted(found.planned, 'answer')}"
-    parts = [f"{answers} ({counted(found.settings, 'setting')} × {counted(found.prompts, 'prompt')} × {counted(found.replicates, 'answer')})"]
+    parts = [f"{answers} ({_size(found)})"]
     parts.append(f"{sum(found.failed.values()):,} failed")
     lines = [Text.assemble((f"{found.name}: ", "bold"), ", ".join(parts))]
     if found.sent == 0:
         lines.append(Text("0 requests sent, all were answered before", style="dim"))
     elif found.sent is not None:
         lines.append(Text(f"{counted(found.sent, 'request')} sent in {duration(found.took_s or 0.0)}{_spent(found)}", style="dim"))
+    if found.replayed:
+        lines.append(Text(found.replayed, style="dim"))
     return [part for line in lines for part in _broken(line, width)]
+
+
+def _size(found: Summary) -> str:
+    prompts = counted(found.prompts, "prompt")
+    if found.race is not None and found.race.common < found.prompts:
+        return f"{counted(found.settings, 'setting')} on {found.race.common} to {prompts}, {counted(found.replicates, 'answer')} each"
+    return f"{counted(found.settings, 'setting')} × {prompts} × {counted(found.replicates, 'answer')}"
 
 
 def _broken(line: Text, width: int) -> list[Text]:
@@ -129,7 +138,8 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
 
 
 def _prose(found: Summary, width: int) -> list[Text]:
-    out = labelled("How sure", " ".join(found.sure), width) if found.sure else []
+    out = labelled("Race", " ".join(found.raced), width) if found.raced else []
+    out += labelled("How sure", " ".join(found.sure), width) if found.sure else []
     return out + (labelled("What matters", f"{'; '.join(found.matters)}.", width) if found.matters else [])
 
 

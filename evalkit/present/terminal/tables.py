@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
@@ -55,6 +56,10 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
     order = _shown_cells(analysis, marks) if order is None else order
     rows = _rows_of_cells(analysis, order, metrics, marks, console)
     heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
+    if analysis.race is not UNSET:  # a race asks some settings more prompts than others, which their numbers must not hide
+        asked = {row.cell_index: row.n_prompts for row in sorted(analysis.by_cell, key=lambda one: one.n_prompts)}
+        rows = [([*levels, Text(str(asked.get(index, 0)), justify="right")], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads = [*heads, "n"]
     breaks: Sequence[int] = ()
     left = 0
     if names := _names(analysis, console):
@@ -75,7 +80,8 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
         lines.append(f"{len(analysis.metrics) - len(metrics)} more metrics are in summary.csv.")
     if dropped:
         lines.append(f"Not shown, as the window is too narrow: {', '.join(dropped)}.")
-    return _titled(f"By setting: mean over {counted(analysis.counts.prompts, 'prompt')}", [table], lines)
+    over = counted(analysis.counts.prompts, "prompt") if analysis.race is UNSET else "the n prompts that each was asked"
+    return _titled(f"By setting: mean over {over}", [table], lines)
 
 
 def _swept(analysis: Analysis) -> list[str]:

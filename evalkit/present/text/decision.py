@@ -8,13 +8,22 @@ from typing import Literal, NamedTuple
 from evalkit.analysis.analysis import Analysis
 from evalkit.choice import Choice, Consequence, Miss, Weight, bounds_in_words, unproved_in_words
 from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.summary.racing import race_of, said_of_race
 from evalkit.summary.summing import setting
 from evalkit.text.numbers import counted, interval, signed
 
 _MOST_CELLS = 6
 
-About = Literal["why", "mind", "sure", "else", "next", "fresh"]
-_LABELS: dict[About, str] = {"why": "Why", "mind": "Keep in mind", "sure": "How sure", "else": "What else", "next": "Next", "fresh": "Fresh answers"}
+About = Literal["why", "race", "mind", "sure", "else", "next", "fresh"]
+_LABELS: dict[About, str] = {
+    "why": "Why",
+    "race": "Race",
+    "mind": "Keep in mind",
+    "sure": "How sure",
+    "else": "What else",
+    "next": "Next",
+    "fresh": "Fresh answers",
+}
 
 
 def cell_in_words(analysis: Analysis, index: int) -> str:
@@ -50,6 +59,7 @@ def why(found: Choice, analysis: Analysis) -> list[Passage]:
     """Why the chosen cell, what to mind, how sure, what else, what next."""
     parts = [
         Passage("why", _reasons(found, analysis)),
+        Passage("race", said_of_race(analysis, found)),
         Passage("mind", [f"{note.rstrip('.')}." for note in found.notes]),
         Passage("sure", [_sure(found, analysis)]),
         Passage("else", _else(found, analysis)),
@@ -62,8 +72,9 @@ def _reasons(found: Choice, analysis: Analysis) -> list[str]:
     out = []
     if found.constraints:
         kept = _kept(found)
-        many = f"{len(found.satisfying)} of" if len(found.satisfying) < len(analysis.cells) else "All"
-        out.append(f"{many} {counted(len(analysis.cells), 'setting')} keep to {kept}.")
+        number, noun = _among(analysis)
+        many = f"{len(found.satisfying)} of" if len(found.satisfying) < number else "All"
+        out.append(f"{many} {counted(number, noun)} keep to {kept}.")
     weights = ", ".join(f"{_goal(one)} ({one.say:.0%})" for one in found.weights)
     out.append(f"{'These' if out else 'All'} are ranked by how well they {weights}; in brackets how much each counts.")
     unbeaten = len(found.pareto)
@@ -79,7 +90,8 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
     """Why no cell was chosen, and which comes nearest: a headline, then a line each."""
     if found.satisfying:
         return ["No recommendation."]
-    every = "the only one misses" if len(analysis.cells) == 1 else f"all {len(analysis.cells)} miss"
+    number, noun = _among(analysis)
+    every = "the only one misses" if number == 1 else f"all {number} {'miss' if noun == 'setting' else 'finalists miss'}"
     out = [f"No setting keeps to all bounds: {every} at least one."]
     for one in found.constraints:
         alone = f", {one.excludes_alone} of them for this alone" if one.excludes_alone and len(found.constraints) > 1 else ""
@@ -91,6 +103,12 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
         by_interval = {one.metric for one in found.constraints if one.by == "interval"}.issuperset(one.metric for one in found.misses)
         out.append(f"Loosen that bound, {'judge it by: mean, ' if by_interval else ''}or sweep levels beyond this one.")
     return out
+
+
+def _among(analysis: Analysis) -> tuple[int, str]:
+    """How many could be chosen, and what they are called: all settings, or who finished a race."""
+    race = race_of(analysis)
+    return (len(analysis.cells), "setting") if race is None else (len(race.finished), "finalist")
 
 
 def glossary(found: Choice, analysis: Analysis) -> list[str]:
@@ -124,15 +142,16 @@ def _goal(one: Weight) -> str:
 def _sure(found: Choice, analysis: Analysis) -> str:
     others = len(found.tied) - 1
     share = f"came first in {found.resample_share or 0.0:.0%} of 2,000 resampled sets of prompts, allowing for luck"
+    noun = _among(analysis)[1]
     if len(found.satisfying) == 1:
-        return "No other setting keeps to the bounds, so there was nothing to compare it with."
+        return f"No other {noun} keeps to the bounds, so there was nothing to compare it with."
     # Of several aims the sum is what was tested; of one it is that metric itself, by the same rule as its change against the reference.
     together = "in all that is wanted together " if len(found.weights) > 1 else ""
     if others == 0:
-        return f"Yes: {together}better than every other setting that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
+        return f"Yes: {together}better than every other {noun} that keeps to the bounds, by tests that allow for their number (5 %); it {share}."
     few = f" With under {FEWEST_PROMPTS} prompts nothing can be told apart." if analysis.counts.prompts < FEWEST_PROMPTS else ""
     if found.chosen == found.best:
-        others_are = f"{counted(others, 'other setting')} cannot be told from it (tests at 5 % over all)"
+        others_are = f"{counted(others, f'other {noun}')} cannot be told from it (tests at 5 % over all)"
         return f"Not of this one alone: it is the best as measured and {share}, but {others_are}.{few}"
     return (
         f"Not of this one alone: {len(found.tied)} settings, this one among them, cannot be told from the best as measured (tests at 5 % over all)."

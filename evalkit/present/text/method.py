@@ -7,6 +7,7 @@ import zlib
 from evalkit.metrics.rarefaction import WINDOW
 from evalkit.present.text.words import levels
 from evalkit.run import Run
+from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between
 
@@ -16,7 +17,7 @@ def lines(run: Run) -> list[str]:
     analysis, counts = run.analysis, run.analysis.counts
     swept = "; ".join(f"{name}: {there}" for name, there in levels(run)) or "none"
     out = [
-        f"Swept: {swept}. Every setting was asked the same {counts.prompts} prompts, {counts.replicates} times each, in an order that mixes "
+        f"Swept: {swept}. {_asked(run)}, {counts.replicates} times each, in an order that mixes "
         "settings, so that a server that changes over time does not look like a parameter's effect.",
         f"The unit of evidence is the prompt: each number is first a mean per prompt, and intervals ({analysis.confidence:.0%}, "
         f"{'Student’s t, of shares Wilson’s' if run.experiment.interval == 't' else 'bootstrap-t'}) say how far the mean would move with other "
@@ -56,6 +57,16 @@ def lines(run: Run) -> list[str]:
     out.append(f"Failures are counted ({failed:,}) and never scored. Undefined numbers are left out of means, not taken as 0.")
     out.append(f"Compression by zlib {zlib.ZLIB_RUNTIME_VERSION} where this page was made.")
     return [visible(one) for one in out]
+
+
+def _asked(run: Run) -> str:
+    race, prompts = race_of(run.analysis), run.analysis.counts.prompts
+    if race is None:
+        return f"Every setting was asked the same {prompts} prompts"
+    return (
+        f"A race: every setting was asked the same {race.common} prompts, and only those that could still be chosen the others, up to {prompts}; "
+        "effects of parameters, and means by level, are of what every setting was asked. Settings were asked"
+    )
 
 
 def _samples(run: Run) -> list[str]:

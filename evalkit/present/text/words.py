@@ -13,17 +13,20 @@ from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
 from evalkit.run import Run
 from evalkit.store.folder import read_run
+from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between, rounded
 
 
 def about(run: Run) -> str:
     """Whom was asked what, how often, when."""
-    counts, endpoint = run.analysis.counts, run.experiment.endpoint
+    counts, endpoint, race = run.analysis.counts, run.experiment.endpoint, race_of(run.analysis)
     when = str(_run_file(run).get("updated", ""))[:10]
     parts = [
         f"{endpoint.model} at {endpoint.base_url}" if endpoint.base_url != "local" else f"{endpoint.model}, evalkit's embedded model",
-        f"{counts.cells:,} settings × {counts.prompts:,} prompts × {counts.replicates:,} answers",
+        f"{counts.cells:,} settings × {counts.prompts:,} prompts × {counts.replicates:,} answers"
+        if race is None or race.common == counts.prompts
+        else f"{counts.cells:,} settings on {race.common:,} to {counts.prompts:,} prompts, {counts.replicates:,} answers each",
         f"{counts.completions:,} of {counts.planned:,} answered",
         when,
     ]

@@ -1,0 +1,81 @@
+"""A race in the words of a conversation: what was not asked, who left and how, and what that leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.raced import Departure, Raced, in_words
+from evalkit.choice import Choice
+from evalkit.metrics import label_of
+from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.text.numbers import counted
+
+_NEAR = 2.0
+"""Standard errors from a bound within which who is dropped early is a matter of luck."""
+
+_ALIKE = 0.02
+"""Of desirability, below which settings are as good as each other."""
+
+
+def race_of(analysis: Analysis) -> Raced | None:
+    """The race that a run was; None of a full grid."""
+    return None if analysis.race is msgspec.UNSET else analysis.race
+
+
+def said_of_race(analysis: Analysis, choice: Choice | None) -> list[str]:
+    """What must be said of a race, in sentences; none of a full grid."""
+    raced = race_of(analysis)
+    return [] if raced is None else list(_said(raced, analysis, choice))
+
+
+def said_of_replay(analysis: Analysis) -> str:
+    """What a race would have asked in place of this full grid, and what it would have chosen; empty where it would not have asked less."""
+    found = analysis.replayed
+    if found is msgspec.UNSET or found.requests >= found.grid:
+        return ""
+    if found.chosen is None or found.loss is None:
+        chosen = "and chosen nothing that does"
+    elif abs(found.loss) < _ALIKE:
+        chosen = "and chosen as well"
+    else:
+        chosen = f"and chosen a setting {abs(found.loss):.2f} {'less' if found.loss > 0 else 'more'} desirable"
+    return f"A race would have asked {found.requests:,} of these requests {chosen}."
+
+
+def _said(raced: Raced, analysis: Analysis, choice: Choice | None) -> Iterator[str]:
+    what = "that a full grid takes" if raced.over else f"that a full grid takes, and at most {raced.most:,} in all"
+    yield f"{raced.asked:,} of the {raced.grid:,} requests {what}: {in_words(raced)}."
+    if raced.recalled:
+        yield f"No finalist could be chosen, so {counted(len(raced.recalled), 'setting')} that had been set aside finished too."
+    if raced.common < FEWEST_PROMPTS and len(analysis.parameters):
+        price = "" if raced.six is None else f": write first: 6 (at most {raced.six:,} requests)"
+        yield f"What parameters do takes {FEWEST_PROMPTS} prompts that every setting was asked, and here it was {raced.common}{price}."
+    if raced.budget != "proof" and (near := _near(analysis, choice)):
+        yield f"{near} is near its bound, where who is dropped early is partly luck: budget: proof drops nobody without a test."
+
+
+def _near(analysis: Analysis, choice: Choice | None) -> str:
+    """The label of a metric by which the setting that is recommended, or that comes nearest, is near its bound; empty where there is none."""
+    cell = None if choice is None else choice.chosen if choice.chosen is not None else choice.nearest
+    if choice is None or cell is None:
+        return ""
+    bounds = {one.metric: [end for end in (one.min, one.max) if end is not None] for one in choice.constraints}
+    for row in analysis.by_cell:
+        near = row.cell_index == cell and row.se > 0 and any(abs(row.mean - end) <= _NEAR * row.se for end in bounds.get(row.metric, []))
+        if near:
+            label = label_of(row.metric)
+            return label[:1].upper() + label[1:]
+    return ""
+
+
+def departure(one: Departure) -> str:
+    """How a setting left, in a few words, with the prompts that its numbers rest on."""
+    how = {
+        "bound": f"excluded by the bound on {label_of(one.metric or '')}",
+        "worse": "shown worse",
+        "aside": "set aside unfinished, not shown worse",
+    }[one.why]
+    return f"{how}, on {counted(one.prompts, 'prompt')}"
