@@ -78,6 +78,7 @@ class Racing:
     def __init__(self, experiment: Experiment, folder: Path, measured: Measures, *, anew: bool) -> None:
         self._folder, self._measured, self._anew = folder, measured, anew
         self._writer: RaceWriter | None = None
+        self._last: Scores | None = None
         self.restart(experiment)
 
     def restart(self, experiment: Experiment) -> None:
@@ -126,7 +127,7 @@ class Racing:
         course = self.course
         if self._writer is None or course.contest is None:
             raise ValueError("a race goes on once its journal is open")
-        scores = scores_of(course, course.plan, read(self._folder), self._deciding(), self._folder)
+        scores = self._scores(course.plan)
         entry = ending(course, scores) if course.contest.over else next_look(course, scores)
         self._writer.append(entry)
         self._writer.sync()
@@ -137,6 +138,17 @@ class Racing:
             tell(note(f"after {counted(entry.look.prompts, 'prompt')}: {told}; {len(entry.look.staying)} go on"))
         if entry.recall:
             tell(note(f"no finalist can be chosen: {counted(len(entry.recall), 'setting')} of those that had left are asked the other prompts too"))
+
+    def _scores(self, plan: Plan) -> Scores:
+        """The scores of what decides; the last look and the end of a race rest on the same ones."""
+        if self._last is None or self._last.plan.blocks != plan.blocks:
+            deciding = self._deciding()
+            found = scores_of(self.course, plan, read(self._folder), deciding, self._folder, beside=False)
+            bounded = [one for one in found.metrics if one.name in self.course.goals.require]
+            if not all(map(found.compared, bounded)):  # those are held to their bounds on whole answers
+                found = scores_of(self.course, plan, read(self._folder), deciding, self._folder)
+            self._last = found
+        return self._last
 
     def _deciding(self) -> Measures:
         """What is measured at a look: what decides, and no more."""
@@ -149,12 +161,14 @@ class Racing:
 _LEFT = {"bound": "excluded by a bound", "worse": "shown worse", "aside": "set aside"}
 
 
-def scores_of(course: Course, plan: Plan, records: Iterable[Record], measured: Measures, folder: Path, tokenizer: Tokenizer = UAX29) -> Scores:
-    """The scores of a race, on each prompt compared on what its first look there fixed."""
+def scores_of(
+    course: Course, plan: Plan, records: Iterable[Record], measured: Measures, folder: Path, tokenizer: Tokenizer = UAX29, *, beside: bool = True
+) -> Scores:
+    """The scores of a race, on each prompt compared on what its first look there fixed; `beside` as `scored` takes it."""
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
     gathered = cut(gather(plan, records, measured.scorers, columns), tokenizer)
-    return scored(gathered, _fixed(course, gathered), measured.metrics, vectors)
+    return scored(gathered, _fixed(course, gathered), measured.metrics, vectors, beside=beside)
 
 
 def _fixed(course: Course, gathered: Gathered) -> Basis:
