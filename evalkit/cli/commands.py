@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
     from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
+    from evalkit.run import Run
     from evalkit.sweeping.sweeping import Pending
 
 DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -117,7 +118,6 @@ def sweep(
     """Send what has no answer yet; record, score, show."""
     from evalkit.sweeping import outlook  # these here, so that --help stays instant
     from evalkit.sweeping.racing import raced  # as above
-    from evalkit.sweeping.sweeping import Hooks, run_sweep  # as above
 
     loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
@@ -136,6 +136,19 @@ def sweep(
         confirm=confirm,
         look=look,
     )
+    result = _swept(loaded, output, options, quiet, yes)
+    if result is None:
+        complain("nothing was sent")
+    else:
+        show_run(result, screen, str(experiment), json)
+    if result is None or not result.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool) -> Run | None:
+    """The run, with its progress shown; None where nothing was to be sent after all."""
+    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
+
     with progress(quiet) as report:
         try:
             hooks = Hooks(
@@ -144,17 +157,11 @@ def sweep(
                 note=report.note,
                 recorded=report.watching(loaded),
             )
-            result = run_sweep(loaded, output, options, hooks)
+            return run_sweep(loaded, output, options, hooks)
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: what arrived is kept in {output or Path('results') / loaded.name}; run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
-    if result is None:
-        complain("nothing was sent")
-    else:
-        show_run(result, screen, str(experiment), json)
-    if result is None or not result.complete:
-        raise typer.Exit(INCOMPLETE)
 
 
 def _budget(requests: int | None, tokens: int | None, cost: float | None, time: str | None) -> Budget:

@@ -12,7 +12,7 @@ import numpy as np
 
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
 from evalkit.analysis.drift import sentence, trends
-from evalkit.choice import choose, confirmed, recommended_yaml
+from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
 from evalkit.metrics import UAX29, Tokenizer
@@ -89,30 +89,38 @@ def settle(
 
     sweep = _of_the_sweep(read(folder), others)
     scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
-    for line in scores.complaints[:_MOST_COMPLAINTS]:
-        said(warning(f"a scorer failed, which leaves its value out: {line}"))
-    if len(scores.complaints) > _MOST_COMPLAINTS:
-        said(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
+    _complain(scores, said)
     analysis = analyse(scores)
     choice = choose(scores, analysis, None if course is None else finish_of(course))
-    again = _confirm_plan(others, plan) if choice is not None else None
-    if choice is not None and again is not None:
+    if choice is not None and (again := _confirm_plan(others, plan)) is not None:
         choice = confirmed(choice, scores, scored(again, others, scores.samples))
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     of_scores = list(_of_scores(scores, plan, others))
-    analysis = msgspec.structs.replace(analysis, notes=[*bearing, *of_scores])
-    if course is not None:
-        analysis = msgspec.structs.replace(analysis, race=account(course))
-    elif (once := replayed(scores, analysis, choice, measured)) is not None:
-        analysis = msgspec.structs.replace(analysis, replayed=once)
+    analysis = _with_race(msgspec.structs.replace(analysis, notes=[*bearing, *of_scores]), course, scores, choice, measured)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
     write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs if course is None else None, told))
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return dataclasses.replace(run, notes=tuple(notes))
+
+
+def _with_race(analysis: Analysis, course: Course | None, scores: Scores, choice: Choice | None, measured: Measures) -> Analysis:
+    """The analysis with what its race came to; of a full grid with what one would have."""
+    if course is not None:
+        return msgspec.structs.replace(analysis, race=account(course))
+    once = replayed(scores, analysis, choice, measured)
+    return analysis if once is None else msgspec.structs.replace(analysis, replayed=once)
+
+
+def _complain(scores: Scores, tell: Tell) -> None:
+    """Tell what scorers could not do, the first few in full."""
+    for line in scores.complaints[:_MOST_COMPLAINTS]:
+        tell(warning(f"a scorer failed, which leaves its value out: {line}"))
+    if len(scores.complaints) > _MOST_COMPLAINTS:
+        tell(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
 
 
 def _bearing(scores: Scores) -> Iterator[Note]:
