@@ -70,6 +70,7 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """What the chosen cell changes against the reference: difference with its interval, in percent where the reference is not 0.
 
     Attributes:
+        reference, chosen: means over the prompts that both have a value on, so that they differ by `difference`; each with its 95 % interval.
         clear: ``changed``: the interval is clear of 0; ``unchanged``: within the margin (TOST); else ``unclear``.
     """
 
@@ -83,6 +84,10 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     percent_low: float | None
     percent_high: float | None
     clear: Literal["changed", "unchanged", "unclear"]
+    reference_low: float | None = None
+    reference_high: float | None = None
+    chosen_low: float | None = None
+    chosen_high: float | None = None
 
 
 class Confirmed(msgspec.Struct, frozen=True, kw_only=True):

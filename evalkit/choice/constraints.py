@@ -14,7 +14,7 @@ from evalkit.analysis.analysis import Analysis, CellMean
 from evalkit.choice.choice import Constraint, Miss, Unproved
 from evalkit.experiment.goals import Choose, Preference, Requirement, profile
 from evalkit.experiment.margins import margin_of
-from evalkit.metrics import Metric, tokenise
+from evalkit.metrics import Metric, label_of, tokenise
 from evalkit.scoring.scores import Scores
 from evalkit.stats.intervals import t_interval, within_range
 from evalkit.text.numbers import counted
@@ -57,7 +57,7 @@ def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[
 def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
     """Why these metrics cannot be preferred: what has values on whole answers only is measured and still not to be compared."""
     short, unmeasured = [name for name in absent if name in bounded], [name for name in absent if name not in bounded]
-    out = [f"too many answers are too short to compare settings by {', '.join(short)}"] if short else []
+    out = [f"too many answers are too short to compare settings by {', '.join(map(label_of, short))}"] if short else []
     return out + ([f"this run does not measure {', '.join(unmeasured)}"] if unmeasured else [])
 
 

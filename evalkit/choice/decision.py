@@ -23,7 +23,7 @@ from evalkit.scoring.scores import Scores
 from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA
 from evalkit.stats.equivalence import tost
-from evalkit.stats.intervals import t_interval
+from evalkit.stats.intervals import t_interval, within_range
 from evalkit.stats.precision import minus
 from evalkit.stats.selection import Aim
 
@@ -122,10 +122,14 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
     for name in (one for one in dict.fromkeys([*aims, *_ALWAYS_TOLD]) if one in measured):
         values = scores.by_metric[name].value
         paired = minus(values[chosen], values[reference])
-        paired = paired[~np.isnan(paired)]
-        one, base = t_interval(paired), t_interval(values[reference]).mean
+        both = ~np.isnan(paired)
+        paired = paired[both]
+        one = t_interval(paired)
         if one.n < 2:
             continue
+        low, high = measured[name].low, measured[name].high
+        here, there = (within_range(values[cell][both], low, high) for cell in (chosen, reference))
+        base = there.mean
         margin = margin_of(measured[name], base, scores.plan.experiment.margins).value
         inside = not math.isnan(margin) and tost(paired, -margin, margin).p <= ALPHA
         span = measured[name].high - measured[name].low
@@ -135,13 +139,17 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
             Consequence(
                 metric=name,
                 reference=base,
-                chosen=t_interval(values[chosen]).mean,
+                chosen=here.mean,
                 difference=one.mean,
                 ci_low=one.low,
                 ci_high=one.high,
                 percent=share(one.mean),
                 percent_low=share(one.low),
                 percent_high=share(one.high),
+                reference_low=there.low,
+                reference_high=there.high,
+                chosen_low=here.low,
+                chosen_high=here.high,
                 clear="unchanged" if inside else "changed" if clear(one.low, one.high) else "unclear",
             )
         )

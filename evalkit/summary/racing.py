@@ -39,7 +39,7 @@ def said_of_replay(analysis: Analysis) -> str:
     if found.chosen is None or found.loss is None:
         chosen = "and chosen nothing that does"
     elif abs(found.loss) < _ALIKE:
-        chosen = "and chosen as well"
+        chosen = "and chosen a setting as good"
     else:
         chosen = f"and chosen a setting {abs(found.loss):.2f} {'less' if found.loss > 0 else 'more'} desirable"
     return f"A race would have asked {found.requests:,} of these requests {chosen}."
@@ -51,8 +51,9 @@ def _said(raced: Raced, analysis: Analysis, choice: Choice | None) -> Iterator[s
     if raced.recalled:
         yield f"No finalist could be chosen, so {counted(len(raced.recalled), 'setting')} that had been set aside finished too."
     if raced.common < FEWEST_PROMPTS and len(analysis.parameters):
-        price = "" if raced.six is None else f": write first: 6 (at most {raced.six:,} requests)"
-        yield f"What parameters do takes {FEWEST_PROMPTS} prompts that every setting was asked, and here it was {raced.common}{price}."
+        price = "" if raced.six is None else f" (with first: 6 under search, at most {raced.six:,} requests)"
+        takes = f"that takes {FEWEST_PROMPTS} prompts asked of all settings, and here it was {raced.common}"
+        yield f"What each parameter does is not told: {takes}{price}."
     if raced.budget != "proof" and (near := _near(analysis, choice)):
         yield f"{near} is near its bound, where who is dropped early is partly luck: budget: proof drops nobody without a test."
 

@@ -68,6 +68,9 @@ def _row(
     row = _changed(row, reference=_known(base.mean), reference_low=_known(base.ci_low), reference_high=_known(base.ci_high))
     if change is None:
         return row
+    # On the prompts that both have a value on, so that the change is what lies between the two.
+    row = _changed(row, mean=change.chosen, low=_known(change.chosen_low), high=_known(change.chosen_high))
+    row = _changed(row, reference=change.reference, reference_low=_known(change.reference_low), reference_high=_known(change.reference_high))
     row = _changed(row, change=change.difference, change_low=_known(change.ci_low), change_high=_known(change.ci_high))
     low, high = change.percent_low, change.percent_high
     # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
@@ -100,9 +103,13 @@ def _known(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def unmet(choice: Choice, measured: Sequence[MetricInfo] = ()) -> list[Unmet]:
-    """The bounds that no setting keeps to all of, with what the nearest setting has."""
-    missed = {one.metric: one for one in choice.misses}
+def unmet(choice: Choice, analysis: Analysis) -> list[Unmet]:
+    """The bounds that no setting keeps to all of, with what the setting that comes nearest to all has, and the best of any by each alone."""
+    missed, measured = {one.metric: one for one in choice.misses}, analysis.metrics
+    means: dict[str, list[float]] = {}
+    for row in analysis.by_cell:
+        if not math.isnan(row.mean):
+            means.setdefault(row.metric, []).append(row.mean)
     found: Sequence[Unmet] = [
         Unmet(
             metric=one.metric,
@@ -113,6 +120,7 @@ def unmet(choice: Choice, measured: Sequence[MetricInfo] = ()) -> list[Unmet]:
             excludes=one.excludes,
             nearest=_known(missed[one.metric].mean) if one.metric in missed else None,
             judged=_known(missed[one.metric].judged) if one.metric in missed else None,
+            best=(max if one.max is None else min)(means[one.metric]) if one.metric in means else None,
         )
         for one in choice.constraints
         if one.excludes

@@ -37,9 +37,7 @@ def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
     else:
         many = f"1 other {other} does" if tied == 1 else f"{tied} other {other}s do"
         first = (
-            f"this one came first in {share} of resamples"
-            if choice.chosen == choice.best
-            else "this one is the cheapest or the nearest to the defaults"
+            f"it leads in {share} of redrawn sets" if choice.chosen == choice.best else "this one is the cheapest or the nearest to the defaults"
         )
         out.append(f"Best of all: not sure, {many} about as well on these {prompts} prompts; {first}.")
     fresh = [one for one in choice.confirmed if one.cell_index == choice.chosen]
@@ -57,7 +55,8 @@ def _against_the_reference(rows: Sequence[Row]) -> list[str]:
         return []
     better, worse = (sum(row.verdict == word for row in decisive) for word in ("better", "worse"))
     said = f"yes, in {better} of {counted(len(decisive), 'metric')} that decide" if better else "not shown in any metric that decides"
-    return [f"Better than the reference: {said}{f', worse in {worse}' if worse else ''}."]
+    lost = f", worse in {worse}" if worse else ", worse in none" if better else ""
+    return [f"Better than the reference: {said}{lost}."]
 
 
 def swept(analysis: Analysis, index: int) -> dict[str, object]:

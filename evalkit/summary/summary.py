@@ -72,6 +72,7 @@ class Unmet(msgspec.Struct, frozen=True, kw_only=True):
         excludes: how many settings miss it.
         nearest: the mean of the setting that comes nearest; None where that keeps to the bound.
         judged: the end of its interval that is held to the bound.
+        best: the mean of the setting that comes nearest to this bound alone.
     """
 
     metric: str
@@ -82,6 +83,7 @@ class Unmet(msgspec.Struct, frozen=True, kw_only=True):
     excludes: int
     nearest: float | None
     judged: float | None
+    best: float | None = None
 
 
 class Mind(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from evalkit.analysis.analysis import Analysis
+from evalkit.analysis.control import LIMITS
 from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, unproved_in_words
 from evalkit.collect.budget import Spent, total_cost
@@ -55,7 +56,7 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         nearest=None if nearest is None else setting(analysis, nearest),
         reference=setting(analysis, analysis.reference),
         rows=found,
-        unmet=unmet(choice, run.analysis.metrics) if choice is not None and not choice.satisfying else [],
+        unmet=unmet(choice, run.analysis) if choice is not None and not choice.satisfying else [],
         sure=sure(choice, analysis, found) if choice is not None else [],
         matters=matters(analysis, decisive),
         mind=mind(run),
@@ -160,7 +161,13 @@ def _next(run: Run, experiment: str) -> Iterator[Next]:
     if choice is None:
         yield Next(command="choose: {profile: balanced}", what="in the experiment, then sweep again: have a setting chosen")
     elif not choice.satisfying:
-        yield Next(command="loosen a bound, or sweep other levels", what="then sweep again")
+        if any(one.metric == "truncation_rate" and one.excludes == run.analysis.counts.cells for one in choice.constraints):
+            swept_too = any(name in LIMITS for name in run.analysis.parameters)
+            yield Next(command=f"{'add a higher level of' if swept_too else 'raise'} max_tokens", what="every setting cuts too many answers off")
+        else:
+            yield Next(command="loosen a bound, or sweep other levels", what="then sweep again")
+        if run.analysis.counts.prompts < FEW_PROMPTS:
+            yield Next(command="add prompts, ten or more in all", what="only what is new is sent")
     elif run.analysis.counts.prompts < FEW_PROMPTS:
         yield Next(command="add prompts, ten or more in all", what="then sweep again: only what is new is sent")
     yield Next(command=f"evalkit report {folder}", what="answers side by side, one page")

@@ -141,7 +141,7 @@ def test_what_is_measured_and_too_short_to_compare_is_not_called_unmeasured() ->
     )
     assert not prefer
     assert notes == [
-        "preferences are left out: too many answers are too short to compare settings by distinct_2",
+        "preferences are left out: too many answers are too short to compare settings by different word pairs",
         "preferences are left out: this run does not measure cost",
     ]
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from evalkit.experiment.parameters import level_text
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
 from evalkit.present.text.quantities import bound, changed, heading, measured
-from evalkit.summary import Row, Setting, Summary
+from evalkit.summary import Row, Setting, Summary, Unmet
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
 
@@ -88,11 +88,11 @@ def _use(found: Summary, width: int) -> list[Text]:
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
         for one in found.unmet[:3]:
-            nearest = "" if one.nearest is None else f"; the nearest setting has {measured(one.nearest, None, None, one.unit)}"
-            reach = "" if one.judged is None or one.judged == one.nearest else f", its interval reaches {measured(one.judged, None, None, one.unit)}"
-            out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{nearest}{reach}", width)
+            out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{_nearest(one)}", width)
         if found.nearest is not None:
             out += labelled("Nearest miss", _levels(found.nearest), width)
+            if found.nearest.cell_index != found.reference.cell_index:
+                out += labelled("Reference", _levels(found.reference), width)
         return [*out, *labelled("Goal", found.purpose, width)]
     said = {
         "undecided": "nothing yet: what is preferred is not measured in any setting that keeps to the bounds",
@@ -100,6 +100,16 @@ def _use(found: Summary, width: int) -> list[Text]:
         "no answers": "nothing yet: there are no answers",
     }[found.outcome]
     return labelled("Use", said, width, "bold")
+
+
+def _nearest(one: Unmet) -> str:
+    """What the setting that comes nearest to all bounds has, as far as it misses this one; and the best of any."""
+    if one.nearest is None:
+        return ""
+    keeps = (one.high is None or one.nearest <= one.high) and (one.low is None or one.nearest >= one.low)
+    reach = f", its interval reaches {measured(one.judged, None, None, one.unit)}" if keeps and one.judged is not None else ""
+    best = "" if keeps or one.best is None or one.best == one.nearest else f", the best of any {measured(one.best, None, None, one.unit)}"
+    return f"; the nearest miss has {measured(one.nearest, None, None, one.unit)}{reach}{best}"
 
 
 def _instead(use: Setting, reference: Setting) -> str:
@@ -130,9 +140,11 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
     lines = [[row.label, measured(row.mean, row.low, row.high, row.unit)] for row in rows]
     heads = ["", heading(found)]
     if compared:
-        heads += ["reference", "change", ""]
+        changes = any(row.change is not None for row in rows)
+        heads += ["reference", "change", ""] if changes else ["reference"]
         for line, row in zip(lines, rows, strict=True):
-            line += [measured(row.reference, row.reference_low, row.reference_high, row.unit), changed(row), row.verdict or ""]
+            line.append(measured(row.reference, row.reference_low, row.reference_high, row.unit))
+            line += [changed(row), row.verdict or ""] if changes else []
     styles = [["", "bold" if row.decides else "", "", "", MARKS.get(row.verdict or "", "")][: len(heads)] for row in rows]
     return table(heads, lines, styles, width)
 
