@@ -36,9 +36,7 @@ def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
         out.append(f"Best of all: yes, better than every other {other} that keeps to the bounds, on these {prompts} prompts.")
     else:
         many = f"1 other {other} does" if tied == 1 else f"{tied} other {other}s do"
-        first = (
-            f"it leads in {share} of redrawn sets" if choice.chosen == choice.best else "this one is the cheapest or the nearest to the defaults"
-        )
+        first = f"it leads in {share} of redrawn sets" if choice.chosen == choice.best else "this one is the cheapest or the nearest to the defaults"
         out.append(f"Best of all: not sure, {many} about as well on these {prompts} prompts; {first}.")
     fresh = [one for one in choice.confirmed if one.cell_index == choice.chosen]
     if fresh:
