@@ -12,43 +12,39 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-_BEYOND = frozenset(
+_PURE = frozenset(
     name
     for line in (
-        "asyncio builtins bz2 concurrent ctypes datetime dbm email fileinput glob gzip http importlib io linecache locale lzma mmap multiprocessing",
-        "os pathlib pkgutil platform random runpy secrets shelve shutil socket sqlite3 ssl subprocess sys tarfile tempfile threading time tkinter",
-        "urllib uuid zipfile",
+        "__future__ abc base64 binascii bisect cmath collections contextlib copy dataclasses decimal difflib enum fractions functools hashlib heapq",
+        "html itertools json keyword math numbers operator re statistics string struct textwrap types typing unicodedata warnings zlib",
     )
     for name in line.split()
 )
-"""Modules of Python by which a function may learn what its argument and its source do not tell: files, the network, the clock, chance."""
-_BEYOND_BY_NAME = frozenset(("open", "exec", "eval", "compile", "__import__", "input", "globals", "vars", "id", "hash"))
+"""Modules of Python by which a function learns nothing that its argument and its source do not tell. All others, and libraries, may read files, the
+network, the clock or chance."""
+_BEYOND_BY_NAME = frozenset(("open", "exec", "eval", "compile", "__import__", "input", "globals", "vars", "id", "hash", "__builtins__"))
 
 
 def digest_of(function: Callable[..., Any]) -> str | None:
     """The hash of the module that a function stands in, and of all that this imports; None where that does not tell what it will give.
 
-    That is where no source can be found, or the source of a module that is nobody's library reaches for something which is not in it: files, the
-    network, the clock, chance, what is imported by a name that is made up as it runs.
+    That is where no source can be found, or where it reaches for something that is not in it: a library or a module of Python by which it may read
+    files, the network, the clock or chance, or what is imported by a name that is made up as it runs.
     """
     if not isinstance(function, FunctionType) or function.__closure__:  # an object with a state of its own
         return None
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(f"{function.__module__}\0{function.__qualname__}\0".encode())
     seen: set[str] = set()
     waiting = [function.__module__]
     while waiting:
         name = waiting.pop()
-        if name in seen or name.partition(".")[0] in sys.stdlib_module_names:
+        if name in seen or name.partition(".")[0] in _PURE:
             continue
         seen.add(name)
         path = _path_of(name)
-        if path is None:
+        if path is None or _is_library(path) or name.partition(".")[0] in sys.stdlib_module_names:
             return None
         try:
-            if _is_library(path):
-                state = path.stat()
-                whole.update(f"{name}\0{state.st_mtime_ns}\0{state.st_size}\0".encode())
-                continue
             source = path.read_bytes()
             found = list(_imported(ast.parse(source), name, path))
         except (OSError, SyntaxError, ValueError, RecursionError, _BeyondError):
@@ -77,7 +73,7 @@ def _path_of(name: str) -> Path | None:
 
 
 def _is_library(path: Path) -> bool:
-    """Whether a file was installed: it changes by an installation alone, and what it does is its own affair."""
+    """Whether a file was installed, and is none of the user's own."""
     places = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
     return path.suffix != ".py" or any(path.is_relative_to(place) for place in places)
 
@@ -97,8 +93,5 @@ def _imported(tree: ast.Module, name: str, path: Path) -> Iterator[str]:
             above = package.split(".")[: len(package.split(".")) - (node.level - 1)] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             # What is taken from a package may be a module of it.
-            names = [base, *(whole for one in node.names if (whole := f"{base}.{one.name}") in sys.modules)]
-        for one in names:
-            if one.partition(".")[0] in _BEYOND:
-                raise _BeyondError
-            yield one
+            names = [base, *(whole for one in node.names if (whole := f"{base}.{one.name}") in sys.modules or _path_of(whole) is not None)]
+        yield from names

@@ -220,6 +220,8 @@ SOURCES: dict[str, tuple[str, bool]] = {
         False,
     ),
     "an object": ("class One:\n    def __call__(self, text): return 1\nscore = One()\n", False),
+    "a file by another module": ("import codecs\ndef score(text): return len(codecs.open('x').read())\n", False),
+    "a library": ("import numpy\ndef score(text): return numpy.random.default_rng().random()\n", False),
     "another's": ("from math import sqrt\ndef score(text): return sqrt(len(text))\n", True),
 }
 
@@ -242,6 +244,20 @@ def test_a_change_in_a_scorer_or_in_what_it_imports_is_seen(tmp_path: Path, monk
     assert len(set(found)) == 3
     (tmp_path / "words_beside_it.py").write_text("import os\nWORDS = {os.sep}\n")
     assert digest_of(score) is None
+
+
+def test_a_module_that_is_imported_when_it_is_needed_is_seen_and_which_function_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pack_beside_it").mkdir()
+    (tmp_path / "pack_beside_it/__init__.py").touch()
+    (tmp_path / "pack_beside_it/sub.py").write_text("VALUE = 1\n")
+    source = "def first(text):\n    from pack_beside_it import sub\n    return sub.VALUE\ndef second(text): return 2\nscore = first\n"
+    score = loaded(tmp_path, monkeypatch, source)
+    before = digest_of(score)
+    (tmp_path / "pack_beside_it/sub.py").write_text("VALUE = 2\n")
+    assert None not in (before, digest_of(score))
+    assert digest_of(score) != before
+    assert digest_of(score) != digest_of(score.__globals__["second"])
+    monkeypatch.delitem(sys.modules, "pack_beside_it", raising=False)
 
 
 def loaded(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> Any:
