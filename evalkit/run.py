@@ -220,6 +220,8 @@ def load(folder: Path | str) -> Run:
     if analysis.digest != (read_run(folder) or {}).get("digest", analysis.digest):
         raise RecordError(f"{folder}: the experiment was changed after the run was scored; run: evalkit score {folder}")
     choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
+    if choice is None and experiment.choose is not None:
+        raise RecordError(f"{folder / CHOICE}: is missing, though the experiment has 'choose:'; make it again with: evalkit score {folder}")
     return Run(folder, experiment, analysis, choice=choice)
 
 

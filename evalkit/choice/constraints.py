@@ -39,24 +39,27 @@ class Shown(Protocol):
 _WHOLE = 1e-6  # of an answer: a mean over answers that counts them, times their number
 
 
-def wanted_of(wanted: Choose, known: set[str], bounded: set[str]) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
+def wanted_of(
+    wanted: Choose, known: set[str], bounded: set[str], measured: Collection[str] = ()
+) -> tuple[dict[str, Requirement], dict[str, Preference], str | None, list[str]]:
     """Constraints and preferences, those of the profile behind the user's own; what the run does not measure is left out and told."""
     require, prefer, about, notes = dict(wanted.require), dict(wanted.prefer), None, []
     if wanted.profile is not None:
         base = profile(wanted.profile)
         about = base.about
         absent = sorted({name for name in base.require if name not in bounded} | {name for name in base.prefer if name not in known})
-        notes += [f"part of the profile is left out: {reason}" for reason in _reasons(absent, bounded)]
+        notes += [f"part of the profile is left out: {reason}" for reason in _reasons(absent, bounded, measured)]
         require = {name: one for name, one in base.require.items() if name in bounded} | require
         prefer = {name: one for name, one in base.prefer.items() if name in known} | prefer
     absent = [name for name in prefer if name not in known]
-    notes += [f"preferences are left out: {reason}" for reason in _reasons(absent, bounded)]
+    notes += [f"preferences are left out: {reason}" for reason in _reasons(absent, bounded, measured)]
     return require, {name: one for name, one in prefer.items() if name in known}, about, notes
 
 
-def _reasons(absent: Sequence[str], bounded: set[str]) -> list[str]:
+def _reasons(absent: Sequence[str], bounded: set[str], measured: Collection[str]) -> list[str]:
     """Why these metrics cannot be preferred: what has values on whole answers only is measured and still not to be compared."""
-    short, unmeasured = [name for name in absent if name in bounded], [name for name in absent if name not in bounded]
+    short = [name for name in absent if name in bounded or name in measured]
+    unmeasured = [name for name in absent if name not in short]
     out = [f"too many answers are too short to compare settings by {', '.join(map(label_of, short))}"] if short else []
     return out + ([f"this run does not measure {', '.join(unmeasured)}"] if unmeasured else [])
 

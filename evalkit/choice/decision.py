@@ -59,7 +59,7 @@ def _judged(wanted: Choose, scores: Scores, shown: Shown, among: Sequence[int]) 
     known = {name for name, grid in values.items() if not np.isnan(grid).all()}
     # A bound is on what people get, so a metric that cannot be compared fairly can still be bounded, on whole answers.
     bounded = known | {name for name, one in scores.by_metric.items() if not np.isnan(one.value_full).all()}
-    require, prefer, about, notes = wanted_of(wanted, known, bounded)
+    require, prefer, about, notes = wanted_of(wanted, known, bounded, {metric.name for metric in scores.metrics if metric.confounded})
     by_mean = unprovable(require, scores, shown)
     found, unknown = misses_of(require, values, shown, by_mean, too_short(require, scores))
     misses = [one for one in found if one.cell_index in among]

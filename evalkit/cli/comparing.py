@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli.commands import CHECK_FAILED, app
+from evalkit.cli.shown import STANDARD_OUTPUT, written
 from evalkit.cli.terminal import console, tell
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def compare(
     ] = [],  # noqa: B006
     strict: Annotated[bool, typer.Option("--strict", help="Fail on unclear too.")] = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="For a merge request or a job's summary.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers; '-' is standard output, in place of the text.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="A test case a metric, as GitLab and GitHub show it.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="A page by itself.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every metric, with its p, interval and margin.")] = False,
@@ -51,7 +52,8 @@ def compare(
     from evalkit.comparison import comparison, gate  # late: --help stays instant
     from evalkit.store.folder import check_output, replace  # late: --help stays instant
 
-    for path in filter(None, (markdown, json, junit, html)):
+    to_output = json is not None and str(json) == STANDARD_OUTPUT
+    for path in filter(None, (markdown, None if to_output else json, junit, html)):
         check_output(path)
     found = comparison.compare(
         baseline,
@@ -63,19 +65,26 @@ def compare(
         fail_on=gate.fail_on(fail_on, strict=strict),
         note=tell,
     )
-    for path, content in _documents(found, markdown, json, junit, html):
+    for path, content in _documents(found, markdown, None if to_output else json, junit, html):
         replace(path, content)
-    if quiet:
-        from evalkit.text.escaping import harmless  # late: --help stays instant
-
-        print(harmless(comparison.headline(found)))
+    if json is not None and to_output:
+        written(json, found)
     else:
-        from evalkit.present.terminal.comparison import comparison_screen, comparison_table  # late: --help stays instant
-
-        screen = console()
-        screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
+        _show(found, quiet, every)
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _show(found: Comparison, quiet: bool, every: bool) -> None:
+    from evalkit.comparison.comparison import headline  # late: --help stays instant
+    from evalkit.present.terminal.comparison import comparison_screen, comparison_table  # as above
+    from evalkit.text.escaping import harmless  # as above
+
+    if quiet:
+        print(harmless(headline(found)))
+        return
+    screen = console()
+    screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
 
 
 def _documents(found: Comparison, markdown: Path | None, json: Path | None, junit: Path | None, html: Path | None) -> Iterator[tuple[Path, bytes]]:

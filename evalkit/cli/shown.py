@@ -11,7 +11,7 @@ from evalkit.cli.terminal import complain
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted
 
-_STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT = "-"
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     cells = len(planned.cells)
     if json is not None:
         written(json, outlook.planned(experiment, output, retry_failed=retry_failed))
-        if str(json) == _STANDARD_OUTPUT:
+        if str(json) == STANDARD_OUTPUT:
             return
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
@@ -110,7 +110,7 @@ def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> 
     found = summarise(run, shlex.quote(experiment))
     if json is not None:
         written(json, found)
-    if json is None or str(json) != _STANDARD_OUTPUT:
+    if json is None or str(json) != STANDARD_OUTPUT:
         console.print(screen(found, console), soft_wrap=not console.is_terminal)
 
 
@@ -140,7 +140,7 @@ def written(path: Path, value: Any) -> None:
     from evalkit.store.folder import check_output, replace  # as above
 
     content = artefacts.encode(value) + b"\n"
-    if str(path) == _STANDARD_OUTPUT:
+    if str(path) == STANDARD_OUTPUT:
         print(content.decode(), end="")
         return
     check_output(path)

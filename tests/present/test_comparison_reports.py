@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import io
+import json
 import os
 import re
 import shutil
@@ -271,3 +272,9 @@ if __name__ == "__main__":
 def test_what_rounding_leaves_of_no_difference_is_no_difference() -> None:
     assert signed_figure(-3.5e-18) == signed_figure(0.0) == "+0.000"
     assert signed_figure(-2.5e-6) == "-2.5e-06"
+
+
+def test_json_to_standard_output_stands_there_alone(tmp_path: Path, evalkit: Command) -> None:
+    out = evalkit("compare", run(tmp_path / "a"), run(tmp_path / "b"), "--json", "-")
+    assert (out.returncode, json.loads(out.stdout)["v"]) == (0, 1)
+    assert not (tmp_path / "-").exists()
