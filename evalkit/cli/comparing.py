@@ -52,8 +52,7 @@ def compare(
     from evalkit.comparison import comparison, gate  # late: --help stays instant
     from evalkit.store.folder import check_output, replace  # late: --help stays instant
 
-    to_output = json is not None and str(json) == STANDARD_OUTPUT
-    for path in filter(None, (markdown, None if to_output else json, junit, html)):
+    for path in filter(None, (markdown, json, junit, html)):
         check_output(path)
     found = comparison.compare(
         baseline,
@@ -65,11 +64,11 @@ def compare(
         fail_on=gate.fail_on(fail_on, strict=strict),
         note=tell,
     )
-    for path, content in _documents(found, markdown, None if to_output else json, junit, html):
+    for path, content in _documents(found, markdown, junit, html):
         replace(path, content)
-    if json is not None and to_output:
+    if json is not None:
         written(json, found)
-    else:
+    if json is None or str(json) != STANDARD_OUTPUT:
         _show(found, quiet, every)
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -87,17 +86,14 @@ def _show(found: Comparison, quiet: bool, every: bool) -> None:
     screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
 
 
-def _documents(found: Comparison, markdown: Path | None, json: Path | None, junit: Path | None, html: Path | None) -> Iterator[tuple[Path, bytes]]:
-    """The files that are asked for, each with what stands in it."""
+def _documents(found: Comparison, markdown: Path | None, junit: Path | None, html: Path | None) -> Iterator[tuple[Path, bytes]]:
+    """The files to read that are asked for, each with what stands in it."""
     from evalkit.present.html.comparison import comparison_page  # late: --help stays instant
     from evalkit.present.junit import comparison_junit  # late: --help stays instant
     from evalkit.present.markdown.comparison import comparison_markdown  # late: --help stays instant
-    from evalkit.store import artefacts  # late: --help stays instant
 
     if markdown is not None:
         yield markdown, comparison_markdown(found).encode()
-    if json is not None:
-        yield json, artefacts.encode(found) + b"\n"
     if junit is not None:
         yield junit, comparison_junit(found).encode()
     if html is not None:

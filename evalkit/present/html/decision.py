@@ -10,9 +10,9 @@ from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
 from evalkit.metrics import label_of
 from evalkit.present.plots.style import swept
-from evalkit.present.text.quantities import bound, changed, heading, measured
+from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
 from evalkit.run import Run
-from evalkit.summary import Row, Summary, Unmet, rows
+from evalkit.summary import Row, Summary, rows
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 
@@ -35,7 +35,9 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "what": heading(found),
         "reference": visible(found.reference.in_words),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
-        "unmet": [{"label": visible(one.label), "bound": bound(one), "excludes": one.excludes, **_nearest(one)} for one in found.unmet],
+        "unmet": [
+            {"label": visible(one.label), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)} for one in found.unmet
+        ],
         "raced": [visible(one) for one in found.raced],
         "sure": [visible(one) for one in found.sure],
         "matters": [visible(one) for one in found.matters],
@@ -43,11 +45,6 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "next": [(visible(one.command), visible(one.what)) for one in found.next],
         "settings": found.settings,
     }
-
-
-def _nearest(one: Unmet) -> dict[str, str]:
-    reach = "" if one.judged is None or one.judged == one.nearest else measured(one.judged, None, None, one.unit)
-    return {"nearest": "" if one.nearest is None else measured(one.nearest, None, None, one.unit), "reach": reach}
 
 
 def _row(row: Row, bounds: tuple[float | None, float | None]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.quantities import bound, changed, heading, measured
+from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import Summary, summarise
@@ -65,8 +65,7 @@ def _buys(found: Summary) -> list[str]:
             out.append(f"| {' | '.join(parts)} |")
         out.append("")
     for one in found.unmet:
-        nearest = "" if one.nearest is None else f"; the nearest has {measured(one.nearest, None, None, one.unit)}"
-        out.append(f"- {markdown_prose(visible(one.label))} {bound(one)}: {one.excludes} settings miss it{nearest}")
+        out.append(f"- {markdown_prose(visible(one.label))} {bound(one)}: {one.excludes} settings miss it{nearest_in_words(one)}")
     if found.nearest is not None:
         out.append(f"- The nearest: {markdown_prose(visible(found.nearest.in_words))}")
     return [*out, ""] if found.unmet or found.nearest is not None else out

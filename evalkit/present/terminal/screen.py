@@ -10,8 +10,8 @@ from rich.text import Text
 
 from evalkit.experiment.parameters import level_text
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
-from evalkit.present.text.quantities import bound, changed, heading, measured
-from evalkit.summary import Row, Setting, Summary, Unmet
+from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
+from evalkit.summary import Row, Setting, Summary
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
 
@@ -88,7 +88,7 @@ def _use(found: Summary, width: int) -> list[Text]:
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
         for one in found.unmet[:3]:
-            out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{_nearest(one)}", width)
+            out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{nearest_in_words(one)}", width)
         if found.nearest is not None:
             out += labelled("Nearest miss", _levels(found.nearest), width)
             if found.nearest.cell_index != found.reference.cell_index:
@@ -100,16 +100,6 @@ def _use(found: Summary, width: int) -> list[Text]:
         "no answers": "nothing yet: there are no answers",
     }[found.outcome]
     return labelled("Use", said, width, "bold")
-
-
-def _nearest(one: Unmet) -> str:
-    """What the setting that comes nearest to all bounds has, as far as it misses this one; and the best of any."""
-    if one.nearest is None:
-        return ""
-    keeps = (one.high is None or one.nearest <= one.high) and (one.low is None or one.nearest >= one.low)
-    reach = f", its interval reaches {measured(one.judged, None, None, one.unit)}" if keeps and one.judged is not None else ""
-    best = "" if keeps or one.best is None or one.best == one.nearest else f", the best of any {measured(one.best, None, None, one.unit)}"
-    return f"; the nearest miss has {measured(one.nearest, None, None, one.unit)}{reach}{best}"
 
 
 def _instead(use: Setting, reference: Setting) -> str:

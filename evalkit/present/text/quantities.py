@@ -71,6 +71,16 @@ def bound(one: Unmet) -> str:
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
+def nearest_in_words(one: Unmet) -> str:
+    """What the setting that comes nearest to all bounds has, and where that misses this bound the best of any; empty where nothing does."""
+    if one.nearest is None:
+        return ""
+    keeps = (one.high is None or one.nearest <= one.high) and (one.low is None or one.nearest >= one.low)
+    reach = f", its interval reaches {measured(one.judged, None, None, one.unit)}" if keeps and one.judged is not None else ""
+    best = "" if keeps or one.best is None or one.best == one.nearest else f", the best of any {measured(one.best, None, None, one.unit)}"
+    return f"; the nearest miss has {measured(one.nearest, None, None, one.unit)}{reach}{best}"
+
+
 def _plain(value: float, digits: int) -> str:
     text = f"{value:,.{digits}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
