@@ -1,6 +1,7 @@
 """Scoring and analysis against an earlier release in one interleaved run: CPU, growth, memory, and what `--jobs` saves.
 
     python benchmarks/scoring.py [--rounds 3] [--against 5cf8993] [--smallest]
+    python benchmarks/scoring.py --memory 10000 400000
 
 Both run on the same records and the same scores, each in a process of its own; the earlier release is a worktree of this repository in a temporary
 folder. Where it cannot be had, its ratios are left out. With `--smallest` each part runs once, on a few answers, and no limit is held.
@@ -126,6 +127,24 @@ def analysis(cells: int, prompts: int) -> dict[str, float]:
     return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
 
 
+def written(folder: str, cells: int, prompts: int, k: int, words: int) -> dict[str, float]:
+    """Write the records of a plan into a folder."""
+    with of("evalkit.store.records", "RecordWriter")(Path(folder)) as writer:
+        for one in records(plan_of(cells, prompts, k), words):
+            writer.append(one)
+    return {}
+
+
+def from_disk(folder: str, cells: int, prompts: int, k: int) -> dict[str, float]:
+    """Seconds from records on the disk to tables and a decision, and MB of memory at the peak."""
+    plan = plan_of(cells, prompts, k)
+    cpu = time.process_time()
+    scores = of("evalkit.scoring.scores", "score")(plan, of("evalkit.store.records", "read")(Path(folder)))
+    of("evalkit.scoring.tables", "write_tables")(Path(folder), scores, ".tmp")
+    assert of("evalkit.choice", "choose")(scores, of("evalkit.analysis.analysis", "analyse")(scores)) is not None
+    return {"cpu": time.process_time() - cpu, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
 def child(tree: Path, *arguments: object) -> dict[str, float]:
     told = {**os.environ, "PYTHONPATH": str(tree), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, str(HERE), "--child", *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True, env=told)
@@ -201,6 +220,20 @@ def growth(smallest: bool) -> bool:
     return good
 
 
+def memory(sizes: list[int]) -> bool:
+    """The memory that so many answers need, from records on the disk to tables and a decision."""
+    seen = []
+    for answers in sizes:
+        cells, k = (2, 2) if answers < 1_000 else (25, 8)
+        shape = (cells, answers // (cells * k), k)
+        with tempfile.TemporaryDirectory() as folder:
+            child(ROOT, "written", folder, *shape, 20 if answers < 1_000 else WORDS)
+            seen.append(child(ROOT, "from_disk", folder, *shape))
+        print(f"      {answers:,} answers from records to a decision: {seen[-1]['mb']:.0f} MB, {seen[-1]['cpu']:.0f} s CPU", flush=True)
+    good = report("MB at most", seen[-1]["mb"], 350)
+    return report("of the memory of the fewest", seen[-1]["mb"] / seen[0]["mb"], 1.2) and good
+
+
 def spread(smallest: bool) -> bool:
     """What two processes save, which a machine that is busy hides."""
     size = ("scoring", 2, 4, 3, 20) if smallest else ("scoring", 25, 10, 8, WORDS)
@@ -218,13 +251,18 @@ def main() -> int:
     parser.add_argument("--against", default=AGAINST, metavar="COMMIT")
     parser.add_argument("--smallest", action="store_true", help="a few answers, to see that it runs; no limit is held, and nothing is compared")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs="*", type=int, metavar="ANSWERS", help="measure memory alone, at these numbers of answers")
     options = parser.parse_args()
     if options.child:
-        kind, *numbers = options.child
-        print(json.dumps({"scoring": scoring, "analysis": analysis}[kind](*map(int, numbers))))
+        kind, *told = options.child
+        work = {"scoring": scoring, "analysis": analysis, "written": written, "from_disk": from_disk}[kind]
+        print(json.dumps(work(*(int(one) if one.isdigit() else one for one in told))))
         return 0
+    if options.memory is not None:
+        return int(not memory(options.memory or [10_000, 40_000, 400_000]))
     good = compared(1, "", True) if options.smallest else compared(options.rounds, options.against, False)
     good &= growth(options.smallest)
+    good &= memory([16, 32] if options.smallest else [10_000, 40_000])
     good &= spread(options.smallest)
     return int(not good and not options.smallest)
 

@@ -210,9 +210,8 @@ def _own(gathered: Sequence[Gathered]) -> tuple[list[Metric], dict[str, str]]:
 
 
 def _counts_of(arm: Arm, gathered: Gathered) -> SideCounts:
-    answers = [one for group in gathered.answers.values() for one in group.values()]
-    tokens = sum(one.completion_tokens for one in answers)
-    cost = sum(one.recorded.get("cost", math.nan) for one in answers)
+    tokens = float(gathered.answers.completion_tokens.sum())
+    cost = math.fsum(gathered.answers.recorded("cost").tolist())
     return SideCounts(
         requests=len(arm.plan),
         answered=gathered.completions,

@@ -27,8 +27,8 @@ _MOST_KEPT = 50_000
 """Pairs of a cell and a prompt whose hash is kept: with more of them, memory would grow with the plan."""
 
 
-_KEY_BYTES = 16
-_NO_KEY = bytes(_KEY_BYTES)
+KEY_BYTES = 16
+_NO_KEY = bytes(KEY_BYTES)
 
 
 class Request(NamedTuple):
@@ -230,19 +230,25 @@ class Plan:
         count = self.experiment.replicates if self.count is None else self.count
         if role != self.role or not self.first <= replicate < self.first + count:
             return _ended(pair.begun, replicate, role, seed, pair.tools)
-        at = _KEY_BYTES * (((replicate - self.first) * len(self.experiment.prompts) + prompt_index) * len(self.cells) + cell_index)
-        known = self._keys[at : at + _KEY_BYTES]
+        at = KEY_BYTES * (((replicate - self.first) * len(self.experiment.prompts) + prompt_index) * len(self.cells) + cell_index)
+        known = self._keys[at : at + KEY_BYTES]
         if known != _NO_KEY:
             return known.hex()
         key = _ended(pair.begun, replicate, role, seed, pair.tools)
-        self._keys[at : at + _KEY_BYTES] = bytes.fromhex(key)
+        self._keys[at : at + KEY_BYTES] = bytes.fromhex(key)
         return key
+
+    def keys(self) -> bytes:
+        """The keys of all requests, `KEY_BYTES` each, by replicate, prompt and cell; zeros where the plan has no request."""
+        for _ in self:
+            pass  # each is hashed as it is made
+        return bytes(self._keys)
 
     @cached_property
     def _keys(self) -> bytearray:
         """The keys by replicate, prompt and cell, as far as they were asked for."""
         count = self.experiment.replicates if self.count is None else self.count
-        return bytearray(_KEY_BYTES * len(self.cells) * len(self.experiment.prompts) * count)
+        return bytearray(KEY_BYTES * len(self.cells) * len(self.experiment.prompts) * count)
 
     def tokens_in(self) -> tuple[int, int]:
         """Bounds of the tokens that prompts have, over all requests of the sweep.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalkit.metrics.rarefaction import Sample
 from evalkit.scoring.gather import Gathered
-from evalkit.scoring.prefix import Groups, Prefix, beginnings, common_prefix, enough
+from evalkit.scoring.prefix import Lengths, Prefix, beginnings, common_prefix, enough
 
 Sizes = NDArray[np.int64]
 """Answers that metrics of several together are taken over, for each prompt, 0 where fewer than two can be had; shape (prompts,)."""
@@ -46,9 +46,13 @@ def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
     """
     starts = [0, *accumulate(len(run.plan.cells) for run in runs)]
     prompts = max(len(run.plan.experiment.prompts) for run in runs)
-    joined = {(start + cell, prompt): group for start, run in zip(starts, runs, strict=False) for (cell, prompt), group in run.groups.items()}
+    joined: Lengths = {
+        (start + cell, prompt): lengths
+        for start, run in zip(starts, runs, strict=False)
+        for (cell, prompt), lengths in run.cut_groups.lengths.items()
+    }
     ks = sizes(joined, prompts)
-    samples = tuple(_sample(joined, prompt, max(1, int(ks[prompt]))) for prompt in range(prompts))
+    samples = _samples(joined, ks)
     prefix = common_prefix(joined, starts[-1], fixed)
     if prefix is None:
         return [Basis(ks, None, (), samples) for _ in runs]
@@ -65,23 +69,25 @@ def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:
     ]
 
 
-def sizes(groups: Groups, prompts: int, tokens: int = 1, left_out: Sequence[int] = ()) -> Sizes:
+def sizes(groups: Lengths, prompts: int, tokens: int = 1, left_out: Sequence[int] = ()) -> Sizes:
     """For each prompt the largest k that nine tenths of its cells have of answers with `tokens`; 0 where that is below 2. Shape (prompts,)."""
     found: list[list[int]] = [[] for _ in range(prompts)]
-    for (cell, prompt), group in groups.items():
+    for (cell, prompt), lengths in groups.items():
         if cell not in left_out:
-            found[prompt].append(int(np.count_nonzero(group.lengths >= tokens)))
+            found[prompt].append(int(np.count_nonzero(lengths >= tokens)))
     ks = np.array([enough(one) for one in found], dtype=np.int64)
     return np.where(ks < 2, 0, ks)
 
 
-def _sample(groups: Groups, prompt: int, k: int) -> Sample | None:
-    """The sample of a prompt: of its cells with `k` answers, the first k of these; None where there is none."""
-    lengths = [group.lengths[group.lengths > 0][:k] for (_, its), group in groups.items() if its == prompt]
-    lengths = [one for one in lengths if len(one) == k]
-    if not lengths:
-        return None
-    return sample_of(lengths)
+def _samples(groups: Lengths, ks: Sizes) -> tuple[Sample | None, ...]:
+    """The sample of each prompt: of its cells with k answers (one where k is 0), the first k of these; None where there is none."""
+    found: list[list[NDArray[np.int64]]] = [[] for _ in ks]
+    for (_, prompt), lengths in groups.items():
+        k = max(1, int(ks[prompt]))
+        first = lengths[lengths > 0][:k]
+        if len(first) == k:
+            found[prompt].append(first)
+    return tuple(sample_of(one) if one else None for one in found)
 
 
 def sample_of(lengths: Sequence[NDArray[np.int64]]) -> Sample:

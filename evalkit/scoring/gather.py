@@ -16,34 +16,18 @@ from evalkit.client.outcome import ending
 from evalkit.collect.budget import cost_of
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.parameters import canonical
-from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, label_of, length, tokenise
+from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, label_of, length
 from evalkit.metrics.checks import REFUSED
 from evalkit.metrics.custom import Better, Scorer
 from evalkit.metrics.group import Floats
+from evalkit.plan.places import Places
 from evalkit.plan.requests import Plan
+from evalkit.scoring.answers import Answers, ScoredAnswer
+from evalkit.scoring.groups import Groups
 from evalkit.scoring.ignored import without_effect
 from evalkit.scoring.noticing import Noticed
 from evalkit.store.records import Completion, Record, read
 from evalkit.text.notes import Note
-
-
-class ScoredAnswer(NamedTuple):
-    """What is scored of one completion, with what the record tells beside the text."""
-
-    text: str
-    truncated: float
-    completion_tokens: float
-    recorded: dict[str, float]
-
-
-Answers = dict[tuple[int, int], dict[int, ScoredAnswer]]
-"""By the numbers of cell and prompt, then by replicate."""
-
-
-class _Place(NamedTuple):
-    cell: int
-    prompt: int
-    replicate: int
 
 
 class Column(NamedTuple):
@@ -58,8 +42,8 @@ class Gathered:
     """The answers of a run by cell and prompt, with what was counted on the way: what `evalkit.scoring.scores.scored` takes its values from.
 
     Attributes:
-        answers: (cell, prompt) → replicate → answer; `cut` empties it.
-        groups: (cell, prompt) → its answers, cut into tokens; scoring empties it, so that what a group has computed goes with it.
+        answers: (cell, prompt) → replicate → answer.
+        groups: (cell, prompt) → its answers, cut into tokens; None before `cut`.
         own: what columns, and scorers of texts and records, gave, as metrics.
         complaints: what scorers could not do.
         failures: requests whose last outcome is a failure, by kind.
@@ -71,8 +55,8 @@ class Gathered:
 
     plan: Plan
     scorers: tuple[Scorer, ...]
-    answers: Answers = field(default_factory=dict)
-    groups: dict[tuple[int, int], Group] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
+    groups: Groups | None = None
     tokenizer: str = ""
     own: dict[str, Metric] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
@@ -84,36 +68,45 @@ class Gathered:
     without_effect: dict[str, int] = field(default_factory=dict)
     noticed: tuple[Note, ...] = ()
 
+    @property
+    def cut_groups(self) -> Groups:
+        """The groups; raises `ValueError` before `cut`."""
+        if self.groups is None:
+            raise ValueError("these answers are not cut into tokens yet")
+        return self.groups
+
 
 def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = (), columns: Sequence[Column] = ()) -> Gathered:
     """The first completion of each request of `plan`, with the numbers that `scorers` of texts and records, and `columns`, give it."""
-    places = {request.key: _Place(request.cell_index, request.prompt_index, request.replicate) for request in plan}
+    places = Places(plan)
     found = Gathered(plan, tuple(scorers), own={one.metric.name: one.metric for one in columns})
-    last: dict[str, str] = {}
+    seen, failed = bytearray(places.size), dict[int, str]()
     outside: set[str] = set()
     noticed = Noticed(plan)
     for record in records:
-        place = places.get(record.key)
         if record.role != plan.role:
             continue  # anchors show a drift, and fresh replicates are scored by themselves
-        if place is None:
+        number = places.number(record.key)
+        if number is None:
             outside.add(record.key)
             continue
-        if last.get(record.key) == "":
+        if seen[number]:
             continue  # has its completion
         if not isinstance(record.outcome, Completion):
-            last[record.key] = record.outcome.kind
+            failed[number] = record.outcome.kind
             continue
-        last[record.key] = ""
+        seen[number] = True
+        failed.pop(number, None)
         found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
+        cell, prompt, replicate = places.place(number)
         answer = scored_answer(record.outcome, plan.experiment.endpoint, record.request)
-        found.answers.setdefault((place.cell, place.prompt), {})[place.replicate] = answer
-        noticed.see(place.cell, place.prompt, record)
+        noticed.see(cell, prompt, record)
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
         _own(scorers, record, answer, found)
-    found.failures = Counter(kind for kind in last.values() if kind)
-    found.missing = len(places) - len(last)
-    found.completions = len(last) - found.failures.total()
+        found.answers.put((cell, prompt), replicate, answer)
+    found.failures = Counter(failed.values())
+    found.completions = seen.count(True)
+    found.missing = len(places) - found.completions - len(failed)
     found.outside = len(outside)
     found.without_effect = without_effect(plan, found.answers)
     found.noticed = tuple(noticed.notes())
@@ -125,16 +118,7 @@ def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
     expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
     names = (*(metric.name for metric in RECORDED), REFUSED, *gathered.own)
     gathered.tokenizer = tokenizer.name
-    for where in sorted(gathered.answers):
-        group = [one for _, one in sorted(gathered.answers.pop(where).items())]
-        gathered.groups[where] = tokenise(
-            [one.text for one in group],
-            tokenizer,
-            [one.truncated for one in group],
-            [one.completion_tokens for one in group],
-            {name: [one.recorded.get(name, math.nan) for one in group] for name in names},
-            expects[where[1]],
-        )
+    gathered.groups = Groups(gathered.answers, tokenizer, names, expects)
     return gathered
 
 

@@ -18,6 +18,7 @@ from evalkit.plan.cells import cell_text
 from evalkit.plan.requests import Plan
 from evalkit.scoring.basis import Basis
 from evalkit.scoring.gather import metric_of
+from evalkit.scoring.groups import Groups
 from evalkit.scoring.prefix import beginnings
 from evalkit.scoring.workers import spread
 
@@ -99,13 +100,13 @@ class Measured:
 
     def take(
         self,
-        groups: dict[tuple[int, int], Group],
+        groups: Groups,
         scorers: Sequence[Scorer],
         vectors: Vectors | None,
         complaints: list[str],
         jobs: int = 1,
     ) -> None:
-        """Measure the groups, and take them out of `groups`, so that what a group has computed goes with it.
+        """Measure the groups one by one, so that what a group has computed goes with it.
 
         Args:
             jobs: processes that do it, as `evalkit.scoring.workers.spread` has them.
@@ -113,7 +114,7 @@ class Measured:
         metrics = tuple(self.metrics)
 
         def measured(where: tuple[int, int]) -> _OfGroup:
-            group = groups[where] if jobs > 1 else groups.pop(where)
+            group = groups.take(where)
             if vectors is not None:
                 group = replace(group, vectors=vectors(group.sources))
             whole = _Parts(group, int(self._on.ks[where[1]]))
@@ -124,10 +125,13 @@ class Measured:
             group.let_go()
             return found
 
-        every = dict(spread(sorted(groups), measured, jobs, self._name))
-        groups.clear()
-        for where in sorted(every):  # in their order, whoever was first: so are metrics that scorers name
-            self._fill(where, metrics, every[where], scorers, complaints)
+        told: dict[tuple[int, int], _OfGroup] = {}
+        for where, found in spread(sorted(groups), measured, jobs, self._name):
+            self._fill(where, metrics, found)
+            if found.own or found.faults:
+                told[where] = found
+        for where in sorted(told):  # in their order, whoever was first: so are metrics that scorers name
+            self._fill_own(where, told[where], scorers, complaints)
         for metric in self.metrics:
             if metric.unit == "answers":
                 self._of_as_many(self.scores[metric.name])
@@ -135,8 +139,8 @@ class Measured:
     def _name(self, where: tuple[int, int]) -> str:
         return f"prompt {self._plan.experiment.prompts[where[1]].id}, {cell_text(self._plan, where[0])}"
 
-    def _fill(self, where: tuple[int, int], metrics: Sequence[Metric], found: _OfGroup, scorers: Sequence[Scorer], complaints: list[str]) -> None:
-        """Put what was found of a group into the grids."""
+    def _fill(self, where: tuple[int, int], metrics: Sequence[Metric], found: _OfGroup) -> None:
+        """Put the values of a group into the grids."""
         self._n_texts[where] = found.texts
         for metric, its in zip(metrics, found.values, strict=True):
             one = self.scores[metric.name]
@@ -144,6 +148,9 @@ class Measured:
                 if grid is not None:
                     grid[where] = value
             one.n_eligible[where] = its.n
+
+    def _fill_own(self, where: tuple[int, int], found: _OfGroup, scorers: Sequence[Scorer], complaints: list[str]) -> None:
+        """Put the numbers of scorers of texts into the grids, and tell what they could not do."""
         complaints += [f"{fault} ({self._name(where)})" for fault in found.faults]
         better = {scorer.name: scorer.better for scorer in scorers}
         for scorer, name, number, n in found.own:

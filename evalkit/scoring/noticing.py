@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
 from evalkit.plan.requests import Plan
@@ -23,11 +26,11 @@ class Noticed:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._texts: dict[tuple[int, int], set[int]] = {}
+        self._first: dict[tuple[int, int], int] = {}
+        self._differ: set[tuple[int, int]] = set()
         self._words: dict[tuple[int, int], int] = {}
         self._answers: Counter[tuple[int, int]] = Counter()
-        self._by_id: dict[str, int] = {}
-        self._same_id = self._other_text = 0
+        self._ids, self._texts = array("q"), array("q")
         self._models: Counter[tuple[str, str]] = Counter()
         self._thoughts_only = 0
 
@@ -38,15 +41,12 @@ class Noticed:
             return
         where, text = (cell, prompt), hash(answer.text)
         self._answers[where] += 1
-        self._texts.setdefault(where, set()).add(text)
+        if self._first.setdefault(where, text) != text:
+            self._differ.add(where)
         self._words[where] = max(self._words.get(where, 0), len(answer.text.split()))
         if answer.id and answer.usage_shared_by == 1:
-            before = self._by_id.get(answer.id)
-            if before is None:
-                self._by_id[answer.id] = text
-            else:
-                self._same_id += before == text
-                self._other_text += before != text
+            self._ids.append(hash(answer.id))
+            self._texts.append(text)
         if answer.model:
             self._models[record.model, answer.model] += 1
         self._thoughts_only += bool(answer.reasoning) and not answer.text.strip() and not answer.tool_calls
@@ -61,10 +61,20 @@ class Noticed:
                 f"{many} of {self._answers.total():,} hold thoughts alone and no answer: reasoning used up the limit of tokens; raise max_tokens"
             )
 
+    def _same_ids(self) -> int:
+        """Answers that carry the id of one before; 0 where one of them says something else."""
+        ids, texts = np.array(self._ids, dtype=np.int64), np.array(self._texts, dtype=np.int64)
+        order = np.argsort(ids, kind="stable")
+        again = ids[order][1:] == ids[order][:-1]
+        if (texts[order][1:] != texts[order][:-1])[again].any():
+            return 0
+        return int(again.sum())
+
     def _copies(self) -> Iterator[Note]:
-        if self._same_id >= _FEWEST and not self._other_text:
+        same = self._same_ids()
+        if same >= _FEWEST:
             yield warning(
-                f"{self._same_id:,} of {self._answers.total():,} answers carry the same id as another and repeat it letter by letter: "
+                f"{same:,} of {self._answers.total():,} answers carry the same id as another and repeat it letter by letter: "
                 "a cache before the endpoint answers, and replicates are no replicates. Turn it off, or send seed: per_replicate"
             )
             return
@@ -75,7 +85,7 @@ class Noticed:
             groups = [where for where in self._answers if where[0] == index and self._answers[where] > 1]
             told = [where for where in groups if self._words[where] >= _LONG_ENOUGH]
             hot += bool(told)
-            if told and all(len(self._texts[where]) == 1 for where in told):
+            if told and not any(where in self._differ for where in told):
                 copied.append(index)
         if copied:
             seed = self._plan.experiment.request.get("seed")

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.metrics import Group
-
 PREFIXES = (10, 25, 50, 100, 200, 400)
 """Tokens that answers may be compared on."""
 ENOUGH_ANSWERS = 0.9
@@ -19,8 +17,8 @@ FAR_APART = 0.05
 
 _ENOUGH_GROUPS = 0.9
 
-Groups = Mapping[tuple[int, int], Group]
-"""The answers of each cell to each prompt, by the numbers of both."""
+Lengths = Mapping[tuple[int, int], NDArray[np.int64]]
+"""Tokens of the answers of each cell to each prompt, by the numbers of both."""
 
 
 class Prefix(NamedTuple):
@@ -50,7 +48,7 @@ def enough(sizes: Sequence[int]) -> int:
     return sorted(sizes, reverse=True)[math.ceil(_ENOUGH_GROUPS * len(sizes)) - 1] if sizes else 0
 
 
-def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | None:
+def common_prefix(groups: Lengths, cells: int, fixed: int | None) -> Prefix | None:
     """The longest prefix that nine tenths of every cell's answers have; else of four fifths of the cells, the others left out; else None.
 
     Its k is not known here.
@@ -72,11 +70,11 @@ def common_prefix(groups: Groups, cells: int, fixed: int | None) -> Prefix | Non
     return Prefix(tokens, eligible, short, 0)
 
 
-def _lengths(groups: Groups, cells: int) -> list[NDArray[np.float64]]:
+def _lengths(groups: Lengths, cells: int) -> list[NDArray[np.float64]]:
     """The lengths of each cell's answers."""
     found: list[list[NDArray[np.int64]]] = [[] for _ in range(cells)]
-    for (cell, _), group in groups.items():
-        found[cell].append(group.lengths)
+    for (cell, _), lengths in groups.items():
+        found[cell].append(lengths)
     return [np.concatenate(one).astype(float) if one else np.zeros(0) for one in found]
 
 

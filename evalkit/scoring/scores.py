@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.metrics import UAX29, Group, Metric, Tokenizer
+from evalkit.metrics import UAX29, Metric, Tokenizer
 from evalkit.metrics.custom import Scorer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
@@ -138,11 +138,11 @@ def scored(
         sizes: take it also on half of the sample or prefix, and on twice as much, which shows what the size moves; twice the work.
         jobs: processes that do it; no value depends on how many.
     """
-    groups, plan = gathered.groups, gathered.plan
-    short = [not on.ks[prompt] or int(np.count_nonzero(group.lengths)) < on.ks[prompt] for (_, prompt), group in groups.items()]
-    lengths, unit = _lengths(groups, len(plan.cells))
-    uncounted = sum(int(np.isnan(group.completion_tokens).sum()) for group in groups.values())
-    unpriced = sum(int(np.isnan(group.recorded["cost"]).sum()) for group in groups.values()) if plan.experiment.endpoint.prices else 0
+    groups, plan = gathered.cut_groups, gathered.plan
+    short = [not on.ks[prompt] or int(np.count_nonzero(one)) < on.ks[prompt] for (_, prompt), one in groups.lengths.items()]
+    lengths, unit = _lengths(gathered, len(plan.cells))
+    uncounted = int(np.isnan(gathered.answers.completion_tokens).sum())
+    unpriced = int(np.isnan(gathered.answers.recorded("cost")).sum()) if plan.experiment.endpoint.prices else 0
     measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside, sizes=sizes)
     measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints, jobs)
     return Scores(
@@ -170,12 +170,14 @@ def scored(
     )
 
 
-def _lengths(groups: dict[tuple[int, int], Group], cells: int) -> tuple[tuple[Lengths, ...], str]:
-    counted = not any(np.isnan(group.completion_tokens).any() for group in groups.values())
+def _lengths(gathered: Gathered, cells: int) -> tuple[tuple[Lengths, ...], str]:
+    groups, answers = gathered.cut_groups, gathered.answers
+    counted = not np.isnan(answers.completion_tokens).any()
     found: list[list[tuple[float, bool]]] = [[] for _ in range(cells)]
-    for (cell, _), group in groups.items():
-        sizes = group.completion_tokens if counted else group.words
-        sized = zip(sizes, group.truncated, group.lengths, strict=True)
-        found[cell] += [(float(size), bool(cut)) for size, cut, any_token in sized if any_token and not np.isnan(cut)]
+    for where, lengths in groups.lengths.items():
+        known = answers.numbers(where)
+        sizes = known.completion_tokens if counted else groups.words[where]
+        sized = zip(sizes, known.truncated, lengths, strict=True)
+        found[where[0]] += [(float(size), bool(cut)) for size, cut, any_token in sized if any_token and not np.isnan(cut)]
     each = tuple(Lengths(np.array([size for size, _ in one]), np.array([cut for _, cut in one], dtype=bool)) for one in found)
     return each, "length_tokens" if counted else "length_words"

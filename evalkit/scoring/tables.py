@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from evalkit.scoring.scores import Scores
 from evalkit.store.records import RESPONSES
 
 _ORDINARY_LINE = 16 * 2**20
+_AT_ONCE = 20_000
 _OTHER_COLUMNS = frozenset(
     (
         *("cell_index", "prompt_id", "metric", "value", "value_full", "value_half", "value_double", "value_prefix"),
@@ -49,38 +51,54 @@ def _reason(fault: str) -> str:
 def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     import duckdb
 
-    plan = scores.plan
     # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
     with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
-        _register_scores(database, scores)
-        database.execute(f"COPY scores TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
-        rows = [(request.key, request.cell_index) for request in plan]
-        database.register("planned", {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])})
+        query = _registered(database, scores)
+        database.execute(f"COPY ({query}) TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
+        database.execute("CREATE TABLE planned (key VARCHAR, cell_index BIGINT)")
+        requests = iter(scores.plan)
+        while rows := [(request.key, request.cell_index) for request in islice(requests, _AT_ONCE)]:
+            chunk = {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])}
+            database.register("chunk", chunk)
+            database.execute("INSERT INTO planned SELECT key, cell_index FROM chunk")
+        database.execute("SET threads = 1")  # each would hold a stretch of the records for itself, and the whole is read as fast as a disk gives it
         source, target = folder / RESPONSES, folder / f"responses.parquet{temporary}"
         database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
 
 
-def _register_scores(database: Any, scores: Scores) -> None:
+def _registered(database: Any, scores: Scores) -> str:
+    """What stands in ``scores.parquet``, as a query: the values are read from where they are, metric by metric."""
     prompts = [prompt.id for prompt in scores.plan.experiment.prompts]
     cells, width = len(scores.plan.cells), len(prompts)
-    names = list(scores.by_metric)
-    stacked = list(scores.by_metric.values())
-    columns: dict[str, NDArray[Any]] = {
-        "cell_index": np.tile(np.repeat(np.arange(cells), width), len(names)),
-        "prompt_id": np.tile(np.array(prompts, dtype=object), cells * len(names)),
-        "metric": np.repeat(np.array(names, dtype=object), cells * width),
-        "value": np.concatenate([one.value.ravel() for one in stacked]),
-        "value_full": np.concatenate([one.value_full.ravel() for one in stacked]),
-        "n_texts": np.concatenate([one.n_texts.ravel() for one in stacked]),
-        "n_eligible": np.concatenate([one.n_eligible.ravel() for one in stacked]),
-        "value_half": np.concatenate([_or_undefined(one.value_half, one.value) for one in stacked]),
-        "value_double": np.concatenate([_or_undefined(one.value_double, one.value) for one in stacked]),
-        "value_prefix": np.concatenate([_or_undefined(one.value_prefix, one.value) for one in stacked]),
+    where: dict[str, NDArray[Any]] = {
+        "cell_index": np.repeat(np.arange(cells), width),
+        "prompt_id": np.tile(np.array(prompts, dtype=object), cells),
     }
-    for name, column in parameter_columns(scores.plan.experiment.parameters).items():
+    parameters = parameter_columns(scores.plan.experiment.parameters)
+    for name, column in parameters.items():
         levels = np.array([level_text(cell[name]) for cell in scores.plan.cells], dtype=object)
-        columns[column] = np.tile(np.repeat(levels, width), len(names))
-    database.register("scores", columns)
+        where[column] = np.repeat(levels, width)
+    database.register("places", where)
+    parts = []
+    for number, (name, one) in enumerate(scores.by_metric.items()):
+        grids = {
+            "value": one.value.ravel(),
+            "value_full": one.value_full.ravel(),
+            "n_texts": one.n_texts.ravel(),
+            "n_eligible": one.n_eligible.ravel(),
+            "value_half": _or_undefined(one.value_half, one.value),
+            "value_double": _or_undefined(one.value_double, one.value),
+            "value_prefix": _or_undefined(one.value_prefix, one.value),
+        }
+        database.register(f"grids{number}", grids)
+        columns = ", ".join([f"{quoted(name)} AS metric", *grids, *map(_named, parameters.values())])
+        parts.append(f"SELECT cell_index, prompt_id, {columns} FROM places POSITIONAL JOIN grids{number}")  # noqa: S608 (quoted)
+    return " UNION ALL ".join(parts)
+
+
+def _named(column: str) -> str:
+    """A column in SQL."""
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _or_undefined(grid: Grid | None, like: Grid) -> Grid:
@@ -100,9 +118,9 @@ def parameter_columns(parameters: Iterable[str], others: Iterable[str] = _OTHER_
     return columns
 
 
-def quoted(path: Path | str) -> str:
-    """A path as a text in SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
+def quoted(text: Path | str) -> str:
+    """A path, or any text, in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _longest_line(path: Path) -> int:
@@ -127,5 +145,5 @@ COPY (
                          usage STRUCT(prompt_tokens BIGINT, completion_tokens BIGINT),
                          latency_s DOUBLE, tries BIGINT, model VARCHAR, system_fingerprint VARCHAR, kind VARCHAR, message VARCHAR, status BIGINT)'
     }}) r LEFT JOIN planned p ON p.key = r.key
-) TO {target} (FORMAT parquet)
+) TO {target} (FORMAT parquet, ROW_GROUP_SIZE 10240)
 """

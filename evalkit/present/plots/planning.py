@@ -90,7 +90,7 @@ def _within(run: Run, metric: Metric) -> float:
     prompts = {run.experiment.prompts[at].id for at in _spread(len(run.experiment.prompts), max(2, _MOST_ANSWERS // (len(cells) * k)))}
     plan = Plan(run.experiment, only=tuple(cells))
     gathered = cut(gather(plan, (record for record in read(run.folder) if record.prompt_id in prompts)))
-    found = [values(metric, group) for group in gathered.groups.values()]
+    found = [values(metric, group) for group in gathered.cut_groups.values()]
     spread = [float(np.var(one[~np.isnan(one)], ddof=1)) for one in found if np.count_nonzero(~np.isnan(one)) > 1]
     return float(np.mean(spread)) if spread else math.nan
 
