@@ -52,7 +52,8 @@ def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     import duckdb
 
     # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
-    with duckdb.connect(config={"pandas_analyze_sample": 0}) as database:
+    # One thread: each would hold a stretch of the records for itself, and one reads them nearly as fast.
+    with duckdb.connect(config={"pandas_analyze_sample": 0, "threads": 1}) as database:
         query = _registered(database, scores)
         database.execute(f"COPY ({query}) TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
         database.execute("CREATE TABLE planned (key VARCHAR, cell_index BIGINT)")
@@ -61,7 +62,6 @@ def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
             chunk = {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])}
             database.register("chunk", chunk)
             database.execute("INSERT INTO planned SELECT key, cell_index FROM chunk")
-        database.execute("SET threads = 1")  # each would hold a stretch of the records for itself, and the whole is read as fast as a disk gives it
         source, target = folder / RESPONSES, folder / f"responses.parquet{temporary}"
         database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
 
