@@ -23,9 +23,9 @@ from evalkit.experiment.parameters import level_text
 from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.intervals import Interval, within_range
 from evalkit.store import artefacts
-from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, read_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, outdated, read_run
 from evalkit.text.hook import Shown, shown
-from evalkit.text.notes import Note
+from evalkit.text.notes import Note, warning
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +39,7 @@ class Run(Shown):
 
     Attributes:
         analysis: means with intervals, verdicts, effects.
-        notes: what the user should know; of a run that was read back, none.
+        notes: what the user should know; of a run that was read back, whether its tables are older than its records.
         sent: how the requests of this time went; None where it was only scored or read.
         choice: what ``choose:`` of the experiment came to; None where it has none.
         beside: who else was asked this time, judges and the endpoint for embeddings.
@@ -222,7 +222,9 @@ def load(folder: Path | str) -> Run:
     choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
     if choice is None and experiment.choose is not None:
         raise RecordError(f"{folder / CHOICE}: is missing, though the experiment has 'choose:'; make it again with: evalkit score {folder}")
-    return Run(folder, experiment, analysis, choice=choice)
+    why = outdated(folder)
+    notes = () if why is None else (warning(f"{why}: they are older than what is recorded; make them anew with: evalkit score {folder}"),)
+    return Run(folder, experiment, analysis, notes=notes, choice=choice)
 
 
 def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:

@@ -275,7 +275,7 @@ def _rescored(arms: tuple[Arm, Arm], gathered: tuple[Gathered, Gathered], measur
     on = basis(both)
     vectors = [None if measured.embeddings is None else Embeddings(arm.folder, measured.embeddings).of for arm in arms]
     scores = [scored(one, its, measured.metrics, of, beside=False) for one, its, of in zip(both, on, vectors, strict=True)]
-    for line in dict.fromkeys(line for one in scores for line in one.complaints[:_MOST_COMPLAINTS]):
+    for line in dict.fromkeys(str(complaint) for one in scores for complaint in one.complaints[:_MOST_COMPLAINTS]):
         note(warning(f"a scorer failed, which leaves its value out: {line}"))
     values = [{name: score.value for name, score in one.by_metric.items()} for one in scores]
     first = on[0].prefix

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
@@ -132,6 +133,7 @@ class _Texts:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (it lives as long as this)
+                weakref.finalize(self, self._file.close)
             rest = memoryview(self._held)
             while rest:
                 rest = rest[self._file.write(rest) :]

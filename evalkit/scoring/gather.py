@@ -23,6 +23,7 @@ from evalkit.metrics.group import Floats
 from evalkit.plan.places import Places
 from evalkit.plan.requests import Plan
 from evalkit.scoring.answers import Answers, ScoredAnswer
+from evalkit.scoring.complaints import Complaints
 from evalkit.scoring.groups import Groups
 from evalkit.scoring.ignored import without_effect
 from evalkit.scoring.noticing import Noticed
@@ -59,7 +60,7 @@ class Gathered:
     groups: Groups | None = None
     tokenizer: str = ""
     own: dict[str, Metric] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
+    complaints: Complaints = field(default_factory=Complaints)
     completions: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     missing: int = 0
@@ -172,7 +173,8 @@ def _own(scorers: Sequence[Scorer], record: Record, answer: ScoredAnswer, out: G
         if one.takes == "texts":
             continue
         found = one.found(answer.text if one.takes == "text" else record)
-        out.complaints += [f"{fault} (prompt {record.prompt_id}, replicate {record.replicate}, key {record.key})" for fault in found.faults]
+        for fault in found.faults:
+            out.complaints.add(fault, f"prompt {record.prompt_id}, replicate {record.replicate}, key {record.key}")
         answer.recorded.update(found.numbers)
         for name in found.numbers.keys() - out.own.keys():
             out.own[name] = metric_of(name, "response", one.better, partial(length.recorded, name=name))

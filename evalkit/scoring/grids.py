@@ -17,6 +17,7 @@ from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.cells import cell_text
 from evalkit.plan.requests import Plan
 from evalkit.scoring.basis import Basis
+from evalkit.scoring.complaints import Complaints
 from evalkit.scoring.gather import metric_of
 from evalkit.scoring.groups import Groups
 from evalkit.scoring.prefix import beginnings
@@ -103,7 +104,7 @@ class Measured:
         groups: Groups,
         scorers: Sequence[Scorer],
         vectors: Vectors | None,
-        complaints: list[str],
+        complaints: Complaints,
         jobs: int = 1,
     ) -> None:
         """Measure the groups one by one, so that what a group has computed goes with it.
@@ -149,9 +150,10 @@ class Measured:
                     grid[where] = value
             one.n_eligible[where] = its.n
 
-    def _fill_own(self, where: tuple[int, int], found: _OfGroup, scorers: Sequence[Scorer], complaints: list[str]) -> None:
+    def _fill_own(self, where: tuple[int, int], found: _OfGroup, scorers: Sequence[Scorer], complaints: Complaints) -> None:
         """Put the numbers of scorers of texts into the grids, and tell what they could not do."""
-        complaints += [f"{fault} ({self._name(where)})" for fault in found.faults]
+        for fault in found.faults:
+            complaints.add(fault, self._name(where))
         better = {scorer.name: scorer.better for scorer in scorers}
         for scorer, name, number, n in found.own:
             one = self.scores.get(name) or self._add(metric_of(name, "group", better[scorer], lambda _: math.nan))

@@ -15,6 +15,7 @@ from evalkit.metrics.custom import Scorer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.scoring.basis import Basis, basis
+from evalkit.scoring.complaints import Complaint
 from evalkit.scoring.gather import Column, Gathered, cut, gather
 from evalkit.scoring.grids import Measured, Score, Vectors
 from evalkit.scoring.metric_set import MEASURED
@@ -47,7 +48,7 @@ class Scores:
         prefix: what metrics biased by length are compared on that have no value on samples; None where too few answers have ten tokens.
         lengths: of each cell's answers that are not empty, in `length_unit`.
         length_unit: ``length_tokens`` where the endpoint counts every answer's tokens, else ``length_words``.
-        complaints: what scorers could not do, a sentence for each record or group.
+        complaints: what scorers could not do, each fault once, the most frequent first.
         uncounted: answers whose tokens the endpoint does not count one by one.
         unpriced: answers whose cost is not known though prices are.
         noticed: what the records show of the endpoint that bears on any decision.
@@ -73,7 +74,7 @@ class Scores:
     length_unit: str = "length_tokens"
     uncounted: int = 0
     unpriced: int = 0
-    complaints: tuple[str, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
     noticed: tuple[Note, ...] = ()
     ks: tuple[int, ...] = ()
     samples: tuple[Sample | None, ...] = ()
@@ -163,7 +164,7 @@ def scored(
         length_unit=unit,
         uncounted=uncounted,
         unpriced=unpriced,
-        complaints=tuple(gathered.complaints),
+        complaints=gathered.complaints.told(),
         noticed=gathered.noticed,
         ks=tuple(on.ks.tolist()),
         samples=on.samples,

@@ -33,6 +33,7 @@ RESPONSES_TABLE, SCORES_TABLE = "responses.parquet", "scores.parquet"
 RECOMMENDED = "recommended.yaml"
 
 _MOST_SWEEPS = 100
+_HASHED = 64 * 2**20
 _PACKAGES = ("aiohttp", "numpy", "scipy", "msgspec", "regex", "rapidfuzz", "duckdb", "icu4py", "jsonschema")
 
 
@@ -216,6 +217,28 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
         "prompts": prompts,
     }
     replace(folder / RUN_FILE, msgspec.json.format(msgspec.json.encode(data), indent=1))
+
+
+def fingerprint(path: Path) -> str | None:
+    """What tells a file from what it was: its size, and up to 64 MB of it the hash; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return f"{size}" + (f" {hashlib.file_digest(file, 'sha256').hexdigest()}" if size <= _HASHED else "")
+    except OSError:
+        return None
+
+
+def outdated(folder: Path) -> str | None:
+    """Why the tables of a run may not be those of what is recorded; None where nothing says so. Raises `RecordError`."""
+    run = read_run(folder) or {}
+    if "made" not in run:
+        return None  # of an evalkit that did not say
+    if not isinstance(run["made"], dict):
+        return "a sweep was begun after these tables were made and goes on, or was cut off"
+    files = run["made"].get("files")
+    changed = [name for name, was in files.items() if fingerprint(folder / name) != was] if isinstance(files, dict) else []
+    return f"{' and '.join(changed)} changed after these tables were made" if changed else None
 
 
 @cache

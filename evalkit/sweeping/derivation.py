@@ -34,9 +34,9 @@ from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE,
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
 from evalkit.sweeping.advice import replayed
-from evalkit.sweeping.made import inputs_of, made
+from evalkit.sweeping.made import files_of, inputs_of, made
 from evalkit.sweeping.racing import scores_of
-from evalkit.text.notes import Note, Tell, note, warning
+from evalkit.text.notes import Note, note, warning
 from evalkit.text.numbers import counted
 
 DERIVED = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY)
@@ -49,7 +49,6 @@ def settle(
     folder: Path,
     plan: Plan,
     notes: list[Note],
-    tell: Tell,
     sent: Tally | None,
     measured: Measures = Measures(),  # noqa: B008 (immutable)
     tokenizer: Tokenizer = UAX29,
@@ -63,7 +62,6 @@ def settle(
 
     Args:
         notes: what was told so far, kept in the result.
-        tell: called with what goes wrong meanwhile.
         sent: how the requests of this time went.
         measured: what is measured.
         beside: who else was asked.
@@ -80,16 +78,10 @@ def settle(
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
         return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes, jobs)
 
+    files = files_of(folder)
     inputs = inputs_of(folder, plan, measured, tokenizer)  # as they are before anything is read: what changes meanwhile is made again next time
-    told: list[Note] = []
-
-    def said(one: Note) -> None:
-        told.append(one)
-        tell(one)
-
     sweep = _of_the_sweep(read(folder), others)
     scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
-    _complain(scores, said)
     analysis = analyse(scores)
     choice = choose(scores, analysis, None if course is None else finish_of(course))
     if choice is not None and (again := _confirm_plan(others, plan)) is not None:
@@ -102,7 +94,7 @@ def settle(
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
-    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs if course is None else None, told))
+    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs if course is None else None, files))
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return dataclasses.replace(run, notes=tuple(notes))
 
@@ -115,12 +107,15 @@ def _with_race(analysis: Analysis, course: Course | None, scores: Scores, choice
     return analysis if once is None else msgspec.structs.replace(analysis, replayed=once)
 
 
-def _complain(scores: Scores, tell: Tell) -> None:
-    """Tell what scorers could not do, the first few in full."""
-    for line in scores.complaints[:_MOST_COMPLAINTS]:
-        tell(warning(f"a scorer failed, which leaves its value out: {line}"))
-    if len(scores.complaints) > _MOST_COMPLAINTS:
-        tell(warning(f"{len(scores.complaints) - _MOST_COMPLAINTS} more failures of scorers"))
+def _complaints(scores: Scores) -> Iterator[Note]:
+    """What scorers could not do, the most frequent first."""
+    for one in scores.complaints[:_MOST_COMPLAINTS]:
+        scorer = one.fault.partition(":")[0].partition(".")[0]
+        measured = any(name == scorer or name.startswith(f"{scorer}.") for name in scores.by_metric)
+        what = "a scorer failed, which leaves its value out" if measured else "a scorer gave no number for any answer"
+        yield warning(f"{what}: {one}")
+    if rest := scores.complaints[_MOST_COMPLAINTS:]:
+        yield warning(f"{counted(sum(one.times for one in rest), 'more failure')} of scorers, of {counted(len(rest), 'other kind')}")
 
 
 def _bearing(scores: Scores) -> Iterator[Note]:
@@ -134,6 +129,7 @@ def _bearing(scores: Scores) -> Iterator[Note]:
 
 def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:
     """What must be said of what the scores rest on."""
+    yield from _complaints(scores)
     for name, count in scores.unmet.items():
         yield warning(f"{count} answers are not as asked for in '{name}' (see 'unmet' in the records)")
     if scores.outside:

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -21,35 +21,28 @@ from evalkit.plan.requests import Plan
 from evalkit.run import Run, load
 from evalkit.scoring.metric_set import Measures
 from evalkit.store import embeddings, judgements
-from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, package_versions, read_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, fingerprint, package_versions, read_run
 from evalkit.store.records import RESPONSES
 from evalkit.sweeping.sources import digest_of
-from evalkit.text.notes import Note
 
 TABLES = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY, CHOICE, RECOMMENDED)
 """Files that can be made again."""
+_RECORDED = (RESPONSES, judgements.FILE, embeddings.FILE)
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What tables were made of.
 
     Attributes:
-        inputs: the hash of all that they come of.
+        inputs: the hash of all that they come of; None where they are to be made anew each time.
         tables: the hash of each, None where there is none.
-        told: what was told while they were made, and stands in none of them.
+        files: what the files that hold what was recorded were like, as `evalkit.store.folder.fingerprint` gives it.
     """
 
     v: int = 1
-    inputs: str
+    inputs: str | None
     tables: dict[str, str | None]
-    told: list[Note] = []
-
-
-class Found(NamedTuple):
-    """A run whose tables are what they would be if they were made now, and what is to be told of it."""
-
-    run: Run
-    told: tuple[Note, ...]
+    files: dict[str, str | None]
 
 
 def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer = UAX29) -> str | None:
@@ -67,17 +60,22 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
         "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
         "scorers": scorers,
         "tokenizer": tokenizer.name,
-        "files": [_hash(folder / name) for name in (RESPONSES, judgements.FILE, embeddings.FILE)],
+        "files": [_hash(folder / name) for name in _RECORDED],
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def made(folder: Path, inputs: str | None, told: list[Note]) -> Made | None:
-    """What is to be kept of tables that were just made of `inputs`."""
-    return None if inputs is None else Made(inputs=inputs, tables=_tables(folder), told=told)
+def made(folder: Path, inputs: str | None, files: dict[str, str | None]) -> Made:
+    """What is to be kept of tables that were just made of `inputs`, and of these files."""
+    return Made(inputs=inputs, tables=_tables(folder), files=files)
 
 
-def as_made(folder: Path, plan: Plan, measured: Measures) -> Found | None:
+def files_of(folder: Path) -> dict[str, str | None]:
+    """What the files that hold what was recorded are like."""
+    return {name: fingerprint(folder / name) for name in _RECORDED}
+
+
+def as_made(folder: Path, plan: Plan, measured: Measures) -> Run | None:
     """The run in `folder`, where its tables are what they would be if they were made now; None where they must be made. Raises `RecordError`."""
     kept = read_run(folder) or {}
     try:
@@ -86,9 +84,9 @@ def as_made(folder: Path, plan: Plan, measured: Measures) -> Found | None:
         return None
     if kept.get("experiment") != msgspec.json.decode(msgspec.json.encode(plan.experiment.resolved())) or before.tables != _tables(folder):
         return None
-    if before.inputs != inputs_of(folder, plan, measured):
+    if before.inputs is None or before.inputs != inputs_of(folder, plan, measured):
         return None
-    return Found(load(folder), tuple(before.told))
+    return load(folder)
 
 
 def _tables(folder: Path) -> dict[str, str | None]:

@@ -67,7 +67,7 @@ def rescore(
         if writer.mended:
             tell(Note("note", writer.mended))
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, tell, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course)
+        return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:

@@ -28,7 +28,7 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
-from evalkit.sweeping.made import Found, as_made
+from evalkit.sweeping.made import as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.racing import Racing, raced
@@ -173,20 +173,18 @@ class _Sweep:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
 
-    def _derived(self, found: Found | None, tally: Tally, beside: list[Besides]) -> Run:
+    def _derived(self, found: Run | None, tally: Tally, beside: list[Besides]) -> Run:
         """The run scored; or as that would show it, where its tables were `found` to be what they would be."""
         if found is None:
-            return self._settled(tally, beside, self.tell)
-        for one in found.told:
-            self.tell(one)
-        self.notes += [one for one in found.run.analysis.notes if one not in self.notes]
-        return replace(found.run, experiment=self.plan.experiment, notes=tuple(self.notes), sent=tally)
+            return self._settled(tally, beside)
+        self.notes += [one for one in found.analysis.notes if one not in self.notes]
+        return replace(found, experiment=self.plan.experiment, notes=tuple(self.notes), sent=tally)
 
-    def _settled(self, tally: Tally, beside: list[Besides], tell: Tell) -> Run:
+    def _settled(self, tally: Tally, beside: list[Besides]) -> Run:
         from evalkit.sweeping.derivation import settle  # at first use: where nothing changed, nothing is scored
 
         course = None if self.race is None else self.race.course
-        return settle(self.folder, self.plan, self.notes, tell, tally, self.measured, beside=beside, jobs=self.options.jobs, course=course)
+        return settle(self.folder, self.plan, self.notes, tally, self.measured, beside=beside, jobs=self.options.jobs, course=course)
 
     def _without(self, rejected: list[Checked]) -> None:
         """Go on without the levels that the endpoint rejects, where they are to be skipped."""
@@ -242,7 +240,7 @@ class _Sweep:
             tally.spent.earlier = tuple(one.spent for one in beside)
             self._send(again, there, access, writer, Tally(requests, spent=tally.spent), self.began, proven=True)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
-        return self._settled(tally, beside, nobody)
+        return self._settled(tally, beside)
 
     def _keep_seeds(self, seeds: Seeds) -> None:
         """Make seeds as the folder's are made, so that what stands there is known again."""

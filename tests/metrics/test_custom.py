@@ -67,8 +67,9 @@ def test_a_scorer_that_fails_is_told_with_its_record_and_stops_nothing() -> None
     assert found.by_metric["picky"].n_eligible[0, 0] == 1
     keys = {request.replicate: request.key for request in plan}
     assert len(found.complaints) == 2
-    assert any("KeyError: 'no' (prompt p, replicate 0" in one and keys[0] in one for one in found.complaints)
-    assert any("gave str 'seven'; expected a number" in one and keys[1] in one for one in found.complaints)
+    told = list(map(str, found.complaints))
+    assert any("KeyError: 'no' (prompt p, replicate 0" in one and keys[0] in one for one in told)
+    assert any("gave str 'seven'; expected a number" in one and keys[1] in one for one in told)
 
 
 def test_a_scorer_of_groups_that_fails_is_told_with_its_group() -> None:
@@ -81,7 +82,7 @@ def test_a_scorer_of_groups_that_fails_is_told_with_its_group() -> None:
     assert math.isnan(found.by_metric["picky.first"].value[0, 1])
     assert found.by_metric["picky.first"].n_texts.tolist() == [[2, 2]]
     assert found.by_metric["picky.first"].n_eligible.tolist() == [[2, 0]]
-    assert found.complaints == ("picky: ZeroDivisionError: division by zero (prompt q, the only setting)",)
+    assert found.complaints == (("picky: ZeroDivisionError: division by zero", 1, "prompt q, the only setting"),)
 
 
 def test_the_setting_of_a_group_is_named_as_people_read_it() -> None:
@@ -90,9 +91,8 @@ def test_the_setting_of_a_group_is_named_as_people_read_it() -> None:
 
     swept = Plan(experiment({"temperature": [0.2, 1], "top_p": [0.5, 0.9], "max_tokens": [9]}, prompts=["p"]))
     found = score(swept, records(swept, lambda _: "a"), (), scorers=[Scorer("failing", "texts", failing, None)])
-    assert [one.partition("(")[2] for one in found.complaints] == [
-        f"prompt p, temperature={temperature}, top_p={top_p})" for temperature in (0.2, 1) for top_p in (0.5, 0.9)
-    ]
+    (complaint,) = found.complaints
+    assert str(complaint) == "failing: ZeroDivisionError: division by zero (4 times, first at prompt p, temperature=0.2, top_p=0.5)"
 
 
 class Awkward:
@@ -212,7 +212,9 @@ def test_scorers_that_end_the_process_lose_nothing(tmp_path: Path, evalkit: Call
     (tmp_path / "x.yaml").write_text(json.dumps(data))
     done = evalkit("sweep", "x.yaml")
     assert done.returncode == 0, done.stderr
-    assert "ends: SystemExit: 5 (prompt a, replicate" in done.stderr
+    said = " ".join(done.stdout.split())
+    assert "a scorer gave no number for any answer: ends: SystemExit: 5 (4 times, first at prompt a, replicate" in said
+    assert "a scorer failed, which leaves its value out: both.bad: ValueError: gave nan" in said
     assert "Traceback" not in done.stderr
     assert "both.n" in (tmp_path / "results/x/summary.csv").read_text()
     (tmp_path / "mine.py").write_text("import sys\nsys.exit(0)\n")
