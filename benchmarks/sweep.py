@@ -47,6 +47,7 @@ def run(tree: Path, *arguments: str) -> Took:
     """Run the command of one evalkit to its end; raises where it fails."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(tree)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # whoever uses it compiles it once
     done = subprocess.run([sys.executable, "-m", "evalkit", *arguments], cwd=tree, env=environment, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
@@ -86,6 +87,8 @@ def main() -> int:
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
     trees = {"other": options.against.resolve(), "this": HERE}
     took: dict[str, dict[str, list[Took]]] = {}
+    for tree in trees.values():
+        run(tree, "plan", "experiments/quickstart.yaml")
     with tempfile.TemporaryDirectory() as place:
         measured = commands(Path(place), url, 1 if options.smallest else 10)
         if not options.quickstart:
