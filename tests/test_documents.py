@@ -18,8 +18,9 @@ from typer.main import get_command
 import evalkit
 from evalkit.cli import app
 from evalkit.comparison import gate
-from evalkit.experiment import experiment, prompts
+from evalkit.experiment import experiment
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.files import reading
 from evalkit.local import rehearsal
 from evalkit.present import plots
 from evalkit.run import Run
@@ -57,7 +58,7 @@ def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
         case "part":
             assert experiment.check(BASE | data, "shown").name == "x"
         case "prompts":
-            assert len(prompts.load_prompts(path)) == len(data)
+            assert len(reading.read_prompts(path).prompts) == len(data)
         case "margins":
             assert gate.margins(path, [])
         case "faults":

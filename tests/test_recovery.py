@@ -15,14 +15,14 @@ from support.sweeps import sweep
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
 from evalkit.experiment.experiment import check
-from evalkit.experiment.prompts import load_prompts
+from evalkit.experiment.files.reading import read_prompts
 from evalkit.local.api import Api, Chat
 from evalkit.local.rehearsal import check as rehearse
 from evalkit.local.server import app
 
 pytestmark = pytest.mark.slow
 
-PROMPTS = [prompt.plain() for prompt in load_prompts(ROOT / "experiments/prompts/quickstart.yaml")]
+PROMPTS = [prompt.plain() for prompt in read_prompts(ROOT / "experiments/prompts/quickstart.yaml").prompts]
 
 
 DRAW = 1

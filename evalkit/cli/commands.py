@@ -18,6 +18,7 @@ from evalkit.cli.terminal import Findings, complain, console, in_flags, progress
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import counted
 
 if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
@@ -357,6 +358,40 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to wr
 
     experiment = starter.write(folder)
     print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Prompts in CSV, TSV, JSON, JSONL, Parquet, text or YAML: tables, chats, other tools' sets."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Write them here: .yaml or .jsonl.")] = Path("prompts.yaml"),
+    user: Annotated[str, typer.Option("--user", metavar="COLUMN", help="Column that holds the question. [default: one with a usual name]")] = "",
+    expect: Annotated[str, typer.Option("--expect", metavar="COLUMN", help="Column that holds the answer that is wanted.")] = "",
+    system: Annotated[str, typer.Option("--system", metavar="COLUMN", help="Column that holds the system message.")] = "",
+    identity: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Column that names the prompts.")] = "",
+    tags: Annotated[str, typer.Option("--tags", metavar="COLUMN", help="Column that holds tags.")] = "",
+    template: Annotated[str, typer.Option("--template", metavar="TEXT", help="The question, with {{COLUMN}} for a value of each row.")] = "",
+    keep_last: Annotated[bool, typer.Option("--keep-last", help="Send a last message of the assistant, instead of expecting it.")] = False,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=0, help="Take N of them, drawn by tags. [default: all]")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Make a prompt set of a file as it is; an experiment can also name that file itself."""
+    from evalkit.experiment.files.columns import PromptFile, Sample  # late: --help stays instant
+    from evalkit.experiment.files.writing import write_prompts  # as above
+
+    named = {"user": user, "expect": expect, "system": system, "id": identity, "tags": tags, "template": template}
+    how = PromptFile(
+        file=str(file),
+        keep_last=keep_last or None,
+        sample=Sample(n=sample, by="tags") if sample else None,
+        **{name: value for name, value in named.items() if value},
+    )
+    found = write_prompts(how, output, over=force)
+    for line in found.told:
+        print(harmless(line))
+    print(harmless(f"Wrote {counted(len(found.prompts), 'prompt')} to {output}. In an experiment: prompts: {output}"))
 
 
 @app.command()

@@ -41,6 +41,8 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
     for name, levels in experiment.parameters.items():
         print(harmless(f"  {name}: {', '.join(map(str, levels))}"))
+    for line in outlook.said_of_prompts(experiment, output or Path("results") / experiment.name):
+        print(harmless(f"  {line}"))
     print(f"{_product(cells, len(experiment.prompts), experiment.replicates)} = {len(planned):,} requests")
     if planned.design.merged:
         print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")

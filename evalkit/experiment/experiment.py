@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, Valid
 
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.experiment.endpoint import Endpoint, Strict, a_table, whole
+from evalkit.experiment.files.columns import PromptFile, Sample
+from evalkit.experiment.files.reading import Read, listed_prompts, read_prompts
 from evalkit.experiment.goals import Choose, Own, Preference, Requirement, faults_of_choose, faults_of_margins, metric_names
 from evalkit.experiment.judges import Judge, Scale, faults_of_names
 from evalkit.experiment.levels import levels_of, with_levels_of_cells
@@ -34,7 +36,7 @@ from evalkit.experiment.parameters import (
     settled_fields,
 )
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
-from evalkit.experiment.prompts import Prompt, check_prompts, load_prompts
+from evalkit.experiment.prompts import Prompt
 from evalkit.experiment.sampled import schema_of_design, with_sampled
 from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
@@ -56,11 +58,13 @@ class Anchor(Strict):
 
 
 def _or_a_path(schema: dict[str, Any]) -> None:
-    """The schema of the prompts: themselves, or the path of a file."""
+    """The schema of the prompts: themselves, or the path of a file, with or without what its columns hold."""
     items, least = schema.pop("items"), schema.pop("minItems")
     del schema["type"]
     path = {"type": "string", "minLength": 1, "description": "path of a prompt set, from this file"}
-    schema["anyOf"] = [path, {"type": "array", "minItems": least, "items": items, "description": "the prompts themselves"}]
+    file = PromptFile.model_json_schema() | {"description": "a prompt set, and which of its columns hold what"}
+    file["properties"]["sample"] = file.pop("$defs")["Sample"] | {"description": "a part of the prompts alone"}
+    schema["anyOf"] = [path, file, {"type": "array", "minItems": least, "items": items, "description": "the prompts themselves"}]
 
 
 class Experiment(Strict):
@@ -114,11 +118,17 @@ class Experiment(Strict):
     choose: Choose | None = None
     search: Search | None = None
     _seeds: Seeds = PrivateAttr(default="hashed")
+    _read: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def seeds(self) -> Seeds:
         """How the seeds of replicates are made. No choice of whoever writes an experiment: a results folder keeps the way it was begun with."""
         return self._seeds
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """What was made of the file of its prompts, a sentence each; none of a file in evalkit's own form."""
+        return self._read
 
     def stored(self) -> Experiment:
         """The same as read from a results folder: no command in it is run."""
@@ -434,9 +444,10 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
     marks, data = marks or {}, dict(data)
     lines: list[str] = []
     prompts_fault: PromptError | None = None
+    read: tuple[str, ...] = ()
     if "prompts" in data:
         try:
-            data["prompts"] = _prompts(data["prompts"], source, marks, folder or FilePath())
+            data["prompts"], read = _prompts(data["prompts"], source, marks, folder or FilePath())
         except PromptError as fault:
             prompts_fault = fault
             data["prompts"] = (Prompt.model_validate({"id": "placeholder", "user": "placeholder"}),)
@@ -456,15 +467,31 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
         lines.append(str(prompts_fault))
     if lines or experiment is None:
         raise ExperimentError("\n".join(lines))
+    experiment._read = read
     return experiment
 
 
-def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> tuple[Prompt, ...]:
+def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> Read:
     if isinstance(written, str) and written.strip():
+        return _of_file(PromptFile(file=written), source, folder)
+    if isinstance(written, Mapping):
         try:
-            return load_prompts(folder / written)
-        except PromptError as fault:
-            raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None
+            how = PromptFile.model_validate(written)
+        except ValidationError as error:
+            found = [(("prompts", *path), message) for path, message in from_pydantic(error, _FIELDS_OF_A_FILE)]
+            raise PromptError(told(found, source, marks)) from None
+        return _of_file(how, source, folder)
     if isinstance(written, list):
-        return check_prompts(written, source, marks, ("prompts",))
-    raise PromptError(told([(("prompts",), f"found {shown(written)}; expected a file's path or a list of prompts")], source, marks))
+        return listed_prompts(written, source, marks, ("prompts",))
+    expected = "expected a file's path, a mapping with one, or a list of prompts"
+    raise PromptError(told([(("prompts",), f"found {shown(written)}; {expected}")], source, marks))
+
+
+_FIELDS_OF_A_FILE = {"": list(PromptFile.model_fields), "sample": list(Sample.model_fields)}
+
+
+def _of_file(how: PromptFile, source: str, folder: FilePath) -> Read:
+    try:
+        return read_prompts(folder / how.file, how)
+    except PromptError as fault:
+        raise PromptError(f"{fault} (named by {source}: prompts)" if "no such file" in str(fault) else str(fault)) from None

@@ -1,13 +1,9 @@
-"""Prompt sets: lists of conversations in YAML, JSONL or CSV, checked before anything is sent."""
+"""Prompt sets: lists of conversations, checked before anything is sent."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
@@ -25,15 +21,10 @@ from pydantic import (
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
-from evalkit.experiment.strict_yaml import Document, named, parse, read_text
-from evalkit.text.numbers import counted
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _QUOTED = re.compile(r"\{\{\s*([\"'])([A-Za-z_][A-Za-z0-9_]*)\1\s*\}\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CSV_COLUMNS = ("id", "system", "user", "tags")
-_MOST_BYTES = 500_000_000
-_MOST_DIGITS = 40
 
 
 class _Told(Strict):
@@ -204,11 +195,17 @@ _Id = Annotated[
 _SHORT_TEXT: dict[str, Any] = {"pattern": r"\S"}
 
 
+def _of_a_prompt(schema: dict[str, Any]) -> None:
+    """Either form will do, and in files the id may be left out: it is then made from the content."""
+    schema["anyOf"] = [{"required": ["messages"]}, {"required": ["user"]}]
+    schema.pop("required", None)
+
+
 class Prompt(_Told):
     """One conversation to be answered: an `id` and its `messages`, or the short form `system` and `user`.
 
     Attributes:
-        id: names the prompt in all results; one that changes its words wants another.
+        id: names the prompt in all results; one that changes its words wants another. Left out in a file, it is made from what is asked.
         messages: the conversation so far; the last message is what is answered.
         system, user: the short form of a conversation of one question.
         tags: words of your own, kept beside the prompt.
@@ -217,7 +214,7 @@ class Prompt(_Told):
         vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
     """
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["messages"]}, {"required": ["user"]}]})
+    model_config = ConfigDict(json_schema_extra=_of_a_prompt)
 
     id: _Id
     messages: Annotated[tuple[Message, ...], Field(json_schema_extra={"minItems": 1})] = Field(default=(), strict=False)
@@ -338,10 +335,11 @@ def _unknown_variables(prompt: Prompt) -> list[tuple[Path, str]]:
     return faults
 
 
-class _Unread(NamedTuple):
+class Unread(NamedTuple):
     """Stands for a prompt that could not be read."""
 
     message: str
+    path: Path = ()
 
 
 def check_prompts(data: object, source: str = "", marks: Marks | None = None, at: Path = ()) -> tuple[Prompt, ...]:
@@ -356,8 +354,8 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
     first_at: dict[object, Path] = {}
     for index, one in enumerate(data):
         where: Path = (*at, index)
-        if isinstance(one, _Unread):
-            faults.append((where, one.message))
+        if isinstance(one, Unread):
+            faults.append(((*where, *one.path), one.message))
             continue
         try:
             prompts.append(Prompt.model_validate(one))
@@ -377,105 +375,3 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
 def _id_of(one: object) -> str | None:
     name = one.get("id") if isinstance(one, dict) else one.id if isinstance(one, Prompt) else None
     return str(name) if isinstance(name, str | int) and not isinstance(name, bool) else None
-
-
-def load_prompts(path: FilePath) -> tuple[Prompt, ...]:
-    """The prompts of a ``.yaml``, ``.yml``, ``.jsonl`` or ``.csv`` file; raises `PromptError`."""
-    readers = {".yaml": _from_yaml, ".yml": _from_yaml, ".jsonl": _from_jsonl, ".csv": _from_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        ending = f"a name that ends in {shown(path.suffix)}" if path.suffix else "a name without an ending"
-        raise PromptError(f"{named(path)}: found {ending}; expected a prompt set in a .yaml, .yml, .jsonl or .csv file")
-    text = read_text(path, PromptError) if reader is _from_yaml else read_text(path, PromptError, _MOST_BYTES)
-    document = reader(text, named(path))
-    return check_prompts(document.data, named(path), document.marks)
-
-
-def _from_yaml(text: str, source: str) -> Document:
-    document = parse(text, source, PromptError)
-    return document if document.data is not None else Document([], {})
-
-
-def _from_jsonl(text: str, source: str) -> Document:  # noqa: ARG001 (readers are called alike)
-    data: list[Any] = []
-    marks: dict[Path, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            marks[(len(data),)] = number
-            data.append(_from_json(line))
-    return Document(data, marks)
-
-
-def _from_json(line: str) -> Any:
-    try:
-        return json.loads(line, object_pairs_hook=_once, parse_int=_short_int)
-    except Faults as fault:
-        return _Unread(str(fault))
-    except json.JSONDecodeError as fault:
-        return _Unread(f"not valid JSON at column {fault.colno}: {fault.msg[:1].lower()}{fault.msg[1:]}; expected one JSON object a line")
-    except RecursionError:
-        return _Unread("nested too deeply to read; expected one prompt as a JSON object")
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise Faults([((), f"the key {shown(key)} stands twice; keep one")])
-        out[key] = value
-    return out
-
-
-def _short_int(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise Faults([((), f"found a number of {len(digits):,} digits; expected at most {_MOST_DIGITS}")])
-    return int(digits)
-
-
-def _from_csv(text: str, source: str) -> Document:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    data: list[Any] = []
-    marks: dict[Path, int] = {}
-    header: list[str] | None = None
-    line = 1
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                pass
-            elif header is None:
-                header = _csv_header(row, f"{source}: line {line}")
-            else:
-                marks[(len(data),)] = line
-                data.append(_csv_prompt(header, row))
-            line = reader.line_num + 1
-    except csv.Error as fault:
-        if "field larger" in str(fault):
-            words = f"a cell is longer than {csv.field_size_limit():,} characters; put texts this long into a .jsonl file"
-        elif "unexpected end of data" in str(fault):
-            words = "not valid CSV: a quote in this row is never closed"
-        else:
-            words = f"not valid CSV: {fault}; write a '\"' within quotes twice"
-        marks[(len(data),)] = line
-        data.append(_Unread(words))
-    return Document(data, marks)
-
-
-def _csv_header(row: list[str], where: str) -> list[str]:
-    header = [name.strip() for name in row]
-    expected = f"expected {', '.join(_CSV_COLUMNS)} (id and user at least)"
-    if len(header) == 1 and any(sign in header[0] for sign in ";\t|"):
-        raise PromptError(f"{where}: found one column, {shown(header[0])}; {expected}, with commas between them")
-    if any(name not in _CSV_COLUMNS for name in header) or len(set(header)) < len(header) or not {"id", "user"} <= set(header):
-        raise PromptError(f"{where}: found the columns {shown(', '.join(header))}; {expected}")
-    return header
-
-
-def _csv_prompt(header: list[str], row: list[str]) -> Any:
-    if len(row) != len(header):
-        return _Unread(f"found {counted(len(row), 'column')}; expected {len(header)}; put a text that holds a comma in double quotes")
-    one: dict[str, Any] = dict(zip(header, row, strict=True))
-    one["id"] = one["id"].strip()
-    one["tags"] = [tag.strip() for tag in one.get("tags", "").split(";") if tag.strip()]
-    if not one.get("system", "").strip():
-        one.pop("system", None)
-    return one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
@@ -71,8 +72,8 @@ def named(path: FilePath) -> str:
     return name if name.isprintable() and len(name) <= 300 else shown(name)
 
 
-def read_text(path: FilePath, error: type[Exception] = ExperimentError, most_bytes: int = MOST_BYTES) -> str:
-    """The file's text, a byte order mark dropped and line ends made one; raises `error` where it is missing, unreadable or not UTF-8."""
+def read_bytes(path: FilePath, error: type[Exception] = ExperimentError, most_bytes: int = MOST_BYTES) -> bytes:
+    """What the file holds; raises `error` where it is missing, unreadable, too big or no file."""
     name = named(path)
     try:
         about = path.stat()
@@ -83,21 +84,57 @@ def read_text(path: FilePath, error: type[Exception] = ExperimentError, most_byt
         if about.st_size > most_bytes:
             advice = "; a prompt set this big reads better from a .jsonl file" if most_bytes == MOST_BYTES else ""
             raise error(f"{name}: the file has {about.st_size / 1e6:,.0f} MB; expected at most {most_bytes / 1e6:,.0f} MB{advice}")
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise error(f"{name}: no such file; check the path") from None
     except OSError as fault:
         raise error(f"{name}: cannot be read: {fault.strerror}; check the path and the file's permissions") from None
     except ValueError:  # a NUL in the path
         raise error(f"{name}: this is no path of a file; check it") from None
+
+
+def read_text(path: FilePath, error: type[Exception] = ExperimentError, most_bytes: int = MOST_BYTES) -> str:
+    """The file's text, a byte order mark dropped and line ends made one; raises `error` where it is missing, unreadable or not UTF-8."""
+    name, content = named(path), read_bytes(path, error, most_bytes)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise error(f"{name}: the file is UTF-16; save it as UTF-8")
     try:
-        text = content.decode("utf-8-sig")
+        return _with_plain_ends(content.decode("utf-8-sig"))
     except UnicodeDecodeError as fault:
-        line = fault.object[: fault.start].count(b"\n") + 1
-        raise error(f"{name}: line {line}: a byte here is not UTF-8; save the file as UTF-8") from None
+        raise error(_not_utf_8(name, fault)) from None
+
+
+def text_in(content: bytes, name: str, error: type[Exception], say: Callable[[str], None]) -> str:
+    """The text of a file that a spreadsheet or an editor wrote in the encoding of its own: UTF-8, UTF-16 or Windows' cp1252.
+
+    Args:
+        say: is told which it was, where it was not UTF-8.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            text = content.decode("utf-16")
+        except UnicodeDecodeError:
+            raise error(f"{name}: the file begins as UTF-16 and goes on as something else; save it as UTF-8") from None
+        say("it is read as UTF-16")
+        return _with_plain_ends(text)
+    try:
+        return _with_plain_ends(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as fault:
+        try:
+            text = content.decode("cp1252")
+        except UnicodeDecodeError:
+            raise error(_not_utf_8(name, fault)) from None
+    say("it is no UTF-8, and read as cp1252, which Windows writes in western Europe: look whether its accents are right")
+    return _with_plain_ends(text)
+
+
+def _with_plain_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _not_utf_8(name: str, fault: UnicodeDecodeError) -> str:
+    line = fault.object[: fault.start].count(b"\n") + 1
+    return f"{name}: line {line}: a byte here is not UTF-8; save the file as UTF-8"
 
 
 def parse(text: str, source: str, error: type[Exception] = ExperimentError, most_values: int = MOST_VALUES) -> Document:

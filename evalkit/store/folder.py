@@ -183,6 +183,17 @@ def _seeds_in(run: dict[str, Any] | None, folder: Path) -> Seeds:
     )
 
 
+def _digest(messages: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(msgspec.json.encode(canonical(messages))).hexdigest()[:16]
+
+
+def reworded(folder: Path, experiment: Experiment) -> list[str]:
+    """Prompts, by their ids, that were asked in other words before, and never in these. Raises `RecordError`."""
+    known = (read_run(folder) or {}).get("prompts", {})
+    asked = {name: {one["hash"] for one in versions} for name, versions in known.items()}
+    return [prompt.id for prompt in experiment.prompts if prompt.id in asked and _digest(prompt.conversation()) not in asked[prompt.id]]
+
+
 def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None, made: Any = None) -> None:
     """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
 
@@ -197,7 +208,7 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
     prompts: dict[str, list[Any]] = before.get("prompts", {})
     for prompt in experiment.prompts:
         messages = prompt.conversation()
-        digest = hashlib.sha256(msgspec.json.encode(canonical(messages))).hexdigest()[:16]
+        digest = _digest(messages)
         versions = prompts.setdefault(prompt.id, [])
         if all(one["hash"] != digest for one in versions):
             versions.append({"hash": digest, "since": now, "tags": prompt.tags, "messages": messages})

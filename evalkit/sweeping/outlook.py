@@ -16,7 +16,7 @@ from evalkit.experiment import judges
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request, Tokens
-from evalkit.store.folder import is_run, load_experiment, seeds_of
+from evalkit.store.folder import is_run, load_experiment, reworded, seeds_of
 from evalkit.store.records import Standing, read, standing
 from evalkit.sweeping.advice import PlannedRace, course_ahead, planned_race, tokens_ahead, ways
 from evalkit.text.numbers import counted
@@ -33,6 +33,20 @@ def pending(experiment: Experiment, folder: Path | None = None, *, retry_failed:
         return Plan(experiment).tokens()
     plan = Plan(experiment.with_seeds(seeds_of(folder)))
     return plan.tokens_of(unsent(plan, standing(folder), retry_failed))
+
+
+def said_of_prompts(experiment: Experiment, folder: Path) -> list[str]:
+    """What was made of the file of the prompts, and which say something else than when they were asked before. Raises `RecordError`."""
+    names = reworded(folder, experiment)
+    said = list(experiment.read)
+    if names:
+        which = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        one = len(names) == 1
+        said.append(
+            f"{'the prompt' if one else 'the prompts'} {which} changed since {'it was' if one else 'they were'} asked: "
+            f"asked anew; the earlier answers stay in the file and are left out"
+        )
+    return said
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

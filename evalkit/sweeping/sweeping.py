@@ -30,7 +30,7 @@ from evalkit.store.folder import is_run, locked, make, move_aside, now_text, see
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.made import as_made
 from evalkit.sweeping.options import Options
-from evalkit.sweeping.outlook import narrowed, unsent
+from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
 from evalkit.sweeping.racing import Racing, raced
 from evalkit.sweeping.rescoring import ask_others, summed, what_it_took
 from evalkit.text.notes import Note, Tell, nobody, note, warning
@@ -108,6 +108,8 @@ class _Sweep:
         _check_means(self.experiment, self.options.budget)
         for text in self.experiment.warnings():
             self.tell(warning(text))
+        for text in said_of_prompts(self.experiment, self.folder):
+            self.tell(note(text))
         for reason in self.plan.design.merged:
             self.tell(note(f"merged: {reason}"))
         for reason in self.plan.design.beware:

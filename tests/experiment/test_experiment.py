@@ -633,7 +633,11 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_made():
         ("none.yaml", "none.yaml: no such file; check the path (named by x.yaml: prompts)"),
         ("'~/none.yaml'", "~/none.yaml: no such file; check the path (named by x.yaml: prompts)"),
         (r"C:\sets\none.yaml", r"C:\sets\none.yaml: no such file; check the path (named by x.yaml: prompts)"),
-        ("folder", "folder: found a name without an ending; expected a prompt set in a .yaml, .yml, .jsonl or .csv file"),
+        (
+            "folder",
+            "folder: found a name without an ending; expected a prompt set in a "
+            ".yaml, .yml, .json, .jsonl, .ndjson, .csv, .tsv, .txt or .parquet file",
+        ),
         ("folder.yaml", "folder.yaml: this is a folder; expected a file"),
         ("pipe.csv", "pipe.csv: this is a pipe or a device; expected a file"),
         ("empty.jsonl", "empty.jsonl: the prompt set is empty; expected at least one prompt"),
@@ -641,10 +645,12 @@ def test_a_grid_beyond_reason_is_refused_before_it_is_made():
         ('"a\\0b.yaml"', r"'a\x00b.yaml': this is no path of a file; check it"),
         ('"a\\nb.yaml"', r"'a\nb.yaml': no such file; check the path (named by x.yaml: prompts)"),
         ("[]", "x.yaml: prompts: the prompt set is empty; expected at least one prompt (line 3)"),
-        ("", "x.yaml: prompts: found nothing (null); expected a file's path or a list of prompts (line 3)"),
-        ("''", "x.yaml: prompts: found ''; expected a file's path or a list of prompts (line 3)"),
-        ("3", "x.yaml: prompts: found 3; expected a file's path or a list of prompts (line 3)"),
-        ("{id: a, user: b}", "x.yaml: prompts: found a mapping; expected a file's path or a list of prompts (line 3)"),
+        ("", "x.yaml: prompts: found nothing (null); expected a file's path, a mapping with one, or a list of prompts (line 3)"),
+        ("''", "x.yaml: prompts: found ''; expected a file's path, a mapping with one, or a list of prompts (line 3)"),
+        ("3", "x.yaml: prompts: found 3; expected a file's path, a mapping with one, or a list of prompts (line 3)"),
+        ("{file: p.csv, usr: b}", "x.yaml: prompts.usr: unknown key; did you mean 'user'? (line 3)"),
+        ("{user: b}", "x.yaml: prompts.file: is missing; add it (line 3)"),
+        ("{file: p.csv, sample: {n: 0}}", "x.yaml: prompts.sample.n: found 0; expected a number of at least 1 (line 3)"),
         ("[none.yaml]", "x.yaml: prompts[0]: found 'none.yaml'; expected a mapping with an id and messages, or an id and a user text (line 3)"),
         (
             "[{id: a, user: b}, {id: a, user: c}]",
@@ -662,7 +668,7 @@ def test_what_is_wrong_with_the_prompts_is_told(prompts, message):
     Path("folder.yaml").mkdir()
     os.mkfifo("pipe.csv")
     write("", "empty.jsonl")
-    write(b"id,user\na,\xe9", "latin.csv")
+    write(b"id,user\na,\x81", "latin.csv")
     assert told(with_(prompts=prompts), kind=PromptError) == message
 
 
@@ -684,7 +690,7 @@ endpoint:
 prompts:
   - id: a
     user: ""
-  - user: "{{x}}"
+  - usr: "{{x}}"
 parameters:
   temprature: [0, 1]
   top_p: [0.5, 2, null]
@@ -712,7 +718,8 @@ replicates: none
         "x.yaml: nmae: unknown key; did you mean 'name'? (line 1)",
         "x.yaml: parameters.max_tokens: stands under 'request' too; keep one of the two (line 14)",
         "x.yaml: prompts[0].user: the message is empty; expected a text (line 8)",
-        "x.yaml: prompts[1].id: is missing; add it (line 9)",
+        "x.yaml: prompts[1]: neither 'messages' nor 'user' is given; expected one of them (line 9)",
+        "x.yaml: prompts[1].usr: unknown key; did you mean 'user'? (line 9)",
     ]
 
 
@@ -939,7 +946,10 @@ def test_the_schema_accepts_what_the_loader_accepts(schema, data):
         with_(prompts="''"),
         with_(prompts="[hello]"),
         with_(prompts="[{id: a}]"),
-        with_(prompts="[{user: a}]"),
+        with_(prompts="{user: a}"),
+        with_(prompts="{file: 3}"),
+        with_(prompts="{file: a.csv, usr: b}"),
+        with_(prompts="{file: a.csv, sample: {n: 0}}"),
         with_(prompts="[{id: a, user: ''}]"),
         with_(prompts="[{id: 1.5, user: b}]"),
         with_(prompts="[{id: '', user: b}]"),

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from support.process import ROOT
 
 from evalkit.errors import PromptError
-from evalkit.experiment.prompts import Message, Prompt, check_prompts, load_prompts, text_of
+from evalkit.experiment.files.reading import read_prompts
+from evalkit.experiment.prompts import Message, Prompt, check_prompts, text_of
 
 CALL = {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
@@ -65,7 +66,7 @@ def message(tmp_path, monkeypatch):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(PromptError) as caught:
-            load_prompts(path.relative_to(tmp_path))
+            read_prompts(path.relative_to(tmp_path))
         return str(caught.value)
 
     return of
@@ -78,7 +79,7 @@ def loaded(tmp_path):
     def of(name, content):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load_prompts(path)
+        return read_prompts(path).prompts
 
     return of
 
@@ -91,8 +92,8 @@ def test_a_set_is_read_alike_from_json_lines_and_from_yaml_and_back(tmp_path_fac
     lines, yaml = tmp_path_factory.getbasetemp() / "p.jsonl", tmp_path_factory.getbasetemp() / "p.yaml"
     lines.write_text("\n".join(json.dumps(prompt) for prompt in prompts))
     yaml.write_text(json.dumps(prompts))
-    read = load_prompts(lines)
-    assert read == load_prompts(yaml) == check_prompts(prompts)
+    read = read_prompts(lines).prompts
+    assert read == read_prompts(yaml).prompts == check_prompts(prompts)
     assert check_prompts([prompt.plain() for prompt in read]) == read
     assert check_prompts(list(read)) == read
 
@@ -134,7 +135,7 @@ def test_whole_numbers_are_texts_where_a_text_is_meant():
 
 
 def test_the_shipped_set_uses_every_form():
-    prompts = load_prompts(ROOT / "experiments/prompts/quickstart.yaml")
+    prompts = read_prompts(ROOT / "experiments/prompts/quickstart.yaml").prompts
     assert len(prompts) == 10
     assert {message.role for prompt in prompts for message in prompt.messages} == {"system", "user", "assistant", "tool"}
     assert any(prompt.vars for prompt in prompts)
@@ -437,15 +438,18 @@ def test_json_lines_may_have_blank_lines_and_signs_that_end_lines_elsewhere(load
     assert [prompt.messages[0].content for prompt in prompts] == ["x\u2028y\x85z", "😀"]
 
 
+KNOWN_FILES = "expected a prompt set in a .yaml, .yml, .json, .jsonl, .ndjson, .csv, .tsv, .txt or .parquet file"
+A_QUESTION = "expected one that holds the question, like user, prompt or question; name yours: prompts: {file: FILE, user: NAME}"
 EMPTY_SET = "the prompt set is empty; expected at least one prompt"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("p.txt", "hello", "p.txt: found a name that ends in '.txt'; expected a prompt set in a .yaml, .yml, .jsonl or .csv file"),
-        ("p.json", "[]", "p.json: found a name that ends in '.json'; expected a prompt set in a .yaml, .yml, .jsonl or .csv file"),
-        ("prompts", "[]", "prompts: found a name without an ending; expected a prompt set in a .yaml, .yml, .jsonl or .csv file"),
+        ("p.md", "hello", f"p.md: found a name that ends in '.md'; {KNOWN_FILES}"),
+        ("p.xlsx", "PK", f"p.xlsx: found a spreadsheet; save it as CSV; {KNOWN_FILES}"),
+        ("p.json", "[]", f"p.json: {EMPTY_SET}"),
+        ("prompts", "[]", f"prompts: found a name without an ending; {KNOWN_FILES}"),
         ("p.yaml", "", f"p.yaml: {EMPTY_SET}"),
         ("p.yaml", "\n# later\n", f"p.yaml: {EMPTY_SET}"),
         ("p.yaml", "---\n", f"p.yaml: {EMPTY_SET}"),
@@ -455,7 +459,9 @@ EMPTY_SET = "the prompt set is empty; expected at least one prompt"
         ("p.jsonl", "\n \n", f"p.jsonl: {EMPTY_SET}"),
         ("p.csv", "", f"p.csv: {EMPTY_SET}"),
         ("p.csv", "id,user\n", f"p.csv: {EMPTY_SET}"),
-        ("p.yaml", "prompts: []", "p.yaml: found a mapping; expected a list of prompts"),
+        ("p.yaml", "prompts: []", f"p.yaml: {EMPTY_SET}"),
+        ("p.yaml", "{id: a, user: b}", "p.yaml: found a mapping; expected a list of prompts"),
+        ("p.yaml", "endpoint: {}\nprompts: []", "p.yaml: this is an experiment, which holds or names a prompt set; give the set itself"),
         (
             "p.yaml",
             "- id: a\n  user: x: y",
@@ -480,8 +486,9 @@ EMPTY_SET = "the prompt set is empty; expected at least one prompt"
         ("p.yaml", "- id: " + "9" * 10_000, "p.yaml: [0].id: found a number of 10,000 digits; expected at most 40 (line 1)"),
         ("p.yaml", b"- id: caf\xe9", "p.yaml: line 1: a byte here is not UTF-8; save the file as UTF-8"),
         ("p.jsonl", b'{"id": "a",\n"\xff"}', "p.jsonl: line 2: a byte here is not UTF-8; save the file as UTF-8"),
-        ("p.csv", b"id,user\na,\xff\xfe", "p.csv: line 2: a byte here is not UTF-8; save the file as UTF-8"),
-        ("p.csv", "id,user\na,x".encode("utf-16"), "p.csv: the file is UTF-16; save it as UTF-8"),
+        ("p.csv", b"id,user\na,\x81", "p.csv: line 2: a byte here is not UTF-8; save the file as UTF-8"),
+        ("p.csv", b"\xff\xfeid,", "p.csv: the file begins as UTF-16 and goes on as something else; save it as UTF-8"),
+        ("p.jsonl", '{"id": "a"}'.encode("utf-16"), "p.jsonl: the file is UTF-16; save it as UTF-8"),
         (
             "p.jsonl",
             "{'id': 'a'}",
@@ -502,22 +509,11 @@ EMPTY_SET = "the prompt set is empty; expected at least one prompt"
             '{"id": "a", "user": "\\ud800"}',
             r"p.jsonl: [0].user: holds half a character (a lone \ud800 to \udfff), which cannot be sent; write the character itself (line 1)",
         ),
-        (
-            "p.csv",
-            "name,text\na,x",
-            "p.csv: line 1: found the columns 'name, text'; expected id, system, user, tags (id and user at least)",
-        ),
-        ("p.csv", "id\na", "p.csv: line 1: found the columns 'id'; expected id, system, user, tags (id and user at least)"),
-        (
-            "p.csv",
-            "id,user,user\na,x,y",
-            "p.csv: line 1: found the columns 'id, user, user'; expected id, system, user, tags (id and user at least)",
-        ),
-        (
-            "p.csv",
-            "\nid;user\na;x",
-            "p.csv: line 2: found one column, 'id;user'; expected id, system, user, tags (id and user at least), with commas between them",
-        ),
+        ("p.csv", "name,words\na,x", f"p.csv: found the columns 'name', 'words'; {A_QUESTION}"),
+        ("p.csv", "id\na", f"p.csv: found the column 'id'; {A_QUESTION}"),
+        ("p.csv", "id,user,user\na,x,y", "p.csv: line 1: the column 'user' stands twice; rename one"),
+        ("p.jsonl", '{"words": "x"}', f"p.jsonl: [0]: found the key 'words'; {A_QUESTION} (line 1)"),
+        ("p.jsonl", '{"id": "a", "user": "x", "expct": "y"}', "p.jsonl: [0].expct: unknown key; did you mean 'expect'? (line 1)"),
         ("p.csv", "id,user\na,x, y", "p.csv: [0]: found 3 columns; expected 2; put a text that holds a comma in double quotes (line 2)"),
         ("p.csv", 'id,user\na,"x', "p.csv: [0]: not valid CSV: a quote in this row is never closed (line 2)"),
         ("p.csv", 'id,user\na,"x"y', "p.csv: [0]: not valid CSV: ',' expected after '\"'; write a '\"' within quotes twice (line 2)"),
@@ -527,7 +523,6 @@ EMPTY_SET = "the prompt set is empty; expected at least one prompt"
             "p.csv: [0]: a cell is longer than 131,072 characters; put texts this long into a .jsonl file (line 2)",
         ),
         ("p.csv", "id,user\na,", "p.csv: [0].user: the message is empty; expected a text (line 2)"),
-        ("p.csv", "id,user\n,x", "p.csv: [0].id: found ''; expected a text that is not empty (line 2)"),
         ("p.csv", 'id,user\na,"x\ny"\na,z', "p.csv: [1].id: the id 'a' stands twice, first at [0], line 2; ids must differ (line 4)"),
     ],
     ids=lambda value: repr(value)[:60],
@@ -554,7 +549,7 @@ def test_all_faulty_lines_of_a_file_are_told_at_once(message):
 def test_what_is_no_file_is_told(tmp_path):
     def told(path):
         with pytest.raises(PromptError) as caught:
-            load_prompts(path)
+            read_prompts(path)
         return str(caught.value)
 
     assert told(tmp_path / "p.yaml") == f"{tmp_path}/p.yaml: no such file; check the path"

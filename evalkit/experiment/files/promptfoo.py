@@ -1,0 +1,129 @@
+"""promptfoo's configuration: its prompts with the variables of its tests, and what a test expects. Nothing in it is run or fetched."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evalkit.errors import PromptError
+from evalkit.experiment.files.said import Said
+from evalkit.experiment.problems import shown
+
+_ELSEWHERE = re.compile(r"^(file|https?|exec|python|package|huggingface)://|\.(js|mjs|cjs|ts|py|txt|md|json|ya?ml|csv)(:\w+)?$", re.IGNORECASE)
+_PLACE = re.compile(r"\{\{(.*?)\}\}|\{%|\{#")
+_NAME = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*")
+_EXPECTED = ("equals", "contains", "icontains")
+_MOST = 100_000
+
+
+def is_promptfoo(data: object) -> bool:
+    """Whether a document is a configuration of promptfoo."""
+    return isinstance(data, Mapping) and "prompts" in data and any(key in data for key in ("tests", "providers", "defaultTest", "scenarios"))
+
+
+def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dict[str, Any]]:
+    """The prompts of a configuration, each with the variables of each test.
+
+    Raises:
+        PromptError: it names files, scripts or templates that would have to be read or run.
+    """
+    asked = [_asked(one, number, source) for number, one in enumerate(_listed(data["prompts"]))]
+    if data.get("scenarios"):
+        raise PromptError(f"{source}: scenarios have no counterpart here; write their tests under 'tests'")
+    given = data.get("defaultTest")
+    default: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    tests = data.get("tests")
+    if isinstance(tests, str) or (isinstance(tests, list) and any(isinstance(one, str) for one in tests)):
+        raise PromptError(f"{source}: tests: stand in another file, which is not read; give that file itself, with a template: for its columns")
+    for key in data.keys() - {"prompts", "tests", "defaultTest", "description"}:
+        said.add(f"left out: {shown(str(key))} of promptfoo's configuration")
+    out: list[dict[str, Any]] = []
+    for number, test in enumerate(tests if isinstance(tests, list) and tests else [{}]):
+        if not isinstance(test, Mapping):
+            raise PromptError(f"{source}: tests[{number}]: found {shown(test)}; expected a mapping with vars")
+        where = f"{source}: tests[{number}]"
+        values = {**_vars(default, f"{source}: defaultTest"), **_vars(test, where)}
+        expected = _expected(test, said) or _expected(default, said)
+        for filled, (messages, _) in itertools.product(_each(values), asked):
+            one: dict[str, Any] = {"messages": messages}
+            if values:
+                one["vars"] = {name: value for name, value in filled.items() if _uses(messages, name)}
+            if expected is not None:
+                one["expect"] = _with(expected, filled)
+            out.append(one)
+            if len(out) > _MOST:
+                raise PromptError(f"{source}: its prompts, tests and lists of values make over {_MOST:,} combinations; leave some out")
+    return out
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]], str]:
+    """The messages of one of its prompts, and its text."""
+    where = f"{source}: prompts[{number}]"
+    if isinstance(prompt, Mapping):
+        prompt = prompt.get("raw", prompt.get("content", prompt.get("id", prompt.get("label"))))
+    if not isinstance(prompt, str):
+        raise PromptError(f"{where}: found {shown(prompt)}; expected the prompt's text")
+    if "\n" not in prompt and _ELSEWHERE.search(prompt.strip()):
+        raise PromptError(f"{where}: {shown(prompt)} stands elsewhere, which is neither read nor run; write the prompt itself there")
+    for found in _PLACE.finditer(prompt):
+        if found[1] is None or not _NAME.fullmatch(found[1]):
+            said = shown(found[0])
+            raise PromptError(f"{where}: {said} is a template's command, which is not run; only {{{{name}}}} stands for a value here")
+    try:
+        messages = json.loads(prompt)
+    except ValueError:
+        messages = None
+    if isinstance(messages, list) and messages and all(isinstance(one, dict) and "role" in one for one in messages):
+        return messages, prompt
+    return [{"role": "user", "content": prompt}], prompt
+
+
+def _vars(test: Mapping[str, Any], where: str) -> dict[str, list[str]]:
+    """The values of each variable."""
+    given = test.get("vars") or {}
+    if not isinstance(given, Mapping):
+        raise PromptError(f"{where}: vars: stand elsewhere, which is neither read nor run; write them there, a value for each name")
+    out: dict[str, list[str]] = {}
+    for name, value in given.items():
+        texts = [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in _listed(value)]
+        for text in texts:
+            if "\n" not in text and _ELSEWHERE.match(text.strip()) and "://" in text and not text.startswith("http"):
+                raise PromptError(f"{where}: vars.{name}: {shown(text)} stands elsewhere, which is neither read nor run; write the value itself")
+        out[str(name)] = texts
+    return out
+
+
+def _each(values: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
+    """Every combination of the values."""
+    for chosen in itertools.product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
+
+
+def _uses(messages: list[dict[str, Any]], name: str) -> bool:
+    return re.search(r"\{\{\s*" + re.escape(name) + r"\s*\}\}", json.dumps(messages, ensure_ascii=False)) is not None
+
+
+def _expected(test: Mapping[str, Any], said: Said) -> str | None:
+    """What a test expects of an answer, where it compares with a text."""
+    found = None
+    for one in test.get("assert") or ():
+        kind = one.get("type") if isinstance(one, Mapping) else None
+        value = one.get("value") if isinstance(one, Mapping) else None
+        if found is None and kind in _EXPECTED and isinstance(value, str | int | float):
+            found = str(value)
+            taken = f"what {{n}} of type {shown(kind)} compares with is taken as what is expected"
+            said.add(f"{taken}; write the check itself under 'checks'", "assertion")
+        else:
+            said.add(f"left out: {{n}} of type {shown(str(kind))}", "assertion")
+    return found
+
+
+def _with(text: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: values.get(match[1], match[0]), text)

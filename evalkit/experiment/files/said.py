@@ -1,0 +1,22 @@
+"""What reading a file did to it: counted, and told in a sentence each."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from evalkit.text.numbers import counted
+
+
+class Said:
+    """Sentences about many entries of a file alike, each told once with how many there are."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str]] = Counter()
+
+    def add(self, sentence: str, noun: str = "", times: int = 1) -> None:
+        """Take one more; ``{n}`` in the sentence becomes how many of `noun` there are in the end."""
+        self._seen[sentence, noun] += times
+
+    def told(self) -> tuple[str, ...]:
+        """The sentences, in the order they first came up."""
+        return tuple(sentence.replace("{n}", counted(times, noun)) for (sentence, noun), times in self._seen.items())

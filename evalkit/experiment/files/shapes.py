@@ -1,0 +1,222 @@
+"""The shapes that entries of other people's files have, each read into a prompt: chats, batches, training sets, other harnesses' samples.
+
+OpenAI's chat format and its batches (``messages``, ``body``), ShareGPT (``conversations`` of ``from`` and ``value``), Alpaca (``instruction``,
+``input``, ``output``), Inspect's samples (``input``, ``target``), the samples that lm-evaluation-harness logs (``doc``, ``arguments``, ``target``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalkit.errors import PromptError
+from evalkit.experiment.files.columns import PromptFile, placed, plain, say_columns, tags_of
+from evalkit.experiment.files.said import Said
+from evalkit.experiment.parameters import KNOWN
+from evalkit.experiment.problems import Faults, nearest, shown, unknown
+from evalkit.experiment.prompts import Prompt
+
+_OF_A_PROMPT = frozenset(Prompt.model_fields)
+_OF_A_REQUEST = frozenset((*KNOWN, "model", "stream", "stream_options", "n", "user", "metadata", "store", "parallel_tool_calls", "service_tier"))
+_SPEAKERS = {
+    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
+    "system": "system", "developer": "developer",
+}  # fmt: skip
+_ANSWERED = "the assistant's answer at the end of {n} is taken as what is expected ('expect'), and not sent; keep_last: true sends it"
+
+
+class Shapes:
+    """Reads the entries of one file, and counts what it made of them."""
+
+    def __init__(self, how: PromptFile, where: str, said: Said, *, table: bool) -> None:
+        """`table`: its columns are whatever a table has; else an unknown key that is near one of a prompt's is a fault."""
+        self._how, self._where, self._said, self._table = how, where, said, table
+        self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry in evalkit's own form; without an id its last message may be the answer, as in files that others wrote."""
+        return dict(entry) if entry.get("id") is not None and self._how.keep_last is None else self._answered(dict(entry))
+
+    def prompt(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The prompt that an entry is, as plain data that is yet to be checked.
+
+        Raises:
+            Faults: it holds what has no counterpart in a prompt.
+            PromptError: a column that was named is not there.
+        """
+        if self._how.template is not None:
+            return self._filled(entry)
+        if isinstance(entry.get("body"), Mapping) and "messages" in entry["body"]:
+            return self._batch(entry)
+        if "doc" in entry and "arguments" in entry:
+            return self._logged(entry)
+        for key in ("conversations", "conversation"):
+            if isinstance(entry.get(key), list):
+                return self._spoken(entry, key)
+        if "messages" in entry:
+            own = self._own(entry)
+            return own if own.get("id") is not None and self._how.keep_last is None else self._answered(own)
+        if isinstance(entry.get("input"), list):
+            return self._sample(entry)
+        return self._flat(entry)
+
+    def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """What of an entry with messages is a prompt's; the rest is told."""
+        out: dict[str, Any] = {}
+        for key, value in entry.items():
+            if key in _OF_A_PROMPT:
+                out[key] = value
+            elif key in _OF_A_REQUEST:
+                self._said.add(f"left out: {shown(key)} of {{n}}: what is sent beside the messages stands under 'parameters' or 'request'", "entry")
+            elif plain(key) in ("name", "customid", "qid", "uid", "uuid") and "id" not in entry:
+                out["id"] = value
+            elif "did you mean" in (fault := unknown("key", key, _OF_A_PROMPT)):
+                raise Faults([((key,), fault)])
+            else:
+                self._said.add(f"left out: {shown(key)} of {{n}}", "entry")
+        return out
+
+    def _answered(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """The prompt without the answer that its last message is, which becomes what is expected."""
+        messages = prompt.get("messages")
+        if self._how.keep_last or not isinstance(messages, list) or prompt.get("expect") is not None:
+            return prompt
+        if not any(isinstance(one, Mapping) and one.get("role") == "user" for one in messages[:-1]):
+            return prompt
+        last = messages[-1]
+        if not isinstance(last, Mapping) or last.get("role") != "assistant" or not isinstance(last.get("content"), str) or last.get("tool_calls"):
+            return prompt
+        self._said.add(_ANSWERED, "conversation")
+        return {**prompt, "messages": messages[:-1], "expect": last["content"]}
+
+    def _batch(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        body = {key: value for key, value in entry["body"].items() if key != "user"}  # there it names whose request it is
+        if "custom_id" in entry:
+            body["id"] = entry["custom_id"]
+        return self._answered(self._own(body))
+
+    def _spoken(self, entry: Mapping[str, Any], key: str) -> dict[str, Any]:
+        messages = []
+        for number, turn in enumerate(entry[key]):
+            if not isinstance(turn, Mapping):
+                raise Faults([((key, number), f"found {shown(turn)}; expected a turn with 'from' and 'value'")])
+            speaker, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+            if not isinstance(speaker, str) or plain(speaker) not in _SPEAKERS:
+                raise Faults([((key, number, "from"), f"found {shown(speaker)}; expected one of {', '.join(sorted(_SPEAKERS))}")])
+            messages.append({"role": _SPEAKERS[plain(speaker)], "content": text})
+        rest = {name: value for name, value in entry.items() if name != key}
+        if isinstance(rest.get("system"), str) and rest["system"].strip() and all(one["role"] != "system" for one in messages):
+            messages.insert(0, {"role": "system", "content": rest["system"]})
+        rest.pop("system", None)
+        return self._answered(self._own({**rest, "messages": messages}))
+
+    def _logged(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A sample that lm-evaluation-harness logged: what it asked, and what it held right."""
+        arguments = entry["arguments"]
+        first = next(iter(arguments.values()), None) if isinstance(arguments, Mapping) else arguments[0] if isinstance(arguments, list) else None
+        text = first.get("arg_0") if isinstance(first, Mapping) else first[0] if isinstance(first, list) and first else None
+        if not isinstance(text, str):
+            raise Faults([(("arguments",), f"found {shown(arguments)}; expected the text that was asked")])
+        if (isinstance(arguments, Mapping | list) and len(arguments) > 1) or isinstance(entry.get("target"), int):
+            raise Faults([((), "a question whose answers were compared by their likelihood, which no chat tells; take tasks that generate text")])
+        out: dict[str, Any] = {"user": text}
+        if isinstance(entry.get("target"), str):
+            out["expect"] = entry["target"]
+        if isinstance(entry.get("doc_id"), int | str):
+            out["id"] = entry["doc_id"]
+        self._said.add("what lm-evaluation-harness asked is taken from 'arguments' of {n}, and 'target' as what is expected", "sample")
+        return out
+
+    def _sample(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """An Inspect sample whose input is a conversation."""
+        out = {key: value for key, value in entry.items() if key not in ("input", "target", "metadata", "choices", "files", "setup", "sandbox")}
+        _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        out["messages"] = [
+            {key: value for key, value in one.items() if key not in ("id", "source", "model")} if isinstance(one, Mapping) else one
+            for one in entry["input"]
+        ]
+        out.update(_target(entry))
+        self._said.add("'input' of {n} is the conversation, and 'target' what is expected", "sample")
+        return self._answered(self._own(out))
+
+    def _flat(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry of plain columns, by their names."""
+        keys = tuple(map(str, entry))
+        if keys not in self._columns:
+            self._columns[keys] = found = placed(keys, self._how.names(), self._where)
+            left = [key for key in keys if key not in found and key not in _OF_A_PROMPT]
+            say_columns([*found, *left], found, self._said)
+            if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
+                raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
+        if "target" in entry and "input" in entry:
+            _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        columns = self._columns[keys]
+        out: dict[str, Any] = {}
+        for name, what in columns.items():
+            value = entry[name]
+            if what == "tags":
+                out["tags"] = tags_of(value)
+            elif value is None or (isinstance(value, str) and not value.strip() and what != "user"):
+                continue
+            elif what == "expect":
+                out["expect"] = _expected(value, name)
+            else:
+                out[what] = value.strip() if what == "id" and isinstance(value, str) else value
+        out.update({key: value for key, value in entry.items() if key in _OF_A_PROMPT and key not in columns and value is not None})
+        further = next((name for name in keys if plain(name) == "input" and name not in columns), None)
+        if further is not None and isinstance(entry[further], str) and entry[further].strip() and isinstance(out.get("user"), str):
+            out["user"] = f"{out['user']}\n\n{entry[further]}"  # Alpaca's
+            self._said.add("'input' stands behind the instruction of {n}", "entry")
+        if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
+            self._refuse_columns(keys)
+        return out
+
+    def _refuse_columns(self, keys: Sequence[str]) -> None:
+        hint = "expected one that holds the question, like user, prompt or question; name yours: prompts: {file: FILE, user: NAME}"
+        there = ", ".join(map(shown, keys[:8])) + (" and more" if len(keys) > 8 else "")
+        if self._table:
+            raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
+        raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
+
+    def _filled(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A template with the entry's values in it."""
+        keys = tuple(map(str, entry))
+        columns = placed(keys, self._how.names(), self._where)
+        out: dict[str, Any] = {"user": self._how.template, "vars": {key: _as_text(value) for key, value in entry.items() if key.isidentifier()}}
+        for name, what in columns.items():
+            if what in ("id", "expect", "system") and what != "user" and entry[name] not in (None, ""):
+                out[what] = _expected(entry[name], name) if what == "expect" else entry[name]
+            elif what == "tags":
+                out["tags"] = tags_of(entry[name])
+        return out
+
+
+def _target(entry: Mapping[str, Any]) -> dict[str, Any]:
+    target = entry.get("target")
+    return {} if target in (None, "", []) else {"expect": _expected(target, "target")}
+
+
+def _refuse(entry: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Raise `Faults` for keys that say what a prompt cannot."""
+    there = [name for name in names if entry.get(name)]
+    if there:
+        raise Faults([((name,), "has no counterpart in a prompt; write it into the question, and take the key out") for name in there])
+
+
+def _expected(value: Any, name: str) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list):
+        raise Faults([((name,), f"found {len(value)} answers; expected one text, for checks compare with one")])
+    return _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

@@ -1,0 +1,76 @@
+"""A clean prompt set in evalkit's own form."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from evalkit.errors import PromptError
+from evalkit.experiment.files.columns import PromptFile
+from evalkit.experiment.files.reading import Read, read_prompts
+from evalkit.experiment.prompts import Prompt
+from evalkit.experiment.strict_yaml import named
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, as a person would write them."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (its parent's)
+        """No aliases: each prompt stands for itself."""
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    lines = value.split("\n")
+    block = len(lines) > 1 and all(line.isprintable() and line == line.rstrip() for line in lines) and not lines[0].startswith(" ")
+    # What does not print, PyYAML would write as it is in a plain text, and read as something else.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if block else None if value.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> Read:
+    """Read a file of prompts and write them to `output`, a ``.yaml`` or ``.jsonl`` file.
+
+    Args:
+        over: write over a file that is there.
+
+    Raises:
+        PromptError: the file cannot be read, or `output` not be written.
+    """
+    ending = output.suffix.lower()
+    if ending not in (".yaml", ".yml", ".jsonl"):
+        raise PromptError(f"{named(output)}: found the ending {output.suffix!r}; expected a .yaml or .jsonl file to write to")
+    if output.exists() and not over:
+        raise PromptError(f"{named(output)}: is there already; give another name, or --force to write over it")
+    found = read_prompts(FilePath(how.file), how)
+    plain = [_short(prompt) for prompt in found.prompts]
+    text = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in plain) if ending == ".jsonl" else _yaml(plain)
+    temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(output)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        raise PromptError(f"{named(output)}: cannot be written: {fault.strerror}") from None
+    return found
+
+
+def _yaml(plain: list[dict[str, Any]]) -> str:
+    return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+
+
+def _short(prompt: Prompt) -> dict[str, Any]:
+    """The prompt as plain data, in the short form where it is one question."""
+    out = prompt.plain()
+    messages = out.get("messages", [])
+    roles = [one["role"] for one in messages]
+    if roles in (["user"], ["system", "user"]) and all(set(one) == {"role", "content"} and isinstance(one["content"], str) for one in messages):
+        short = {"id": out["id"], **{one["role"]: one["content"] for one in messages}}
+        return short | {key: value for key, value in out.items() if key not in ("id", "messages")}
+    return out
