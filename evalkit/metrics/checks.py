@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +18,9 @@ import numpy as np
 from evalkit.errors import MissingExtraError
 from evalkit.metrics import Group, Metric, label_of
 
-KINDS = ("contains", "not_contains", "regex", "is_json", "json_schema", "equals", "refusal")
+KINDS = ("contains", "not_contains", "facts", "regex", "is_json", "json_schema", "equals", "words", "python", "refusal")
 
-_OF_EXPECTED = ("contains", "not_contains", "equals")
+_OF_EXPECTED = ("contains", "not_contains", "facts", "equals")
 """Kinds that look for what the prompt expects where they have no text of their own."""
 
 REFUSALS = (
@@ -32,8 +36,12 @@ REFUSED = "refused"
 _OPENING = 200
 _REGEX_S = 5.0
 
+_FENCED = re.compile(r"(?s)```[A-Za-z0-9]*[ \t]*\n(.*?)(?:\n```|$)")
+_TOO_DEEP = re.compile(r"(?:[-+~(\[{]\s*|not\s+|lambda\s*:\s*){100}")
+_LONGEST_CODE = 50_000
+
 Test = Callable[[str, str | None], float]
-"""Of an answer and what its prompt expects: 1 where it passes, 0 where not, NaN where that cannot be said."""
+"""Of an answer and what its prompt expects: 1 where it passes, 0 where not, between them a share of it, NaN where that cannot be said."""
 
 
 def fault(spec: object, expects: bool = True) -> str | None:
@@ -55,7 +63,7 @@ def fault(spec: object, expects: bool = True) -> str | None:
 
 
 def metric(spec: object) -> Metric:
-    """The check as a metric: the share of answers that pass, the empty ones among them; ``refusal`` counts the refusals.
+    """The check as a metric: the share of answers that pass, the empty ones among them; ``refusal`` counts the refusals, ``facts`` the facts.
 
     Raises:
         ValueError: it is no check.
@@ -71,12 +79,13 @@ def metric(spec: object) -> Metric:
 
     said = "" if argument is None else f" {json.dumps(argument, ensure_ascii=False)[:80]}"
     better: Literal["higher", "lower"] = "lower" if kind == "refusal" else "higher"
+    what = "share of the facts that are expected which an answer holds" if kind == "facts" else f"share of answers that pass: {kind}"
     return Metric(
         kind,
         "response",
         of,
         better,
-        f"share of answers that pass: {kind}{said}",
+        f"{what}{said}",
         "check",
         content=False,
         bound="n",
@@ -115,12 +124,18 @@ def _parts(spec: object) -> tuple[str, Any]:
 
 def _test(kind: str, argument: Any) -> Test:
     match kind:
-        case "is_json" | "refusal" if argument is not None:
+        case "is_json" | "refusal" | "python" if argument is not None:
             raise ValueError(f"{kind} takes no argument")
         case "is_json":
             return lambda text, _: float(_json(text) is not _NO_JSON)
         case "refusal":
             return lambda text, _: float(any(phrase in text[:_OPENING].lower().replace("’", "'") for phrase in REFUSALS))
+        case "python":
+            return lambda text, _: _parses(text)
+        case "facts":
+            return _of_facts(argument)
+        case "words":
+            return _of_words(argument)
         case "json_schema":
             return _of_schema(argument)
         case "regex":
@@ -139,6 +154,54 @@ def _test(kind: str, argument: Any) -> Test:
         return math.nan if wanted is None else float(passes[kind](text, wanted.removesuffix("\n")))
 
     return compared
+
+
+def _of_facts(wanted: Any) -> Test:
+    """The share of some texts that an answer holds as whole words, without case: those given, else the lines of what the prompt expects."""
+    if wanted is not None and not (isinstance(wanted, list | tuple) and wanted and all(isinstance(one, str) and one.strip() for one in wanted)):
+        raise ValueError("facts takes a list of texts, or nothing for the lines of what the prompt expects")
+
+    def share(text: str, expect: str | None) -> float:
+        facts = [fact for one in wanted or (expect or "").split("\n") if (fact := _plain(one))]
+        answer = f" {_plain(text)} "
+        return sum(f" {fact} " in answer for fact in facts) / len(facts) if facts else math.nan
+
+    return share
+
+
+def _plain(text: str) -> str:
+    """The words of a text, case folded, with one blank between them."""
+    return " ".join(re.findall(r"\w+(?:[.,]\d+)*", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _of_words(bounds: Any) -> Test:
+    wrong = "words takes bounds of how many an answer may have, like {min: 20, max: 60}"
+    if not isinstance(bounds, Mapping) or not bounds or set(bounds) - {"min", "max"}:
+        raise ValueError(wrong)
+    if any(not isinstance(one, int) or isinstance(one, bool) or one < 0 for one in bounds.values()):
+        raise ValueError(wrong)
+    low, high = bounds.get("min", 0), bounds.get("max", math.inf)
+    if low > high:
+        raise ValueError(f"words: min {low} is above max {high}")
+    return lambda text, _: float(low <= len(text.split()) <= high)
+
+
+def _parses(text: str) -> float:
+    """Whether the code of an answer, in its fences if it has any, is Python by its grammar; it is never run."""
+    code = "\n".join(_FENCED.findall(text)) or text
+    if not code.strip():
+        return 0.0
+    if len(code) > _LONGEST_CODE or _TOO_DEEP.search(code):
+        return math.nan  # nested so deeply that the parser itself might give way
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError):
+            return 0.0
+        except (RecursionError, MemoryError):
+            return math.nan
+    return 1.0
 
 
 _NO_JSON = object()
