@@ -352,11 +352,17 @@ def serve(
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path()) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path(),
+    use: Annotated[
+        str,
+        typer.Option("--for", metavar="USE", help="With checks of what is right: support, extraction, rag, code, creative, summary, brainstorm."),
+    ] = "",
+) -> None:
     """Write a starter experiment that runs as it is."""
     from evalkit.experiment import starter  # late: --help stays instant
 
-    experiment = starter.write(folder)
+    experiment = starter.write(folder, use)
     print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
 
 

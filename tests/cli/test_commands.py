@@ -19,6 +19,9 @@ from support.process import ROOT, environment
 from evalkit.cli.showing import TABLES
 from evalkit.cli.terminal import Report
 from evalkit.collect.tally import Tally
+from evalkit.experiment import starter
+from evalkit.experiment.experiment import Experiment
+from evalkit.metrics import checks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ("sweep", "plan", "score", "show", "compare", "serve", "init", "schema")
@@ -327,6 +330,23 @@ def test_init_writes_an_experiment_that_runs_and_never_overwrites(evalkit: Comma
     assert twice.returncode == 2
     assert "stands there already" in twice.stderr
     assert (tmp_path / "mine/experiment.yaml").read_bytes() == before
+
+
+def test_each_use_case_has_twelve_prompts_and_judges_what_is_right(evalkit: Command, tmp_path: Path) -> None:
+    for use in starter.USES:
+        path = starter.write(tmp_path / use, use)
+        found = Experiment.load(path)
+        assert found.name == use
+        assert len(found.prompts) == 12
+        assert all(prompt.expect for prompt in found.prompts)
+        names = set(checks.names(found.checks, expects=True))
+        assert names & (found.choose.prefer.keys() | found.choose.require.keys())
+        assert found.warnings() == []
+    told = evalkit("init", "mine", "--for", "supprt")
+    assert (told.returncode, told.stderr) == (2, "error: use case: found 'supprt'; unknown use case; did you mean 'support'?\n")
+    ran = evalkit("sweep", "code/experiment.yaml", "--limit", "1", "--set", "replicates=2", "--set", "request.max_tokens=20")
+    assert ran.returncode == 0, ran.stderr
+    assert "Only form was judged" not in ran.stdout
 
 
 def test_schema_prints_the_schema_that_the_examples_name(evalkit: Command) -> None:
