@@ -20,8 +20,16 @@ _BESIDE = {
     "  prices: {input: 0.5, output: 1.5}\n```",
     "Judge": "How a judge is asked and read is told in [Checks, scorers and judges](scoring.md).",
     "Prompt": "`prompts` is a list of these, or the path of a file that holds one, relative to the experiment file:\n\n"
-    "- `.yaml`: a list, as below.\n- `.jsonl`: one JSON object a line, with the same keys.\n"
-    "- `.csv`: the columns `id` and `user`, and if you like `system` and `tags` (with `;` between them).\n\n"
+    "- `.yaml`: a list, as below; or promptfoo's configuration, whose prompts are taken with the `vars` of its tests.\n"
+    "- `.csv`, `.tsv`, `.parquet`: a row a prompt. Columns called question, prompt, input, answer, expected, topic and the like are known, the signs "
+    "between them and the encoding found out.\n"
+    "- `.jsonl`, `.json`: the same keys, OpenAI's `messages` and batches, ShareGPT, Alpaca, the samples of Inspect and lm-evaluation-harness.\n"
+    "- `.txt`: a prompt a line, or between lines of `---`.\n\n"
+    "What was made of a file is told by `plan` and `sweep`; `evalkit import FILE` writes it as a clean set. A prompt without an id gets one from what it "
+    "asks, which stays where the file is sorted anew or grows. A conversation without an id that ends with the assistant's answer expects that answer; "
+    "`keep_last: true` sends it instead. Which columns hold what can be said:\n\n"
+    "```yaml\nprompts: {file: q.csv, user: Frage, expect: Antwort, tags: Thema, sample: {n: 40, by: tags}}\n```\n\n"
+    '`template: "Translate: {{text}}"` instead of `user` puts a row\'s values into a text. `sample` draws a part, the same each time.\n\n'
     "```yaml\n# prompts.yaml\n- id: capital\n  system: Answer in one word.\n  user: What is the capital of {{country}}?\n"
     '  vars: {country: France}\n  expect: Paris\n- id: follow-up\n  messages:\n    - {role: user, content: "What is a list in Python?"}\n'
     '    - {role: assistant, content: A mutable sequence.}\n    - {role: user, content: "And a tuple?"}\n```',

@@ -8,8 +8,20 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from evalkit.experiment.known_prices import known
 from evalkit.experiment.parameters import REFUSED, fault_of_value
 from evalkit.experiment.problems import Faults, Path, shown
 
@@ -47,11 +59,17 @@ class Prices(Strict):
         input: of a million tokens of prompts.
         output: of a million tokens of answers.
         currency: its name, as it is to be shown.
+        source: where they stand, as it is to be shown.
     """
 
     input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
+    source: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+
+def _or_known(schema: dict[str, Any]) -> None:
+    schema["anyOf"].insert(1, {"const": "known"})
 
 
 class Endpoint(Strict):
@@ -77,7 +95,8 @@ class Endpoint(Strict):
         strip: regular expressions whose matches are taken off a text before it is scored; the record keeps the whole text.
         verify: file of the certificates to trust instead of the system's.
         organization, project: OpenAI's headers of these names.
-        prices: what tokens cost; without them costs are unknown.
+        prices: what tokens cost; ``known`` takes them from the table of genai-prices, where the model at this address stands in it.
+            Without them costs are unknown.
     """
 
     base_url: str
@@ -99,7 +118,7 @@ class Endpoint(Strict):
     verify: str | None = None
     organization: str | None = None
     project: str | None = None
-    prices: Prices | None = None
+    prices: Annotated[Prices | None, Field(json_schema_extra=_or_known)] = None
     _stored: bool = PrivateAttr(default=False)
 
     @property
@@ -166,6 +185,14 @@ class Endpoint(Strict):
         if faults:
             raise Faults(faults)
         return value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _by_the_table(cls, value: object, info: ValidationInfo) -> object:
+        if value != "known" or not {"base_url", "model"} <= info.data.keys():
+            return None if value == "known" else value
+        cost_in, cost_out, table = known(info.data["base_url"], info.data["model"])
+        return Prices(input=cost_in, output=cost_out, source=table)
 
     @field_validator("base_url", "model", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
 from evalkit.metrics import label_of
 from evalkit.present.plots.style import swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
+from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, rows
 from evalkit.summary.racing import race_of
@@ -36,7 +36,8 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "reference": visible(found.reference.in_words),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
         "unmet": [
-            {"label": visible(one.label), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)} for one in found.unmet
+            {"label": visible(named(one.label, one.unit)), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)}
+            for one in found.unmet
         ],
         "raced": [visible(one) for one in found.raced],
         "sure": [visible(one) for one in found.sure],
@@ -58,9 +59,9 @@ def _row(row: Row, bounds: tuple[float | None, float | None]) -> dict[str, Any]:
 
     here = measured(row.mean, row.low, row.high, row.unit)
     other = measured(row.reference, row.reference_low, row.reference_high, row.unit) if row.reference is not None else ""
-    said = f"{row.label}: {here}" + (f", reference {other}" if other else "")
+    said = f"{named(row.label, row.unit)}: {here}" + (f", reference {other}" if other else "")
     return {
-        "label": visible(row.label),
+        "label": visible(named(row.label, row.unit)),
         "metric": visible(row.metric),
         "here": here,
         "reference": other,
@@ -92,7 +93,7 @@ def ties(run: Run) -> dict[str, Any] | None:
     metrics = [one for one in table[0].values() if one.decides]
     return {
         "parameters": [visible(name) for name in names],
-        "metrics": [visible(one.label) for one in metrics],
+        "metrics": [visible(named(one.label, one.unit)) for one in metrics],
         "alike": visible(", ".join(f"{name} {level_text(level)}" for name, level in same.items() if level is not None)),
         "rows": [
             {

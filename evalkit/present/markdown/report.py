@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
+from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import Summary, summarise
@@ -58,14 +58,14 @@ def _buys(found: Summary) -> list[str]:
         compared = any(row.reference is not None for row in found.rows)
         out = [f"| | {what} | reference | change | |", "|---|--:|--:|--:|---|"] if compared else [f"| | {what} |", "|---|--:|"]
         for row in found.rows:
-            parts = [markdown_cell(visible(row.label)), measured(row.mean, row.low, row.high, row.unit)]
+            parts = [markdown_cell(visible(named(row.label, row.unit))), measured(row.mean, row.low, row.high, row.unit)]
             if compared:
                 parts += [measured(row.reference, row.reference_low, row.reference_high, row.unit), changed(row)]
                 parts.append(f"**{row.verdict}**" if row.verdict in ("better", "worse") else row.verdict or "")
             out.append(f"| {' | '.join(parts)} |")
         out.append("")
     for one in found.unmet:
-        out.append(f"- {markdown_prose(visible(one.label))} {bound(one)}: {one.excludes} settings miss it{nearest_in_words(one)}")
+        out.append(f"- {markdown_prose(visible(named(one.label, one.unit)))} {bound(one)}: {one.excludes} settings miss it{nearest_in_words(one)}")
     if found.nearest is not None:
         out.append(f"- The nearest: {markdown_prose(visible(found.nearest.in_words))}")
     return [*out, ""] if found.unmet or found.nearest is not None else out

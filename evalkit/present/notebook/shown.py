@@ -10,7 +10,7 @@ from evalkit.choice.recommendation import call_of
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.present.notebook.cards import Html, box, card, columns, table
 from evalkit.present.text.answers import answers_of
-from evalkit.present.text.quantities import bound, changed, measured
+from evalkit.present.text.quantities import bound, changed, measured, named
 from evalkit.run import Run
 from evalkit.summary import summarise
 from evalkit.text.escaping import harmless
@@ -72,12 +72,12 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
     rows = [("Use", found.use.in_words)] if found.use is not None else []
     rows += [("Goal", found.purpose)] if found.purpose else []
     rows += [("Nearest", found.nearest.in_words)] if found.nearest is not None else []
-    rows += [(one.label, f"{bound(one)}: {one.excludes} settings miss it") for one in found.unmet]
+    rows += [(named(one.label, one.unit), f"{bound(one)}: {one.excludes} settings miss it") for one in found.unmet]
     for row in found.rows:
         parts = [measured(row.mean, row.low, row.high, row.unit)]
         if row.reference is not None:
             parts.append(f"reference {measured(row.reference, row.reference_low, row.reference_high, row.unit)}")
-        rows.append((row.label, ", ".join(filter(None, [*parts, changed(row), row.verdict]))))
+        rows.append((named(row.label, row.unit), ", ".join(filter(None, [*parts, changed(row), row.verdict]))))
     rows += [("Race", " ".join(found.raced))] if found.raced else []
     rows += [("How sure", " ".join(found.sure))] if found.sure else []
     rows += [("What matters", f"{'; '.join(found.matters)}.")] if found.matters else []

@@ -14,7 +14,7 @@ from evalkit.comparison.verdict import Compared
 from evalkit.metrics import label_of
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
 from evalkit.present.text.comparison import basis, ends, not_compared, ordered, sides, verdict_text, where
-from evalkit.present.text.quantities import changed, measured
+from evalkit.present.text.quantities import changed, measured, named
 from evalkit.summary import Row
 from evalkit.summary.rows import unit_of
 from evalkit.text.escaping import harmless
@@ -62,7 +62,7 @@ def _row(one: Compared) -> list[str]:
     row = Row(metric=one.metric, label=label_of(one.metric), unit=unit, mean=one.candidate, low=None, high=None,
               change=one.difference, change_low=one.ci_low, change_high=one.ci_high)  # fmt: skip
     figures = [measured(mean, None, None, unit) for mean in (one.baseline, one.candidate)]
-    return [row.label, *figures, changed(row), verdict_text(one)]
+    return [named(row.label, unit), *figures, changed(row), verdict_text(one)]
 
 
 def _where(found: Comparison) -> list[str]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from evalkit.present.terminal.lines import joined
-from evalkit.present.text.quantities import measured
+from evalkit.present.text.quantities import measured, named
 from evalkit.scoring.glimpse import Glimpse
 
 
@@ -16,6 +16,6 @@ def glimpsed(one: Glimpse, console: Console) -> Text | None:
     if not seen:
         return None
     levels = ", ".join(f"{level.level}: {measured(level.mean, level.low, level.high, one.metric.unit)}" for level in seen)
-    line = joined([Text(f"{one.metric.label} so far, by {one.parameter}  {levels}", style="dim")], console)
+    line = joined([Text(f"{named(one.metric.label, one.metric.unit)} so far, by {one.parameter}  {levels}", style="dim")], console)
     line.truncate(console.width, overflow="ellipsis")
     return line

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from evalkit.experiment.parameters import level_text
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
-from evalkit.present.text.quantities import bound, changed, heading, measured, nearest_in_words
+from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary import Row, Setting, Summary
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
@@ -88,7 +88,7 @@ def _use(found: Summary, width: int) -> list[Text]:
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
         for one in found.unmet[:3]:
-            out += labelled("", f"{one.label} {bound(one)}: {one.excludes} miss it{nearest_in_words(one)}", width)
+            out += labelled("", f"{named(one.label, one.unit)} {bound(one)}: {one.excludes} miss it{nearest_in_words(one)}", width)
         if found.nearest is not None:
             out += labelled("Nearest miss", _levels(found.nearest), width)
             if found.nearest.cell_index != found.reference.cell_index:
@@ -122,12 +122,12 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
     same = [row for row in rows if row.verdict == "same"]
     if 1 < len(same) < len(rows):
         left = [row for row in rows if row.verdict != "same"]
-        told = ", ".join(f"{row.label} ({measured(row.mean, None, None, row.unit)})" for row in same)
+        told = ", ".join(f"{named(row.label, row.unit)} ({measured(row.mean, None, None, row.unit)})" for row in same)
         return [*_table(left, found, width), *(Text(line, style="dim") for line in wrap(f"the same: {told}", width, break_on_hyphens=False))]
     if not rows:
         return []
     compared = any(row.reference is not None for row in rows)
-    lines = [[row.label, measured(row.mean, row.low, row.high, row.unit)] for row in rows]
+    lines = [[named(row.label, row.unit), measured(row.mean, row.low, row.high, row.unit)] for row in rows]
     heads = ["", heading(found)]
     if compared:
         changes = any(row.change is not None for row in rows)

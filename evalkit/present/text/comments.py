@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from evalkit.present.text.quantities import changed, measured
+from evalkit.present.text.quantities import changed, measured, named
 from evalkit.summary import Row, Summary
 
 
@@ -28,4 +28,4 @@ def _said(found: Summary, digest: str) -> Iterator[str]:
 def _row(row: Row) -> str:
     reference = "" if row.reference is None else f", reference {measured(row.reference, row.reference_low, row.reference_high, row.unit)}"
     change = ", ".join(filter(None, [changed(row), row.verdict]))
-    return f"{row.label}: {measured(row.mean, row.low, row.high, row.unit)}{reference}{f': {change}' if change else ''}"
+    return f"{named(row.label, row.unit)}: {measured(row.mean, row.low, row.high, row.unit)}{reference}{f': {change}' if change else ''}"

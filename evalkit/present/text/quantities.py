@@ -15,8 +15,13 @@ def heading(found: Summary) -> str:
     return "this setting" if found.use is not None else "the nearest" if found.nearest is not None else "the reference"
 
 
+def named(label: str, unit: str) -> str:
+    """A quantity's name beside its figures: money is told of 1,000 answers, for of one it is too small to read."""
+    return "cost of 1,000 answers" if unit == "money" else label
+
+
 def _scale(unit: str) -> float:
-    return 100.0 if unit == "share" else 1.0
+    return {"share": 100.0, "money": 1_000.0}.get(unit, 1.0)
 
 
 def digits_for(half: float, value: float) -> int:
@@ -30,7 +35,10 @@ def digits_for(half: float, value: float) -> int:
 
 
 def measured(mean: float | None, low: float | None, high: float | None, unit: str) -> str:
-    """A mean with how far its 95 % interval reaches: ``6.8 ±0.2``, or ``0 % [0, 8]`` where that is further to one side; ``–`` for no mean."""
+    """A mean with how far its 95 % interval reaches: ``6.8 ±0.2``, or ``0 % [0, 8]`` where that is further to one side; ``–`` for no mean.
+
+    Money is that of 1,000 answers, as `named` says.
+    """
     if mean is None:
         return "–"
     scale, suffix = _scale(unit), _SUFFIX.get(unit, "")
