@@ -201,6 +201,8 @@ def plan(
 
     loaded = raced(outlook.narrowed(_load(experiment, settings), limit), race, race_budget)
     if power or pilot or variance or effect:
+        if json is not None:
+            raise ExperimentError("--json: what --power says has no form for programs; leave one of the two out")
         print(in_flags("\n".join(outlook.outlook(loaded, pilot or output, variance, effect))))
         return
     show_plan(loaded, output, False, json)

@@ -51,6 +51,9 @@ def show(
 
     if table is not None and table not in TABLES:
         raise RecordError(f"{table}: {unknown('table', table, TABLES)}")
+    if table is None and (unused := [name for name, given in _options(metric, sort, top, prompt, cell).items() if given]):
+        wanted = "answers" if unused[0] in ("--prompt", "--cell") else "settings"
+        raise RecordError(f"{unused[0]}: chooses what a table shows; name one: evalkit show {harmless(str(run))} {wanted} {unused[0]} ...")
     found = load(run)
     measured = [one.name for one in found.analysis.metrics]
     names = [name.strip() for name in metric.split(",") if name.strip()]
@@ -64,6 +67,11 @@ def show(
     to.print(_shown(found, table, to, names, sort, top, _place(prompt), _cells(cell)))
     if table == "settings":
         to.print("--metric NAMES, --sort METRIC and --top N (0: all) choose what is shown.", style="dim")
+
+
+def _options(metric: str, sort: str, top: int | None, prompt: str, cell: Sequence[str]) -> dict[str, bool]:
+    """Options that choose what a table shows, and whether each was given."""
+    return {"--metric": bool(metric), "--sort": bool(sort), "--top": top is not None, "--prompt": bool(prompt), "--cell": bool(cell)}
 
 
 def _place(prompt: str) -> str | int:

@@ -189,7 +189,7 @@ def _digest(messages: list[dict[str, Any]]) -> str:
 
 def reworded(folder: Path, experiment: Experiment) -> list[str]:
     """Prompts, by their ids, that were asked in other words before, and never in these. Raises `RecordError`."""
-    known = (read_run(folder) or {}).get("prompts", {})
+    known = (read_run(folder) or {}).get("prompts", {}) if is_run(folder) else {}
     asked = {name: {one["hash"] for one in versions} for name, versions in known.items()}
     return [prompt.id for prompt in experiment.prompts if prompt.id in asked and _digest(prompt.conversation()) not in asked[prompt.id]]
 

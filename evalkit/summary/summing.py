@@ -171,7 +171,7 @@ def _next(run: Run, experiment: str) -> Iterator[Next]:
     elif run.analysis.counts.prompts < FEW_PROMPTS:
         yield Next(command="add prompts, ten or more in all", what="then sweep again: only what is new is sent")
     yield Next(command=f"evalkit report {folder}", what="answers side by side, one page")
-    yield Next(command=f"evalkit show {folder}", what="all settings, effects, answers")
+    yield Next(command=f"evalkit show {folder} settings", what="every setting; or effects, answers, notes")
     fresh = run.analysis.counts.k or _FRESH
     if choice is not None and choice.chosen is not None and not choice.confirmed and run.analysis.counts.prompts >= FEW_PROMPTS:
         yield Next(command=f"evalkit sweep {experiment} --confirm {fresh}", what="it again, on fresh answers")

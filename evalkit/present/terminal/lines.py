@@ -73,13 +73,26 @@ def cut(lines: Sequence[Text], width: int) -> Text:
     return first
 
 
-def fitted(texts: Sequence[tuple[str, str]], label: str, width: int, room: int) -> list[Text]:
-    """Texts with their styles below each other behind one label; what does not fit into `room` lines is cut, the last ones first, to a line each."""
+def fitted(texts: Sequence[tuple[str, str]], label: str, width: int, room: int, more: str = "") -> list[Text]:
+    """Texts with their styles below each other behind one label, whole as far as they fit into `room` lines; the rest is counted in the last.
+
+    Args:
+        more: where the rest stands. A first text that does not fit is cut.
+    """
+    each = [labelled("" if number else label, text, width, style) for number, (text, style) in enumerate(texts)]
     out: list[Text] = []
-    for number, (text, style) in enumerate(texts):
-        lines = labelled("" if number else label, text, width, style)
-        spare = max(1, room - len(out) - (len(texts) - number - 1))  # each of those that follow gets a line
-        out += lines if len(lines) <= spare else [*lines[: spare - 1], cut(lines[spare - 1 :], width)]
+    for number, lines in enumerate(each):
+        rest = len(each) - number
+        spare = max(1, room - len(out))
+        if len(lines) + (rest > 1) <= spare or (rest == 1 and len(lines) <= spare):
+            out += lines
+            continue
+        if not out:
+            out += [*lines[: max(1, spare - 1 - (rest > 1))], *([cut(lines[spare - 1 - (rest > 1) :], width)] if spare > 1 + (rest > 1) else [])]
+            rest -= 1
+        if rest:
+            out += labelled("", f"and {rest} more{f': {more}' if more else ''}", width, "dim")
+        break
     return out
 
 

@@ -29,7 +29,9 @@ def screen(found: Summary, console: Console) -> Text:
         _next(found, width),
     ]
     told = [(one.text, _grave(one)) for one in found.mind]
-    blocks.insert(4, fitted(told, "Keep in mind", width, LINES + 1 - sum(len(block) + 1 for block in blocks if block)))
+    room = LINES + 1 - sum(len(block) + 1 for block in blocks if block)
+    notes = next((f"{one.command.rpartition(' ')[0]} notes" for one in found.next if " show " in one.command), "")
+    blocks.insert(4, fitted(told, "Keep in mind", width, room, notes))
     lines: list[Text] = []
     for block in filter(None, blocks):
         lines += [*([Text()] if lines and block is not blocks[4] else []), *block]
@@ -105,7 +107,7 @@ def _use(found: Summary, width: int) -> list[Text]:
 def _instead(use: Setting, reference: Setting) -> str:
     """The reference where it is another than the setting: its name, or the levels that differ."""
     if use.cell_index == reference.cell_index:
-        return "nothing: it is the reference itself, and none is shown to be better"
+        return "nothing: the reference stays, for no other setting is shown to be better"
     if reference.name is not None:
         return f"{_levels(reference)}, the reference"
     other = {name: level for name, level in reference.values.items() if name not in use.values or use.values[name] != level}
