@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -117,7 +117,14 @@ def keep_as_measured(seen: Seen, bounds: Sequence[Bound]) -> NDArray[np.bool_]:
 
 
 def look(
-    seen: Seen, aims: Sequence[Aim], bounds: Sequence[Bound], staying: Sequence[int], number: int, most: int | None, confidence: float = 0.95
+    seen: Seen,
+    aims: Sequence[Aim],
+    bounds: Sequence[Bound],
+    staying: Sequence[int],
+    number: int,
+    most: int | None,
+    confidence: float = 0.95,
+    finished: Collection[int] = (),
 ) -> Look:
     """Decide who goes on.
 
@@ -130,6 +137,7 @@ def look(
         staying: settings that are still in.
         number: of looks before this one that could test means; the more there were, the less error is left.
         most: settings that may go on; None for all that nothing was shown of.
+        finished: settings that have been asked everything: they go on beside these, unless something is shown of them.
     """
     alpha = 1 - confidence
     share = 1 / ((number + 1) * (number + 2))
@@ -144,10 +152,10 @@ def look(
     ranked = np.full(len(worths), math.nan)
     ranked[list(staying)] = (np.where(np.isnan(worths), -1.0, worths) * np.minimum(1.0, 2 * _chance_to_keep(seen, bounds)))[list(staying)]
     left = [one for one in staying if one not in leaving]
-    if most is not None and len(left) > most:
-        order = sorted(left, key=lambda one: (one != leader, -ranked[one], one))
+    order = sorted((one for one in left if one not in finished), key=lambda one: (one != leader, -ranked[one], one))
+    if most is not None and len(order) > most:
         leaving |= {one: Leaving(one, "aside") for one in order[most:]}
-        left = sorted(order[:most])
+        left = [one for one in left if one not in leaving]
     return Look(leader, tuple(leaving[one] for one in sorted(leaving)), tuple(left), ranked)
 
 

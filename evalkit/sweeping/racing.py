@@ -18,6 +18,7 @@ from evalkit.plan.requests import Plan
 from evalkit.race.course import Course, OtherRaceError
 from evalkit.race.deciding import goals_of
 from evalkit.race.going import beginning, ending, next_look
+from evalkit.race.proposing import sampler
 from evalkit.scoring import judging
 from evalkit.scoring.basis import Basis, basis
 from evalkit.scoring.gather import Gathered, cut, gather
@@ -86,6 +87,8 @@ class Racing:
         found = course_of(experiment, self._folder, anew=self._anew)
         if found is None:
             raise ValueError("the experiment is no race")
+        if found.rounds_left:
+            sampler()  # before anything is sent
         self.course = found
         self._unwritten: list[Entry] = []
         if (begun := beginning(found)) is not None:
@@ -120,6 +123,9 @@ class Racing:
         if course.contest is None or course.over:
             return ""
         many = len(course.contest.schedule.looks)
+        if course.search.bayes:
+            where = f"round {course.rounds} of {course.search.rounds}, " if course.rounds else ""
+            return f"{where}look {min(course.contest.done + 1, many)} of {many}: {len(course.staying)} of {len(course.whole.cells)} settings in"
         return f"look {min(course.contest.done + 1, many)} of {many}: {len(course.staying)} of {counted(len(course.whole.cells), 'setting')} in"
 
     def go_on(self, tell: Tell) -> None:
@@ -130,12 +136,19 @@ class Racing:
         scores = self._scores(course.plan)
         entry = ending(course, scores) if course.contest.over else next_look(course, scores)
         self._writer.append(entry)
-        self._writer.sync()
         course.take(entry)
+        if entry.proposed is not None and (begun := beginning(course)) is not None:
+            self._writer.append(begun)
+            course.take(begun)
+        self._writer.sync()
         if entry.look is not None and entry.look.left:
             many = {words: sum(one.why == why for one in entry.look.left) for why, words in _LEFT.items()}
             told = ", ".join(f"{number} {words}" for words, number in many.items() if number)
             tell(note(f"after {counted(entry.look.prompts, 'prompt')}: {told}; {len(entry.look.staying)} go on"))
+        if entry.proposed is not None:
+            new = len(entry.proposed.settings)
+            what = f"{counted(new, 'setting')} proposed from what was seen" if new else "nothing proposed that was not asked already"
+            tell(note(f"round {entry.proposed.round} of {course.search.rounds}: {what}"))
         if entry.recall:
             tell(note(f"no finalist can be chosen: {counted(len(entry.recall), 'setting')} of those that had left are asked the other prompts too"))
 

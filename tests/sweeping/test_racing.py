@@ -226,7 +226,8 @@ def test_the_plan_tells_the_course_and_its_worst_case(tmp_path: Path) -> None:
     assert found.race.requests <= 0.6 * found.race.grid == 144
     assert found.asked[0].requests == found.race.requests == pending(raced, tmp_path / "run").requests
     (first, *_) = race_lines(raced, tmp_path / "run")
-    assert first == f"race: 12 → {found.race.settings[1]} → 3 settings over 2, 4, 10 prompts: at most {found.race.requests} of 240 requests"
+    course = f"12 → {found.race.settings[1]} → 3 settings over 2, 4, 10 prompts"
+    assert first == f"race (settings that fall behind are asked no more): {course}: at most {found.race.requests} of 240 requests"
 
 
 KILLED = """
