@@ -42,7 +42,7 @@ def said_of_replay(analysis: Analysis) -> str:
         chosen = "and chosen a setting as good"
     else:
         chosen = f"and chosen a setting {abs(found.loss):.2f} {'less' if found.loss > 0 else 'more'} desirable"
-    return f"A race would have asked {found.requests:,} of these requests {chosen}."
+    return f"A race, in which settings that fall behind are asked no more, would have asked {found.requests:,} of these requests {chosen}."
 
 
 def _said(raced: Raced, analysis: Analysis, choice: Choice | None) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What the tables of a run were made of: where nothing of that has changed since, they are read and not made again.
 
-Everything that they come of is hashed: the records, judgements and embeddings, the experiment as it is read, what is measured, the sources of
-scorers, of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash, and one of each table, for a table
-that was deleted or altered is made again too.
+Everything that they come of is hashed: the records, judgements, embeddings and the course of a race, the experiment as it is read, what is measured,
+the sources of scorers, of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash and one of each table,
+for a table that was deleted or altered is made again too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from evalkit.run import Run, load
 from evalkit.scoring.metric_set import Measures
 from evalkit.store import embeddings, judgements
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, package_versions, read_run
+from evalkit.store.race import RACE
 from evalkit.store.records import RESPONSES
 from evalkit.sweeping.sources import digest_of
 from evalkit.text.notes import Note
@@ -67,7 +68,7 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
         "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
         "scorers": scorers,
         "tokenizer": tokenizer.name,
-        "files": [_hash(folder / name) for name in (RESPONSES, judgements.FILE, embeddings.FILE)],
+        "files": [_hash(folder / name) for name in (RESPONSES, judgements.FILE, embeddings.FILE, RACE)],
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

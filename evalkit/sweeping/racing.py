@@ -105,6 +105,11 @@ class Racing:
         self._unwritten = []
 
     @property
+    def ended(self) -> bool:
+        """Whether it was over before this time, and is still."""
+        return self.course.over and not self._unwritten
+
+    @property
     def ahead(self) -> int:
         """Requests that later looks may ask at most."""
         return (self.course.most_blocks - sum(self.course.asked.values())) * self.course.experiment.replicates
@@ -150,7 +155,8 @@ class Racing:
             what = f"{counted(new, 'setting')} proposed from what was seen" if new else "nothing proposed that was not asked already"
             tell(note(f"round {entry.proposed.round} of {course.search.rounds}: {what}"))
         if entry.recall:
-            tell(note(f"no finalist can be chosen: {counted(len(entry.recall), 'setting')} of those that had left are asked the other prompts too"))
+            back = f"{counted(len(entry.recall), 'setting')} of those that had left {'is' if len(entry.recall) == 1 else 'are'}"
+            tell(note(f"no finalist can be chosen: {back} asked the other prompts too"))
 
     def _scores(self, plan: Plan) -> Scores:
         """The scores of what decides; the last look and the end of a race rest on the same ones."""
