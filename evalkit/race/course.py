@@ -256,6 +256,13 @@ class Course:
             return now
         return self._most_of_course(now) + (self.rounds_left * self.batch.worst if self.rounds_left else 0)
 
+    @property
+    def ahead(self) -> tuple[int, int]:
+        """Requests that are asked at most after the next look, and anchors among them."""
+        plan = self.plan
+        more = (self.most_blocks - sum(self.asked.values())) * self.experiment.replicates
+        return more, plan.anchors_among(len(plan) + more) - plan.anchor_count
+
     def _most_of_course(self, now: int) -> int:
         """The same of the course under way alone."""
         if self.contest is None:

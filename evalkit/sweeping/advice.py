@@ -110,17 +110,16 @@ def tokens_ahead(course: Course, there: Standing, retry_failed: bool) -> Tokens:
     """Bounds of what a race still asks, each block that is not settled yet taken for the longest there is."""
     plan = course.plan
     now = plan.tokens_of(request for request in plan.sequence() if there.wants(request.key, retry_failed))
-    more = (course.most_blocks - sum(course.asked.values())) * course.experiment.replicates
+    more, anchors = course.ahead
     if not more:
         return now
     whole = Plan(_longest(course))
     each = [whole.tokens_of([whole.request(0, prompt, 0)]) for prompt in range(len(course.experiment.prompts))]
     answers = [whole.tokens_of([whole.request(cell, 0, 0)]).answers_most for cell in range(len(whole.cells))]
-    bounded = None if now.answers_most is None or None in answers else now.answers_most + more * max(one or 0 for one in answers)
+    bounded = None if now.answers_most is None or None in answers else now.answers_most + (more + anchors) * max(one or 0 for one in answers)
     low, high = min(one.prompts_least for one in each), max(one.prompts_most for one in each)
-    return Tokens(now.requests + more, now.anchors, now.prompts_least, now.prompts_most + more * high, bounded)._replace(
-        prompts_least=now.prompts_least + more * low
-    )
+    least, most = now.prompts_least + (more + anchors) * low, now.prompts_most + (more + anchors) * high
+    return Tokens(now.requests + more, now.anchors + anchors, least, most, bounded)
 
 
 def _longest(course: Course) -> Experiment:

@@ -12,7 +12,7 @@ import numpy as np
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.search import Search, share_in
-from evalkit.metrics import UAX29, Tokenizer
+from evalkit.metrics import EMBEDDED, UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.race.course import Course, OtherRaceError
@@ -21,6 +21,7 @@ from evalkit.race.going import beginning, ending, next_look
 from evalkit.race.proposing import sampler
 from evalkit.scoring import judging
 from evalkit.scoring.basis import Basis, basis
+from evalkit.scoring.embedding import unembedded
 from evalkit.scoring.gather import Gathered, cut, gather
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.scores import Scores, scored
@@ -111,16 +112,24 @@ class Racing:
 
     @property
     def ahead(self) -> int:
-        """Requests that later looks may ask at most."""
-        return (self.course.most_blocks - sum(self.course.asked.values())) * self.course.experiment.replicates
+        """Requests that later looks may ask at most, and the anchors among them."""
+        return sum(self.course.ahead)
 
     def heard(self, there: Standing) -> bool:
         """Whether everything that is to be asked before the next look has an outcome."""
         return all(there.has(request.key) for request in self.course.plan)
 
     def judged(self) -> bool:
-        """Whether the judges that decide have been asked about every answer there is: without that nobody may be dropped by what they say."""
-        return not any(judging.unjudged(self._folder, self.course.plan, self._deciding().judges))
+        """Whether the judges that decide, and the endpoint for embeddings where they do, have been asked about every answer there is.
+
+        Without that nobody may be dropped by what they say.
+        """
+        found, plan = self._deciding(), self.course.plan
+        if any(judging.unjudged(self._folder, plan, found.judges)):
+            return False
+        if found.embeddings is None or not any(one in EMBEDDED for one in found.metrics):
+            return True
+        return not unembedded(self._folder, plan, found.embeddings)
 
     def stage(self) -> str:
         """Who is still in, in a few words."""
