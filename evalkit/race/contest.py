@@ -77,7 +77,8 @@ class Contest:
         if self.done == len(self.schedule.looks) - 1:  # who has been asked everything has finished; the choice is made of these
             return Look(None, (), self.staying, np.full(self.settings, math.nan))
         most = None if self.proof else self.schedule.most[self.done]
-        return look(seen, self.aims, self.bounds, self.staying, self.tests, most, self.confidence, self.finished)
+        aside = sum(one.why == "aside" for one, _ in self.left.values())
+        return look(seen, self.aims, self.bounds, self.staying, self.tests, most, self.confidence, self.finished, aside)
 
     def take(self, found: Look) -> None:
         """Go on as a look has decided, which may have been made before."""
