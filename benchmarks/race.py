@@ -264,7 +264,7 @@ def kills(times: int, races: int) -> None:
         "choose": {"prefer": {"distinct_1": {"goal": "maximize"}}},
         "search": {"method": "race", "budget": 0.5},
     }
-    bayes = {"search": {"method": "bayes", "budget": 0.6, "rounds": 2, "proposals": 4}, "design": {"kind": "sobol", "points": 10}}
+    bayes = {"search": {"method": "bayes", "budget": 0.8, "rounds": 2, "proposals": 4}, "design": {"kind": "sobol", "points": 10}}
     rng = random.Random(7)
     killed, same, doubled = 0, 0, 0
     with tempfile.TemporaryDirectory() as temporary:
