@@ -98,7 +98,7 @@ def test_each_example_names_its_schema_and_loads() -> None:
     from evalkit.experiment.schema import json_schema
 
     examples = sorted((ROOT / "experiments").glob("*.yaml"))
-    assert {path.name for path in examples} >= {"quickstart.yaml", "paradigm.yaml"}
+    assert {path.name for path in examples} >= {"quickstart.yaml", "paradigm.yaml", "race.yaml", "search.yaml"}
     for path in examples:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first == "# yaml-language-server: $schema=experiment.schema.json"

@@ -51,6 +51,9 @@ class Raced(msgspec.Struct, frozen=True, kw_only=True):
         recalled: of those finished, who had left and was asked the rest after all, as nothing could be chosen.
         six: requests at most with ``first: 6``, from which on effects of parameters can be tested; None where nothing would change.
         over: whether it has come to its end.
+        method: ``race``, or ``bayes`` where settings were proposed on the way.
+        rounds: batches of proposals that were made, of `rounds_wanted`; `proposed`: the settings that they brought.
+        by: who proposed.
     """
 
     budget: str
@@ -65,6 +68,16 @@ class Raced(msgspec.Struct, frozen=True, kw_only=True):
     recalled: list[int]
     six: int | None
     over: bool
+    method: Literal["race", "bayes"] = "race"
+    rounds: int = 0
+    rounds_wanted: int = 0
+    proposed: list[int] = []
+    by: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it was, in a word."""
+        return "Search" if self.method == "bayes" else "Race"
 
     @property
     def common(self) -> int:

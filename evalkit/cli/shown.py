@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,10 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
     print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
-    for name, levels in experiment.parameters.items():
-        print(harmless(f"  {name}: {', '.join(map(str, levels))}"))
+    over: Mapping[str, Any] | None = None if experiment.search is None else experiment.search.over
+    for name, levels in (over or experiment.parameters).items():
+        spread = f"from {levels['min']} to {levels['max']}" if isinstance(levels, Mapping) else ", ".join(map(str, levels))
+        print(harmless(f"  {name}: {spread}"))
     for line in outlook.said_of_prompts(experiment, output or Path("results") / experiment.name):
         print(harmless(f"  {line}"))
     print(f"{_product(cells, len(experiment.prompts), experiment.replicates)} = {len(planned):,} requests")

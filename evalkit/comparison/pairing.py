@@ -243,7 +243,11 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
                 **{f"request.{name}": _listed([value]) for name, value in request.items()},
                 "design": experiment.design,
-                **({"search": f"a race, budget {experiment.search.budget}"} if experiment.search is not None else {}),
+                **(
+                    {"search": f"{'proposals that race' if experiment.search.bayes else 'a race'}, budget {experiment.search.budget}"}
+                    if experiment.search is not None
+                    else {}
+                ),
                 "replicates": str(experiment.replicates),
                 "seed": str(experiment.seed),
                 "prompts": str(len(experiment.prompts)),

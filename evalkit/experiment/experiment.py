@@ -37,7 +37,7 @@ from evalkit.experiment.parameters import (
 )
 from evalkit.experiment.problems import Faults, Marks, Path, from_pydantic, shown, told, unknown
 from evalkit.experiment.prompts import Prompt
-from evalkit.experiment.sampled import schema_of_design, with_sampled
+from evalkit.experiment.sampled import schema_of_design, searched, with_sampled, with_searched
 from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
@@ -227,7 +227,9 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _levels_of_cells(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and isinstance(data.get("design"), Mapping):
+        if isinstance(data, Mapping) and searched(data):
+            data = with_searched(data)
+        elif isinstance(data, Mapping) and isinstance(data.get("design"), Mapping):
             data = with_sampled(data)
         if not isinstance(data, Mapping) or not isinstance(data.get("cells"), Mapping):
             return data
@@ -249,7 +251,8 @@ class Experiment(Strict):
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
         faults += self._faults_of_reference() + self._faults_of_design()
         if self.search is not None and self.choose is None:
-            faults.append((("search",), "a race needs to know what is better; add choose: {profile: balanced}, or take search out"))
+            what = "a search" if self.search.bayes else "a race"
+            faults.append((("search",), f"{what} needs to know what is better; add choose: {{profile: balanced}}, or take search out"))
         models = self.parameters.get("model", ())
         if DEFAULT in models and self.endpoint.model in models:
             faults.append(

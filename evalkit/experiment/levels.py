@@ -106,7 +106,7 @@ def _not_a_range(name: str, given: object) -> str | None:
     written = ", ".join(f"{key}: {example[key]}" for key in ("min", "max", "step"))
     if set(given) == {"min", "max"}:
         ends = f"[{given['min']}, {given['max']}]"
-        sampled = "or draw from it: design: {kind: sobol, points: 24}"
+        sampled = "or draw from it: design: {kind: sobol, points: 24}, or search: {method: bayes}"
         return f"this range has no step; write how far apart its levels are, like {{{written}}}, list the levels, like {ends}, {sampled}"
     return "found a mapping that is no range; write {min: 0, max: 1, step: 0.25}, or list the levels, like [0, 0.5, 1]"
 

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from evalkit.experiment.levels import levels_of
 from evalkit.experiment.parameters import KNOWN, canonical, fault_of_level, fault_of_name
 from evalkit.experiment.problems import Faults, Path, shown, unknown
 
 Kind = Literal["random", "sobol", "lhs"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _MOST_POINTS = 10_000
+POINTS = 24
+"""Settings that a search begins with where its design says nothing."""
 _STEPS = 1_000
 """A range is cut into so many steps, so that its values can be written in a few digits."""
 
@@ -62,6 +65,53 @@ def with_sampled(data: Mapping[str, Any]) -> dict[str, Any]:
 
     cells = {f"point-{number:0{width}d}": cell(point) for number, point in enumerate(drawn, 1)}
     return {**{name: value for name, value in data.items() if name != "parameters"}, "design": "list", "cells": cells}
+
+
+def searched(data: Mapping[str, Any]) -> bool:
+    """Whether an experiment's data ask for proposals, and what they are made from is not filled in yet."""
+    search = data.get("search")
+    return isinstance(search, Mapping) and search.get("method") == "bayes" and search.get("over") is None
+
+
+def with_searched(data: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's data with the settings that a search begins with as a list of cells; raises `Faults` with all that is wrong.
+
+    They are drawn as its ``design:`` says, 24 Sobol points where it says nothing; what they are drawn from goes to ``search.over``.
+    """
+    design, parameters = data.get("design", "grid"), data.get("parameters")
+    if isinstance(design, str) and design != "grid":
+        raise Faults([(("design",), f"found {shown(design)}; a search draws its settings: take design out, or write {{kind: sobol, points: 24}}")])
+    if data.get("cells") is not None:
+        raise Faults([(("cells",), "a search draws its settings from parameters; take cells out, or write search: {method: race}")])
+    if isinstance(parameters, Mapping):
+        parameters = {name: _without_step(str(name), given) for name, given in parameters.items()}
+    drawn: dict[str, Any] = dict(design) if isinstance(design, Mapping) else {"kind": "sobol", "points": POINTS}
+    out = with_sampled({**data, "parameters": parameters, "design": drawn})
+    axes = {name: axis_of(name, given) for name, given in (parameters or {}).items()}
+    if (combinations := math.prod(map(len, axes.values()))) <= drawn["points"]:
+        few = f"the levels make {combinations} combinations, and a search begins with {drawn['points']} settings"
+        raise Faults([(("search",), f"{few}; write search: {{method: race}}, which asks all of them")])
+    out["search"] = {**data["search"], "over": dict(parameters or {})}
+    return out
+
+
+def _without_step(name: str, given: Any) -> Any:
+    """A range with a step as its levels, one value as a list, anything else as it stands."""
+    if isinstance(given, Mapping) and set(given) == {"min", "max", "step"}:
+        try:
+            return list(levels_of({name: given})[name])
+        except Faults as fault:
+            raise Faults((("parameters", *path), said) for path, said in fault.found) from None
+    return given if isinstance(given, Mapping | list | tuple) else [given]
+
+
+def axis_of(name: str, given: Any) -> Sequence[Any]:
+    """The values that a parameter can have, in order: those of a range, or the levels; raises `Faults`."""
+    faults: list[tuple[Path, str]] = []
+    values = _axis(name, given, faults)
+    if faults:
+        raise Faults(faults)
+    return values
 
 
 def _faults_of_design(design: Mapping[str, Any]) -> list[tuple[Path, str]]:

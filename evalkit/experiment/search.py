@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from evalkit.experiment.endpoint import Strict, whole
-from evalkit.experiment.problems import shown, unknown
+from evalkit.experiment.problems import Faults, shown, unknown
 
 PROOF = "proof"
-METHODS = ("race",)
+METHODS = ("race", "bayes")
 DEFAULT_BUDGET = "1/3"
+ROUNDS, PROPOSALS = 3, 8
 _EXPECTED = "expected a share of the full grid's requests above 0 and below 1, like 1/3 or 0.25, or proof"
 
 
@@ -42,19 +43,27 @@ def _first(value: object) -> object:
     return found
 
 
+_OF_BAYES = ("rounds", "proposals", "over")
+
+
 class Search(Strict):
     """How settings are sought where not all are asked everything.
 
     Attributes:
-        method: ``race``: all settings are asked a few prompts, and only those that may still be chosen are asked the others.
-        budget: the share of the full grid's requests that is spent at most, like ``1/3`` or ``0.25``; ``proof``: no budget, and a setting leaves
-            only where a test shows that it misses a bound or is worse.
+        method: ``race``: all settings are asked a few prompts, and only those that may still be chosen are asked the others. ``bayes``: so many
+            settings are drawn from levels and ranges ``{min, max}`` and race; then settings are proposed where those that were seen make better ones
+            likely (Optuna's TPE), a batch at a time, and race against who is still in.
+        budget: the share of the requests that is spent at most, of those that asking every setting everything takes, like ``1/3`` or ``0.25``;
+            ``proof``: no budget, and a setting leaves only where a test shows that it misses a bound or is worse.
         confidence: the chance that the best setting is not dropped by a test.
         first: prompts that every setting is asked; ``auto``: 2 of up to 12, 3 of up to 30, else 5. Effects of parameters need 6.
         finalists: settings that are asked every prompt, at least.
+        rounds: batches of proposals, of ``bayes`` alone; 3 where left out.
+        proposals: settings in a batch, of ``bayes`` alone; 8 where left out.
+        over: what proposals are made from, by parameter its levels or its range; filled in from ``parameters:``.
     """
 
-    method: Literal["race"]
+    method: Literal["race", "bayes"]
     budget: Annotated[
         float | str,
         BeforeValidator(_budget),
@@ -74,6 +83,9 @@ class Search(Strict):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = "auto"
     finalists: Annotated[int, Field(ge=2, le=1000), BeforeValidator(whole)] = 3
+    rounds: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] | None = None
+    proposals: Annotated[int, Field(ge=2, le=1000), BeforeValidator(whole)] | None = None
+    over: Mapping[str, Any] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +95,10 @@ class Search(Strict):
             raise ValueError(f"found {'nothing' if value is None else shown(value)}; write {wanted}, or take search out for the full grid")
         if isinstance(value, Mapping) and "method" not in value:
             raise ValueError("holds no method; write {method: race}")
+        if isinstance(value, Mapping) and value["method"] == "bayes":
+            return {"rounds": ROUNDS, "proposals": PROPOSALS} | {name: one for name, one in value.items() if one is not None or name not in _OF_BAYES}
+        if isinstance(value, Mapping) and (alien := [name for name in _OF_BAYES if value.get(name) is not None]):
+            raise Faults([((alien[0],), "goes with method: bayes, which makes proposals; take it out of a race")])
         return value
 
     @field_validator("method", mode="before")
@@ -91,6 +107,11 @@ class Search(Strict):
         if value not in METHODS:
             raise ValueError(f"found {shown(value)}; {unknown('method', str(value), METHODS)}")
         return value
+
+    @property
+    def bayes(self) -> bool:
+        """Whether settings are proposed on the way."""
+        return self.method == "bayes"
 
     @property
     def proof(self) -> bool:

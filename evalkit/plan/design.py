@@ -80,14 +80,18 @@ def grid(levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Desig
     return _merged((dict(zip(levels, values, strict=True)) for values in product(*levels.values())), levels, fixed)
 
 
+def settled(cell: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell in which levels that have no effect beside the others are None."""
+    return dict(cell) | dict.fromkeys(_void(cell, fixed))
+
+
 def _merged(found: Iterable[dict[str, Any]], levels: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], named: Sequence[str] = ()) -> Design:
     cells: dict[tuple[str, ...], Cell] = {}
     names: list[str] = []
     combinations = 0
     for cell in found:
         combinations += 1
-        for name in list(_void(cell, fixed)):
-            cell[name] = None
+        cell = settled(cell, fixed)
         key = tuple(map(level_key, cell.values()))
         if key not in cells and named:
             names.append(named[combinations - 1])

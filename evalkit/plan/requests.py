@@ -177,11 +177,15 @@ class Plan:
     @property
     def anchor_count(self) -> int:
         """How many anchors stand in the sequence; too few to show a drift are none."""
+        return self.anchors_among(len(self))
+
+    def anchors_among(self, requests: int) -> int:
+        """How many anchors would stand among so many requests."""
         if self.role != "sweep":
             return 0
         anchor = self.experiment.anchor
         every = anchor.every if anchor is not None else 0 if self.experiment.endpoint.base_url == LOCAL else _ANCHOR_EVERY
-        count = len(self) // every if every else 0
+        count = requests // every if every else 0
         return count if count >= _FEWEST_ANCHORS or anchor is not None else 0
 
     def sequence(self) -> Iterator[Request]:

@@ -27,7 +27,7 @@ def account(course: Course) -> Raced:
         confidence=course.search.confidence,
         asked=sum(course.asked.values()) * replicates,
         most=course.most_blocks * replicates,
-        grid=len(course.whole),
+        grid=course.settings_at_most * len(course.experiment.prompts) * replicates,
         common_prompts=common,
         looks=looks,
         finished=list(course.staying),
@@ -38,13 +38,18 @@ def account(course: Course) -> Raced:
         recalled=list(course.recalled),
         six=None if len(common) >= FEWEST_PROMPTS else six(course),
         over=course.over,
+        method=course.search.method,
+        rounds=course.rounds,
+        rounds_wanted=course.search.rounds or 0,
+        proposed=[course.cells[key] for key in course.proposed if key in course.cells],
+        by=course.proposed_by,
     )
 
 
 def six(course: Course) -> int | None:
-    """Requests at most of the same race whose first look is at six prompts; None where there are not so many, or it is no cheaper than the grid."""
+    """Requests at most of the same race whose first look is at six prompts; None where that is no other race, or no cheaper than the grid."""
     cells, prompts, search = len(course.whole.cells), len(course.experiment.prompts), course.search
-    if prompts <= FEWEST_PROMPTS:
+    if prompts <= FEWEST_PROMPTS or search.bayes:
         return None
     found = schedule(cells, prompts, search.share, FEWEST_PROMPTS, search.finalists)
     share = least_budget(cells, prompts, FEWEST_PROMPTS, search.finalists) if found is None else found.share

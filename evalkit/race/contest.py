@@ -31,6 +31,7 @@ class Contest:
         worth: by setting, at how many prompts it was ranked last, and how.
         before: prompts that each setting had been asked when this course began; none where empty.
         tested: looks before this course that could test means.
+        finished: settings that had been asked everything when this course began, and are in beside those that the schedule counts.
     """
 
     schedule: Schedule
@@ -47,6 +48,7 @@ class Contest:
     worth: dict[int, tuple[int, float]] = field(default_factory=dict)
     before: Sequence[int] = ()
     tested: int = 0
+    finished: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.staying = self.staying or tuple(range(self.settings))
@@ -75,7 +77,8 @@ class Contest:
         if self.done == len(self.schedule.looks) - 1:  # who has been asked everything has finished; the choice is made of these
             return Look(None, (), self.staying, np.full(self.settings, math.nan))
         most = None if self.proof else self.schedule.most[self.done]
-        return look(seen, self.aims, self.bounds, self.staying, self.tests, most, self.confidence)
+        aside = sum(one.why == "aside" for one, _ in self.left.values())
+        return look(seen, self.aims, self.bounds, self.staying, self.tests, most, self.confidence, self.finished, aside)
 
     def take(self, found: Look) -> None:
         """Go on as a look has decided, which may have been made before."""

@@ -14,13 +14,14 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_key
 from evalkit.experiment.search import Search
-from evalkit.plan.design import Cell
+from evalkit.plan.design import Cell, settled
 from evalkit.plan.requests import Plan
 from evalkit.race.contest import Contest
 from evalkit.race.deciding import Goals, aim_in
 from evalkit.race.look import Leaving, Look
-from evalkit.race.schedule import Schedule
-from evalkit.store.race import Entry, Limits, Looked, OnPrompt, Start, Why
+from evalkit.race.proposing import grown
+from evalkit.race.schedule import Schedule, joining
+from evalkit.store.race import Entry, Limits, Looked, OnPrompt, Proposed, Start, Why
 
 Key = tuple[tuple[str, str], ...]
 """What a setting is known again by, whatever its number in the plan."""
@@ -60,6 +61,8 @@ class Course:
         prefix: words of the beginning that some metrics are compared on.
         recalled: settings that were asked all prompts after all, by their numbers in the plan.
         looks: each look with the course that it belongs to.
+        rounds: batches of proposals so far.
+        proposed: the settings that were proposed; `proposed_by` whom.
         over: whether nothing more is to be asked.
 
     Raises:
@@ -78,6 +81,8 @@ class Course:
         self.recalled: list[int] = []
         self.looks: list[tuple[Start, Looked]] = []
         self.over = False
+        self.rounds, self.proposed_by = 0, ""
+        self.proposed: list[Key] = []
         self._gone: dict[Key, Gone] = {}
         self._asked: dict[Key, int] = {}
         for entry in entries:
@@ -87,6 +92,8 @@ class Course:
         """Go on by a line of the journal."""
         if entry.start is not None:
             self._begin(entry.start)
+        elif entry.proposed is not None:
+            self._grow(entry.proposed)
         elif self.start is None or self.contest is None:
             return
         elif entry.look is not None:
@@ -94,7 +101,17 @@ class Course:
         elif entry.recall is not None:
             self.contest.recall(entry.recall)
             self.recalled += [self.places[place] for place in entry.recall]
-        self.over = entry.over
+        self.over = entry.over and not self.rounds_left
+
+    def _grow(self, found: Proposed) -> None:
+        """Take proposals among the settings."""
+        self.rounds, self.proposed_by = found.round, found.by
+        for cell in found.settings:
+            self.proposed.append(key_of(settled(cell, self.experiment.request)))
+        self.experiment = grown(self.experiment, self.reference, found.settings)
+        self.whole = Plan(self.experiment)
+        for name in ("reference", "cells"):
+            self.__dict__.pop(name, None)
 
     def _begin(self, start: Start) -> None:
         if differing := [name for name, value in self.wanted.items() if start.wanted.get(name) != value]:
@@ -112,6 +129,7 @@ class Course:
             staying=tuple(start.contestants),
             before=start.asked,
             tested=start.tested,
+            finished=frozenset(start.contestants) - frozenset(start.joining) if start.joining else frozenset(),
         )
 
     def _looked(self, found: Looked, start: Start, contest: Contest) -> None:
@@ -134,7 +152,7 @@ class Course:
         experiment = self.experiment
         return {
             "choose": None if experiment.choose is None else experiment.choose.model_dump(mode="json", exclude_none=True),
-            "search": self.search.model_dump(mode="json"),
+            "search": self.search.model_dump(mode="json", exclude_none=True, exclude={"rounds"}),
             "model": experiment.endpoint.model,
             "base_url": experiment.endpoint.base_url,
             "seed": experiment.seed,
@@ -215,18 +233,47 @@ class Course:
         return sorted(one._replace(cell_index=self.cells[key]) for key, one in self._left().items() if key in self.cells)
 
     @property
+    def rounds_left(self) -> int:
+        """Batches of proposals that may still come."""
+        return max(0, (self.search.rounds or 0) - self.rounds)
+
+    @property
+    def batch(self) -> Schedule:
+        """The course of a batch of proposals."""
+        first = self.search.first if isinstance(self.search.first, int) else None
+        return joining(self.search.proposals or 0, len(self.experiment.prompts), self.search.share, first)
+
+    @property
+    def settings_at_most(self) -> int:
+        """Settings, with all that may still be proposed."""
+        return len(self.whole.cells) + self.rounds_left * (self.search.proposals or 0)
+
+    @property
     def most_blocks(self) -> int:
         """Blocks of a setting and a prompt that are asked at most in all, as the course stands."""
         now = sum(self.asked.values())
         if self.contest is None or self.over:
             return now
+        return self._most_of_course(now) + (self.rounds_left * self.batch.worst if self.rounds_left else 0)
+
+    @property
+    def ahead(self) -> tuple[int, int]:
+        """Requests that are asked at most after the next look, and anchors among them."""
+        plan = self.plan
+        more = (self.most_blocks - sum(self.asked.values())) * self.experiment.replicates
+        return more, plan.anchors_among(len(plan) + more) - plan.anchor_count
+
+    def _most_of_course(self, now: int) -> int:
+        """The same of the course under way alone."""
+        if self.contest is None:
+            return now
         contest, course = self.contest, self.contest.schedule
-        left, here = len(contest.staying), contest.prompts
+        left, here = sum(one not in contest.finished for one in contest.staying), contest.prompts
         for place in range(contest.done, len(course.looks) - 1):
             left = left if contest.proof else min(left, course.most[place])
             now += left * (course.looks[place + 1] - here)
             here = course.looks[place + 1]
-        if not contest.proof:
+        if not contest.proof and not contest.finished:
             sooner = course.looks[max(0, len(course.looks) - 2)]
             now += course.looks[-1] - course.looks[0] + min(course.recalled, contest.settings - left) * (course.looks[-1] - sooner)
         return min(now, len(self.whole.cells) * len(self.experiment.prompts), *([course.worst] if not self._asked else []))

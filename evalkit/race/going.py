@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +12,20 @@ from evalkit.analysis.analysis import means_of
 from evalkit.choice.decision import Finish, kept
 from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.sampled import axis_of
+from evalkit.plan.design import settled
 from evalkit.race.contest import Contest
-from evalkit.race.course import Course, search_of
+from evalkit.race.course import Course, key_of, search_of
 from evalkit.race.deciding import aim_in, aims, digest, limits_of, on_prompt, seen, short
 from evalkit.race.look import Seen
-from evalkit.race.schedule import PROOF_STEP, Schedule, least_budget, looks_of, schedule
+from evalkit.race.proposing import Axis, Point, Trial, ask, axes_of, measured, sampler
+from evalkit.race.schedule import PROOF_STEP, Schedule, joining, least_budget, looks_of, schedule
 from evalkit.scoring.scores import Scores
-from evalkit.store.race import VERSION, Entry, Left, Looked, Start
+from evalkit.store.race import VERSION, Entry, Left, Looked, Proposed, Start
 from evalkit.text.numbers import counted
+
+_TRIES = 10
+"""Proposals of what was asked already, after which there is one fewer in a batch."""
 
 
 def scheduled(experiment: Experiment, cells: int) -> Schedule:
@@ -68,8 +75,13 @@ def beginning(course: Course) -> Entry | None:
     if not new and not fresh:
         return None
     contestants = sorted({*course.staying, *new})
-    found = _of_new(course, len(contestants), len(order)) if new else _longer(course, contest, len(contestants), len(order))
-    return _started(course, order, contestants, found, contest.tests)
+    joining_ = new if not fresh and contest.over and {key_of(course.whole.cells[cell]) for cell in new} <= set(course.proposed) else []
+    if joining_:
+        first = course.search.first if isinstance(course.search.first, int) else None
+        found = joining(len(new), len(order), course.search.share, first)
+    else:
+        found = _of_new(course, len(contestants), len(order)) if new else _longer(course, contest, len(contestants), len(order))
+    return _started(course, order, contestants, found, contest.tests, joining_)
 
 
 def _of_new(course: Course, contestants: int, prompts: int) -> Schedule:
@@ -87,12 +99,13 @@ def _longer(course: Course, contest: Contest, contestants: int, prompts: int) ->
     begin = max(before + 1, min(prompts, math.ceil(before * step))) if contest.over else contest.prompts
     looks = looks_of(begin, prompts, step)
     planned = () if contest.over else contest.schedule.most[contest.done :]
-    most = tuple(planned[place] if place < len(planned) else planned[-1] if planned else contestants for place in range(len(looks) - 1))
+    beside = sum(one in contest.finished for one in contest.staying)  # whom the course under way does not count
+    most = tuple(beside + (planned[min(place, len(planned) - 1)]) if planned else contestants for place in range(len(looks) - 1))
     recalled = 0 if contest.proof else max(0, min(contest.schedule.recalled, contestants - course.search.finalists))
     return Schedule(looks, most, recalled, contestants * prompts, contestants * prompts)
 
 
-def _started(course: Course, order: list[str], contestants: Sequence[int], found: Schedule, tested: int) -> Entry:
+def _started(course: Course, order: list[str], contestants: Sequence[int], found: Schedule, tested: int, new: Sequence[int] = ()) -> Entry:
     places, asked = sorted({*contestants, course.reference}), course.asked
     start = Start(
         wanted=course.wanted,
@@ -108,6 +121,7 @@ def _started(course: Course, order: list[str], contestants: Sequence[int], found
         asked=[asked.get(cell, 0) for cell in places],
         tested=tested,
         replicates=course.experiment.replicates,
+        joining=[places.index(cell) for cell in new],
     )
     return Entry(v=VERSION, start=start)
 
@@ -148,13 +162,46 @@ def ending(course: Course, scores: Scores) -> Entry:
     contest = course.contest
     if contest is None:
         raise ValueError("a race ends once it has begun")
-    if contest.proof or not course.recalled:
+    if contest.proof or not (course.recalled or contest.finished):
         satisfying = kept(scores, means_of(scores, course.goals.names), course.staying)
         places = course.places
         wanted = contest.recallable([place for place, cell in enumerate(places) if cell in satisfying])
         if back := [place for place in wanted if places[place] >= 0]:
             return Entry(v=VERSION, recall=back)
+    if course.rounds_left:
+        return Entry(v=VERSION, proposed=_proposals(course, scores))
     return Entry(v=VERSION, over=True)
+
+
+def _proposals(course: Course, scores: Scores) -> Proposed:
+    """The next batch: what was asked already is not proposed again."""
+    experiment, search, by = course.experiment, course.search, sampler()
+    axes = axes_of(search.over or {})
+    cells = [dict((experiment.cells or {})[name]) for name in course.whole.design.names]
+    aims_, every = [aim_in(one) for one in course.limits or ()], range(len(cells))
+    values = seen(scores, course.goals, every, course.order)
+    worth, beyond = measured(values, aims_, course.goals.bounds, sorted({*course.staying, course.reference}))
+    told = [
+        Trial(_point(axes, cell), None if math.isnan(worth[at]) else float(worth[at]), tuple(beyond[:, at].tolist())) for at, cell in enumerate(cells)
+    ]
+    told = [one for one in told if one.worth is not None]
+    known, found = set(course.cells), list[Mapping[str, Any]]()
+    constant = {name: next(iter(axis_of(name, given))) for name, given in (search.over or {}).items()}
+    for place in range(search.proposals or 0):
+        for attempt in range(_TRIES):
+            number = (course.rounds * (search.proposals or 0) + place) * _TRIES + attempt
+            point = ask(axes, told, int(np.random.SeedSequence([experiment.seed, *b"bayes", number]).generate_state(1)[0]))
+            cell = constant | {axis.name: axis.level(one) for axis, one in zip(axes, point, strict=True)}
+            if (key := key_of(settled(cell, experiment.request))) not in known:
+                known.add(key)
+                found.append(cell)
+                told.append(Trial(point, None))
+                break
+    return Proposed(round=course.rounds + 1, values=digest(values, every), settings=found, by=by)
+
+
+def _point(axes: Sequence[Axis], cell: Mapping[str, Any]) -> Point:
+    return tuple(axis.place(cell.get(axis.name)) for axis in axes)
 
 
 def finish_of(course: Course) -> Finish:

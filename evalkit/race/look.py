@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.stats.evidence import evidence_above, p_above
-from evalkit.stats.multiple import holm
+from evalkit.stats.evidence import evidence_above, p_above, p_best
 from evalkit.stats.precision import minus
 from evalkit.stats.selection import Aim, desirability, parts
 
@@ -20,7 +19,9 @@ Why = Literal["bound", "worse", "aside"]
 LEAST_TESTED = 5
 """Prompts from which means are tested by Student's t: with fewer, unequal noise raised the error to twice what it may be."""
 _OF_BOUNDS = 0.2
-"""The share of the error that is spent on bounds; the rest on comparisons with the leader."""
+"""The share of the error that is spent on bounds, where there are any; the rest on comparisons with the leader."""
+_LATER = 0.3
+"""The share of what error is left that each look leaves to all that follow: the first one saves the most, for every setting is still asked then."""
 
 
 class Bound(NamedTuple):
@@ -80,7 +81,7 @@ class Leaving(NamedTuple):
         why: ``bound``: shown to miss a bound; ``worse``: shown to be worse than the leader; ``aside``: ranked low, which
             shows nothing.
         metric: whose bound; else None.
-        p: of the test, adjusted over settings where it is against the leader; None where nothing was tested.
+        p: of the test, which allows for the leader's having been picked where it is against that; None where nothing was tested.
         level: what p is held against; None where nothing was tested.
     """
 
@@ -117,12 +118,20 @@ def keep_as_measured(seen: Seen, bounds: Sequence[Bound]) -> NDArray[np.bool_]:
 
 
 def look(
-    seen: Seen, aims: Sequence[Aim], bounds: Sequence[Bound], staying: Sequence[int], number: int, most: int | None, confidence: float = 0.95
+    seen: Seen,
+    aims: Sequence[Aim],
+    bounds: Sequence[Bound],
+    staying: Sequence[int],
+    number: int,
+    most: int | None,
+    confidence: float = 0.95,
+    finished: Collection[int] = (),
+    aside: int = 0,
 ) -> Look:
     """Decide who goes on.
 
     Where prompts are independent, the chance that the best setting is shown out by a bound or shown to be worse, over all looks however many follow,
-    is at most 1 - `confidence`; approximately, for the comparison with a leader is by Student's t.
+    is at most 1 - `confidence`; approximately, for values of one variance are assumed where settings are compared with a leader.
 
     Args:
         seen: as far as it was asked, for all settings; those that stay have been asked the same prompts.
@@ -130,9 +139,11 @@ def look(
         staying: settings that are still in.
         number: of looks before this one that could test means; the more there were, the less error is left.
         most: settings that may go on; None for all that nothing was shown of.
+        finished: settings that have been asked everything: they go on beside these, unless something is shown of them.
+        aside: settings that were set aside before, among which the leader might have been as well as among those that are in.
     """
     alpha = 1 - confidence
-    share = 1 / ((number + 1) * (number + 2))
+    share = (1 - _LATER) * _LATER**number
     prompts = seen.wanted.shape[2]
     leaving = {one.setting: one for one in _beyond_bounds(seen, bounds, staying, prompts, alpha * _OF_BOUNDS, share)}
     left = [one for one in staying if one not in leaving]
@@ -140,14 +151,15 @@ def look(
     on_course = [one for one in left if keep_as_measured(seen, bounds)[one] and not math.isnan(worths[one])]
     leader = max(on_course, key=lambda one: (worths[one], -one), default=None)
     if leader is not None and prompts >= LEAST_TESTED:
-        leaving |= {one.setting: one for one in _worse(seen, aims, leader, left, alpha * (1 - _OF_BOUNDS) * share)}
+        of_worse = 1 - _OF_BOUNDS if bounds else 1.0
+        leaving |= {one.setting: one for one in _worse(seen, aims, leader, left, aside, alpha * of_worse * share)}
     ranked = np.full(len(worths), math.nan)
     ranked[list(staying)] = (np.where(np.isnan(worths), -1.0, worths) * np.minimum(1.0, 2 * _chance_to_keep(seen, bounds)))[list(staying)]
     left = [one for one in staying if one not in leaving]
-    if most is not None and len(left) > most:
-        order = sorted(left, key=lambda one: (one != leader, -ranked[one], one))
+    order = sorted((one for one in left if one not in finished), key=lambda one: (one != leader, -ranked[one], one))
+    if most is not None and len(order) > most:
         leaving |= {one: Leaving(one, "aside") for one in order[most:]}
-        left = sorted(order[:most])
+        left = [one for one in left if one not in leaving]
     return Look(leader, tuple(leaving[one] for one in sorted(leaving)), tuple(left), ranked)
 
 
@@ -184,8 +196,8 @@ def _beyond_bounds(seen: Seen, bounds: Sequence[Bound], staying: Sequence[int], 
     return list(found.values())
 
 
-def _worse(seen: Seen, aims: Sequence[Aim], leader: int, left: Sequence[int], level: float) -> list[Leaving]:
-    """Settings that are shown to be less desirable than the leader: paired by prompt, one-sided, by Holm over all that are in."""
+def _worse(seen: Seen, aims: Sequence[Aim], leader: int, left: Sequence[int], aside: int, level: float) -> list[Leaving]:
+    """Settings that are shown to be less desirable than the leader: paired by prompt, one-sided, allowing for its having been picked."""
     others = [one for one in left if one != leader]
     if not others:
         return []
@@ -193,7 +205,8 @@ def _worse(seen: Seen, aims: Sequence[Aim], leader: int, left: Sequence[int], le
     means = np.array([_means(one) for one in values])
     with np.errstate(invalid="ignore"):
         by_prompt = parts(values, means, aims)
-    p = holm(p_above(minus(by_prompt[0], by_prompt[1:]), 0.0))
+    # Who was shown out could hardly have led: a test drops equals of the best no more often than the best itself.
+    p = p_best(minus(by_prompt[0], by_prompt[1:]), len(others) + aside)
     return [Leaving(setting, "worse", None, float(one), level) for setting, one in zip(others, p, strict=True) if one <= level]
 
 

@@ -78,7 +78,7 @@ def schedule(cells: int, prompts: int, budget: float | None, first: int | None =
     return None
 
 
-def _largest(cells: int, prompts: int, looks: tuple[int, ...], least: int, recalled: int, allowed: int) -> tuple[int, ...]:
+def _largest(cells: int, prompts: int, looks: tuple[int, ...], least: int, recalled: int, allowed: int, *, alone: bool = False) -> tuple[int, ...]:
     """How many go on after each look but the last: the fewer, the more prompts they are asked then; as many as `allowed` blocks are enough for."""
     weights = [(later - sooner) ** -_FLATNESS for sooner, later in pairwise(looks)]
 
@@ -87,21 +87,37 @@ def _largest(cells: int, prompts: int, looks: tuple[int, ...], least: int, recal
         return tuple(accumulate(many, min))
 
     low, high = 0.0, cells / min(weights, default=1.0)
-    if _worst(cells, prompts, looks, course(high), recalled) <= allowed:
+    if _worst(cells, prompts, looks, course(high), recalled, alone=alone) <= allowed:
         return course(high)
     while high - low > 1e-6:
         middle = (low + high) / 2
-        low, high = (middle, high) if _worst(cells, prompts, looks, course(middle), recalled) <= allowed else (low, middle)
+        low, high = (middle, high) if _worst(cells, prompts, looks, course(middle), recalled, alone=alone) <= allowed else (low, middle)
     return course(low)
 
 
-def _worst(cells: int, prompts: int, looks: tuple[int, ...], most: tuple[int, ...], recalled: int) -> int:
-    """Blocks at most: those of the course, of the reference as if it had left at the first look, and of who may be recalled as from the last."""
+def _worst(cells: int, prompts: int, looks: tuple[int, ...], most: tuple[int, ...], recalled: int, *, alone: bool = False) -> int:
+    """Blocks at most: those of the course and, unless `alone`, of the reference as if it had left at the first look, and of who may be recalled."""
     asked = cells * looks[0] + sum(many * (later - sooner) for many, (sooner, later) in zip(most, pairwise(looks), strict=True))
     dropped = cells - (most[0] if most else cells)
-    if not dropped or len(looks) < 2:
+    if alone or not dropped or len(looks) < 2:
         return asked
     return asked + prompts - looks[0] + min(dropped, recalled) * (prompts - looks[-2])
+
+
+def joining(new: int, prompts: int, budget: float | None, first: int | None = None) -> Schedule:
+    """The course of `new` settings that race against others that have been asked everything: they alone cost, and one of them finishes at least.
+
+    `worst` is of these alone; it exceeds the budget where one that finishes costs more.
+    """
+    begin = first_look(prompts, proof=budget is None) if first is None else min(first, prompts)
+    whole = new * prompts
+    if budget is None:
+        looks = looks_of(begin, prompts, PROOF_STEP)
+        return Schedule(looks, (new,) * (len(looks) - 1), 0, whole, whole)
+    looks = looks_of(begin, prompts, 2)
+    allowed = max(math.floor(budget * whole + 1e-9), new * looks[0] + prompts - looks[0])
+    most = _largest(new, prompts, looks, 1, 0, allowed, alone=True)
+    return Schedule(looks, most, 0, _worst(new, prompts, looks, most, 0, alone=True), whole)
 
 
 def least_budget(cells: int, prompts: int, first: int | None = None, finalists: int = 3) -> float:

@@ -55,6 +55,11 @@ def embed(folder: Path, plan: Plan, endpoint: Endpoint, terms: Terms, earlier: t
     return Besides("embeddings", spent)
 
 
+def unembedded(folder: Path, plan: Plan, endpoint: Endpoint) -> int:
+    """How many different texts in `folder` are still to be asked a vector for. Raises `RecordError`."""
+    return sum(map(len, _Batches(folder, plan, endpoint).waiting()))
+
+
 class _Batches:
     """What is to be embedded in one folder: each text is taken once, and kept only as long as it has no vector.
 
@@ -89,6 +94,10 @@ class _Batches:
             out[-1].append(key)
             chars += len(text)
         return out
+
+    def waiting(self) -> list[list[str]]:
+        """The keys of the texts that have no vector and none refused, a list for each call."""
+        return self._batched(retry_failed=False, together=True)
 
     def ask(self, terms: Terms, spent: Spent, *, together: bool) -> str | None:
         """Make the calls; the reason where it stopped before all were made."""

@@ -37,7 +37,7 @@ class OnPrompt(msgspec.Struct, frozen=True, kw_only=True):
     lengths: list[int] | None
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The course that a race begins, or goes on with where prompts or levels were added.
 
     Attributes:
@@ -52,6 +52,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
         asked: prompts that each of `settings` had been asked before.
         tested: looks before, which have used up their part of the error.
         replicates: answers to each prompt.
+        joining: places of settings that were proposed: `most` counts them alone, for the others have been asked everything already.
     """
 
     wanted: dict[str, Any]
@@ -67,6 +68,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     asked: list[int]
     tested: int
     replicates: int
+    joining: list[int] = []
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,6 +109,22 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: list[int] = []
 
 
+class Proposed(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of proposals.
+
+    Attributes:
+        round: from 1.
+        values: digest of what it was made from.
+        settings: the levels of each, none where all that was proposed had been asked already.
+        by: the sampler, with its version.
+    """
+
+    round: int
+    values: str
+    settings: list[Mapping[str, Any]]
+    by: str
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line: one of these.
 
@@ -119,6 +137,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     start: Start | None = None
     look: Looked | None = None
     recall: list[int] | None = None
+    proposed: Proposed | None = None
     over: bool = False
 
 

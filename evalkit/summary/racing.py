@@ -42,20 +42,31 @@ def said_of_replay(analysis: Analysis) -> str:
         chosen = "and chosen a setting as good"
     else:
         chosen = f"and chosen a setting {abs(found.loss):.2f} {'less' if found.loss > 0 else 'more'} desirable"
-    return f"A race would have asked {found.requests:,} of these requests {chosen}."
+    return f"A race, in which settings that fall behind are asked no more, would have asked {found.requests:,} of these requests {chosen}."
 
 
 def _said(raced: Raced, analysis: Analysis, choice: Choice | None) -> Iterator[str]:
-    what = "that a full grid takes" if raced.over else f"that a full grid takes, and at most {raced.most:,} in all"
+    full = "that asking every setting everything takes" if raced.method == "bayes" else "that a full grid takes"
+    what = full if raced.over else f"{full}, and at most {raced.most:,} in all"
+    if raced.method == "bayes":
+        drawn = counted(len(analysis.cells) - len(raced.proposed), "setting")
+        ahead = f" of {raced.rounds_wanted}" if raced.rounds < raced.rounds_wanted else ""
+        yield f"{drawn} were drawn, {len(raced.proposed)} proposed from what was seen in {counted(raced.rounds, 'round')}{ahead}; all of them raced."
+    else:
+        yield "All settings were asked a few prompts, and those that could still be chosen the others."
     yield f"{raced.asked:,} of the {raced.grid:,} requests {what}: {in_words(raced)}."
     if raced.recalled:
         yield f"No finalist could be chosen, so {counted(len(raced.recalled), 'setting')} that had been set aside finished too."
-    if raced.common < FEWEST_PROMPTS and len(analysis.parameters):
+    if raced.method == "bayes":
+        yield "What each parameter does is not told: settings that are drawn or proposed differ in several at once."
+    elif raced.common < FEWEST_PROMPTS and len(analysis.parameters):
         price = "" if raced.six is None else f" (with first: 6 under search, at most {raced.six:,} requests)"
         takes = f"that takes {FEWEST_PROMPTS} prompts asked of all settings, and here it was {raced.common}"
         yield f"What each parameter does is not told: {takes}{price}."
     if raced.budget != "proof" and (near := _near(analysis, choice)):
         yield f"{near} is near its bound, where who is dropped early is partly luck: budget: proof drops nobody without a test."
+    if raced.method == "bayes" and choice is not None and choice.chosen is not None and not choice.confirmed:
+        yield "Whoever wins among many owes part of its figures to luck: fresh answers (--confirm N) are the ones to quote."
 
 
 def _near(analysis: Analysis, choice: Choice | None) -> str:

@@ -169,3 +169,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     race: Raced | None = None
     raced: list[str] = []
     replayed: str = ""
+
+    @property
+    def raced_label(self) -> str:
+        """What stands before `raced`."""
+        return "Race" if self.race is None else self.race.label

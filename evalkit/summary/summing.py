@@ -174,4 +174,4 @@ def _next(run: Run, experiment: str) -> Iterator[Next]:
     yield Next(command=f"evalkit show {folder} settings", what="every setting; or effects, answers, notes")
     fresh = run.analysis.counts.k or _FRESH
     if choice is not None and choice.chosen is not None and not choice.confirmed and run.analysis.counts.prompts >= FEW_PROMPTS:
-        yield Next(command=f"evalkit sweep {experiment} --confirm {fresh}", what="it again, on fresh answers")
+        yield Next(command=f"evalkit sweep {experiment} --confirm {fresh}", what="it again on fresh answers, for a winner's own flatter it")

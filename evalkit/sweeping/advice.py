@@ -13,12 +13,14 @@ from evalkit.analysis.power import Variances
 from evalkit.analysis.raced import Replayed
 from evalkit.choice import Choice, choose
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.sampled import axis_of
 from evalkit.experiment.search import Search
 from evalkit.plan.requests import Plan, Tokens
 from evalkit.race.account import six
 from evalkit.race.course import Course
 from evalkit.race.deciding import goals_of
 from evalkit.race.going import beginning, ending, finish_of, next_look
+from evalkit.race.proposing import axes_of, grown
 from evalkit.race.schedule import least_budget, schedule
 from evalkit.scoring.metric_set import Measures
 from evalkit.scoring.scores import Scores
@@ -26,7 +28,9 @@ from evalkit.stats.conventions import FEWEST_PROMPTS
 from evalkit.stats.power import detectable
 from evalkit.store.records import Standing
 from evalkit.sweeping.racing import course_of
+from evalkit.text.numbers import counted
 
+_WORDS = "settings that fall behind are asked no more"
 _WORTH_IT = 0.7
 """A share of the full grid's requests, above which a race is not worth its while."""
 
@@ -40,6 +44,8 @@ class PlannedRace(msgspec.Struct, frozen=True, kw_only=True):
         requests: at most, with the reference and those that may be recalled; `grid`: of the full grid.
         prompts_for_the_grid: prompts that a race of the same share would ask for as many requests as the full grid takes; None for a proof.
         six: requests at most with ``first: 6``, which effects of parameters take; None where nothing would change.
+        rounds: batches of proposals that may still come, `proposals` settings each, asked at the looks of `batch_prompts`, of whom at most
+            `batch_settings` are in; none in a race of settings that are all known.
     """
 
     budget: str
@@ -49,11 +55,20 @@ class PlannedRace(msgspec.Struct, frozen=True, kw_only=True):
     grid: int
     prompts_for_the_grid: int | None
     six: int | None
+    rounds: int = 0
+    proposals: int = 0
+    batch_prompts: list[int] = []
+    batch_settings: list[int] = []
 
     def lines(self) -> list[str]:
         """The course in words."""
         course = f"{' → '.join(map(str, self.settings))} settings over {', '.join(map(str, self.prompts))} prompts"
-        out = [f"race: {course}: at most {self.requests:,} of {self.grid:,} requests"]
+        most = f"at most {self.requests:,} of {self.grid:,} requests"
+        if self.rounds:
+            batch = f"{' → '.join(map(str, self.batch_settings))} settings over {', '.join(map(str, self.batch_prompts))} prompts"
+            rounds = f"{counted(self.rounds, 'round')} of proposals, each {batch}"
+            return [f"search ({_WORDS}): {course}; then {rounds}: {most} that asking all of them everything takes"]
+        out = [f"race ({_WORDS}): {course}: {most}"]
         if self.prompts_for_the_grid is not None:
             out.append(f"the {self.grid:,} requests of the full grid would race over {self.prompts_for_the_grid} prompts, which tells more")
         if self.six is not None:
@@ -75,15 +90,19 @@ def planned_race(course: Course) -> PlannedRace:
         raise ValueError("a race that has begun is told of")
     start, search = course.start, course.search
     cells, replicates = len(course.whole.cells), course.experiment.replicates
-    common = start.looks[0]
+    common, proposes = start.looks[0], course.rounds_left > 0
     return PlannedRace(
         budget=str(search.budget),
         prompts=list(start.looks),
         settings=[len(start.contestants), *(min(len(start.contestants), most) for most in start.most)],
         requests=course.most_blocks * replicates,
-        grid=len(course.whole),
-        prompts_for_the_grid=None if search.share is None or not cells else math.floor(len(course.experiment.prompts) / search.share),
+        grid=course.settings_at_most * len(course.experiment.prompts) * replicates,
+        prompts_for_the_grid=None if search.share is None or not cells or search.bayes else math.floor(len(course.experiment.prompts) / search.share),
         six=six(course) if common < FEWEST_PROMPTS else None,
+        rounds=course.rounds_left,
+        proposals=search.proposals or 0 if proposes else 0,
+        batch_prompts=list(course.batch.looks) if proposes else [],
+        batch_settings=[search.proposals or 0, *course.batch.most] if proposes else [],
     )
 
 
@@ -91,17 +110,25 @@ def tokens_ahead(course: Course, there: Standing, retry_failed: bool) -> Tokens:
     """Bounds of what a race still asks, each block that is not settled yet taken for the longest there is."""
     plan = course.plan
     now = plan.tokens_of(request for request in plan.sequence() if there.wants(request.key, retry_failed))
-    more = (course.most_blocks - sum(course.asked.values())) * course.experiment.replicates
+    more, anchors = course.ahead
     if not more:
         return now
-    whole = Plan(course.experiment)
+    whole = Plan(_longest(course))
     each = [whole.tokens_of([whole.request(0, prompt, 0)]) for prompt in range(len(course.experiment.prompts))]
     answers = [whole.tokens_of([whole.request(cell, 0, 0)]).answers_most for cell in range(len(whole.cells))]
-    bounded = None if now.answers_most is None or None in answers else now.answers_most + more * max(one or 0 for one in answers)
+    bounded = None if now.answers_most is None or None in answers else now.answers_most + (more + anchors) * max(one or 0 for one in answers)
     low, high = min(one.prompts_least for one in each), max(one.prompts_most for one in each)
-    return Tokens(now.requests + more, now.anchors, now.prompts_least, now.prompts_most + more * high, bounded)._replace(
-        prompts_least=now.prompts_least + more * low
-    )
+    least, most = now.prompts_least + (more + anchors) * low, now.prompts_most + (more + anchors) * high
+    return Tokens(now.requests + more, now.anchors + anchors, least, most, bounded)
+
+
+def _longest(course: Course) -> Experiment:
+    """The experiment with a setting that has the highest value of all that is searched over, so that no proposal is longer than all settings."""
+    over = course.search.over
+    if not course.rounds_left or over is None:
+        return course.experiment
+    longest = {name: axis_of(name, given)[-1] for name, given in over.items()} | {axis.name: axis.values[-1] for axis in axes_of(over)}
+    return grown(course.experiment, course.reference, [longest])
 
 
 def replayed(scores: Scores, analysis: Analysis, choice: Choice | None, measured: Measures) -> Replayed | None:

@@ -94,7 +94,7 @@ def settle(
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
     _write_choice(run)
-    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs if course is None else None, files))
+    write_run(folder, plan.experiment, counts=analysis.counts, made=made(folder, inputs, files))
     notes += [one for one in (*bearing, *of_scores) if one not in notes]  # whatever shows the run says them, once
     return dataclasses.replace(run, notes=tuple(notes))
 

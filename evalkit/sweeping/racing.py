@@ -12,14 +12,16 @@ import numpy as np
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.search import Search, share_in
-from evalkit.metrics import UAX29, Tokenizer
+from evalkit.metrics import EMBEDDED, UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.race.course import Course, OtherRaceError
 from evalkit.race.deciding import goals_of
 from evalkit.race.going import beginning, ending, next_look
+from evalkit.race.proposing import sampler
 from evalkit.scoring import judging
 from evalkit.scoring.basis import Basis, basis
+from evalkit.scoring.embedding import unembedded
 from evalkit.scoring.gather import Gathered, cut, gather
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.scores import Scores, scored
@@ -86,6 +88,8 @@ class Racing:
         found = course_of(experiment, self._folder, anew=self._anew)
         if found is None:
             raise ValueError("the experiment is no race")
+        if found.rounds_left:
+            sampler()  # before anything is sent
         self.course = found
         self._unwritten: list[Entry] = []
         if (begun := beginning(found)) is not None:
@@ -102,17 +106,30 @@ class Racing:
         self._unwritten = []
 
     @property
+    def ended(self) -> bool:
+        """Whether it was over before this time, and is still."""
+        return self.course.over and not self._unwritten
+
+    @property
     def ahead(self) -> int:
-        """Requests that later looks may ask at most."""
-        return (self.course.most_blocks - sum(self.course.asked.values())) * self.course.experiment.replicates
+        """Requests that later looks may ask at most, and the anchors among them."""
+        return sum(self.course.ahead)
 
     def heard(self, there: Standing) -> bool:
         """Whether everything that is to be asked before the next look has an outcome."""
         return all(there.has(request.key) for request in self.course.plan)
 
     def judged(self) -> bool:
-        """Whether the judges that decide have been asked about every answer there is: without that nobody may be dropped by what they say."""
-        return not any(judging.unjudged(self._folder, self.course.plan, self._deciding().judges))
+        """Whether the judges that decide, and the endpoint for embeddings where they do, have been asked about every answer there is.
+
+        Without that nobody may be dropped by what they say.
+        """
+        found, plan = self._deciding(), self.course.plan
+        if any(judging.unjudged(self._folder, plan, found.judges)):
+            return False
+        if found.embeddings is None or not any(one in EMBEDDED for one in found.metrics):
+            return True
+        return not unembedded(self._folder, plan, found.embeddings)
 
     def stage(self) -> str:
         """Who is still in, in a few words."""
@@ -120,6 +137,9 @@ class Racing:
         if course.contest is None or course.over:
             return ""
         many = len(course.contest.schedule.looks)
+        if course.search.bayes:
+            where = f"round {course.rounds} of {course.search.rounds}, " if course.rounds else ""
+            return f"{where}look {min(course.contest.done + 1, many)} of {many}: {len(course.staying)} of {len(course.whole.cells)} settings in"
         return f"look {min(course.contest.done + 1, many)} of {many}: {len(course.staying)} of {counted(len(course.whole.cells), 'setting')} in"
 
     def go_on(self, tell: Tell) -> None:
@@ -130,14 +150,22 @@ class Racing:
         scores = self._scores(course.plan)
         entry = ending(course, scores) if course.contest.over else next_look(course, scores)
         self._writer.append(entry)
-        self._writer.sync()
         course.take(entry)
+        if entry.proposed is not None and (begun := beginning(course)) is not None:
+            self._writer.append(begun)
+            course.take(begun)
+        self._writer.sync()
         if entry.look is not None and entry.look.left:
             many = {words: sum(one.why == why for one in entry.look.left) for why, words in _LEFT.items()}
             told = ", ".join(f"{number} {words}" for words, number in many.items() if number)
             tell(note(f"after {counted(entry.look.prompts, 'prompt')}: {told}; {len(entry.look.staying)} go on"))
+        if entry.proposed is not None:
+            new = len(entry.proposed.settings)
+            what = f"{counted(new, 'setting')} proposed from what was seen" if new else "nothing proposed that was not asked already"
+            tell(note(f"round {entry.proposed.round} of {course.search.rounds}: {what}"))
         if entry.recall:
-            tell(note(f"no finalist can be chosen: {counted(len(entry.recall), 'setting')} of those that had left are asked the other prompts too"))
+            back = f"{counted(len(entry.recall), 'setting')} of those that had left {'is' if len(entry.recall) == 1 else 'are'}"
+            tell(note(f"no finalist can be chosen: {back} asked the other prompts too"))
 
     def _scores(self, plan: Plan) -> Scores:
         """The scores of what decides; the last look and the end of a race rest on the same ones."""

@@ -158,7 +158,8 @@ class _Sweep:
         if look is not None and look.rejected:
             self._without(look.rejected)
             tally.planned = tally.done + self._left(self.plan, there)
-        found = None if requests or fresh or self.race is not None else as_made(self.folder, self.plan, self.measured)
+        goes_on = self.race is not None and not self.race.ended
+        found = None if requests or fresh or goes_on else as_made(self.folder, self.plan, self.measured)
         if found is None:
             write_run(self.folder, self.plan.experiment, preflight=look)
         proven = look is not None and look.answered

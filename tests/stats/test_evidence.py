@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from evalkit.stats.evidence import BETS, evidence_above, p_above
+from evalkit.stats.evidence import BETS, evidence_above, p_above, p_best
 
 shares = arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.floats(0, 1))
 
@@ -65,3 +65,36 @@ def test_p_is_that_of_the_t_test(values: np.ndarray, bound: float) -> None:
 def test_values_without_any_spread_are_judged_by_their_signs() -> None:
     assert p_above(np.array([[2.0] * 6, [0.0] * 6, [-1.0] * 6]), 0.0) == pytest.approx([2.0**-6, 1, 1])
     assert p_above(np.array([[math.nan, 3.0], [math.nan, math.nan]]), 0.0).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("rivals", "df", "critical"), [(1, 5, 2.02), (2, 5, 2.44), (3, 5, 2.68), (2, 10, 2.15), (3, 10, 2.34), (9, 20, 2.60)])
+def test_who_is_as_good_as_the_best_is_told_by_dunnetts_table(rivals: int, df: int, critical: float) -> None:
+    """Dunnett 1955, table 1a: one-sided critical values at 5 %."""
+    wave = np.resize([1.0, -1.0], df + 1) + np.linspace(-0.3, 0.3, df + 1)
+    wave -= wave.mean()
+    row = wave / (wave.std(ddof=1) / math.sqrt(df + 1)) + critical
+    assert p_best(row[None], rivals)[0] == pytest.approx(0.05, abs=0.0006)
+
+
+@given(arrays(np.float64, (3, 6), elements=st.floats(-5, 5)))
+def test_of_one_rival_it_is_the_t_test_and_more_rivals_weaken_it(leads: np.ndarray) -> None:
+    leads = leads + np.arange(6) * 0.1
+    one, many = p_best(leads, 1), p_best(leads, 20)
+    known = leads.mean(axis=1) > 0
+    assert one[known] == pytest.approx(p_above(leads, 0.0)[known], abs=1e-6)
+    assert (many >= one - 1e-12).all()
+    assert (p_best(leads, 20)[~known] == 1).all()
+
+
+def test_the_best_of_equals_is_seldom_shown_to_be_worse_than_the_one_that_leads() -> None:
+    rng = np.random.default_rng(8)
+    out = 0
+    for _ in range(600):
+        values = rng.normal(size=(30, 6))
+        leader = values[1:].mean(axis=1).argmax() + 1
+        out += p_best((values[leader] - values[0])[None], 29)[0] <= 0.05
+    assert out / 600 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 600)
+
+
+def test_leads_without_any_spread_are_judged_by_their_signs() -> None:
+    assert p_best(np.array([[2.0] * 6, [0.0] * 6, [-1.0] * 6, [math.nan] * 6]), 4) == pytest.approx([4 * 2.0**-6, 1, 1, 1])

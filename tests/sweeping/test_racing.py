@@ -18,6 +18,7 @@ from support.endpoints import completion, serving
 from support.process import ROOT, environment
 from support.sweeps import sweep
 
+from evalkit.collect.interruption import Interruption
 from evalkit.comparison.pairing import Contrast, paired
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.experiment import Experiment, check
@@ -79,14 +80,17 @@ def test_a_race_asks_less_by_the_grids_own_requests_and_without_it_the_grid_asks
         assert race.over
         assert len(race.finished) + len(race.left) == 12
         assert result.choice.chosen in race.finished
+        before = (tmp_path / "run/scores.parquet").stat().st_mtime_ns
         again = sweep(raced, tmp_path / "run")
         assert keys(tmp_path / "run") == there
         assert again.choice == result.choice
+        assert summarise(again).raced == summarise(result).raced
+        assert (tmp_path / "run/scores.parquet").stat().st_mtime_ns == before  # nothing was new, so that nothing was scored
         grid = sweep(experiment(server.url, search=None), tmp_path / "run")
         assert set(keys(tmp_path / "run").values()) == {1}
         assert grid.analysis.counts.completions == 240
         assert grid.analysis.replayed.requests < race.grid
-        assert "A race would have asked" in summarise(grid).replayed
+        assert "would have asked" in summarise(grid).replayed
 
 
 @pytest.mark.slow
@@ -226,7 +230,8 @@ def test_the_plan_tells_the_course_and_its_worst_case(tmp_path: Path) -> None:
     assert found.race.requests <= 0.6 * found.race.grid == 144
     assert found.asked[0].requests == found.race.requests == pending(raced, tmp_path / "run").requests
     (first, *_) = race_lines(raced, tmp_path / "run")
-    assert first == f"race: 12 → {found.race.settings[1]} → 3 settings over 2, 4, 10 prompts: at most {found.race.requests} of 240 requests"
+    course = f"12 → {found.race.settings[1]} → 3 settings over 2, 4, 10 prompts"
+    assert first == f"race (settings that fall behind are asked no more): {course}: at most {found.race.requests} of 240 requests"
 
 
 KILLED = """
@@ -302,3 +307,66 @@ def test_a_fresh_race_begins_anew_and_confirms_its_pick_on_fresh_answers(tmp_pat
     assert (aside / "race.jsonl").read_bytes() == (tmp_path / "run/race.jsonl").read_bytes() == before
     assert {one.replicates for one in again.choice.confirmed} == {2}
     assert again.analysis.race.over
+
+
+@pytest.mark.slow
+def test_survivors_alone_are_embedded_and_nobody_is_dropped_for_want_of_vectors(tmp_path: Path) -> None:
+    silent = True
+
+    def both(request: object) -> object:
+        if not request.path.endswith("/embeddings"):
+            return answer(request)
+        if silent:
+            return 500, {"retry-after-ms": "1"}, b'{"error": {"message": "out of order"}}'
+        vectors = [[float(text.count(word)) for word in WORDS] for text in request.body["input"]]
+        data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(vectors)]
+        return 200, {}, json.dumps({"object": "list", "data": data}).encode()
+
+    with serving(both) as server:
+        embeddings = {"base_url": server.url, "model": "e", "max_tries": 1}
+        raced = experiment(server.url, embeddings=embeddings, choose={"prefer": {"embedding_distance": {"goal": "maximize"}}})
+        first = sweep(raced, tmp_path / "run", look=False)
+        assert not first.complete
+        assert [entry for entry in read(tmp_path / "run") if entry.look is not None] == []
+        silent, before = False, len(server.seen)
+        second = sweep(raced, tmp_path / "run", look=False, retry_failed=True)
+        embedded = [text for one in server.seen[before:] if one.path.endswith("/embeddings") for text in one.body["input"]]
+    assert second.analysis.race.over
+    assert len(embedded) == len(set(embedded)) <= second.analysis.race.asked < 240
+    assert [one.metric for one in read(tmp_path / "run")[1].look.limits] == ["embedding_distance"]
+
+
+def test_interrupted_in_the_middle_it_goes_on_as_the_same_race_with_its_anchors(tmp_path: Path) -> None:
+    with serving(answer) as server:
+        raced = experiment(server.url, anchor={"every": 20})
+        whole = sweep(raced, tmp_path / "whole", look=False)
+        for at in (30, 50):  # in the first stage and in a later one
+            stop, heard = Interruption(), 0
+
+            def progress(_: object, stop: Interruption = stop, at: int = at) -> None:
+                nonlocal heard
+                heard += 1
+                if heard == at:
+                    stop.ask()
+
+            with pytest.raises(KeyboardInterrupt):
+                sweep(raced, tmp_path / "parts", look=False, progress=progress, interruption=stop)
+        parts = sweep(raced, tmp_path / "parts", look=False)
+    assert parts.analysis.race.over
+    assert (tmp_path / "parts/race.jsonl").read_bytes() == (tmp_path / "whole/race.jsonl").read_bytes()
+    assert keys(tmp_path / "parts") == keys(tmp_path / "whole")
+    assert set(keys(tmp_path / "parts").values()) == {1}
+    assert sum(keys(tmp_path / "parts").values()) - whole.analysis.race.asked == whole.analysis.race.asked // 20
+
+
+@pytest.mark.slow
+def test_more_replicates_are_asked_of_what_was_asked_and_its_decisions_stand(tmp_path: Path) -> None:
+    with serving(answer) as server:
+        first = sweep(experiment(server.url), tmp_path / "run", look=False)
+        before = (tmp_path / "run/race.jsonl").read_bytes()
+        more = sweep(experiment(server.url, replicates=3), tmp_path / "run", look=False)
+    assert more.complete
+    assert (tmp_path / "run/race.jsonl").read_bytes() == before
+    assert 2 * len(keys(tmp_path / "run")) == 3 * first.analysis.race.asked == 2 * more.analysis.race.asked
+    assert more.analysis.race.finished == first.analysis.race.finished
+    assert more.choice.chosen in more.analysis.race.finished

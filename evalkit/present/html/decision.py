@@ -39,6 +39,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
             {"label": visible(named(one.label, one.unit)), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)}
             for one in found.unmet
         ],
+        "raced_label": found.raced_label,
         "raced": [visible(one) for one in found.raced],
         "sure": [visible(one) for one in found.sure],
         "matters": [visible(one) for one in found.matters],

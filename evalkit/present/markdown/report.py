@@ -73,7 +73,7 @@ def _buys(found: Summary) -> list[str]:
 
 def _told(found: Summary) -> list[str]:
     """How sure, what matters, what to keep in mind."""
-    rows = [("Goal", [found.purpose] if found.purpose else []), ("Race", [" ".join(found.raced)] if found.raced else [])]
+    rows = [("Goal", [found.purpose] if found.purpose else []), (found.raced_label, [" ".join(found.raced)] if found.raced else [])]
     rows.append(("How sure", [" ".join(found.sure)] if found.sure else []))
     rows.append(("What matters", [f"{'; '.join(found.matters)}."] if found.matters else []))
     out = [f"- **{label}**: {markdown_prose(visible(text))}" for label, texts in rows for text in texts]

@@ -78,7 +78,7 @@ def _said(run: Run) -> tuple[str, list[str], list[tuple[str, str]], str, list[st
         if row.reference is not None:
             parts.append(f"reference {measured(row.reference, row.reference_low, row.reference_high, row.unit)}")
         rows.append((named(row.label, row.unit), ", ".join(filter(None, [*parts, changed(row), row.verdict]))))
-    rows += [("Race", " ".join(found.raced))] if found.raced else []
+    rows += [(found.raced_label, " ".join(found.raced))] if found.raced else []
     rows += [("How sure", " ".join(found.sure))] if found.sure else []
     rows += [("What matters", f"{'; '.join(found.matters)}.")] if found.matters else []
     code = call_of(found.parameters) if found.parameters else ""

@@ -142,7 +142,7 @@ def _table(rows: Sequence[Row], found: Summary, width: int) -> list[Text]:
 
 
 def _prose(found: Summary, width: int) -> list[Text]:
-    out = labelled("Race", " ".join(found.raced), width) if found.raced else []
+    out = labelled(found.raced_label, " ".join(found.raced), width) if found.raced else []
     out += labelled("How sure", " ".join(found.sure), width) if found.sure else []
     return out + (labelled("What matters", f"{'; '.join(found.matters)}.", width) if found.matters else [])
 

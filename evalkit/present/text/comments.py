@@ -19,7 +19,7 @@ def _said(found: Summary, digest: str) -> Iterator[str]:
     if found.use is not None and found.use.name is not None:
         yield f"The setting {json.dumps(found.use.name, ensure_ascii=False)}."
     yield from (_row(row) for row in found.rows)
-    yield from (f"Found by a race: {one}" for one in found.raced)
+    yield from (f"Found by a {found.raced_label.lower()}: {one}" for one in found.raced)
     yield from (f"How sure: {one}" for one in found.sure)
     yield from (f"What matters: {one}." for one in found.matters)
     yield from (f"Keep in mind: {one.text.rstrip('.')}." for one in found.mind)
