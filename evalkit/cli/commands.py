@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit._version import __version__
-from evalkit.cli.shown import show_plan, show_run, written
+from evalkit.cli.shown import show_part, show_plan, show_run, written
 from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
     from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
+    from evalkit.plan.shard import Shard
     from evalkit.run import Run
+    from evalkit.sweeping.part import Part
     from evalkit.sweeping.sweeping import Pending
 
 DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -106,6 +108,9 @@ def sweep(
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
     race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Send one of N parts, like 3/16, into a folder of its own; 'merge' joins them.")
+    ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used.")] = None,
@@ -116,12 +121,15 @@ def sweep(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the result alone, without progress and notes.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit.sweeping import outlook  # these here, so that --help stays instant
+    from evalkit.plan.shard import shard_of  # these here, so that --help stays instant
+    from evalkit.sweeping import outlook  # as above
+    from evalkit.sweeping.part import Part  # as above
     from evalkit.sweeping.racing import raced  # as above
 
+    part = None if shard is None else shard_of(shard)
     loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
-        show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
+        show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json, part)
         return
     screen = console()
     options = Options(
@@ -136,18 +144,22 @@ def sweep(
         confirm=confirm,
         look=look,
     )
-    result = _swept(loaded, output, options, quiet, yes)
+    result = _swept(loaded, output, options, quiet, yes, part)
     if result is None:
         complain("nothing was sent")
+    elif isinstance(result, Part):
+        show_part(result, json)
     else:
         show_run(result, screen, str(experiment), json)
     if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
 
 
-def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool) -> Run | None:
-    """The run, with its progress shown; None where nothing was to be sent after all."""
-    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
+def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool, part: Shard | None) -> Run | Part | None:
+    """The run, or a part of one, with its progress shown; None where nothing was to be sent after all."""
+    from evalkit.sweeping.sweeping import Hooks, folder_of, run_shard, run_sweep  # late: --help stays instant
+
+    place = output or (Path("results") / loaded.name if part is None else folder_of(loaded, part))
 
     with progress(quiet) as report:
         try:
@@ -157,10 +169,10 @@ def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: boo
                 note=report.note,
                 recorded=report.watching(loaded),
             )
-            return run_sweep(loaded, output, options, hooks)
+            return run_sweep(loaded, place, options, hooks) if part is None else run_shard(loaded, part, place, options, hooks)
         except KeyboardInterrupt:
             report.stop()
-            complain(f"interrupted: what arrived is kept in {output or Path('results') / loaded.name}; run the same command again to go on")
+            complain(f"interrupted: what arrived is kept in {place}; run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
 
 

@@ -23,6 +23,7 @@ Commands:
   init     Write a starter experiment that runs as it is.
   schema   Print a JSON Schema: of experiment files, for editors, or of...
   compare  Compare a run with a baseline; exit 1 where it got worse.
+  merge    Join runs of one experiment: shards, halves from two machines,...
   plot     Draw one figure of a run, with its intervals, as png, svg or pdf.
   show     Show a run: what to use and why, or one of its tables.
 

@@ -125,7 +125,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-_RECORDS = Form(Record, VERSION)
+FORM = Form(Record, VERSION)
 
 
 def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
@@ -153,7 +153,7 @@ class RecordWriter(Journal[Record]):
     """Appends records to a results folder; see `Journal`."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / RESPONSES, _RECORDS)
+        super().__init__(folder / RESPONSES, FORM)
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -162,7 +162,7 @@ def read(folder: Path) -> Iterator[Record]:
     Raises:
         RecordError: a line is no record, with its number; nothing is changed.
     """
-    return journal.read(folder / RESPONSES, _RECORDS)
+    return journal.read(folder / RESPONSES, FORM)
 
 
 def latest(records: Iterable[Record], wanted: Container[str]) -> dict[str, Record]:
@@ -176,18 +176,22 @@ def latest(records: Iterable[Record], wanted: Container[str]) -> dict[str, Recor
     return found
 
 
-class _Outcome(msgspec.Struct):
+class BriefOutcome(msgspec.Struct, gc=False):
+    """Of an outcome whether it is a completion or a failure, and of which kind."""
+
     type: str
     kind: Kind | None = None
 
 
-class _Brief(msgspec.Struct):
+class Brief(msgspec.Struct, gc=False):
+    """Of a record what tells whether its request has its answer; read without the answer itself."""
+
     v: int
     key: str
-    outcome: _Outcome
+    outcome: BriefOutcome
 
 
-_BRIEFS = Form(_Brief, VERSION)
+_BRIEFS = Form(Brief, VERSION)
 
 
 class Standing:
