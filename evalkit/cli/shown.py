@@ -119,6 +119,16 @@ def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> 
         console.print(screen(found, console), soft_wrap=not console.is_terminal)
 
 
+def show_found(found: Run | Part, console: Console, experiment: str, json: Path | None) -> None:
+    """What a sweep came to: the first screen of a run, or how far it is where it is not scored."""
+    from evalkit.sweeping.part import Part  # late: --help stays instant
+
+    if isinstance(found, Part):
+        show_part(found, json)
+    else:
+        show_run(found, console, experiment, json)
+
+
 def show_part(part: Part, json: Path | None) -> None:
     """How far a run has come that is not scored, and what to do next; as JSON for programs where a file is named."""
     where = harmless(str(part.folder))
@@ -128,7 +138,9 @@ def show_part(part: Part, json: Path | None) -> None:
         if str(json) == STANDARD_OUTPUT:
             return
     print(f"{f'shard {part.shard}: ' if part.shard else ''}{part.answered:,} of {counted(part.planned, 'request')} answered, kept in {where}")
-    if not part.complete:
+    if part.underway:
+        print(f"{counted(part.underway, 'request')} under way in batches: run the same command again to collect them")
+    elif not part.complete:
         print("run the same command again to go on")
     elif part.shard:
         print(f"merge it with the others: evalkit merge {where} ... -o RUN, then: evalkit score RUN")

@@ -40,6 +40,13 @@ def a_table(value: object) -> object:
     return value
 
 
+class BatchPrices(Strict):
+    """What tokens cost in a batch: of a million tokens of prompts, and of answers."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Prices(Strict):
     """What tokens cost.
 
@@ -47,11 +54,34 @@ class Prices(Strict):
         input: of a million tokens of prompts.
         output: of a million tokens of answers.
         currency: its name, as it is to be shown.
+        batch: what they cost in a batch, often half; left out: the same.
     """
 
     input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
+    batch: BatchPrices | None = None
+
+    def of_batches(self) -> Prices:
+        """What holds for answers that came by a batch."""
+        return self if self.batch is None else Prices(input=self.batch.input, output=self.batch.output, currency=self.currency)
+
+
+class Batching(Strict):
+    """How requests are sent as batches.
+
+    Attributes:
+        window: within which the endpoint promises the answers, in its own words.
+        url: the address that each request of a batch names.
+        max_requests, max_bytes: of one file of requests.
+        poll_s: seconds between two looks at how far a batch is, where it is waited for.
+    """
+
+    window: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _-]{1,20}$")] = "24h"
+    url: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.-]{1,100}$")] = "/v1/chat/completions"
+    max_requests: Annotated[int, Field(ge=1, le=50_000), BeforeValidator(whole)] = 50_000
+    max_bytes: Annotated[int, Field(ge=1_000, le=200_000_000), BeforeValidator(whole)] = 200_000_000
+    poll_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
 
 
 class Endpoint(Strict):
@@ -78,6 +108,7 @@ class Endpoint(Strict):
         verify: file of the certificates to trust instead of the system's.
         organization, project: OpenAI's headers of these names.
         prices: what tokens cost; without them costs are unknown.
+        batch: how requests are sent as batches, where that is asked for.
     """
 
     base_url: str
@@ -100,6 +131,7 @@ class Endpoint(Strict):
     organization: str | None = None
     project: str | None = None
     prices: Prices | None = None
+    batch: Batching | None = None
     _stored: bool = PrivateAttr(default=False)
 
     @property

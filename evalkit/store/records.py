@@ -55,7 +55,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
     Attributes:
         text: the content; empty where the answer is a tool's call alone.
         finish_reason: as sent; None where the endpoint says none.
-        latency_s: from sending the request to the last byte.
+        latency_s: from sending the request to the last byte; None where nobody timed it, as in a batch.
         time_to_first_token_s: to the first visible part, reasoning and tool calls included; None where the answer did not stream.
         tokens_per_s: completion tokens over latency; None where the endpoint does not count tokens.
         usage_shared_by: choices of one call that `usage` counts together.
@@ -66,12 +66,13 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
         repaired: characters that no encoding holds were replaced by U+FFFD.
         masked: the key stood in it, and ``[key]`` stands in its place.
         ending: how it ended, where something else than the finish reason tells.
+        batched: it came by a batch.
     """
 
     text: str
     finish_reason: str | None
     usage: Usage | None
-    latency_s: float
+    latency_s: float | None
     tries: int
     model: str | None = None
     system_fingerprint: str | None = None
@@ -87,6 +88,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
     repaired: bool = False
     masked: bool = False
     ending: Ending | None = None
+    batched: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
