@@ -108,13 +108,13 @@ def join(kind: Kind[T], folders: Sequence[Path], into: Path, conflict: Callable[
                 if not hit.any():
                     output.write(block.lines)
                     out.lines += len(lines)
-                    out.settled += sum(map(_settles, lines))
+                    out.settled += _settled(lines)
                     continue
                 starts, ends, _ = keys_of(block.lines)
                 found.append(_Place(its[hit], np.full(int(hit.sum()), file), block.at + starts[hit], block.at + ends[hit]))
                 output.write(b"".join(block.lines[start:end] for start, end in zip(starts[~hit].tolist(), ends[~hit].tolist(), strict=True)))
                 out.lines += int((~hit).sum())
-                out.settled += sum(_settles(line) for line, is_in in zip(lines, hit.tolist(), strict=True) if not is_in)
+                out.settled += _settled([lines[at] for at in np.flatnonzero(~hit).tolist()])
         for group in _groups(kind, sources, found):
             _settle(kind, group, output, out, conflict)
     return out
@@ -148,7 +148,7 @@ def _sound(kind: Kind[T], path: Path, block: Block) -> list[Any]:
     """The lines of a block in brief; raises `RecordError` where one is none of its form, with its number."""
     try:
         lines = kind.brief.decode_lines(block.lines)
-        if all(line.v <= kind.form.version for line in lines):
+        if not lines or max({line.v for line in lines}) <= kind.form.version:
             return lines
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass  # told below, with the line's number
@@ -157,9 +157,11 @@ def _sound(kind: Kind[T], path: Path, block: Block) -> list[Any]:
     raise RecordError(f"{path}: holds a line that is not a {kind.form.name} of evalkit; nothing was changed")
 
 
-def _settles(line: Any) -> bool:
-    outcome = getattr(line, "outcome", None)
-    return outcome is None or outcome.type == "completion"
+def _settled(lines: Sequence[Any]) -> int:
+    """How many of these lines settle their key."""
+    if not lines or not hasattr(lines[0], "outcome"):
+        return len(lines)
+    return [line.outcome.type for line in lines].count("completion")
 
 
 def _groups(kind: Kind[T], sources: Sequence[_Source[T]], found: Sequence[_Place]) -> Iterator[list[_Line[T]]]:
