@@ -135,8 +135,10 @@ class Plan:
         """For each pair of a cell and a prompt whether it falls to the shard; a byte each, so that a large plan stays small."""
         if self.shard is None:
             return None
-        pairs = ((cell, prompt) for cell in range(len(self.cells)) for prompt in range(len(self.experiment.prompts)))
-        return bytes(self.shard.has(self._pair(*pair).begun.digest()) for pair in pairs)
+        fixed = {**self.experiment.endpoint.extra_body, **self.experiment.request}
+        cells = [_hashed(body_of(cell, fixed)) for cell in self.cells]
+        prompts = [_hashed([name, messages, own]) for name, own, messages, _ in self._identities]
+        return bytes(self.shard.has(hashlib.sha256(cell + prompt).digest()) for cell in cells for prompt in prompts)
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """The pairs of a cell and a prompt that are asked, by their numbers."""
@@ -355,6 +357,10 @@ def seed_of(root: int, prompt_id: str, replicate: int, seeds: Seeds = "hashed") 
     if seeds == "consecutive":
         return (root + crc32(name) + replicate) % 2**31
     return int.from_bytes(hashlib.sha256(b"%d %d %b" % (root, replicate, name)).digest()[:4]) % 2**31
+
+
+def _hashed(value: Any) -> bytes:
+    return hashlib.sha256(_json(canonical(value)).encode("utf-8", "surrogatepass")).digest()
 
 
 def _order(rng: Any, count: int) -> list[int]:

@@ -20,6 +20,7 @@ from evalkit.plan.requests import Request
 from evalkit.store import journal
 from evalkit.store.journal import Form, Journal
 from evalkit.store.records import moment
+from evalkit.text.numbers import counted
 
 FILE = "batches.jsonl"
 FOLDER = "batches"
@@ -74,6 +75,15 @@ def underway(folder: Path) -> list[Underway]:
         one.did, one.at = step.did, step.at
         one.file, one.batch = step.file or one.file, step.batch or one.batch
     return list(found.values())
+
+
+def check_none(folder: Path) -> None:
+    """Raise `RecordError` where batches of a folder are under way: what stands in them would be asked, and paid for, twice."""
+    if left := underway(folder):
+        raise RecordError(
+            f"{folder}: batches of it are under way ({counted(sum(one.requests for one in left), 'request')}), and would be asked twice; "
+            "collect them first: evalkit sweep --batch"
+        )
 
 
 class BatchWriter(Journal[Step]):

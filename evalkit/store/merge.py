@@ -17,6 +17,7 @@ from evalkit.experiment.union import union
 from evalkit.plan.requests import Plan
 from evalkit.plan.shard import Shard, shard_of
 from evalkit.store import embeddings, judgements, records
+from evalkit.store.batches import check_none
 from evalkit.store.blocks import blocks
 from evalkit.store.embeddings import Embedding
 from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, PROBE_FILE, check_name, is_run, locked, read_experiment, read_run, write_joined
@@ -145,6 +146,7 @@ def _check(folders: Sequence[Path], into: Path) -> None:
         if place in seen:
             raise RecordError(f"{folder}: stands there twice (as {seen[place]}); a run is not merged with itself, name it once")
         seen[place] = folder
+        check_none(folder)
         if (folder / RACE).exists():
             raise RecordError(
                 f"{folder}: holds a race, whose looks rest on its own answers; a race is not merged. Take search out and sweep the full grid"

@@ -27,7 +27,7 @@ from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
 from evalkit.store.batches import BatchWriter, Underway
-from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, seeds_of, write_run
+from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
@@ -131,6 +131,8 @@ class _Batched:
         self.hooks.note(one)
 
     def whole(self, stack: ExitStack) -> Run | Part | None:
+        """All steps; None where nothing was to be sent after all."""
+        started = now_text()
         make(self.folder)
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(self.folder))
@@ -163,7 +165,15 @@ class _Batched:
             access = Access(base_url(), bearer_key(self.experiment.endpoint), _AT_ONCE)
             left = asyncio.run(self._through(access, writer, journal, there))
             writer.sync()
-        write_run(self.folder, self.experiment, sweep={"by": "batches", "completions": self.tally.completed, **what_it_took(self.tally.spent)})
+        if self.tally.done:
+            went = {
+                "started": started,
+                "ended": now_text(),
+                "by": "batches",
+                "completions": self.tally.completed,
+                "failures": dict(self.tally.failed),
+            }
+            write_run(self.folder, self.experiment, sweep=went | what_it_took(self.tally.spent))
         return self._part(left) if left else self._scored()
 
     async def _through(self, access: Access, writer: RecordWriter, journal: BatchWriter, there: Standing) -> list[Underway]:

@@ -17,7 +17,7 @@ from evalkit.experiment.endpoint import Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan
 from evalkit.store import batches
-from evalkit.store.folder import check_shard, is_run, load_experiment, locked, make, make_inside, seeds_of, write_run
+from evalkit.store.folder import check_shard, is_run, load_experiment, locked, make, make_inside, now_text, seeds_of, write_run
 from evalkit.store.records import Completion, RecordWriter, record_of, standing
 from evalkit.sweeping.outlook import unsent
 from evalkit.text.notes import Tell, nobody, note, warning
@@ -72,10 +72,7 @@ def write_batches(experiment: Experiment, folder: Path | None = None, *, retry_f
     make(folder)
     with locked(folder):
         check_shard(folder, "")
-        if batches.underway(folder):
-            raise RecordError(
-                f"{folder}: batches of it are under way, whose requests would be asked twice; collect them first: evalkit sweep --batch"
-            )
+        batches.check_none(folder)
         experiment = experiment.with_seeds(seeds_of(folder) if is_run(folder) else "hashed")
         write_run(folder, experiment)
         place = folder / REQUESTS
@@ -130,7 +127,7 @@ def read_batches(folder: Path, paths: Sequence[Path], tell: Tell = nobody) -> Ta
         for request, outcome in answers.take(wanted, lambda status, raw, asked: read_answer(status, raw, asked.body, secrets)):
             writer.append(record_of(request, outcome))
             counts[not isinstance(outcome, Completion)] += 1
-        write_run(folder, experiment, sweep={"by": "files of batches", "completions": counts[0], "failures": counts[1]})
+        write_run(folder, experiment, sweep={"ended": now_text(), "by": "files of batches", "completions": counts[0], "failures": counts[1]})
     if answers.unread:
         tell(warning(f"{counted(answers.unread, 'line')} of {name} cannot be read; what they answer is still to be asked"))
     if others:

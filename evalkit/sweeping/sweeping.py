@@ -27,6 +27,7 @@ from evalkit.plan.shard import Shard
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
+from evalkit.store.batches import check_none
 from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.made import Found, as_made
@@ -166,6 +167,8 @@ class _Sweep:
         hold.enter_context(locked(self.folder))
         check_shard(self.folder, "" if self.shard is None else str(self.shard))
         fresh = self.options.fresh and is_run(self.folder)
+        if not fresh:
+            check_none(self.folder)
         self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
         self._mark()
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))

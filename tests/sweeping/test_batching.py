@@ -26,6 +26,7 @@ from evalkit.local.server import app
 from evalkit.plan.requests import Plan
 from evalkit.run import Run
 from evalkit.store.batches import FILE, FOLDER, underway
+from evalkit.store.merge import merge_runs
 from evalkit.store.records import Completion, read
 from evalkit.sweeping.batching import Waiting, run_batches
 from evalkit.sweeping.by_hand import read_batches, write_batches
@@ -289,6 +290,19 @@ def test_answers_that_the_experiment_does_not_plan_stay_at_the_endpoint(tmp_path
         run_batches(made, tmp_path / "run", waiting=QUICK)
         assert len(batches_of(server)) == 1
     assert len(list(read(tmp_path / "run"))) == 8
+
+
+def test_nobody_else_asks_what_stands_in_a_batch_that_is_under_way(tmp_path: Path) -> None:
+    with endpoint({"fault": "late", "seconds": 5}) as (_, url):
+        made = experiment(url)
+        run_batches(made, tmp_path / "run", waiting=QUICK)
+        for what in (
+            lambda: sweep(made, tmp_path / "run"),
+            lambda: write_batches(made, tmp_path / "run"),
+            lambda: merge_runs([tmp_path / "run"], tmp_path / "whole"),
+        ):
+            with pytest.raises(RecordError, match=r"batches of it are under way \(8 requests\), and would be asked twice"):
+                what()
 
 
 def test_a_budget_of_requests_bounds_what_is_started(tmp_path: Path) -> None:
