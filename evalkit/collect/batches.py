@@ -216,7 +216,7 @@ class Batches:
             if told.ended:
                 out.append((one, told))
             else:
-                self._tell(note(f"batch {one.batch}: {told.status or 'under way'}, {told.done:,} of {counted(one.requests, 'request')} done"))
+                self._tell(note(f"batch {one.batch}: {told.status[:40] or 'under way'}, {told.done:,} of {counted(one.requests, 'request')} done"))
         return out
 
     async def fetched(self, told: Told) -> list[IO[bytes]]:

@@ -153,6 +153,11 @@ def shard_in(folder: Path) -> str:
     return said if isinstance(said, str) else ""
 
 
+def is_merged(folder: Path) -> bool:
+    """Whether a results folder was joined from several, so that its records stand in the order of those. Raises `RecordError`."""
+    return bool((read_run(folder) or {}).get("merged"))
+
+
 def check_shard(folder: Path, wanted: str) -> None:
     """Raise `RecordError` where a folder holds another part of an experiment than `wanted`, which is empty for the whole."""
     if not is_run(folder):

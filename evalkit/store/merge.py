@@ -192,7 +192,11 @@ def _making(into: Path) -> Iterator[Path]:
                 if (into / PROBE_FILE).exists():
                     (into / PROBE_FILE).replace(beside / PROBE_FILE)
             (beside / HOLDER_FILE).unlink(missing_ok=True)
+            for one in beside.iterdir():
+                _on_the_disk(one)
+            _on_the_disk(beside)
             beside.rename(into)
+            _on_the_disk(into.parent)
         except OSError as fault:
             raise RecordError(f"{into}: cannot be made: {fault.strerror}; what was merged stays as it is") from None
         except BaseException:
@@ -205,6 +209,15 @@ def _making(into: Path) -> Iterator[Path]:
                     (beside / HOLDER_FILE).unlink(missing_ok=True)
                     (beside / LOCK_FILE).unlink(missing_ok=True)
                     beside.rmdir()
+
+
+def _on_the_disk(path: Path) -> None:
+    """Make the disk keep a file, or the names in a folder: who merged may take the parts away at once."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _emptied(beside: Path) -> None:

@@ -30,7 +30,7 @@ from evalkit.scoring.scores import Scores, score
 from evalkit.scoring.tables import write_tables
 from evalkit.store import artefacts, judgements
 from evalkit.store.embeddings import Embeddings
-from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, is_merged, replace, write_run
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
 from evalkit.sweeping.advice import replayed
@@ -97,7 +97,8 @@ def settle(
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
-    of_scores = list(_of_scores(scores, plan, others))
+    in_time = sorted(others, key=lambda one: one.at) if is_merged(folder) else others  # runs that were joined stand one after the other
+    of_scores = list(_of_scores(scores, plan, in_time))
     analysis = _with_race(msgspec.structs.replace(analysis, notes=[*bearing, *of_scores]), course, scores, choice, measured)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))

@@ -19,7 +19,7 @@ from evalkit.experiment.experiment import Experiment, check
 from evalkit.plan.requests import Plan
 from evalkit.plan.shard import Shard
 from evalkit.store import blocks
-from evalkit.store.folder import locked, make, read_experiment, read_run, write_run
+from evalkit.store.folder import is_merged, locked, make, read_experiment, read_run, write_run
 from evalkit.store.journal import Journal
 from evalkit.store.judgements import FILE, FORM, Judgement, load
 from evalkit.store.merge import CONFLICTS, Merged, merge_runs
@@ -264,6 +264,12 @@ def test_shards_that_are_missing_are_told(tmp_path: Path) -> None:
     found, told = merged(tmp_path, Shard(1, 3), Shard(3, 3))
     assert told == ["warning: 1 shard of 3 not among them: 2/3; what falls to them is still to be asked"]
     assert "shard" not in (read_run(found.folder) or {})
+
+
+def test_a_merged_run_is_known_for_one(tmp_path: Path) -> None:
+    found, _ = merged(tmp_path, Shard(1, 1))
+    assert is_merged(found.folder)
+    assert not is_merged(tmp_path / "1")
 
 
 def test_judgements_are_merged_too(tmp_path: Path) -> None:
