@@ -46,7 +46,9 @@ import sys
 from pathlib import Path
 from evalkit.experiment.experiment import load
 from evalkit.sweeping.batching import Waiting, run_batches
-found = run_batches(load(sys.argv[1]), Path(sys.argv[2]), waiting=Waiting(wait=True, settles_s=1.0))
+from evalkit.sweeping.sweeping import Hooks
+hooks = Hooks(note=lambda note: print(note, file=sys.stderr))
+found = run_batches(load(sys.argv[1]), Path(sys.argv[2]), hooks=hooks, waiting=Waiting(wait=True, settles_s=1.0))
 sys.exit(0 if found is not None and found.complete else 3)
 """
 """As the command line does it, but for how long a start that nobody answered is waited for: the server here starts a batch at once or never."""
@@ -120,9 +122,10 @@ def killed(place: Path, url: str, rng: random.Random, kills: int, number: int) -
         if child.wait() == 0:
             break
     for _ in range(20):  # answers that failed are asked again by the next command
-        if subprocess.run(command, capture_output=True).returncode == 0:
+        ended = subprocess.run(command, capture_output=True, text=True)
+        if ended.returncode == 0:
             return done, path, folder
-    raise RuntimeError(f"{folder}: never ends")
+    raise RuntimeError(f"{folder}: never ends: {ended.stderr[-2000:]}\n{(folder / 'batches.jsonl').read_text()[-2000:]}")
 
 
 def main() -> int:

@@ -39,8 +39,11 @@ def union(experiments: Sequence[tuple[str, Experiment]], tell: Callable[[str], N
         if kept:
             tell(f"{name}: {', '.join(sorted(kept))} differ from those of {first_name}, which count")
     every = [one for _, one in experiments]
-    if all(one == first for one in every):
-        return first
+    return first if all(one == first for one in every) else _joined(first, every)
+
+
+def _joined(first: Experiment, every: Sequence[Experiment]) -> Experiment:
+    """The experiment that plans all that `every` one plans, in all else the `first`."""
     data = first.resolved()
     prompts: dict[str, Any] = {}
     for one in every:
@@ -78,13 +81,21 @@ def _differences(one: Experiment, other: Experiment) -> list[tuple[str, str]]:
         out.append((f"the parameters are {', '.join(other.parameters) or 'none'}", ", ".join(one.parameters) or "none"))
     elif one.design == "fractional" and one.parameters != other.parameters:
         out.append(("a fractional design has other levels", "the two of each parameter make the fraction"))
+    return out + _named(here, there)
+
+
+def _named(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Prompts and settings of one name that are not the same."""
     prompts = {prompt["id"]: prompt for prompt in here["prompts"]}
-    for prompt in there["prompts"]:
-        if _asked(prompts.get(prompt["id"], prompt)) != _asked(prompt):
-            out.append((f"the prompt {prompt['id']!r} asks something else", "it has other words or fields"))
+    out = [
+        (f"the prompt {prompt['id']!r} asks something else", "it has other words or fields")
+        for prompt in there["prompts"]
+        if _asked(prompts.get(prompt["id"], prompt)) != _asked(prompt)
+    ]
+    cells = here.get("cells") or {}
     for name, cell in (there.get("cells") or {}).items():
-        if name in (here.get("cells") or {}) and not _alike(here["cells"][name], cell):
-            out.append((f"the setting {name!r} is {_shown(cell)}", _shown(here["cells"][name])))
+        if name in cells and not _alike(cells[name], cell):
+            out.append((f"the setting {name!r} is {_shown(cell)}", _shown(cells[name])))
     return out
 
 

@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route, Router
 
 from evalkit.local import embeddings
 from evalkit.local.api import MODEL_NAME, AnyAnswer, Api
-from evalkit.local.batches import LARGEST_FILE, Answer, Batches, parts_of
+from evalkit.local.batches import LARGEST_FILE, Batches, parts_of
 from evalkit.local.corpus import sections
 from evalkit.local.errors import ApiError
 from evalkit.local.faults import Trouble, strike
@@ -55,22 +55,6 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
 
         return guard
 
-    def struck(handler: Handler) -> Handler:
-        """A handler whose answer may meet the faults of the way, and no quirk."""
-
-        async def struck(request: Request) -> Response:
-            fault = trouble.draw(trouble.next())
-
-            async def answer() -> Response:
-                try:
-                    return await handler(request)
-                except ApiError as error:
-                    return JSONResponse(error.body, error.status)
-
-            return await (strike(fault, answer) if fault else answer())
-
-        return struck
-
     def troubled(route: str, handler: Callable[[Request, Twisted], Awaitable[Response]]) -> Handler:
         async def troubled(request: Request) -> Response:
             content = await _read(request)
@@ -98,21 +82,7 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         answers = api.answers(chat)
         if chat.stream:
             return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
-        return JSONResponse(twisted.told(await whole(chat, answers)))
-
-    async def whole(chat: Chat, answers: Sequence[AnyAnswer]) -> dict[str, Any]:
-        texts = ["".join([turn async for turn in _turns(iter(answer))]) for answer in answers]
-        return api.completion(chat, answers, texts)
-
-    async def of_a_batch(body: object) -> tuple[int, Any]:
-        try:
-            twisted = trouble.twist(body, "chat", trouble.next())
-            chat = api.chat(twisted.asked())
-            if chat.stream:
-                raise ApiError(400, "A request of a batch does not stream.", param="stream")
-            return 200, twisted.told(await whole(chat, api.answers(chat)))
-        except ApiError as error:
-            return error.status, error.body
+        return JSONResponse(twisted.told(await _whole(api, chat, answers)))
 
     async def embed(_: Request, twisted: Twisted) -> Response:
         wanted = api.embeddings(twisted.asked())
@@ -128,15 +98,49 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         Route("/embeddings", guarded(troubled("embeddings", embed)), methods=["POST"]),
         Route("/models", guarded(list_models), methods=["GET"]),
         Route("/models/{name:path}", guarded(show_model), methods=["GET"]),
-        *(Route(path, guarded(struck(handler)), methods=[method]) for method, path, handler in _of_batches(of_a_batch, rehearsal or Rehearsal())),
+        *(Route(path, guarded(_struck(handler, trouble)), methods=[method]) for method, path, handler in _of_batches(api, trouble, rehearsal)),
         *counts,
     ]
     return _mounted(routes, counts)
 
 
-def _of_batches(answer: Answer, rehearsal: Rehearsal) -> list[tuple[str, str, Handler]]:
+def _struck(handler: Handler, trouble: Trouble) -> Handler:
+    """A handler whose answer may meet the faults of the way, and no quirk."""
+
+    async def struck(request: Request) -> Response:
+        fault = trouble.draw(trouble.next())
+
+        async def answer() -> Response:
+            try:
+                return await handler(request)
+            except ApiError as error:
+                return JSONResponse(error.body, error.status)
+
+        return await (strike(fault, answer) if fault else answer())
+
+    return struck
+
+
+async def _whole(api: Api, chat: Chat, answers: Sequence[AnyAnswer]) -> dict[str, Any]:
+    """The body of a plain answer, written while others take their turns."""
+    texts = ["".join([turn async for turn in _turns(iter(answer))]) for answer in answers]
+    return api.completion(chat, answers, texts)
+
+
+def _of_batches(api: Api, trouble: Trouble, rehearsal: Rehearsal | None) -> list[tuple[str, str, Handler]]:
     """What serves files and batches: method, path and handler of each."""
-    batches = Batches(answer, rehearsal.batches, rehearsal.seed)
+
+    async def of_a_batch(body: object) -> tuple[int, Any]:
+        try:
+            twisted = trouble.twist(body, "chat", trouble.next())
+            chat = api.chat(twisted.asked())
+            if chat.stream:
+                raise ApiError(400, "A request of a batch does not stream.", param="stream")
+            return 200, twisted.told(await _whole(api, chat, api.answers(chat)))
+        except ApiError as error:
+            return error.status, error.body
+
+    batches = Batches(of_a_batch, *((rehearsal.batches, rehearsal.seed) if rehearsal else ()))
 
     async def keep(request: Request) -> Response:
         parts = parts_of(await _read(request, LARGEST_FILE + LARGEST_BODY), request.headers.get("content-type", ""))

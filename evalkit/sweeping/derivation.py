@@ -97,8 +97,7 @@ def settle(
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
-    in_time = sorted(others, key=lambda one: one.at) if is_merged(folder) else others  # runs that were joined stand one after the other
-    of_scores = list(_of_scores(scores, plan, in_time))
+    of_scores = list(_of_scores(scores, plan, _in_time(others, folder)))
     analysis = _with_race(msgspec.structs.replace(analysis, notes=[*bearing, *of_scores]), course, scores, choice, measured)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
@@ -131,6 +130,11 @@ def _bearing(scores: Scores) -> Iterator[Note]:
         yield warning(
             f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' can tell"
         )
+
+
+def _in_time(others: Sequence[Record], folder: Path) -> Sequence[Record]:
+    """The records as they came; of runs that were joined, which stand one after the other, by their clocks."""
+    return sorted(others, key=lambda one: one.at) if is_merged(folder) else others
 
 
 def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:

@@ -165,10 +165,7 @@ class _Sweep:
         make(self.folder)
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(self.folder))
-        check_shard(self.folder, "" if self.shard is None else str(self.shard))
-        fresh = self.options.fresh and is_run(self.folder)
-        if not fresh:
-            check_none(self.folder)
+        fresh = self._checked()
         self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
         self._mark()
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
@@ -193,25 +190,39 @@ class _Sweep:
         if look is not None and look.rejected:
             self._without(look.rejected)
             tally.planned = tally.done + self._left(self.plan, there)
-        found = None if requests or fresh or self.race is not None or self.shard is not None else as_made(self.folder, self.plan, self.measured)
+        found = None if requests or fresh else self._as_made()
         if found is None:
             self._write_run(preflight=look)
         proven = look is not None and look.answered
-        beside: list[Besides] = []
         if self.race is not None and writer is not None:
             self.race.open(hold, self.tell)
             beside = self._race(self.race, there, access, stack, writer, tally, kept.not_before, proven=proven)
-        elif access is not None and writer is not None:
-            pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=proven)
-            self.tell(note(_paced(pace)))
-        if self.shard is not None:
-            return self._part(tally if requests else None)
-        if self.race is None:
+        else:
+            if access is not None and writer is not None:
+                self._send_all(there, access, writer, tally, kept.not_before, proven=proven)
+            if self.shard is not None:
+                return self._part(tally if requests else None)
             beside = self._ask_others((tally.spent,))
         result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
+
+    def _checked(self) -> bool:
+        """Whether a run that stands there is to move aside; raises `RecordError` where it is none to go on with."""
+        check_shard(self.folder, "" if self.shard is None else str(self.shard))
+        fresh = self.options.fresh and is_run(self.folder)
+        if not fresh:
+            check_none(self.folder)
+        return fresh
+
+    def _as_made(self) -> Found | None:
+        """The tables that stand there, where they are what they would be if they were made now."""
+        return None if self.race is not None or self.shard is not None else as_made(self.folder, self.plan, self.measured)
+
+    def _send_all(self, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool) -> None:
+        """Send what the plan asks for, and tell how fast that went."""
+        self.tell(note(_paced(self._send(self.plan, there, access, writer, tally, not_before, proven=proven))))
 
     def _anew(self, hold: ExitStack) -> RecordWriter:
         """Move the run that stands there aside, and begin a new one; the lock is held by `hold`."""
