@@ -89,7 +89,7 @@ class Batches:
         self._seed = seed
         self._files: dict[str, Stored] = {}
         self._batches: dict[str, Batch] = {}
-        self.lines_answered = 0
+        self._tried = 0
 
     # --- files
 
@@ -209,9 +209,9 @@ class Batches:
 
     async def _answered(self, one: dict[str, Any]) -> tuple[int, Any]:
         failed = self._faults.get("failed")
-        if failed is not None and share_of(self._seed, f"batch/failed/{one['custom_id']}/{self.lines_answered}") < failed.share:
+        self._tried += 1  # so that the same request may be answered the next time
+        if failed is not None and share_of(self._seed, f"batch/failed/{one['custom_id']}/{self._tried}") < failed.share:
             return 500, ApiError(500, "The server had an error while processing your request. Sorry about that!").body
-        self.lines_answered += 1
         return await self._answer(one["body"])
 
     def _disordered(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
