@@ -93,13 +93,13 @@ def content(url: str, file: str) -> list[str]:
     raise RuntimeError(f"{file}: no answer")
 
 
-def killed(place: Path, url: str, rng: random.Random, kills: int, number: int) -> tuple[int, Path, Path]:
+def killed(place: Path, url: str, rng: random.Random, kills: int, number: int, prompts: int) -> tuple[int, Path, Path]:
     """One sweep, killed some times and then left alone; how often it was."""
     path, folder = place / f"x{number}.yaml", place / f"run{number}"
     data = {
         "name": f"x{number}",
         "endpoint": {"base_url": url, "model": "babbler", "max_tries": 20, "batch": {"max_requests": 40, "poll_s": 0.1}},
-        "prompts": [{"id": f"p{at}", "user": f"What is item {at} of list {number}?"} for at in range(15)],
+        "prompts": [{"id": f"p{at}", "user": f"What is item {at} of list {number}?"} for at in range(prompts)],
         "parameters": {"temperature": [0.4, 0.8, 1.2]},
         "request": {"max_tokens": 20, "seed": "per_replicate"},
         "replicates": 3,
@@ -147,7 +147,7 @@ def main() -> int:
             answered: Counter[str] = Counter()
             lost = planned = number = 0
             while kills < total:
-                done, path, folder = killed(place, url, rng, min(10, total - kills), number)
+                done, path, folder = killed(place, url, rng, min(10, total - kills), number, 2 if options.smallest else 15)
                 kills, number = kills + max(done, int(options.smallest)), number + 1
                 keys = {request.key for request in Plan(load(path))}
                 answered.update(record.key for record in read(folder) if isinstance(record.outcome, Completion))

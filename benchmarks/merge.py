@@ -246,12 +246,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         if "time" in parts:
-            timed(place / "time", *((2, 1000) if small else (options.runs, options.records)), hold=not small)
+            timed(place / "time", *((2, 500) if small else (options.runs, options.records)), hold=not small)
         if "laws" in parts:
             laws(place / "laws", 5 if small else options.merges)
         if "shards" in parts:
             (place / "shards").mkdir()
-            shards(place / "shards", *((2, 0, 2) if small else (16, 2, 20)))
+            shards(place / "shards", *((1, 0, 1) if small else (16, 2, 20)))
     print(f"this process had {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     return 0 if small or not broken else 1
 
