@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def asked(url: str, path: str) -> Any:
         try:
             with urllib.request.urlopen(f"{url}{path}", timeout=10) as response:  # noqa: S310 (our own server)
                 return json.loads(response.read())
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException):
             time.sleep(0.05)
     raise RuntimeError(f"{path}: no answer")
 
@@ -88,7 +89,7 @@ def content(url: str, file: str) -> list[str]:
         try:
             with urllib.request.urlopen(f"{url}/files/{file}/content", timeout=10) as response:  # noqa: S310 (our own server)
                 return [json.loads(line)["custom_id"] for line in response.read().splitlines()]
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException):
             time.sleep(0.05)
     raise RuntimeError(f"{file}: no answer")
 
