@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -229,34 +231,56 @@ def _emptied(beside: Path) -> None:
 def _joined(folders: Sequence[Path], made: Path, tell: Tell) -> dict[str, Joined]:
     """Each journal that any of the folders has, put together in `made`."""
     out: dict[str, Joined] = {}
-    told: dict[bytes, None] = {}
-    for folder in folders:  # of merges before
-        for block in blocks(folder / CONFLICTS):
-            told |= dict.fromkeys(block.lines.splitlines())
-    for kind in _KINDS:
-        joined = join(kind, folders, made, _taker(kind.file, told))
-        if joined is None:
-            continue
-        out[kind.file] = joined
-        for words in joined.mended:
-            tell(note(words))
-        if joined.conflicts:
-            tell(
-                warning(
-                    f"{kind.file}: {counted(joined.conflicts, 'line')} say something else than the earliest of the same request, which counts; "
-                    f"both stand in {CONFLICTS}"
-                )
-            )
-    if told:
-        (made / CONFLICTS).write_bytes(b"".join(line + b"\n" for line in told))
+    with _Conflicts(made / CONFLICTS) as conflicts:
+        for folder in folders:  # of merges before
+            for block in blocks(folder / CONFLICTS):
+                for line in block.lines.splitlines():
+                    conflicts.take(line)
+        for kind in _KINDS:
+            joined = join(kind, folders, made, conflicts.of(kind.file))
+            if joined is None:
+                continue
+            out[kind.file] = joined
+            for words in joined.mended:
+                tell(note(words))
+            if joined.conflicts:
+                said = "say something else than the earliest of the same request, which counts"
+                tell(warning(f"{kind.file}: {counted(joined.conflicts, 'line')} {said}; both stand in {CONFLICTS}"))
     return out
 
 
-def _taker(file: str, told: dict[bytes, None]) -> Callable[[str, bytes, bytes], None]:
-    def take(key: str, kept: bytes, other: bytes) -> None:
-        told[msgspec.json.encode(_Conflict(1, file, key, msgspec.Raw(kept), msgspec.Raw(other)))] = None
+class _Conflicts:
+    """The file of what was answered twice, made where there is anything to write, each line once; of lines written a hash is kept, and no more."""
 
-    return take
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._seen: set[bytes] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def take(self, line: bytes) -> None:
+        """Write a line, where it is not there yet."""
+        hashed = hashlib.sha256(line).digest()[:16]
+        if hashed in self._seen:
+            return
+        self._seen.add(hashed)
+        if self._file is None:
+            self._file = self._path.open("wb")
+        self._file.write(line + b"\n")
+
+    def of(self, file: str) -> Callable[[str, bytes, bytes], None]:
+        """What takes the conflicts of a journal."""
+
+        def take(key: str, kept: bytes, other: bytes) -> None:
+            self.take(msgspec.json.encode(_Conflict(1, file, key, msgspec.Raw(kept), msgspec.Raw(other))))
+
+        return take
 
 
 def _tell_of_missing(shards: Sequence[str], tell: Tell) -> None:
