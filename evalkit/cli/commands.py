@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit._version import __version__
-from evalkit.cli.shown import show_plan, show_run, written
+from evalkit.cli.shown import show_found, show_plan, show_run, written
 from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from evalkit.cli.terminal import Report
     from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
+    from evalkit.plan.shard import Shard
     from evalkit.run import Run
+    from evalkit.sweeping.batching import Waiting
+    from evalkit.sweeping.part import Part
     from evalkit.sweeping.sweeping import Pending
 
 DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -71,6 +74,9 @@ Settings = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
+Parts = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Send one of N parts, like 3/16, into a folder of its own; 'merge' joins them.")
+]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, metavar="N", help=WORDS["jobs"])]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' for standard output, with nothing else there.")
@@ -107,6 +113,10 @@ def sweep(
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
     race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
+    shard: Parts = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Send by batches, often at half the price; the same command again collects them.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="With --batch: stay until all batches are through.")] = False,
+    resubmit: Annotated[bool, typer.Option("--resubmit", help="With --batch: give up batches of which nobody knows what became.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used.")] = None,
@@ -117,12 +127,14 @@ def sweep(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show the result alone, without progress and notes.")] = False,
 ) -> None:
     """Send what has no answer yet; record, score, show."""
-    from evalkit.sweeping import outlook  # these here, so that --help stays instant
+    from evalkit.plan.shard import shard_of  # these here, so that --help stays instant
+    from evalkit.sweeping import outlook  # as above
     from evalkit.sweeping.racing import raced  # as above
 
+    part = None if shard is None else shard_of(shard)
     loaded = raced(_load(experiment, settings), race, race_budget)
     if dry_run:
-        show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json)
+        show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json, part)
         return
     screen = console()
     options = Options(
@@ -137,19 +149,34 @@ def sweep(
         confirm=confirm,
         look=look,
     )
-    result = _swept(loaded, output, options, quiet, yes)
+    result = _swept(loaded, output, options, quiet, yes, _way(part, batch, wait, resubmit))
     if result is None:
         complain("nothing was sent")
     else:
-        show_run(result, screen, str(experiment), json)
+        show_found(result, screen, str(experiment), json)
     if result is None or not result.complete:
         raise typer.Exit(INCOMPLETE)
 
 
-def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool) -> Run | None:
-    """The run, with its progress shown; None where nothing was to be sent after all."""
-    from evalkit.sweeping.sweeping import Hooks, run_sweep  # late: --help stays instant
+def _way(part: Shard | None, batch: bool, wait: bool, resubmit: bool) -> Shard | Waiting | None:
+    """How a sweep goes that is no usual one: a shard of it, or by batches."""
+    if not batch:
+        if wait or resubmit:
+            raise ExperimentError(f"--{'wait' if wait else 'resubmit'}: is about batches; give it with --batch")
+        return part
+    if part is not None:
+        raise ExperimentError("--batch: does not go with --shard; a batch is split by its own bounds (endpoint.batch: {max_requests: ...})")
+    from evalkit.sweeping.batching import Waiting  # late: --help stays instant
 
+    return Waiting(wait, resubmit)
+
+
+def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool, way: Shard | Waiting | None) -> Run | Part | None:
+    """The run, or how far it is where it is not scored, with its progress shown; None where nothing was to be sent after all."""
+    from evalkit.plan.shard import Shard  # late: --help stays instant
+    from evalkit.sweeping.sweeping import Hooks, folder_of, run_shard, run_sweep  # as above
+
+    place = output or (folder_of(loaded, way) if isinstance(way, Shard) else Path("results") / loaded.name)
     with progress(quiet) as report:
         try:
             hooks = Hooks(
@@ -158,10 +185,16 @@ def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: boo
                 note=report.note,
                 recorded=report.watching(loaded),
             )
-            return run_sweep(loaded, output, options, hooks)
+            if way is None:
+                return run_sweep(loaded, place, options, hooks)
+            if isinstance(way, Shard):
+                return run_shard(loaded, way, place, options, hooks)
+            from evalkit.sweeping.batching import run_batches  # as above
+
+            return run_batches(loaded, place, options, hooks, way)
         except KeyboardInterrupt:
             report.stop()
-            complain(f"interrupted: what arrived is kept in {output or Path('results') / loaded.name}; run the same command again to go on")
+            complain(f"interrupted: what arrived is kept in {place}; run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
 
 

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from evalkit.experiment.endpoint import Prices
     from evalkit.experiment.experiment import Experiment
     from evalkit.plan.requests import Plan, Tokens
+    from evalkit.plan.shard import Shard
     from evalkit.run import Run
+    from evalkit.sweeping.part import Part
 
 
-def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, json: Path | None = None) -> None:
+def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, json: Path | None = None, part: Shard | None = None) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost; `json` is a file for programs, ``-`` for standard output alone."""
     from evalkit.plan.requests import Plan  # late: --help stays instant
     from evalkit.store.folder import is_run  # late: --help stays instant
@@ -47,6 +49,9 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     for line in outlook.said_of_prompts(experiment, output or Path("results") / experiment.name):
         print(harmless(f"  {line}"))
     print(f"{_product(cells, len(experiment.prompts), experiment.replicates)} = {len(planned):,} requests")
+    if part is not None:
+        falls = Plan(experiment, shard=part)
+        print(f"{len(falls) + falls.anchor_count:,} requests fall to shard {part}; what follows is of the whole")
     if planned.design.merged:
         print(f"{planned.design.combinations} combinations of levels, {planned.design.combinations - cells} of them merged:")
         for reason in planned.design.merged:
@@ -118,6 +123,33 @@ def show_run(run: Run, console: Console, experiment: str, json: Path | None) -> 
         written(json, found)
     if json is None or str(json) != STANDARD_OUTPUT:
         console.print(screen(found, console), soft_wrap=not console.is_terminal)
+
+
+def show_found(found: Run | Part, console: Console, experiment: str, json: Path | None) -> None:
+    """What a sweep came to: the first screen of a run, or how far it is where it is not scored."""
+    from evalkit.sweeping.part import Part  # late: --help stays instant
+
+    if isinstance(found, Part):
+        show_part(found, json)
+    else:
+        show_run(found, console, experiment, json)
+
+
+def show_part(part: Part, json: Path | None) -> None:
+    """How far a run has come that is not scored, and what to do next; as JSON for programs where a file is named."""
+    where = harmless(str(part.folder))
+    if json is not None:
+        said = {"v": 1, "folder": str(part.folder), "shard": part.shard or None, "planned": part.planned, "answered": part.answered}
+        written(json, said | {"underway": part.underway, "notes": [str(one) for one in part.notes]})
+        if str(json) == STANDARD_OUTPUT:
+            return
+    print(f"{f'shard {part.shard}: ' if part.shard else ''}{part.answered:,} of {counted(part.planned, 'request')} answered, kept in {where}")
+    if part.underway:
+        print(f"{counted(part.underway, 'request')} under way in batches: run the same command again to collect them")
+    elif not part.complete:
+        print("run the same command again to go on")
+    elif part.shard:
+        print(f"merge it with the others: evalkit merge {where} ... -o RUN, then: evalkit score RUN")
 
 
 def schema_of(what: str) -> dict[str, Any]:

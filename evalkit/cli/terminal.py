@@ -47,6 +47,8 @@ _FLAGS = {
     "budget.cost": "--max-cost",
     "budget.seconds": "--max-time",
     "the option fresh": "--fresh",
+    "the option resubmit": "--resubmit",
+    "its batches with it; add wait": "its batches with it; add --wait",
     "the option limit with 5": "--limit 5",
     "give variance METRIC": "give --variance METRIC",
     "give another folder": "give another place with -o",

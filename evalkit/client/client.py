@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+from aiohttp import FormData
 
 from evalkit.client.headers import limits_of, wait_of
 from evalkit.client.keys import KeyCommand, NoKeyError
@@ -26,11 +27,19 @@ from evalkit.client.transport import FAULTS, Came, RefusedError, TooLongError, T
 from evalkit.client.unpacking import PackedError
 from evalkit.errors import AuthError, EndpointError
 from evalkit.plan.requests import Request
-from evalkit.store.records import Completion, Usage
+from evalkit.store.records import Completion, Failure, Usage
 
 _encoder = msgspec.json.Encoder()
 _MOST_KEYS = 3
 """Keys that one call is tried with, where the endpoint refuses each of them."""
+
+
+class TroubleError(Exception):
+    """A request that brought no success; `found` says what that means, in harmless words."""
+
+    def __init__(self, found: Diagnosis) -> None:
+        super().__init__(found.message)
+        self.found = found
 
 
 class Client:
@@ -99,7 +108,7 @@ class Client:
         await self._transport.close()
 
     def _url(self, path: str) -> str:
-        return f"{self._base_url.rstrip('/')}{path}{'?' + self._query if self._query else ''}"
+        return f"{self._base_url.rstrip('/')}{path}{('&' if '?' in path else '?') + self._query if self._query else ''}"
 
     def harmless(self, words: str) -> str:
         """Somebody's words, fit to be kept: without control characters and keys, 200 characters at the most."""
@@ -178,6 +187,46 @@ class Client:
 
         return await self._tried(once)
 
+    async def ask(self, method: str, path: str, content: Callable[[], bytes | FormData | None], into: Callable[[bytes], object]) -> None:
+        """Any request to the endpoint, once, but for a key that can be renewed.
+
+        Args:
+            path: behind the base URL; may end in a query.
+            content: gives what is sent, anew for each try.
+            into: is given the body of what comes, piece by piece.
+
+        Raises:
+            TroubleError: what came is no success, or nothing came.
+        """
+        try:
+            used = None if self._keys is None else self._use(await self._keys.present())
+            for last in (False, True):
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        return await self._transport.ask(method, self._url(path), content(), into)
+                except RefusedError as fault:
+                    renewed = None if self._keys is None or used is None or fault.status != 401 or last else await self._keys.after(used)
+                    if renewed is None or renewed == used:
+                        raise self._trouble(read_error(fault.body, fault.status, wait_of(fault.headers))) from None
+                    used = self._use(renewed)
+        except NoKeyError as fault:
+            raise self._trouble(Diagnosis("auth", "key", str(fault), code=NO_KEY)) from None
+        except TimeoutError:
+            raise self._trouble(Diagnosis("timeout", "nobody", f"no whole answer within {self._timeout_s:g} s")) from None
+        except (*FAULTS, PackedError) as fault:
+            raise self._trouble(trouble(fault)) from None
+
+    def _trouble(self, found: Diagnosis) -> TroubleError:
+        return TroubleError(found._replace(message=self.harmless(found.message)))
+
+    def read_answer(self, status: int, raw: bytes, body: Mapping[str, Any]) -> Reply:
+        """The reply that a body with a status is which did not come by a call of this client; nobody timed it.
+
+        Args:
+            body: the fields of its request without the messages.
+        """
+        return read_answer(status, raw, body, self._secrets)
+
     def _use(self, key: str) -> str:
         self._transport.use(key)
         self._secrets.add(key)
@@ -253,6 +302,30 @@ class Client:
 
     def _failed(self, found: Diagnosis, started: float) -> Reply:
         return failed(found, time.perf_counter() - started, self._secrets)
+
+
+def read_answer(status: int, raw: bytes, body: Mapping[str, Any], secrets: Secrets) -> Reply:
+    """As `Client.read_answer`, with the secrets that must not stand in it."""
+    asked = Asked(body, 0.0)
+    whole = read_body(raw, asked.choices) if 200 <= status < 300 else None
+    if whole is not None and (whole.error is None or whole.choices):
+        reply = reply_of(whole, asked, secrets)
+        untimed = (msgspec.structs.replace(one, latency_s=None, tokens_per_s=None, batched=True) for one in reply.completions)
+        return reply._replace(completions=tuple(untimed), failure=_untimed(reply.failure))
+    found = no_answer(raw) if 200 <= status < 300 else read_error(_decoded(raw), status)
+    reply = failed(found, 0.0, secrets, None if whole is None else whole.usage)
+    return reply._replace(failure=_untimed(reply.failure))
+
+
+def _untimed(failure: Failure | None) -> Failure | None:
+    return None if failure is None else msgspec.structs.replace(failure, latency_s=None)
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw.decode("utf-8", "replace")
 
 
 def _innermost(fault: BaseException) -> str:

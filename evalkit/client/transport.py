@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -125,6 +125,17 @@ class Transport:
         async with self._asked("POST", url, content) as response:
             return Came(response.headers, await _whole(response))
 
+    async def ask(self, method: str, url: str, content: bytes | aiohttp.FormData | None, into: Callable[[bytes], object]) -> None:
+        """Any request; the body of what comes is given to `into` piece by piece, however long it is. Raises as `post`, but for its length."""
+        async with self._asked(method, url, content) as response:
+            await _check(response)
+            unpacking = Unpacking(",".join(response.headers.getall("Content-Encoding"))) if "Content-Encoding" in response.headers else None
+            while packed := await response.content.readany():
+                for piece in (packed,) if unpacking is None else unpacking.pieces(packed):
+                    into(piece)
+            if unpacking is not None:
+                unpacking.end()
+
     async def stream(self, url: str, content: bytes, reads: list[bytes], times: list[float]) -> tuple[Mapping[str, str], Exception | None]:
         """The response to a POST, piece by piece as the network brings it: its headers, and what broke it off in the middle, if anything did.
 
@@ -143,14 +154,18 @@ class Transport:
                 return response.headers, fault
             return response.headers, None
 
-    def _asked(self, method: str, url: str, content: bytes | None) -> Any:
+    def _asked(self, method: str, url: str, content: bytes | aiohttp.FormData | None) -> Any:
         if self._session is None:  # here, since it belongs to the loop that runs
             connector = aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_KEPT_OPEN_S, ssl=self._context)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=_UNTIMED)
         whole = self._urls.get(url)
         if whole is None:
             whole = self._urls[url] = URL(url)
-        return self._session.request(method, whole, data=content, headers=self._headers, allow_redirects=False, proxy=self._proxy)
+        headers = self._headers
+        if isinstance(content, aiohttp.FormData):  # which tells its own type
+            headers = CIMultiDict(headers)
+            headers.pop("Content-Type", None)
+        return self._session.request(method, whole, data=content, headers=headers, allow_redirects=False, proxy=self._proxy)
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

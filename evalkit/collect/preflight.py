@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -100,7 +101,7 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
     listed = await caller.models()
     _tell_of_models(experiment, listed, caller.tell)
     work = _Look(caller, plan, there, keep)
-    base, cells = plan.plainest, _cells_to_try(plan)
+    base, cells = _base(plan), _cells_to_try(plan)
     first = await work.first(base)
     others = list(dict.fromkeys(cell for cell in cells.values() if cell != base))
     found = dict(zip(others, await asyncio.gather(*(work.of(cell) for cell in others)), strict=True)) | {base: first}
@@ -119,15 +120,25 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
 
 def _cells_to_try(plan: Plan) -> dict[tuple[str, Any], int]:
     """For each extreme level that a cell has, by its parameter and key, the cell to try it in."""
-    base = plan.plainest
+    base = _base(plan)
     wanted = [(name, level) for name, levels in plan.experiment.parameters.items() for level in _extremes(name, levels)]
     cells = {(name, level_key(level)): _cell_with(plan, name, level, base) for name, level in wanted}
     return {where: cell for where, cell in cells.items() if cell is not None}
 
 
+def _base(plan: Plan) -> int:
+    """The plainest cell, or of a part of a plan that does not ask it the one that has most in common with it."""
+    plainest = plan.plainest
+    if plan.shard is None or next(plan.prompts_of(plainest), None) is not None:
+        return plainest
+    plain = plan.cells[plainest]
+    asked = [index for index in range(len(plan.cells)) if next(plan.prompts_of(index), None) is not None]
+    return max(asked, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index), default=plainest)
+
+
 def needed(plan: Plan) -> int:
     """Calls that `look` makes at the most, where none has to be tried again."""
-    return len({plan.plainest, *_cells_to_try(plan).values()})
+    return len({_base(plan), *_cells_to_try(plan).values()})
 
 
 class _Look:
@@ -147,15 +158,23 @@ class _Look:
     async def first(self, cell: int) -> _Tried:
         """The plainest cell on the first prompt that the endpoint does not refuse for what the prompt says."""
         tried = _Tried(False)
-        for prompt in self._plan.common_prompts[:_PROMPTS_TRIED] or (0,):
+        asked = tuple(islice(self._plan.prompts_of(cell), _PROMPTS_TRIED)) if self._plan.shard is not None else self._plan.common_prompts
+        for prompt in asked[:_PROMPTS_TRIED] or (0,):
             self._prompt = prompt
             tried = await self.of(cell, waits=True)
             if tried.fault != "prompt":
                 return tried
         return tried
 
+    def _prompt_for(self, cell: int) -> int:
+        """The prompt that a cell is tried on: the one that the first was, where a part of a plan asks it of this cell too."""
+        if self._plan.shard is None or self._plan.has(cell, self._prompt):
+            return self._prompt
+        return next(self._plan.prompts_of(cell), self._prompt)
+
     async def of(self, cell: int, *, waits: bool = False) -> _Tried:
-        request = self._plan.request(cell, self._prompt, 0)
+        prompt = self._prompt_for(cell)
+        request = self._plan.request(cell, prompt, 0)
         if self._there.answered(request.key):
             return _Tried(True)
         reply = await self._answer(request, waits)
@@ -163,7 +182,7 @@ class _Look:
             return _Tried(False)
         if reply.completions:
             for replicate, completion in enumerate(reply.completions[: self._together]):
-                self._keep(self._plan.request(cell, self._prompt, replicate), completion, self._together)
+                self._keep(self._plan.request(cell, prompt, replicate), completion, self._together)
             return _Tried(True)
         failure = reply.failure
         if failure is not None and reply.fault == "address" and not reply.certain:
@@ -212,6 +231,8 @@ def _extremes(name: str, levels: Sequence[Any]) -> list[Any]:
 def _cell_with(plan: Plan, name: str, level: Any, base: int) -> int | None:
     """The cell with a level that has most else in common with the plainest one; None where no cell has it."""
     having = [index for index, cell in enumerate(plan.cells) if same_level(cell.get(name), level)]
+    if plan.shard is not None:  # what falls to others is not asked here
+        having = [index for index in having if next(plan.prompts_of(index), None) is not None]
     if not having:
         return None
     plain = plan.cells[base]

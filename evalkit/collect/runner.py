@@ -269,7 +269,7 @@ class _Run:
         first = reply.completions[0]
         usage = first.usage
         tokens = None if usage is None else (usage.prompt_tokens or 0) + (usage.billed_tokens or 0)
-        took_s = first.latency_s if first.time_to_first_token_s is None else first.time_to_first_token_s
+        took_s = (first.latency_s or 0.0) if first.time_to_first_token_s is None else first.time_to_first_token_s
         self._pace.answered(now, started, at_once, took_s, tokens, reply.limits, uncounted)
         if reply.limits is not None:
             self._tally.held_until = now + self._pace.wait_s(now)

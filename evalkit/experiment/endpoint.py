@@ -52,6 +52,13 @@ def a_table(value: object) -> object:
     return value
 
 
+class BatchPrices(Strict):
+    """What tokens cost in a batch: of a million tokens of prompts, and of answers."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Prices(Strict):
     """What tokens cost.
 
@@ -60,12 +67,35 @@ class Prices(Strict):
         output: of a million tokens of answers.
         currency: its name, as it is to be shown.
         source: where they stand, as it is to be shown.
+        batch: what they cost in a batch, often half; left out: the same.
     """
 
     input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
     source: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    batch: BatchPrices | None = None
+
+    def of_batches(self) -> Prices:
+        """What holds for answers that came by a batch."""
+        return self if self.batch is None else self.model_copy(update={"input": self.batch.input, "output": self.batch.output})
+
+
+class Batching(Strict):
+    """How requests are sent as batches.
+
+    Attributes:
+        window: within which the endpoint promises the answers, in its own words.
+        url: the address that each request of a batch names.
+        max_requests, max_bytes: of one file of requests.
+        poll_s: seconds between two looks at how far a batch is, where it is waited for.
+    """
+
+    window: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _-]{1,20}$")] = "24h"
+    url: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.-]{1,100}$")] = "/v1/chat/completions"
+    max_requests: Annotated[int, Field(ge=1, le=50_000), BeforeValidator(whole)] = 50_000
+    max_bytes: Annotated[int, Field(ge=1_000, le=200_000_000), BeforeValidator(whole)] = 200_000_000
+    poll_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
 
 
 def _or_known(schema: dict[str, Any]) -> None:
@@ -97,6 +127,7 @@ class Endpoint(Strict):
         organization, project: OpenAI's headers of these names.
         prices: what tokens cost; ``known`` takes them from the table of genai-prices, where the model at this address stands in it.
             Without them costs are unknown.
+        batch: how requests are sent as batches, where that is asked for.
     """
 
     base_url: str
@@ -119,6 +150,7 @@ class Endpoint(Strict):
     organization: str | None = None
     project: str | None = None
     prices: Annotated[Prices | None, Field(json_schema_extra=_or_known)] = None
+    batch: Batching | None = None
     _stored: bool = PrivateAttr(default=False)
 
     @property

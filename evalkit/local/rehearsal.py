@@ -41,11 +41,12 @@ class Fault(NamedTuple):
 
 
 class Rehearsal(NamedTuple):
-    """What to rehearse; the draws follow from `seed` and the number of the request."""
+    """What to rehearse; the draws follow from `seed` and the number of the request. `batches`: faults that batches meet."""
 
     seed: int = 0
     faults: tuple[Fault, ...] = ()
     quirks: tuple[Quirk, ...] = ()
+    batches: tuple[Fault, ...] = ()
 
 
 class _Number(NamedTuple):
@@ -67,6 +68,17 @@ FAULTS: dict[str, dict[str, _Number]] = {
     "malformed_json": {"share": _SHARE},
     "wrong_content_type": {"share": _SHARE},
 }
+OF_BATCHES: dict[str, dict[str, _Number]] = {
+    "late": {"seconds": _Number(0, _A_DAY, 2)},
+    "failed": {"share": _SHARE},
+    "expired": {"share": _SHARE},
+    "line_twice": {"share": _SHARE},
+    "out_of_order": {},
+    "refused": {},
+    "unlisted": {},
+}
+"""Faults of batches: answered late; a share of the requests fail; a share is not answered before it expires; lines of the output stand twice, or in
+another order; refused as a whole; the server lists neither files nor batches."""
 QUIRKS: dict[str, tuple[str, ...]] = {
     "ignore": ("parameter",),
     "reject": ("parameter",),
@@ -133,16 +145,17 @@ class _Checker:
         self.found: list[str] = []
 
     def rehearsal(self, data: object) -> Rehearsal:
-        table = self._table("", data, ("seed", "faults", "quirks"))
+        table = self._table("", data, ("seed", "faults", "quirks", "batches"))
         seed = table.get("seed", 0)
         if isinstance(seed, bool) or not isinstance(seed, int) or abs(seed) >= 2**63:
             self._wrong("seed", seed, "a whole number")
-        faults = tuple(fault for at, one in self._list("faults", table) if (fault := self._fault(f"faults[{at}]", one)))
+        faults = tuple(fault for at, one in self._list("faults", table) if (fault := self._fault(f"faults[{at}]", one, FAULTS)))
         quirks = tuple(quirk for at, one in self._list("quirks", table) if (quirk := self._quirk(f"quirks[{at}]", one)))
         whole = math.fsum(fault.share for fault in faults)
         if whole > 1 + 1e-9:
             self.found.append(f"faults: their shares add up to {whole:g}; expected at most 1")
-        return Rehearsal(seed if isinstance(seed, int) else 0, faults, quirks)
+        batches = tuple(fault for at, one in self._list("batches", table) if (fault := self._fault(f"batches[{at}]", one, OF_BATCHES)))
+        return Rehearsal(seed if isinstance(seed, int) else 0, faults, quirks, batches)
 
     def _list(self, name: str, table: dict[str, Any]) -> Iterator[tuple[int, object]]:
         value = table.get(name, [])
@@ -151,14 +164,14 @@ class _Checker:
             return
         yield from enumerate(value)
 
-    def _fault(self, where: str, data: object) -> Fault | None:
-        named = self._named(where, data, "fault", FAULTS)
+    def _fault(self, where: str, data: object, known: dict[str, dict[str, _Number]]) -> Fault | None:
+        named = self._named(where, data, "fault", known)
         if named is None:
             return None
         name, table = named
-        self._only(where, table, ("fault", *FAULTS[name]))
-        numbers = {field: self._number(f"{where}.{field}", table.get(field), expected) for field, expected in FAULTS[name].items()}
-        return Fault(name, **numbers)
+        self._only(where, table, ("fault", *known[name]))
+        numbers = {field: self._number(f"{where}.{field}", table.get(field), expected) for field, expected in known[name].items()}
+        return Fault(name, **({"share": 1.0} | numbers))
 
     def _quirk(self, where: str, data: object) -> Quirk | None:
         named = self._named(where, data, "quirk", QUIRKS)

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route, Router
 
 from evalkit.local import embeddings
 from evalkit.local.api import MODEL_NAME, AnyAnswer, Api
+from evalkit.local.batches import LARGEST_FILE, Batches, parts_of
 from evalkit.local.corpus import sections
 from evalkit.local.errors import ApiError
 from evalkit.local.faults import Trouble, strike
@@ -81,8 +82,7 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         answers = api.answers(chat)
         if chat.stream:
             return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
-        texts = ["".join([turn async for turn in _turns(iter(answer))]) for answer in answers]
-        return JSONResponse(twisted.told(api.completion(chat, answers, texts)))
+        return JSONResponse(twisted.told(await _whole(api, chat, answers)))
 
     async def embed(_: Request, twisted: Twisted) -> Response:
         wanted = api.embeddings(twisted.asked())
@@ -98,9 +98,91 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         Route("/embeddings", guarded(troubled("embeddings", embed)), methods=["POST"]),
         Route("/models", guarded(list_models), methods=["GET"]),
         Route("/models/{name:path}", guarded(show_model), methods=["GET"]),
+        *(Route(path, guarded(_struck(handler, trouble)), methods=[method]) for method, path, handler in _of_batches(api, trouble, rehearsal)),
         *counts,
     ]
     return _mounted(routes, counts)
+
+
+def _struck(handler: Handler, trouble: Trouble) -> Handler:
+    """A handler whose answer may meet the faults of the way, and no quirk."""
+
+    async def struck(request: Request) -> Response:
+        fault = trouble.draw(trouble.next())
+
+        async def answer() -> Response:
+            try:
+                return await handler(request)
+            except ApiError as error:
+                return JSONResponse(error.body, error.status)
+
+        return await (strike(fault, answer) if fault else answer())
+
+    return struck
+
+
+async def _whole(api: Api, chat: Chat, answers: Sequence[AnyAnswer]) -> dict[str, Any]:
+    """The body of a plain answer, written while others take their turns."""
+    texts = ["".join([turn async for turn in _turns(iter(answer))]) for answer in answers]
+    return api.completion(chat, answers, texts)
+
+
+def _of_batches(api: Api, trouble: Trouble, rehearsal: Rehearsal | None) -> list[tuple[str, str, Handler]]:
+    """What serves files and batches: method, path and handler of each."""
+
+    async def of_a_batch(body: object) -> tuple[int, Any]:
+        try:
+            twisted = trouble.twist(body, "chat", trouble.next())
+            chat = api.chat(twisted.asked())
+            if chat.stream:
+                raise ApiError(400, "A request of a batch does not stream.", param="stream")
+            return 200, twisted.told(await _whole(api, chat, api.answers(chat)))
+        except ApiError as error:
+            return error.status, error.body
+
+    batches = Batches(of_a_batch, *((rehearsal.batches, rehearsal.seed) if rehearsal else ()))
+
+    async def keep(request: Request) -> Response:
+        parts = parts_of(await _read(request, LARGEST_FILE + LARGEST_BODY), request.headers.get("content-type", ""))
+        if "file" not in parts:
+            raise ApiError(400, "Missing required parameter: 'file'.", param="file")
+        return JSONResponse(batches.keep(parts["file"][0], parts.get("purpose", ("", b""))[1].decode("utf-8", "replace"), parts["file"][1]).told())
+
+    async def list_files(request: Request) -> Response:
+        return JSONResponse(batches.files(request.query_params.get("after"), request.query_params.get("limit")))
+
+    async def file(request: Request) -> Response:
+        return JSONResponse(batches.file(request.path_params["id"]).told())
+
+    async def drop(request: Request) -> Response:
+        return JSONResponse(batches.drop(request.path_params["id"]))
+
+    async def content(request: Request) -> Response:
+        return Response(batches.file(request.path_params["id"]).content, media_type="application/octet-stream")
+
+    async def start(request: Request) -> Response:
+        return JSONResponse(batches.start(_decode(await _read(request))).told())
+
+    async def list_batches(request: Request) -> Response:
+        return JSONResponse(batches.batches(request.query_params.get("after"), request.query_params.get("limit")))
+
+    async def batch(request: Request) -> Response:
+        return JSONResponse(batches.batch(request.path_params["id"]).told())
+
+    async def cancel(request: Request) -> Response:
+        return JSONResponse(batches.cancel(request.path_params["id"]).told())
+
+    return [
+        ("POST", "/files", keep),
+        ("GET", "/files", list_files),
+        ("GET", "/files/{id}", file),
+        ("DELETE", "/files/{id}", drop),
+        ("GET", "/files/{id}/content", content),
+        ("POST", "/batches", start),
+        ("GET", "/batches", list_batches),
+        ("GET", "/batches/{id}", batch),
+        ("POST", "/batches/{id}/cancel", cancel),
+    ]
 
 
 def _mounted(routes: Sequence[Route], beside: Sequence[Route]) -> Starlette:
@@ -141,13 +223,13 @@ async def _events(api: Api, chat: Chat, answers: Sequence[AnyAnswer], request: R
         yield b"data: [DONE]\n\n"
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, most: int = LARGEST_BODY) -> bytes:
     body = bytearray()
     try:
         async for piece in request.stream():
             body += piece
-            if len(body) > LARGEST_BODY:
-                raise ApiError(413, f"The request body is larger than {LARGEST_BODY} bytes.", code="request_too_large")
+            if len(body) > most:
+                raise ApiError(413, f"The request body is larger than {most} bytes.", code="request_too_large")
     except ClientDisconnect:
         raise ApiError(400, "The request ended before its body did.") from None
     return bytes(body)
@@ -165,7 +247,7 @@ def _bears(request: Request, key: str) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())
 
 
-_KNOWN = "Known: POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models (also under /api/v2)."
+_KNOWN = "Known: POST /v1/chat/completions, POST /v1/embeddings, POST /v1/files, POST /v1/batches, GET /v1/models (also under /api/v2)."
 
 
 async def _api_error(_: Request, error: Exception) -> Response:

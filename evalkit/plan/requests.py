@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, NamedTuple
@@ -16,6 +16,7 @@ from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical
 from evalkit.experiment.prompts import text_of
 from evalkit.plan.design import Cell, Design, body_of, design_of
+from evalkit.plan.shard import Shard
 
 Role = Literal["sweep", "anchor", "confirm"]
 """What a request is for: the sweep itself; the reference repeated through it, which shows a drift; a choice looked at again."""
@@ -91,6 +92,7 @@ class Plan:
         only: these cells alone; None for all.
         first, count: the replicates; a count of None takes the experiment's.
         blocks: these pairs of a cell and a prompt alone, by their numbers; None for all.
+        shard: the part of it that is asked; its anchors are a part of the whole plan's. None for all.
     """
 
     experiment: Experiment
@@ -99,6 +101,7 @@ class Plan:
     first: int = 0
     count: int | None = None
     blocks: frozenset[tuple[int, int]] | None = None
+    shard: Shard | None = None
 
     @cached_property
     def design(self) -> Design:
@@ -113,19 +116,48 @@ class Plan:
     def __len__(self) -> int:
         cells = len(self.cells) if self.only is None else len(self.only)
         pairs = cells * len(self.experiment.prompts) if self.blocks is None else len(self.blocks)
+        if self._of_the_shard is not None:
+            pairs = sum(1 for _ in self._pairs())
         return pairs * (self.experiment.replicates if self.count is None else self.count)
 
     def has(self, cell_index: int, prompt_index: int) -> bool:
         """Whether a cell is asked a prompt."""
-        return (self.only is None or cell_index in self.only) and (self.blocks is None or (cell_index, prompt_index) in self.blocks)
+        return (self.only is None or cell_index in self.only) and self._falls(cell_index, prompt_index)
+
+    def _falls(self, cell_index: int, prompt_index: int) -> bool:
+        """Whether a pair is in, be the cell what it may."""
+        if self.blocks is not None and (cell_index, prompt_index) not in self.blocks:
+            return False
+        return self._of_the_shard is None or bool(self._of_the_shard[cell_index * len(self.experiment.prompts) + prompt_index])
+
+    @cached_property
+    def _of_the_shard(self) -> bytes | None:
+        """For each pair of a cell and a prompt whether it falls to the shard; a byte each, so that a large plan stays small."""
+        if self.shard is None:
+            return None
+        fixed = {**self.experiment.endpoint.extra_body, **self.experiment.request}
+        cells = [_hashed(body_of(cell, fixed)) for cell in self.cells]
+        prompts = [_hashed([name, messages, own]) for name, own, messages, _ in self._identities]
+        return bytes(self.shard.has(hashlib.sha256(cell + prompt).digest()) for cell in cells for prompt in prompts)
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        """The pairs of a cell and a prompt that are asked, by their numbers."""
+        if self.blocks is not None and self.shard is None and self.only is None:
+            return iter(self.blocks)
+        cells = range(len(self.cells)) if self.only is None else self.only
+        return ((cell, prompt) for cell in cells for prompt in range(len(self.experiment.prompts)) if self._falls(cell, prompt))
 
     @cached_property
     def common_prompts(self) -> tuple[int, ...]:
-        """The prompts, by their numbers, that every cell is asked: all but in a race."""
+        """The prompts, by their numbers, that every cell is asked: all but in a race and in a shard."""
         prompts = range(len(self.experiment.prompts))
-        if self.blocks is None:
+        if self.blocks is None and self.shard is None:
             return tuple(prompts)
-        return tuple(prompt for prompt in prompts if all((cell, prompt) in self.blocks for cell in range(len(self.cells))))
+        return tuple(prompt for prompt in prompts if all(self._falls(cell, prompt) for cell in range(len(self.cells))))
+
+    def prompts_of(self, cell_index: int) -> Iterator[int]:
+        """The prompts that a cell is asked, by their numbers."""
+        return (prompt for prompt in range(len(self.experiment.prompts)) if self.has(cell_index, prompt))
 
     def __iter__(self) -> Iterator[Request]:
         """Every request of the sweep once, in the order of sending.
@@ -142,12 +174,13 @@ class Plan:
         together = experiment.endpoint.replicates_per_call
         end = self.first + (experiment.replicates if self.count is None else self.count)
         wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
+        whole = self.blocks is None and self.shard is None
         for first in range(self.first, end, together):
             rng = np.random.default_rng([experiment.seed, first]) if many else None
             for prompt_index in _order(rng, len(experiment.prompts)):
                 for cell_index in filter(wanted.__contains__, _order(rng, len(self.cells))):
                     where = (cell_index, prompt_index)
-                    if self.blocks is not None and where not in self.blocks:
+                    if not whole and not self._falls(*where):
                         continue
                     pair = pairs.get(where)
                     if pair is None:
@@ -171,13 +204,16 @@ class Plan:
         """One cell on one prompt again and again: the plainest, on the first prompt."""
         cell_index = self.plainest
         pair = self._pair(cell_index, 0)
-        for replicate in range(self.anchor_count):
-            yield self._request(pair, cell_index, 0, replicate, "anchor")
+        for replicate in range(replace(self, shard=None).anchor_count):
+            if self.shard is None or self.shard.has_number(replicate):
+                yield self._request(pair, cell_index, 0, replicate, "anchor")
 
     @property
     def anchor_count(self) -> int:
         """How many anchors stand in the sequence; too few to show a drift are none."""
-        return self.anchors_among(len(self))
+        if self.shard is None:
+            return self.anchors_among(len(self))
+        return sum(map(self.shard.has_number, range(replace(self, shard=None).anchor_count)))
 
     def anchors_among(self, requests: int) -> int:
         """How many anchors would stand among so many requests."""
@@ -194,13 +230,15 @@ class Plan:
         if not count:
             yield from self
             return
-        anchors, every = self.anchors(), len(self) // count
+        anchors, every = self.anchors(), max(1, len(self) // count)
         requests = iter(self)
         together = self.experiment.endpoint.replicates_per_call
         every = max(together, every // together * together)  # a call's requests stay together
         while block := list(islice(requests, every)):
             yield from islice(anchors, 1)
             yield from block
+        if self.shard is not None:
+            yield from anchors  # of a small part there may be more than it has blocks
 
     @cached_property
     def _identities(self) -> list[tuple[str, dict[str, Any], list[dict[str, Any]], Any]]:
@@ -259,8 +297,8 @@ class Plan:
 
         A token is taken to be one to eight bytes of UTF-8, and a message to add up to sixteen tokens.
         """
-        if self.blocks is not None:
-            found = [self._prompt_tokens[prompt] for _, prompt in self.blocks]
+        if self.blocks is not None or self.shard is not None:
+            found = [self._prompt_tokens[prompt] for _, prompt in self._pairs()]
             return self.experiment.replicates * sum(low for low, _ in found), self.experiment.replicates * sum(high for _, high in found)
         each = len(self.cells) * self.experiment.replicates
         return each * sum(low for low, _ in self._prompt_tokens), each * sum(high for _, high in self._prompt_tokens)
@@ -270,8 +308,8 @@ class Plan:
         bounds = [bound for bound in self._answer_tokens if bound is not None]
         if len(bounds) < len(self.cells):
             return None
-        if self.blocks is not None:
-            return self.experiment.replicates * sum(bounds[cell] for cell, _ in self.blocks)
+        if self.blocks is not None or self.shard is not None:
+            return self.experiment.replicates * sum(bounds[cell] for cell, _ in self._pairs())
         return sum(bounds) * len(self.experiment.prompts) * self.experiment.replicates
 
     def tokens(self) -> Tokens:
@@ -324,6 +362,10 @@ def seed_of(root: int, prompt_id: str, replicate: int, seeds: Seeds = "hashed") 
     if seeds == "consecutive":
         return (root + crc32(name) + replicate) % 2**31
     return int.from_bytes(hashlib.sha256(b"%d %d %b" % (root, replicate, name)).digest()[:4]) % 2**31
+
+
+def _hashed(value: Any) -> bytes:
+    return hashlib.sha256(_json(canonical(value)).encode("utf-8", "surrogatepass")).digest()
 
 
 def _order(rng: Any, count: int) -> list[int]:

@@ -152,11 +152,12 @@ def scored_answer(completion: Completion, endpoint: Endpoint, body: Mapping[str,
     if text.strip() and tokens == 0:  # no count, but a field that nobody fills
         tokens_in = tokens = billed = None
     ended = ending(completion, body)
+    prices = endpoint.prices if endpoint.prices is None or not completion.batched else endpoint.prices.of_batches()
     recorded = {
         "latency_s": completion.latency_s,
         "time_to_first_token_s": completion.time_to_first_token_s,
         "tokens_per_s": completion.tokens_per_s if completion.usage_shared_by == 1 else None,
-        "cost": None if endpoint.prices is None or tokens_in is None or billed is None else cost_of(endpoint.prices, tokens_in, billed),
+        "cost": None if prices is None or tokens_in is None or billed is None else cost_of(prices, tokens_in, billed),
         REFUSED: ended == "refused",
     }
     return ScoredAnswer(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EISDIR
@@ -148,8 +148,43 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return data
 
 
+def shard_in(folder: Path) -> str:
+    """Which shard of an experiment a results folder holds, like ``3/16``; empty where it is none. Raises `RecordError`."""
+    said = (read_run(folder) or {}).get("shard", "")
+    return said if isinstance(said, str) else ""
+
+
+def is_merged(folder: Path) -> bool:
+    """Whether a results folder was joined from several, so that its records stand in the order of those. Raises `RecordError`."""
+    return bool((read_run(folder) or {}).get("merged"))
+
+
+def check_shard(folder: Path, wanted: str) -> None:
+    """Raise `RecordError` where a folder holds another part of an experiment than `wanted`, which is empty for the whole."""
+    if not is_run(folder):
+        return
+    there = shard_in(folder)
+    if there and there != wanted:
+        raise RecordError(
+            f"{folder}: holds shard {there} of an experiment, and {f'shard {wanted}' if wanted else 'the whole'} is asked for; "
+            f"go on with shard {there}, give another folder, or merge the shards first"
+        )
+    if wanted and not there:
+        raise RecordError(f"{folder}: holds a run that is no shard, and shard {wanted} is asked for; give another folder")
+
+
 def load_experiment(folder: Path) -> Experiment:
-    """The experiment that a results folder was last run with, none of whose commands is run. Raises `RecordError`."""
+    """The experiment that a results folder was last run with, none of whose commands is run. Raises `RecordError`, also for a shard of one."""
+    if there := folder.is_dir() and shard_in(folder):
+        raise RecordError(
+            f"{folder}: holds shard {there} of an experiment, and a part is neither scored nor decided on; "
+            "merge it with the others: evalkit merge FOLDER... -o RUN"
+        )
+    return read_experiment(folder)
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """As `load_experiment`, also of a shard."""
     check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
@@ -194,7 +229,17 @@ def reworded(folder: Path, experiment: Experiment) -> list[str]:
     return [prompt.id for prompt in experiment.prompts if prompt.id in asked and _digest(prompt.conversation()) not in asked[prompt.id]]
 
 
-def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, preflight: Any = None, sweep: Any = None, made: Any = None) -> None:
+def write_run(
+    folder: Path,
+    experiment: Experiment,
+    *,
+    counts: Any = None,
+    preflight: Any = None,
+    sweep: Any = None,
+    made: Any = None,
+    shard: str = "",
+    before: dict[str, Any] | None = None,
+) -> None:
     """``run.json``: what was run with what. Versions of prompts that were ever sent are added to, never taken away.
 
     Args:
@@ -202,8 +247,10 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
         preflight: what was tried before the last sweep.
         sweep: how a sweep went, to be added to those before.
         made: what the tables were made of, None while they are not made.
+        shard: which part of the experiment stands there, like ``3/16``; once said it stays.
+        before: what stood there before; what the folder holds where None.
     """
-    before = read_run(folder) or {}
+    before = (read_run(folder) or {}) if before is None else before
     now = now_text()
     prompts: dict[str, list[Any]] = before.get("prompts", {})
     for prompt in experiment.prompts:
@@ -227,6 +274,9 @@ def write_run(folder: Path, experiment: Experiment, *, counts: Any = None, prefl
         "experiment": experiment.resolved(),
         "prompts": prompts,
     }
+    data.update({name: before[name] for name in ("shard", "merged") if name in before})
+    if shard:
+        data["shard"] = shard
     replace(folder / RUN_FILE, msgspec.json.format(msgspec.json.encode(data), indent=1))
 
 
@@ -250,6 +300,28 @@ def outdated(folder: Path) -> str | None:
     files = run["made"].get("files")
     changed = [name for name, was in files.items() if fingerprint(folder / name) != was] if isinstance(files, dict) else []
     return f"{' and '.join(changed)} changed after these tables were made" if changed else None
+
+
+def write_joined(folder: Path, experiment: Experiment, runs: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """``run.json`` of several runs put together: every version of a prompt that any of them sent, and how the sending of each went.
+
+    Args:
+        runs: what their ``run.json`` hold; `names` of their folders.
+    """
+    prompts: dict[str, list[Any]] = {}
+    for run in runs:
+        for name, versions in run.get("prompts", {}).items():
+            there = prompts.setdefault(name, [])
+            there += [one for one in versions if all(one.get("hash") != other.get("hash") for other in there)]
+    sweeps = [one for run in runs for one in run.get("sweeps", []) if isinstance(one, dict)]
+    before = {
+        "created": min((str(run["created"]) for run in runs if run.get("created")), default=now_text()),
+        "prompts": {name: sorted(versions, key=lambda one: str(one.get("since", ""))) for name, versions in prompts.items()},
+        "preflight": next((run["preflight"] for run in runs if run.get("preflight")), None),
+        "sweeps": sorted(sweeps, key=lambda one: str(one.get("ended", ""))),
+        "merged": list(dict.fromkeys([*(name for run in runs for name in run.get("merged", [])), *names])),
+    }
+    write_run(folder, experiment, before=before)
 
 
 @cache

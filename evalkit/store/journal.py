@@ -26,6 +26,15 @@ class Versioned(Protocol):
         ...
 
 
+class Keyed(Versioned, Protocol):
+    """What a line holds that is about something which it names."""
+
+    @property
+    def key(self) -> str:
+        """What names it for ever."""
+        ...
+
+
 T = TypeVar("T", bound=Versioned)
 
 
@@ -166,6 +175,28 @@ def located(path: Path, form: Form[T]) -> Iterator[tuple[int, T]]:
         if one.v > form.version:
             raise RecordError(_newer(f"{path}: line {number}", line, form.version))
         yield at, one
+
+
+def tail_of(path: Path, form: Form[T]) -> tuple[bytes, str]:
+    """What follows the last line end of a file where it is a whole line, else nothing; and what becomes of it, empty where nothing follows.
+
+    Raises:
+        RecordError: it is of a newer version, or the file cannot be read.
+    """
+    try:
+        tail = _tail(path)
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be read: {fault.strerror}") from None
+    if not tail or tail.isspace():
+        return b"", ""
+    try:
+        if form.decode(tail).v <= form.version:
+            return tail, f"{path}: the last line lacked its line end; it is whole and kept"
+    except _OTHER_FORM:
+        pass  # torn, or of a newer version
+    if _version(tail) > form.version:
+        raise RecordError(_newer(str(path), tail, form.version))
+    return b"", f"{path}: the last line was torn ({len(tail)} bytes without an end); it is left out"
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:

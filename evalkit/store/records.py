@@ -55,7 +55,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
     Attributes:
         text: the content; empty where the answer is a tool's call alone.
         finish_reason: as sent; None where the endpoint says none.
-        latency_s: from sending the request to the last byte.
+        latency_s: from sending the request to the last byte; None where nobody timed it, as in a batch.
         time_to_first_token_s: to the first visible part, reasoning and tool calls included; None where the answer did not stream.
         tokens_per_s: completion tokens over latency; None where the endpoint does not count tokens.
         usage_shared_by: choices of one call that `usage` counts together.
@@ -66,12 +66,13 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
         repaired: characters that no encoding holds were replaced by U+FFFD.
         masked: the key stood in it, and ``[key]`` stands in its place.
         ending: how it ended, where something else than the finish reason tells.
+        batched: it came by a batch.
     """
 
     text: str
     finish_reason: str | None
     usage: Usage | None
-    latency_s: float
+    latency_s: float | None
     tries: int
     model: str | None = None
     system_fingerprint: str | None = None
@@ -87,6 +88,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, tag="completion", om
     repaired: bool = False
     masked: bool = False
     ending: Ending | None = None
+    batched: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
@@ -125,7 +127,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-_RECORDS = Form(Record, VERSION)
+FORM = Form(Record, VERSION)
 
 
 def record_of(request: Request, outcome: Outcome, together: int = 1) -> Record:
@@ -153,7 +155,7 @@ class RecordWriter(Journal[Record]):
     """Appends records to a results folder; see `Journal`."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / RESPONSES, _RECORDS)
+        super().__init__(folder / RESPONSES, FORM)
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -162,7 +164,7 @@ def read(folder: Path) -> Iterator[Record]:
     Raises:
         RecordError: a line is no record, with its number; nothing is changed.
     """
-    return journal.read(folder / RESPONSES, _RECORDS)
+    return journal.read(folder / RESPONSES, FORM)
 
 
 def latest(records: Iterable[Record], wanted: Container[str]) -> dict[str, Record]:
@@ -176,18 +178,22 @@ def latest(records: Iterable[Record], wanted: Container[str]) -> dict[str, Recor
     return found
 
 
-class _Outcome(msgspec.Struct):
+class BriefOutcome(msgspec.Struct, gc=False):
+    """Of an outcome whether it is a completion or a failure, and of which kind."""
+
     type: str
     kind: Kind | None = None
 
 
-class _Brief(msgspec.Struct):
+class Brief(msgspec.Struct, gc=False):
+    """Of a record what tells whether its request has its answer; read without the answer itself."""
+
     v: int
     key: str
-    outcome: _Outcome
+    outcome: BriefOutcome
 
 
-_BRIEFS = Form(_Brief, VERSION)
+_BRIEFS = Form(Brief, VERSION)
 
 
 class Standing:

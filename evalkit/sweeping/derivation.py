@@ -30,7 +30,7 @@ from evalkit.scoring.scores import Scores, score
 from evalkit.scoring.tables import write_tables
 from evalkit.store import artefacts, judgements
 from evalkit.store.embeddings import Embeddings
-from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, replace, write_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, is_merged, replace, write_run
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
 from evalkit.sweeping.advice import replayed
@@ -89,7 +89,7 @@ def settle(
     bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
-    of_scores = list(_of_scores(scores, plan, others))
+    of_scores = list(_of_scores(scores, plan, _in_time(others, folder)))
     analysis = _with_race(msgspec.structs.replace(analysis, notes=[*bearing, *of_scores]), course, scores, choice, measured)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
@@ -125,6 +125,11 @@ def _bearing(scores: Scores) -> Iterator[Note]:
         yield warning(
             f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' can tell"
         )
+
+
+def _in_time(others: Sequence[Record], folder: Path) -> Sequence[Record]:
+    """The records as they came; of runs that were joined, which stand one after the other, by their clocks."""
+    return sorted(others, key=lambda one: one.at) if is_merged(folder) else others
 
 
 def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator[Note]:

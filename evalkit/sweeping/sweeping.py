@@ -23,14 +23,17 @@ from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
+from evalkit.plan.shard import Shard
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
-from evalkit.store.folder import is_run, locked, make, move_aside, now_text, seeds_of, write_run
+from evalkit.store.batches import check_none
+from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
 from evalkit.sweeping.made import as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
+from evalkit.sweeping.part import Part
 from evalkit.sweeping.racing import Racing, raced
 from evalkit.sweeping.rescoring import ask_others, summed, what_it_took
 from evalkit.text.notes import Note, Tell, nobody, note, warning
@@ -85,7 +88,41 @@ def run_sweep(experiment: Experiment, folder: Path | None = None, options: Optio
     experiment = raced(narrowed(experiment, options.limit), options.race, options.race_budget)
     sweep = _Sweep(experiment, folder or Path("results") / experiment.name, options, hooks)
     with ExitStack() as stack:
-        return sweep.whole(stack)
+        found = sweep.whole(stack)
+    if isinstance(found, Part):
+        raise TypeError("a sweep of all that is planned gives a run")
+    return found
+
+
+def run_shard(experiment: Experiment, shard: Shard, folder: Path | None = None, options: Options = Options(), hooks: Hooks = Hooks()) -> Part | None:  # noqa: B008 (immutable)
+    """Send what falls to `shard` of what `experiment` plans and has no completion yet, and record it; nothing is scored before the parts are merged.
+
+    Args:
+        folder: where it is kept; ``results/<name>.<number>-of-<count>`` where None.
+        options: as of a sweep; a budget is this part's own.
+
+    Returns:
+        How far it came; None where `hooks.confirm` said no.
+
+    Raises:
+        ExperimentError: a race, or fresh replicates, are asked for, which need the whole.
+        Exception: as `run_sweep` does.
+    """
+    experiment = narrowed(experiment, options.limit)
+    if experiment.search is not None or options.race or options.race_budget is not None:
+        raise ExperimentError("shard: a race decides on all answers together, and no part of them can; race on one machine, or sweep the full grid")
+    if options.confirm:
+        raise ExperimentError("shard: confirm needs a choice, which no part of a run makes; merge the parts, then sweep with confirm")
+    with ExitStack() as stack:
+        found = _Sweep(experiment, folder or folder_of(experiment, shard), options, hooks, shard=shard).whole(stack)
+    if isinstance(found, Run):
+        raise TypeError("a shard is no run")
+    return found
+
+
+def folder_of(experiment: Experiment, shard: Shard) -> Path:
+    """Where a shard is kept unless another place is named."""
+    return Path("results") / f"{experiment.name}.{shard.number}-of-{shard.of}"
 
 
 @dataclass
@@ -99,9 +136,10 @@ class _Sweep:
     notes: list[Note] = field(default_factory=list)
     race: Racing | None = None
     stopped: str | None = None
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        self.plan = Plan(self.experiment)
+        self.plan = Plan(self.experiment, shard=self.shard)
         self.began, self.started = time.monotonic(), now_text()
         self.measured: Measures = measures(self.experiment)
         check_jobs(self.options.jobs)
@@ -124,13 +162,14 @@ class _Sweep:
         self.notes.append(one)
         self.hooks.note(one)
 
-    def whole(self, stack: ExitStack) -> Run | None:
+    def whole(self, stack: ExitStack) -> Run | Part | None:
         """All steps; None where nothing was to be sent after all."""
         make(self.folder)
         hold = stack.enter_context(ExitStack())
         hold.enter_context(locked(self.folder))
-        fresh = self.options.fresh and is_run(self.folder)
+        fresh = self._checked()
         self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
+        self._mark()
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
         there = Standing() if fresh else standing(self.folder)
         if self.experiment.search is not None:
@@ -147,34 +186,71 @@ class _Sweep:
             access = self._access(stack, requests)
             look, kept.not_before = self._look(access, there, tally, writer, kept)
         if fresh:  # only now that the endpoint is known to be of use
-            aside = move_aside(self.folder)
-            self.tell(note(f"the run that stood there is kept in {aside}"))
-            hold.close()
-            make(self.folder)
-            hold.enter_context(locked(self.folder))
-            writer = hold.enter_context(_writer(self.folder, self.tell))
+            writer = self._anew(hold)
         if writer is not None:
             kept.into(writer)
         if look is not None and look.rejected:
             self._without(look.rejected)
             tally.planned = tally.done + self._left(self.plan, there)
-        goes_on = self.race is not None and not self.race.ended
-        found = None if requests or fresh or goes_on else as_made(self.folder, self.plan, self.measured)
+        found = None if requests or fresh else self._as_made()
         if found is None:
-            write_run(self.folder, self.plan.experiment, preflight=look)
+            self._write_run(preflight=look)
         proven = look is not None and look.answered
         if self.race is not None and writer is not None:
             self.race.open(hold, self.tell)
             beside = self._race(self.race, there, access, stack, writer, tally, kept.not_before, proven=proven)
         else:
             if access is not None and writer is not None:
-                pace = self._send(self.plan, there, access, writer, tally, kept.not_before, proven=proven)
-                self.tell(note(_paced(pace)))
+                self._send_all(there, access, writer, tally, kept.not_before, proven=proven)
+            if self.shard is not None:
+                return self._part(tally if requests else None)
             beside = self._ask_others((tally.spent,))
         result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, access, writer, tally, beside)
+
+    def _checked(self) -> bool:
+        """Whether a run that stands there is to move aside; raises `RecordError` where it is none to go on with."""
+        check_shard(self.folder, "" if self.shard is None else str(self.shard))
+        fresh = self.options.fresh and is_run(self.folder)
+        if not fresh:
+            check_none(self.folder)
+        return fresh
+
+    def _as_made(self) -> Run | None:
+        """The run that stands there, where its tables are what they would be if they were made now."""
+        goes_on = self.race is not None and not self.race.ended
+        return None if goes_on or self.shard is not None else as_made(self.folder, self.plan, self.measured)
+
+    def _send_all(self, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool) -> None:
+        """Send what the plan asks for, and tell how fast that went."""
+        self.tell(note(_paced(self._send(self.plan, there, access, writer, tally, not_before, proven=proven))))
+
+    def _anew(self, hold: ExitStack) -> RecordWriter:
+        """Move the run that stands there aside, and begin a new one; the lock is held by `hold`."""
+        aside = move_aside(self.folder)
+        self.tell(note(f"the run that stood there is kept in {aside}"))
+        hold.close()
+        make(self.folder)
+        hold.enter_context(locked(self.folder))
+        self._mark()
+        return hold.enter_context(_writer(self.folder, self.tell))
+
+    def _write_run(self, **said: Any) -> None:
+        write_run(self.folder, self.plan.experiment, shard="" if self.shard is None else str(self.shard), **said)
+
+    def _mark(self) -> None:
+        """Say in a new folder that a shard stands there, before anything else does: killed at any moment, it is known for what it is."""
+        if self.shard is not None and not is_run(self.folder):
+            self._write_run()
+
+    def _part(self, sent: Tally | None) -> Part:
+        """How far a shard has come; what its answers come to is for the whole to say."""
+        there = standing(self.folder)
+        answered = sum(there.answered(request.key) for request in self.plan.sequence())
+        planned = len(self.plan) + self.plan.anchor_count
+        return Part(self.folder, self.plan.experiment, planned, answered, sent, str(self.shard), notes=tuple(self.notes))
 
     def _derived(self, found: Run | None, tally: Tally, beside: list[Besides]) -> Run:
         """The run scored; or as that would show it, where its tables were `found` to be what they would be."""
@@ -192,7 +268,7 @@ class _Sweep:
     def _without(self, rejected: list[Checked]) -> None:
         """Go on without the levels that the endpoint rejects, where they are to be skipped."""
         fewer = without_rejected(self.experiment, rejected, self.options.skip_rejected, self.tell)
-        self.plan = Plan(fewer)
+        self.plan = Plan(fewer, shard=self.shard)
         if self.race is not None:
             self.race.restart(fewer)
             self.plan = self.race.course.plan
@@ -249,7 +325,7 @@ class _Sweep:
         """Make seeds as the folder's are made, so that what stands there is known again."""
         if seeds != self.experiment.seeds:
             self.experiment = self.experiment.with_seeds(seeds)
-            self.plan = Plan(self.experiment)
+            self.plan = Plan(self.experiment, shard=self.shard)
 
     def _left(self, plan: Plan, there: Standing) -> int:
         return sum(1 for _ in unsent(plan, there, self.options.retry_failed))
@@ -263,7 +339,7 @@ class _Sweep:
 
     def _look(self, access: Access, there: Standing, tally: Tally, writer: RecordWriter | None, kept: _Kept) -> tuple[Any, float]:
         """The look before the sweep, whose outcomes are recorded as the sweep's own; nothing where none is wanted."""
-        if not self.options.look:
+        if not self.options.look or (self.shard is not None and not len(self.plan)):
             return None, self.began
 
         def keep(request: Request, outcome: Outcome, together: int) -> None:

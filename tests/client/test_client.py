@@ -120,6 +120,7 @@ WHOLE = {
     "repaired": False,
     "masked": False,
     "ending": None,
+    "batched": False,
     "usage_shared_by": 1,
     "tool_calls": None,
     "reasoning": None,
