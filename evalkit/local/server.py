@@ -35,6 +35,8 @@ PREFIXES = ("/v1", "/api/v2")
 LARGEST_BODY = 4 * 2**20
 """Bytes of a request body that are read at the most."""
 
+_BATCH_S = 0.003
+"""How long a request waits for others to be answered with, where that makes a difference."""
 _TOKENS_A_TURN = 32
 _TEXTS_A_TURN = 2
 
@@ -56,19 +58,25 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
 
     def troubled(route: str, handler: Callable[[Request, Twisted], Awaitable[Response]]) -> Handler:
         async def troubled(request: Request) -> Response:
-            content = await _read(request)
-            number = trouble.next()
-
-            async def answer() -> Response:
-                try:
-                    return await handler(request, trouble.twist(_decode(content), route, number))
-                except ApiError as error:
-                    return JSONResponse(error.body, error.status)
-
-            fault = trouble.draw(number)
-            return await (strike(fault, answer) if fault else answer())
+            with trouble.inside():
+                content = await _read(request)
+                if trouble.batches:
+                    await asyncio.sleep(_BATCH_S)
+                return await struck(request, route, handler, content)
 
         return troubled
+
+    async def struck(request: Request, route: str, handler: Callable[[Request, Twisted], Awaitable[Response]], content: bytes) -> Response:
+        number = trouble.next()
+
+        async def answer() -> Response:
+            try:
+                return await handler(request, trouble.twist(_decode(content), route, number))
+            except ApiError as error:
+                return JSONResponse(error.body, error.status)
+
+        fault = trouble.draw(number)
+        return await (strike(fault, answer) if fault else answer())
 
     async def list_models(_: Request) -> Response:
         return JSONResponse(api.models())
@@ -77,7 +85,7 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         return JSONResponse(api.model(request.path_params["name"]))
 
     async def complete(request: Request, twisted: Twisted) -> Response:
-        chat = api.chat(twisted.asked())
+        chat = api.chat(twisted.asked(), twisted.manners)
         answers = api.answers(chat)
         if chat.stream:
             return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
