@@ -112,21 +112,19 @@ def expected(names: Sequence[str], logprobs: bool = True) -> dict[str, str | Non
     right = dict(PLAIN)
     if not _FILTERS.isdisjoint(names):
         right |= MANNERS["filters"][1]
-    for name in names:
+    for name in sorted(names, key=lambda one: one != "filters"):
         right |= MANNERS[name][1]
     if right["order_top_p"] == "top_p first":
         right["order_min_p"] = "min_p first"
-    if "ceiling" in names:  # nothing is hot enough to tell orders apart
+    if "ceiling" in names:  # then nothing is hot enough to tell orders apart
         right["order_top_p"] = "unsure"
         right["order_min_p"] = "unsure" if not {"filters", *_FILTERS}.isdisjoint(names) else None
-    if ("0 is unset" in names and "temperature 0.7" in names) or ("0 is unset" not in names and False):
-        right["temperature_0"] = "not greedy"
-    if {"0 is unset", "temperature left at 0"} <= set(names):
-        right |= {"temperature_0": "greedy", "penalties_at_0": "do not" if "not at 0" in names else "act"}
     if "multiplied" in names and "alike" in names:
         right["penalties_apart"] = "presence ignored"
-    if not ("ceiling" not in names and "ceiling 1.5" not in names) and "beyond taken" in names:
+    if {"ceiling", "ceiling 1.5"} & set(names):
         right["temperature_beyond"] = "clamped"
+    if "kept" in names:
+        right["count_stop"] = None
     if not logprobs:
         right["logprobs"] = None
     return right
@@ -141,7 +139,7 @@ def combined(seed: int) -> list[str]:
         quirk, _ = MANNERS[name]
         touched = {f"{quirk['quirk']}.{field}" for field in quirk if field != "quirk"} | ({quirk["quirk"]} if quirk["quirk"] == "hidden" else set())
         touched = {f"default.{quirk['parameter']}"} if quirk["quirk"] == "default" else touched
-        if touched & fields:
+        if touched & fields or {"0 is unset", "temperature left at 0"} <= {*names, name}:
             continue
         fields |= touched
         names.append(name)

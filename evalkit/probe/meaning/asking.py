@@ -142,6 +142,15 @@ class Asking:
         # So many equal ones would come with 2 ** -of where a difference shows in every other answer.
         return Same(True if not differ else None, differ, of, p if differ else _ODDS_OF_SHOWING**of)
 
+    async def equal(self, one: Fields, other: Fields, pairs: int) -> bool:
+        """Whether two requests bring equal texts in all of so many pairs; the first that differs ends it, for there are more values to try."""
+        talks = prompts()
+        for number in range(pairs):
+            first, second = [await self.text(talks[number % len(talks)], number, fields) for fields in (one, other)]
+            if first is None or first != second:
+                return False
+        return True
+
     async def _again(self, talk: Messages, number: int, sides: Sequence[Fields], texts: Sequence[str | None]) -> bool:
         """Whether both texts come again; each is a plain repeat, which tells of the noise."""
         repeated = await gathered([self.text(talk, number, fields, again=True) for fields in sides])

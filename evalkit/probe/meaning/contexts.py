@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from evalkit.probe.meaning.asking import Asking, Messages, prompts
 from evalkit.stats.sequential import share_bounds
 
-_BATCH, _MOST_HOT = 20, 80
+_BATCH, _MOST_HOT = 20, 60
 _WARM, _FIRST_LOOK = 24, 4
-_APART = 0.75
-_ERROR = 0.01
+_APART = 0.8
+_ERROR = 0.025
+_PROMPTS = 6
 
 
 @dataclass
@@ -58,18 +59,16 @@ class Context:
 async def contexts(asking: Asking) -> list[Context]:
     """Prompts with what is known of each, the one with the likeliest first token first; not yet sampled enough to tell orders apart."""
     found = [Context(messages) for messages in prompts()]
-    for one in found:
+    for one in found if asking.logprobs else found[-_PROMPTS:]:
         if asking.logprobs:
             told = await asking.likely(one.messages, {"temperature": 1, **asking.off})
             one.told = {token: math.exp(value) for token, value in told.items()}
         if not one.told:
             one.warm += await asking.tokens(one.messages, _FIRST_LOOK, {"temperature": 1, **asking.off})
-    known = [one for one in found if one.told or one.warm]
-    known.sort(key=lambda one: -one.share)
-    for one in known[:2]:
-        if not one.told:
-            one.warm += await asking.tokens(one.messages, _WARM, {"temperature": 1, **asking.off})
-    return sorted(known, key=lambda one: (-bool(one.told or one.warm.total() > _FIRST_LOOK), -one.share))
+    known = sorted((one for one in found if one.told or one.warm), key=lambda one: -one.share)
+    if known and not known[0].told:
+        known[0].warm += await asking.tokens(known[0].messages, _WARM, {"temperature": 1, **asking.off})
+    return known
 
 
 async def cooled(asking: Asking, context: Context, top_p: float) -> bool:

@@ -13,7 +13,7 @@ from evalkit.stats.permutation import more_often
 
 _TOKENS = 24
 _PROMPTS = 3
-_EACH = 8
+_EACH = 5
 _CHANCE = 0.001
 _CEILING = 1.5
 _BEYOND = 2.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evalkit.probe.meaning.asking import Asking, Fields, shown
 from evalkit.probe.meaning.contexts import Context, cooled
@@ -16,10 +16,13 @@ _STRAY = 0.01
 
 _CONTROL, _MOST = 8, 48
 _CLOSE = 0.03
+_LOW = 0.5
 
 
-async def of_top_p(asking: Asking, ranked: Sequence[Context]) -> Answered:
+async def of_top_p(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
     """A top_p that leaves one token at temperature 1, asked at a high temperature: only if that acts first do others come."""
+    if not _heats(known):
+        return unsure("no temperature heats more than 1 does, so no order shows")
     said = f"no prompt was found where the two orders keep different tokens, at temperature {asking.hottest:g}"
     for context in ranked[:2]:
         top_p, control = await _alone(asking, context)
@@ -44,6 +47,10 @@ async def of_top_p(asking: Asking, ranked: Sequence[Context]) -> Answered:
             continue
         return await _settled(asking, context, fields, context.hot_share / top_p, words, seen)
     return unsure(said)
+
+
+def _heats(known: Mapping[str, Answered]) -> bool:
+    return known["temperature_ceiling"].answer not in ("1", "refused")
 
 
 async def _alone(asking: Asking, context: Context) -> tuple[float | None, str]:
@@ -96,10 +103,12 @@ def _capped(log: float) -> float:
     return math.exp(min(log, 27.0))
 
 
-async def of_min_p(asking: Asking, ranked: Sequence[Context]) -> Answered:
+async def of_min_p(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
     """The same for a min_p between the ratio of the two likeliest tokens and its root."""
     if "min_p" not in asking.filters:
         return nothing("min_p is not taken")
+    if not _heats(known):
+        return unsure("no temperature heats more than 1 does, so no order shows")
     context = next((one for one in ranked if one.told and 0.02 < one.ratio() < 0.6), None) or next(iter(ranked), None)
     if context is None:
         return unsure("no prompt was found")
@@ -147,7 +156,7 @@ async def _bracket(asking: Asking, context: Context) -> tuple[float, float] | No
     begin = max(0, sum(step < context.ratio() * 0.7 for step in steps) - 1)
     at, tried = begin, {}
     while 0 <= at < len(steps):
-        tokens = await asking.tokens(context.messages, 14, {"temperature": 1, **asking.off, "min_p": round(steps[at], 4)})
+        tokens = await asking.tokens(context.messages, 10, {"temperature": 1, **asking.off, "min_p": round(steps[at], 4)})
         tried[at] = len(tokens) > 1
         if tried[at]:
             if tried.get(at + 1) is False:
@@ -161,19 +170,19 @@ async def _bracket(asking: Asking, context: Context) -> tuple[float, float] | No
 
 
 async def of_logprobs(asking: Asking, ranked: Sequence[Context]) -> Answered:
-    """Log probabilities of the same prompt at temperature 1, again, at a high one, and there with top_p."""
+    """Log probabilities of the same prompt at temperature 1, again, at a low one, which no ceiling hides, and there with top_p."""
     if not asking.logprobs:
         return nothing("no log probabilities are given")
     context = next((one for one in ranked if one.told and 0.02 < max(one.told.values()) < 0.9), None)
     if context is None:
         return unsure("no prompt was found whose likeliest tokens are told")
-    hot = {"temperature": asking.hottest, **asking.off}
+    hot = {"temperature": _LOW, **asking.off}
     asked: list[Fields] = [{"temperature": 1, **asking.off}] * 2 + [hot, {**hot, "top_p": 0.3}]
     first, again, heated, cut = [await asking.likely(context.messages, fields) for fields in asked]
     noise, moved, by_cut = _moved(first, again), _moved(first, heated), _moved(heated, cut)
     if noise is None or moved is None:
         return unsure(f"too few of them came{asking.endpoint.why()}")
-    words = f"the likeliest tokens' move by {moved:.2f} from temperature 1 to {asking.hottest:g}, and by {noise:.2f} asked again"
+    words = f"the likeliest tokens' move by {moved:.2f} from temperature 1 to {_LOW:g}, and by {noise:.2f} asked again"
     if moved <= max(_CLOSE, 2 * noise):
         return Answered("raw", words)
     if moved < 3 * max(_CLOSE, noise):

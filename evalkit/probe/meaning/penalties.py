@@ -15,9 +15,10 @@ from evalkit.stats.sequential import Ratio
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
 _TIMES = 6
+_LISTED = 8
 _DISTANCES = (30, 100, 300)
-_FIRST, _MOST = 16, 48
-_FEWEST = 0.15
+_FIRST, _MOST = 12, 48
+_FEWEST = 0.3
 _FILLER = " ok"
 
 
@@ -94,7 +95,7 @@ async def counted(asking: Asking, ranked: Sequence[Context], known: Mapping[str,
 
 async def _compared(asking: Asking, talk: Messages) -> Same:
     plain = {"temperature": 1, **asking.off}
-    return await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=10, topics=[talk])
+    return await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=8, topics=[talk])
 
 
 async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
@@ -122,17 +123,22 @@ async def _invited(asking: Asking, ranked: Sequence[Context], distance: int) -> 
     plain: dict[str, Any] = {"temperature": 1, **asking.off}
     share = 0.0
     for context in ranked[:3]:
-        words = {token for token in context.told or context.warm if token.strip()}
+        words = _likeliest(context.told or context.warm)
         for _ in range(2):
             talk = _prompt(context.messages, sorted(words), distance)
             tokens = await asking.tokens(talk, _FIRST, plain)
             if not tokens:
                 break
             share = sum(count for token, count in tokens.items() if token in words) / tokens.total()
-            if share >= 3 * _FEWEST:
+            if share >= _FEWEST:
                 return talk, share, words
-            words |= {token for token, _ in tokens.most_common(8) if token.strip()}
+            words = _likeliest(tokens)
     return None, share, set()
+
+
+def _likeliest(tokens: Mapping[str, float]) -> set[str]:
+    """Few enough that they all stand within some twenty tokens."""
+    return set(sorted((token for token in tokens if token.strip()), key=lambda token: -tokens[token])[:_LISTED])
 
 
 def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages:

@@ -74,10 +74,13 @@ async def near(asking: Asking) -> Answered:
         return nothing("seeds do not make answers repeat")
     hot = {"temperature": asking.hottest, **asking.off}
     talk = prompts()[0]
-    spread = [await asking.token(talk, {**hot, "seed": asking.seeds[number]}) for number in range(_NEAR)]
     beside = [await asking.token(talk, {**hot, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
-    kinds, others = len(set(beside)), len(set(spread))
-    evidence = f"{_NEAR} seeds in a row gave {kinds} first tokens, {_NEAR} spread ones {others}"
+    kinds = len(set(beside))
+    evidence = f"{_NEAR} seeds in a row gave {kinds} first tokens"
+    if kinds >= _NEAR - 2:
+        return Answered("independent", evidence)
+    others = len({await asking.token(talk, {**hot, "seed": asking.seeds[number]}) for number in range(_NEAR)})
+    evidence = f"{evidence}, {_NEAR} spread ones {others}"
     if kinds <= 2 and others >= _NEAR - 2:
         return Answered("copies", evidence)
     return Answered("independent", evidence) if kinds >= _NEAR / 2 else unsure(evidence)
@@ -103,8 +106,9 @@ async def unseeded(asking: Asking) -> Answered:
     """Answers without a seed."""
     hot = {"temperature": asking.hottest, **asking.off, "seed": None}
     tokens = await asking.tokens(prompts()[0], _FREE, hot)
+    evidence = f"{tokens.total()} answers without a seed begin with {len(tokens)} tokens"
+    if len(tokens) > 1:
+        return Answered("varies", evidence)
     spread = await asking.tokens(prompts()[0], _FREE, {"temperature": asking.hottest, **asking.off})
-    evidence = f"{tokens.total()} answers without a seed begin with {len(tokens)} tokens, {spread.total()} with seeds with {len(spread)}"
-    if len(tokens) == 1 and tokens.total() >= _FREE - 2 and len(spread) >= 4:
-        return Answered("fixed", evidence)
-    return Answered("varies", evidence) if len(tokens) > 1 else unsure(evidence)
+    evidence = f"{evidence}, {spread.total()} with seeds with {len(spread)}"
+    return Answered("fixed", evidence) if tokens.total() >= _FREE - 2 and len(spread) >= 4 else unsure(evidence)

@@ -63,24 +63,25 @@ async def ask_meaning(endpoint: Probed, progress: Callable[[Meaning], None] = la
         ended = str(gone)
     except OutOfCallsError:
         ended = f"the {endpoint.most_calls} calls were used up at the start"
-    await find("order_top_p", lambda: order.of_top_p(asking, ranked))
+    await find("temperature_ceiling", lambda: heat.ceiling(asking, ranked))
+    await find("order_top_p", lambda: order.of_top_p(asking, ranked, known))
+    if known["temperature_ceiling"].answer is None and asking.basis is None:
+        await find("temperature_ceiling", lambda: heat.ceiling(asking, ranked))  # there is more to go by now
     for name in ("top_p", "top_k", "min_p"):
         await find(f"hidden_{name}", lambda name=name: truncation.hidden(asking, name, ranked))  # type: ignore[misc]
     await find("left_out_temperature", lambda: truncation.left_out_temperature(asking, ranked))
     await find("penalties_kind", lambda: penalties.kind(asking))
     await find("penalties_count", lambda: penalties.counted(asking, ranked, known))
     await find("temperature_0", lambda: heat.zero(asking, ranked))
-    await find("temperature_small", lambda: heat.small(asking, ranked))
-    await find("temperature_ceiling", lambda: heat.ceiling(asking, ranked))
-    await find("temperature_beyond", lambda: heat.beyond(asking))
-    await find("top_p_0", lambda: heat.lowest_top_p(asking, ranked))
-    await find("penalties_window", lambda: penalties.window(asking, ranked, known))
     await find("penalties_apart", lambda: penalties.apart(asking, known))
     await find("penalties_at_0", lambda: penalties.at_zero(asking, known))
     await find("seed_near", lambda: seeds.near(asking))
     await find("seed_choices", lambda: seeds.choices(asking))
     await find("seed_none", lambda: seeds.unseeded(asking))
     await find("logprobs", lambda: order.of_logprobs(asking, ranked))
+    await find("temperature_beyond", lambda: heat.beyond(asking))
+    await find("temperature_small", lambda: heat.small(asking, ranked))
+    await find("top_p_0", lambda: heat.lowest_top_p(asking, ranked))
     await find("count_hidden", lambda: counts.hidden(asking))
     await find("limit_both", lambda: counts.both(asking, known))
     await find("limit_0", lambda: counts.none(asking, known))
@@ -88,7 +89,8 @@ async def ask_meaning(endpoint: Probed, progress: Callable[[Meaning], None] = la
     await find("stop_most", lambda: stopping.most(asking))
     await find("count_stop", lambda: counts.stopped(asking, known))
     await find("count_end", lambda: counts.end(asking, known))
-    await find("order_min_p", lambda: order.of_min_p(asking, ranked))
+    await find("order_min_p", lambda: order.of_min_p(asking, ranked, known))
+    await find("penalties_window", lambda: penalties.window(asking, ranked, known))
     return [out[question] for question in QUESTIONS]
 
 

@@ -13,7 +13,7 @@ from evalkit.stats.permutation import more_often
 from evalkit.stats.sequential import share_bounds
 
 _TOKENS = 24
-_BRIEF, _LONG = 10, 3
+_BRIEF, _LONG = 8, 3
 _LEFT_OUT = {
     "top_p": (0.95, 0.9, 0.8, 0.7, 0.99, 0.5),
     "top_k": (40, 50, 20, 64, 100, 10, 1),
@@ -53,10 +53,10 @@ async def hidden(asking: Asking, name: str, ranked: Sequence[Context]) -> Answer
 
 async def _equal(asking: Asking, off: Fields, left: Fields, name: str, values: Sequence[float]) -> float | None:
     """The first explicit value that gives the same answers as none, in first tokens and in two longer answers."""
+    long = {"tokens": _TOKENS}
     for value in values:
         try:
-            brief = await asking.same(left, {**off, name: value}, pairs=6)
-            if brief.verdict and (await asking.same({**left, "tokens": _TOKENS}, {**off, name: value, "tokens": _TOKENS}, pairs=2)).verdict:
+            if await asking.equal(left, {**off, name: value}, 6) and await asking.equal({**left, **long}, {**off, name: value, **long}, 2):
                 return value
         except RejectedError:
             continue
@@ -97,7 +97,6 @@ async def left_out_temperature(asking: Asking, ranked: Sequence[Context]) -> Ans
     if one.verdict is not False:
         return Answered("1", words, p=one.p) if one.verdict else unsure(words)
     for value in _TEMPERATURES:
-        same = await asking.same(long, {**long, "temperature": value}, pairs=2)
-        if same.verdict:
+        if await asking.equal(long, {**long, "temperature": value}, 2):
             return Answered(f"{value:g}", f"{words}; with {value:g} all are the same", p=one.p)
     return Answered("other", f"{words}; none of {', '.join(f'{value:g}' for value in _TEMPERATURES)} gives the same", p=one.p)
