@@ -15,7 +15,7 @@ from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.errors import ApiError
 from evalkit.local.quirks import twist
 from evalkit.probe.endpoint import Probed
-from evalkit.probe.meaning.survey import MOST_CALLS, ask_meaning
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, ask_meaning
 from evalkit.store.meanings import Meaning
 from evalkit.store.records import Completion, Failure, Usage
 
@@ -190,7 +190,7 @@ class InProcess:
         )
 
 
-def probed(api: Api, quirks: Planted, seed: int, most_calls: int = MOST_CALLS) -> tuple[dict[str, Meaning], int]:
+def probed(api: Api, quirks: Planted, seed: int, most_calls: int = MOST_CALLS_OF_MEANING) -> tuple[dict[str, Meaning], int]:
     """What a probe of meaning finds at such an endpoint, by question, and the calls it made."""
     endpoint = Probed(InProcess(api, quirks, seed), MODEL_NAME, most_calls, 8, np.random.default_rng([7, seed]))
     return {one.question: one for one in asyncio.run(ask_meaning(endpoint))}, endpoint.calls

@@ -35,7 +35,7 @@ def hangs(known: Mapping[str, Answered], question: str, words: str) -> Answered:
 
 # question: (what it is about, {answer by definition: sentence}, {other answer: sentence}); '*' is any other answer, {} stands for it.
 QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "seed_repeats": ("a seed, asked again", {"repeats": "the same seed gives the same answer"}, {"does not": "the same seed gives other answers"}),
+    "seed_repeats": ("the same seed again", {"repeats": "the same seed gives the same answer"}, {"does not": "the same seed gives other answers"}),
     "seed_beside": (
         "a seed beside other calls",
         {"repeats": "it does beside other calls too"},

@@ -52,10 +52,8 @@ async def _by_word(asking: Asking, talk: Messages, number: int, text: str, words
 
 
 def _word(text: str) -> str | None:
-    """A long word in the middle of a text, of whose middle nothing stands before it."""
-    words = text.split(" ")
-    fit = [one for one in words[2:-3] if len(one) >= _LONG_WORD and one.isalpha()]
-    return next((one for one in fit if text.index(one[2:5]) == text.index(f" {one}") + 3), None)
+    """A long word in the middle of a text, whose middle stands nowhere else in it."""
+    return next((one for one in text.split(" ")[2:-3] if len(one) >= _LONG_WORD and one.isalpha() and text.count(one[2:5]) == 1), None)
 
 
 async def most(asking: Asking) -> Answered:

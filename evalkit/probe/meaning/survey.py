@@ -11,9 +11,9 @@ from evalkit.probe.meaning.contexts import Context, contexts
 from evalkit.probe.meaning.found import QUESTIONS, Answered, nothing, told, unsure
 from evalkit.store.meanings import Meaning
 
-MOST_CALLS = 460
+MOST_CALLS_OF_MEANING = 460
 """Calls at the most: some 400 of one token and 60 longer ones."""
-USUAL_CALLS = 330
+USUAL_CALLS_OF_MEANING = 290
 
 _LEAST = (1, 2, 4, 16)
 _OFF = {"top_k": (0, -1), "min_p": (0,)}
