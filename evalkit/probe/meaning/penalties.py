@@ -149,7 +149,8 @@ def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages
 
 async def _ratio(asking: Asking, talk: Messages, share: float, words: set[str], known: Mapping[str, Answered]) -> tuple[Ratio, str]:
     """How much likelier the first tokens are if the penalty has met the prompt's words than if it has not."""
-    weak = known["penalties_kind"].answer == "multiplicative"
+    alike = "penalties_apart" in known and known["penalties_apart"].answer == "alike"
+    weak = alike or known["penalties_kind"].answer == "multiplicative"  # then it is no matter how often a word stands there
     met = max(0.03, share / 3 if weak else share / 20)
     cautious = max(2 * met, 0.8 * share)
     ratio, came = Ratio(), Counter[bool]()
