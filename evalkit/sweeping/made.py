@@ -23,6 +23,7 @@ from evalkit.scoring.metric_set import Measures
 from evalkit.store import embeddings, judgements
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, package_versions, read_run
 from evalkit.store.records import RESPONSES
+from evalkit.sweeping.rules import rules
 from evalkit.sweeping.sources import digest_of
 from evalkit.text.notes import Note
 
@@ -67,6 +68,7 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
         "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
         "scorers": scorers,
         "tokenizer": tokenizer.name,
+        "rules": [one.text for one in rules(folder, experiment)],
         "files": [_hash(folder / name) for name in (RESPONSES, judgements.FILE, embeddings.FILE)],
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
