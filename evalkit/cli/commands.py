@@ -270,7 +270,7 @@ def probe(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
     json: Json = None,
 ) -> None:
-    """Find out which parameters an endpoint honours, or with --depth meaning what they mean there.
+    """Find out which parameters an endpoint honours.
 
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
 

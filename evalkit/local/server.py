@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -62,21 +63,9 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
                 content = await _read(request)
                 if trouble.batches:
                     await asyncio.sleep(_BATCH_S)
-                return await struck(request, route, handler, content)
+                return await _struck(trouble, route, content, partial(handler, request))
 
         return troubled
-
-    async def struck(request: Request, route: str, handler: Callable[[Request, Twisted], Awaitable[Response]], content: bytes) -> Response:
-        number = trouble.next()
-
-        async def answer() -> Response:
-            try:
-                return await handler(request, trouble.twist(_decode(content), route, number))
-            except ApiError as error:
-                return JSONResponse(error.body, error.status)
-
-        fault = trouble.draw(number)
-        return await (strike(fault, answer) if fault else answer())
 
     async def list_models(_: Request) -> Response:
         return JSONResponse(api.models())
@@ -109,6 +98,20 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         *counts,
     ]
     return _mounted(routes, counts)
+
+
+async def _struck(trouble: Trouble, route: str, content: bytes, handler: Callable[[Twisted], Awaitable[Response]]) -> Response:
+    """The response to a request with that body, after the fault and the quirks that it meets."""
+    number = trouble.next()
+
+    async def answer() -> Response:
+        try:
+            return await handler(trouble.twist(_decode(content), route, number))
+        except ApiError as error:
+            return JSONResponse(error.body, error.status)
+
+    fault = trouble.draw(number)
+    return await (strike(fault, answer) if fault else answer())
 
 
 def _mounted(routes: Sequence[Route], beside: Sequence[Route]) -> Starlette:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from evalkit.probe.endpoint import OutOfCallsError, Probed, RejectedError, about
 from evalkit.probe.meaning import counts, heat, order, penalties, seeds, stopping, truncation
@@ -27,71 +27,92 @@ async def ask_meaning(endpoint: Probed, progress: Callable[[Meaning], None] = la
     Raises:
         EndpointError: the key is refused.
     """
-    asking = Asking(endpoint)
-    out: dict[str, Meaning] = {}
-    known: dict[str, Answered] = {}
-    ended = ""
+    work = _Survey(Asking(endpoint), progress)
+    await work.begin(lambda: _prepare(work.asking))
+    await work.find("seed_repeats", lambda: seeds.repeats(work.asking))
+    await work.find("seed_beside", lambda: seeds.beside(work.asking))
+    ranked: list[Context] = []
 
-    async def find(question: str, asked: Callable[[], Awaitable[Answered]]) -> None:
-        nonlocal ended
+    async def rank() -> None:
+        ranked.extend(await contexts(work.asking))
+
+    await work.begin(rank)
+    for question, asked in _asked(work.asking, ranked, work.known):
+        await work.find(question, asked)
+    return [work.found[question] for question in QUESTIONS]
+
+
+Asked = Callable[[], Awaitable[Answered]]
+
+
+def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered]) -> Iterator[tuple[str, Asked]]:
+    """What is asked, in order: first what others hang on, last what takes most."""
+    yield "temperature_ceiling", lambda: heat.ceiling(asking, ranked)
+    yield "order_top_p", lambda: order.of_top_p(asking, ranked, known)
+    if known["temperature_ceiling"].answer is None and asking.basis is None:
+        yield "temperature_ceiling", lambda: heat.ceiling(asking, ranked)  # there is more to go by now
+    yield "hidden_top_p", lambda: truncation.hidden(asking, "top_p", ranked)
+    yield "hidden_top_k", lambda: truncation.hidden(asking, "top_k", ranked)
+    yield "hidden_min_p", lambda: truncation.hidden(asking, "min_p", ranked)
+    yield "left_out_temperature", lambda: truncation.left_out_temperature(asking, ranked)
+    yield "penalties_kind", lambda: penalties.kind(asking)
+    yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
+    yield "temperature_0", lambda: heat.zero(asking, ranked)
+    yield "penalties_apart", lambda: penalties.apart(asking, known)
+    yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
+    yield "seed_near", lambda: seeds.near(asking)
+    yield "seed_choices", lambda: seeds.choices(asking)
+    yield "seed_none", lambda: seeds.unseeded(asking)
+    yield "logprobs", lambda: order.of_logprobs(asking, ranked)
+    yield "temperature_beyond", lambda: heat.beyond(asking)
+    yield "temperature_small", lambda: heat.small(asking, ranked)
+    yield "top_p_0", lambda: heat.lowest_top_p(asking, ranked)
+    yield "count_hidden", lambda: counts.hidden(asking)
+    yield "limit_both", lambda: counts.both(asking, known)
+    yield "limit_0", lambda: counts.none(asking, known)
+    yield "stop_cut", lambda: stopping.cut(asking)
+    yield "stop_most", lambda: stopping.most(asking)
+    yield "count_stop", lambda: counts.stopped(asking, known)
+    yield "count_end", lambda: counts.end(asking, known)
+    yield "order_min_p", lambda: order.of_min_p(asking, ranked, known)
+    yield "penalties_window", lambda: penalties.window(asking, ranked, known)
+
+
+class _Survey:
+    """The findings so far, and why no more is asked, where that is so."""
+
+    def __init__(self, asking: Asking, progress: Callable[[Meaning], None]) -> None:
+        self.asking, self._progress = asking, progress
+        self.known: dict[str, Answered] = {}
+        self.found: dict[str, Meaning] = {}
+        self._ended = ""
+
+    async def begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what findings stand on; where that ends the calls or the endpoint, all that is left is inconclusive."""
+        try:
+            if not self._ended:
+                await work()
+        except GoneError as gone:
+            self._ended = str(gone)
+        except OutOfCallsError:
+            self._ended = f"the {self.asking.endpoint.most_calls} calls were used up at the start"
+
+    async def find(self, question: str, asked: Asked) -> None:
+        """Ask one question."""
+        endpoint = self.asking.endpoint
         before = endpoint.calls
         try:
-            answered = unsure(ended) if ended else await asked()
+            answered = unsure(self._ended) if self._ended else await asked()
         except RejectedError as refusal:
             answered = nothing(f"refused: {refusal}")
         except GoneError as gone:
-            ended = str(gone)
-            answered = unsure(ended)
+            self._ended = str(gone)
+            answered = unsure(self._ended)
         except OutOfCallsError:
             answered = unsure(f"the {endpoint.most_calls} calls were used up before it was sure")
-        known[question] = answered
-        out[question] = told(question, answered, endpoint.calls - before)
-        progress(out[question])
-
-    ranked: list[Context] = []
-    try:
-        await _prepare(asking)
-    except GoneError as gone:
-        ended = str(gone)
-    except OutOfCallsError:
-        ended = f"the {endpoint.most_calls} calls were used up at the start"
-    await find("seed_repeats", lambda: seeds.repeats(asking))
-    await find("seed_beside", lambda: seeds.beside(asking))
-    try:
-        ranked = [] if ended else await contexts(asking)
-    except GoneError as gone:
-        ended = str(gone)
-    except OutOfCallsError:
-        ended = f"the {endpoint.most_calls} calls were used up at the start"
-    await find("temperature_ceiling", lambda: heat.ceiling(asking, ranked))
-    await find("order_top_p", lambda: order.of_top_p(asking, ranked, known))
-    if known["temperature_ceiling"].answer is None and asking.basis is None:
-        await find("temperature_ceiling", lambda: heat.ceiling(asking, ranked))  # there is more to go by now
-    for name in ("top_p", "top_k", "min_p"):
-        await find(f"hidden_{name}", lambda name=name: truncation.hidden(asking, name, ranked))  # type: ignore[misc]
-    await find("left_out_temperature", lambda: truncation.left_out_temperature(asking, ranked))
-    await find("penalties_kind", lambda: penalties.kind(asking))
-    await find("penalties_count", lambda: penalties.counted(asking, ranked, known))
-    await find("temperature_0", lambda: heat.zero(asking, ranked))
-    await find("penalties_apart", lambda: penalties.apart(asking, known))
-    await find("penalties_at_0", lambda: penalties.at_zero(asking, known))
-    await find("seed_near", lambda: seeds.near(asking))
-    await find("seed_choices", lambda: seeds.choices(asking))
-    await find("seed_none", lambda: seeds.unseeded(asking))
-    await find("logprobs", lambda: order.of_logprobs(asking, ranked))
-    await find("temperature_beyond", lambda: heat.beyond(asking))
-    await find("temperature_small", lambda: heat.small(asking, ranked))
-    await find("top_p_0", lambda: heat.lowest_top_p(asking, ranked))
-    await find("count_hidden", lambda: counts.hidden(asking))
-    await find("limit_both", lambda: counts.both(asking, known))
-    await find("limit_0", lambda: counts.none(asking, known))
-    await find("stop_cut", lambda: stopping.cut(asking))
-    await find("stop_most", lambda: stopping.most(asking))
-    await find("count_stop", lambda: counts.stopped(asking, known))
-    await find("count_end", lambda: counts.end(asking, known))
-    await find("order_min_p", lambda: order.of_min_p(asking, ranked, known))
-    await find("penalties_window", lambda: penalties.window(asking, ranked, known))
-    return [out[question] for question in QUESTIONS]
+        self.known[question] = answered
+        self.found[question] = told(question, answered, endpoint.calls - before)
+        self._progress(self.found[question])
 
 
 async def _prepare(asking: Asking) -> None:
