@@ -21,7 +21,6 @@ Commands:
   probe    Find out which parameters an endpoint honours.
   serve    Serve the embedded model to any OpenAI client.
   init     Write a starter experiment that runs as it is.
-  import   Make a prompt set of a file as it is; an experiment can also...
   schema   Print a JSON Schema: of experiment files, for editors, or of...
   compare  Compare a run with a baseline; exit 1 where it got worse.
   plot     Draw one figure of a run, with its intervals, as png, svg or pdf.

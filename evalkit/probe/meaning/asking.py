@@ -124,11 +124,11 @@ class Asking:
         topics = topics or prompts()
         differ = of = 0
         p: float | None = None
-        for number in range(2 * pairs):
+        for number in range(3 * pairs):
             if number >= pairs and not differ:
                 break
             talk = topics[number % len(topics)]
-            texts = await gathered([self.text(talk, number, fields) for fields in (one, other)])
+            texts = [await self.text(talk, number, fields) for fields in (one, other)]  # one at a time: a batch is noise on some servers
             if None in texts:
                 continue
             of += 1
@@ -142,18 +142,24 @@ class Asking:
         # So many equal ones would come with 2 ** -of where a difference shows in every other answer.
         return Same(True if not differ else None, differ, of, p if differ else _ODDS_OF_SHOWING**of)
 
-    async def equal(self, one: Fields, other: Fields, pairs: int) -> bool:
-        """Whether two requests bring equal texts in all of so many pairs; the first that differs ends it, for there are more values to try."""
+    async def equal(self, one: Fields, other: Fields, pairs: int, *, confirm: bool = True) -> bool | None:
+        """Whether two requests bring equal texts in all of so many pairs; the first that differs ends it, for there are more values to try.
+
+        None where one differs and does not come again: then it may be noise. Without `confirm` it is not asked again.
+        """
         talks = prompts()
         for number in range(pairs):
-            first, second = [await self.text(talks[number % len(talks)], number, fields) for fields in (one, other)]
-            if first is None or first != second:
-                return False
+            talk = talks[number % len(talks)]
+            texts = [await self.text(talk, number, fields) for fields in (one, other)]
+            if None in texts:
+                return None
+            if texts[0] != texts[1]:
+                return False if not confirm or await self._again(talk, number, (one, other), texts) else None
         return True
 
     async def _again(self, talk: Messages, number: int, sides: Sequence[Fields], texts: Sequence[str | None]) -> bool:
         """Whether both texts come again; each is a plain repeat, which tells of the noise."""
-        repeated = await gathered([self.text(talk, number, fields, again=True) for fields in sides])
+        repeated = [await self.text(talk, number, fields, again=True) for fields in sides]
         moved = sum(bool(a is not None and a != b) for a, b in zip(repeated, texts, strict=True))
         self.repeats += len(repeated)
         self.differed += moved

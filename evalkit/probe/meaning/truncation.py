@@ -56,7 +56,8 @@ async def _equal(asking: Asking, off: Fields, left: Fields, name: str, values: S
     long = {"tokens": _TOKENS}
     for value in values:
         try:
-            if await asking.equal(left, {**off, name: value}, 6) and await asking.equal({**left, **long}, {**off, name: value, **long}, 2):
+            brief = await asking.equal(left, {**off, name: value}, 6, confirm=False)
+            if brief and await asking.equal({**left, **long}, {**off, name: value, **long}, 2):
                 return value
         except RejectedError:
             continue
@@ -96,7 +97,13 @@ async def left_out_temperature(asking: Asking, ranked: Sequence[Context]) -> Ans
     words = f"left out and 1, same question and seed: {one}"
     if one.verdict is not False:
         return Answered("1", words, p=one.p) if one.verdict else unsure(words)
+    noisy = []
     for value in _TEMPERATURES:
-        if await asking.equal(long, {**long, "temperature": value}, 2):
+        equal = await asking.equal(long, {**long, "temperature": value}, 2)
+        if equal:
             return Answered(f"{value:g}", f"{words}; with {value:g} all are the same", p=one.p)
+        if equal is None:
+            noisy.append(f"{value:g}")
+    if noisy:
+        return unsure(f"{words}; with {', '.join(noisy)} answers do not even come again")
     return Answered("other", f"{words}; none of {', '.join(f'{value:g}' for value in _TEMPERATURES)} gives the same", p=one.p)
