@@ -82,7 +82,7 @@ MANNERS: dict[str, tuple[dict[str, Any], dict[str, str | None]]] = {
     "ceiling 1.5": ({"quirk": "ends", "most": 1.5}, {"temperature_ceiling": "1.5"}),
     "beyond taken": ({"quirk": "ends", "beyond": "taken"}, {"temperature_beyond": "taken"}),
     "beyond clamped": ({"quirk": "ends", "beyond": "clamped"}, {"temperature_beyond": "clamped"}),
-    "top_p 0 off": ({"quirk": "ends", "top_p_zero": "off"}, {"top_p_0": "off"}),
+    "top_p 0 off": ({"quirk": "ends", "top_p_zero": "all"}, {"top_p_0": "off"}),
     "top_p 0 refused": ({"quirk": "ends", "top_p_zero": "refused"}, {"top_p_0": "refused"}),
     "fixed": ({"quirk": "default", "parameter": "seed", "value": 42}, {"seed_none": "fixed"}),
     "neighbours": ({"quirk": "seeding", "value": "neighbours"}, {"seed_near": "copies"}),

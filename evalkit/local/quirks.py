@@ -145,7 +145,7 @@ def _ended(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     heat = body.get("temperature")
     if body.get("top_p") == 0 and given.get("top_p_zero") == "refused":
         raise ApiError(400, "top_p must be in (0, 1], got 0.", param="top_p")
-    if body.get("top_p") == 0 and given.get("top_p_zero") == "off":
+    if body.get("top_p") == 0 and given.get("top_p_zero") == "all":
         body = _without(body, "top_p")
     if isinstance(heat, bool) or not isinstance(heat, int | float):
         return body

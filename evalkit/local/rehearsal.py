@@ -87,7 +87,7 @@ MANNERS: dict[str, dict[str, tuple[str, ...] | tuple[float, float] | type[bool]]
         "least": (0.0, 2.0),
         "most": (0.0, 2.0),
         "beyond": ("refused", "taken", "clamped"),
-        "top_p_zero": ("one", "off", "refused"),
+        "top_p_zero": ("one", "all", "refused"),
     },
     "seeding": {"value": ("neighbours", "alone", "copies")},
     "counting": {

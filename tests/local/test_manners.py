@@ -133,7 +133,7 @@ def test_a_prompt_that_holds_the_likeliest_word_changes_the_first_token_where_it
         ({"most": 1.0}, {"temperature": 2}, {"temperature": 1}),
         ({"beyond": "clamped"}, {"temperature": 2.5}, {"temperature": 2}),
         ({"beyond": "taken"}, {"temperature": -0.0}, {"temperature": 0}),
-        ({"top_p_zero": "off"}, {"top_p": 0}, {"top_p": 1}),
+        ({"top_p_zero": "all"}, {"top_p": 0}, {"top_p": 1}),
     ],
 )
 def test_ends_are_as_the_quirk_says(quirk, sent, as_if):
