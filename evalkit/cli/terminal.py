@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evalkit.experiment.experiment import Experiment
     from evalkit.probe import Finding
     from evalkit.scoring.glimpse import Glimpse
+    from evalkit.store.meanings import Meaning
     from evalkit.store.records import Record
 
 
@@ -198,14 +199,18 @@ class Findings:
         self._planned, self._done, self._calls = planned, 0, 0
         self._last = time.monotonic()
 
-    def __call__(self, found: Finding) -> None:
+    def __call__(self, found: Finding | Meaning) -> None:
         """Tell of a finding, where it is time for that."""
         self._done += 1
         self._calls += found.calls
         now = time.monotonic()
         if now - self._last >= Report.EVERY_S and self._done < self._planned:
             self._last = now
-            complain(f"{self._done} of {self._planned} parameters, {self._calls} calls on them; {found.parameter} is {found.verdict}")
+            from evalkit.store.meanings import Meaning  # late: --help stays instant
+
+            last = found.says if isinstance(found, Meaning) else f"{found.parameter} is {found.verdict}"
+            what = "questions" if isinstance(found, Meaning) else "parameters"
+            complain(f"{self._done} of {self._planned} {what}, {self._calls} calls on them; {last}")
 
 
 def seconds(option: str, text: str) -> float:

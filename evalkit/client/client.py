@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from aiohttp import FormData
 
+from evalkit.client.defaults import OwnDefaults, defaults_of
 from evalkit.client.headers import limits_of, wait_of
 from evalkit.client.keys import KeyCommand, NoKeyError
 from evalkit.client.outcome import NO_KEY, Diagnosis, no_answer, read_error
@@ -75,6 +76,7 @@ class Client:
         self._base_url, _, self._query = base_url.partition("?")
         self._chat_url = self._url("/chat/completions")  # whole, so that it is not put together anew for each call
         told = [value for name, value in (headers or {}).items() if is_secret_header(name)]
+        self._tells_props = False
         self._keys = key if isinstance(key, KeyCommand) else None
         key = None if isinstance(key, KeyCommand) else key
         self._secrets = Secrets(key, (*told, *secrets))
@@ -132,6 +134,7 @@ class Client:
             async with asyncio.timeout(min(self._timeout_s, 30)):
                 came = await self._transport.get(self._url("/models"))
             listed = json.loads(came.raw)["data"]
+            self._tells_props = "llama.cpp" in came.headers.get("Server", "") or any(one.get("owned_by") == "llamacpp" for one in listed)
             return frozenset(one["id"] for one in listed if isinstance(one.get("id"), str))
         except RefusedError as fault:
             if fault.status == 401:
@@ -139,6 +142,21 @@ class Client:
                 raise AuthError(f"the endpoint refuses the key (HTTP {fault.status}): {self.harmless(said.message)}") from None
             return None
         except Exception:  # whatever stands there instead of a list, it is no list
+            return None
+
+    async def own_defaults(self) -> OwnDefaults | None:
+        """What is on where a request names nothing, as llama.cpp's server tells it beside its API; None where the endpoint is another.
+
+        Which server it is, its list of models has told, so `models` is to be asked first.
+        """
+        if not self._tells_props:
+            return None
+        root = self._base_url.rstrip("/").removesuffix("/v1")
+        try:
+            async with asyncio.timeout(min(self._timeout_s, 30)):
+                came = await self._transport.get(f"{root}/props")
+            return defaults_of(json.loads(came.raw))
+        except Exception:  # it is good to know and nothing hangs on it
             return None
 
     async def send(self, request: Request, choices: int = 1) -> Reply:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from evalkit.client.defaults import OwnDefaults
 from evalkit.client.outcome import Fault
 from evalkit.client.reply import Reply
 from evalkit.collect.health import unusable
@@ -47,11 +48,13 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         listed: whether the endpoint lists the models; None where it has no list.
         answered: whether it answered anything; a look without an answer proves nothing.
+        defaults: what the server says is on where a request names nothing.
     """
 
     listed: bool | None
     calls: list[Checked]
     answered: bool = True
+    defaults: OwnDefaults | None = None
 
     @property
     def rejected(self) -> list[Checked]:
@@ -71,6 +74,10 @@ class Onlooker(Protocol):
 
     async def models(self) -> frozenset[str] | None:
         """The names of the models, None where there is no list."""
+        ...
+
+    async def own_defaults(self) -> OwnDefaults | None:
+        """What the server says is on where a request names nothing, None where it says nothing; after `models`."""
         ...
 
     async def send(self, request: Request, choices: int) -> Reply | None:
@@ -100,6 +107,7 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
     experiment = plan.experiment
     listed = await caller.models()
     _tell_of_models(experiment, listed, caller.tell)
+    defaults = await caller.own_defaults()
     work = _Look(caller, plan, there, keep)
     base, cells = _base(plan), _cells_to_try(plan)
     first = await work.first(base)
@@ -115,7 +123,7 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
         raise _refusal(_Tried(False, work.unread[0], "address"))
     if not taken and first.failure is not None and not explained:
         raise _refusal(first)
-    return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken))
+    return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken), defaults=defaults)
 
 
 def _cells_to_try(plan: Plan) -> dict[tuple[str, Any], int]:

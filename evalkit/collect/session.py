@@ -12,6 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.client.connection import Access, bearer_key, opened
+from evalkit.client.defaults import OwnDefaults
 from evalkit.collect.allowance import Budget
 from evalkit.collect.budget import Spent
 from evalkit.collect.calls import Call
@@ -54,6 +55,10 @@ class Looking:
     async def models(self) -> frozenset[str] | None:
         """The names of the models, None where there is no list."""
         return await self._client.models()
+
+    async def own_defaults(self) -> OwnDefaults | None:
+        """What the server says is on where a request names nothing; None where it says nothing."""
+        return await self._client.own_defaults()
 
     async def send(self, request: Request, choices: int) -> Reply | None:
         """One call for so many choices, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""

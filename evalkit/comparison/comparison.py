@@ -11,6 +11,7 @@ from evalkit._version import __version__
 from evalkit.comparison.gate import FailOn, Margins
 from evalkit.comparison.measurement import Measured, SideCounts, measure
 from evalkit.comparison.pairing import Arm, Contrast, Pairing, paired, sent_between
+from evalkit.comparison.rules import other_rules
 from evalkit.comparison.verdict import Comparative, Compared, in_words, judged
 from evalkit.plan.cells import cell_text
 from evalkit.stats.conventions import CONFIDENCE, FEWEST_PROMPTS
@@ -156,7 +157,7 @@ def compare(
         metrics=found,
         by_cell=_by_cell(measured, names),
         not_compared=measured.not_compared,
-        notes=[*pairing.notes, *measured.notes, *_notes(found, sides)],
+        notes=[*pairing.notes, *measured.notes, *other_rules(pairing.baseline.folder, pairing.candidate.folder), *_notes(found, sides)],
         fail_on=list(fail_on),
     )
     return msgspec.structs.replace(result, objections=objections(result))

@@ -21,6 +21,7 @@ from evalkit.local.completion import Answer
 from evalkit.local.corpus import sections
 from evalkit.local.embeddings import EMBEDDING_MODEL, Embedder, Floats, Wanted
 from evalkit.local.errors import ApiError
+from evalkit.local.manners import PLAIN, Manners
 from evalkit.local.model import Conditioned, Model
 from evalkit.local.structured import Called, Written
 from evalkit.local.validation import CONTEXT_WINDOW, Chat
@@ -61,11 +62,11 @@ class Api:
         about = DESCRIPTION if name in self._names else embeddings.DESCRIPTION
         return {"id": name, "object": "model", "created": self._since, "owned_by": "evalkit", "description": about}
 
-    def chat(self, body: object) -> Chat:
+    def chat(self, body: object, manners: Manners = PLAIN) -> Chat:
         """The chat request in `body`, checked; raises `ApiError` with OpenAI's words and the offending parameter."""
         if isinstance(body, dict) and body.get("model") == EMBEDDING_MODEL and EMBEDDING_MODEL not in self._names:
             raise _other_route(EMBEDDING_MODEL, "/embeddings")
-        return validation.chat(body, self._names, len(self._model.vocabulary))
+        return validation.chat(body, self._names, len(self._model.vocabulary), manners)
 
     def answers(self, chat: Chat) -> list[AnyAnswer]:
         """The answers to `chat`, one a choice: texts not yet written, or what had to be made as a whole.
@@ -76,14 +77,16 @@ class Api:
         conditioned = self._condition(chat.queries)
         seed = self._draw(64) if chat.seed is None else chat.seed % 2**64
         functions = tools.called(chat.tools, chat.talk) if chat.tools else []
+        manners = chat.settings.manners
+        heard = [] if manners.counted == "answer" else [token for text, _ in chat.queries for token in self._model.heard(text)]
 
         def answer(index: int) -> AnyAnswer:
-            rng = np.random.default_rng([seed, index])
+            rng = np.random.default_rng([seed, 0 if manners.copies else index])
             if functions:
                 return structured.Writer(conditioned, chat.settings, rng, chat.talk).calls(functions, limit=chat.limit)
             if chat.schema:
                 return structured.Writer(conditioned, chat.settings, rng, chat.talk).text(chat.schema, limit=chat.limit, stop=chat.stop)
-            return Answer(conditioned, chat.settings, rng, limit=chat.limit, stop=chat.stop, logprobs=chat.logprobs)
+            return Answer(conditioned, chat.settings, rng, limit=chat.limit, stop=chat.stop, logprobs=chat.logprobs, heard=heard)
 
         return [answer(index) for index in range(chat.choices)]
 
@@ -189,7 +192,7 @@ def _logprobs(chat: Chat, answer: AnyAnswer, since: int) -> dict[str, Any] | Non
 
 
 def _usage(chat: Chat, answers: Sequence[AnyAnswer]) -> dict[str, int]:
-    written = sum(answer.tokens for answer in answers)
+    written = sum(answer.tokens + chat.settings.manners.hidden_tokens for answer in answers)
     return {"prompt_tokens": chat.prompt_tokens, "completion_tokens": written, "total_tokens": chat.prompt_tokens + written}
 
 

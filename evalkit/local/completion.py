@@ -34,8 +34,10 @@ class Answer:
         limit: int,
         stop: Sequence[str] = (),
         logprobs: int | None = None,
+        heard: Sequence[int] = (),
     ) -> None:
-        self._sampler = Sampler(model, settings, rng)
+        self._sampler = Sampler(model, settings, rng, heard)
+        self._manners = settings.manners
         self._vocabulary = model.model.vocabulary
         self._limit = limit
         self._stop = tuple(stop)
@@ -47,6 +49,7 @@ class Answer:
     def __iter__(self) -> Iterator[str]:
         context: tuple[int, ...] = (BREAK,)
         held = ""
+        begins_at: list[int] = []  # where in `held` tokens begin
         scored = _Scores(self.scores)
         begins = frozenset(stop[0] for stop in self._stop if stop)  # where none of these stands, no stop sequence begins
         while self.tokens < self._limit:
@@ -54,17 +57,21 @@ class Answer:
             token = self._sampler.draw(context)
             if token == END:
                 self.finish_reason = "stop"
+                self.tokens += self._manners.counts_end
                 break
             self.tokens += 1
             context = (*context[-2:], token)
             held += self._vocabulary[token]
+            begins_at.append(len(held) - len(self._vocabulary[token]))
             if probs is not None and self._logprobs is not None:
                 scored.wait(score(probs, token, self._logprobs, self._vocabulary), len(self._vocabulary[token]))
             sure = len(held)
             if not begins.isdisjoint(held):
-                cut = min((at for stop in self._stop if (at := held.find(stop)) >= 0), default=-1)
-                if cut >= 0:
+                cut = self._cut(held, begins_at)
+                if cut is not None:
                     self.finish_reason = "stop"
+                    if not self._manners.counts_trimmed:
+                        self.tokens -= sum(begin >= cut for begin in begins_at)
                     held = held[:cut]
                     break
                 sure -= _overlap(held, self._stop)
@@ -72,8 +79,27 @@ class Answer:
                 scored.show(sure)
             yield held[:sure]
             held = held[sure:]
+            begins_at = [begin - sure for begin in begins_at if begin >= sure]
         scored.show(len(held))
         yield held
+
+    def _cut(self, held: str, begins_at: Sequence[int]) -> int | None:
+        """Where a stop sequence ends what is `held`, with tokens that begin there; None where none does."""
+        places = [(at, at + len(stop)) for stop in self._stop for at in _all(stop, held)]
+        if self._manners.stops == "missed":
+            edges = {*begins_at, len(held)}
+            places = [place for place in places if not edges.isdisjoint(place)]
+        if not places:
+            return None
+        return len(held) if self._manners.stops == "kept" else min(places)[0]
+
+
+def _all(stop: str, held: str) -> Iterator[int]:
+    """Where `stop` begins in `held`."""
+    at = held.find(stop)
+    while at >= 0:
+        yield at
+        at = held.find(stop, at + 1)
 
 
 class _Scores:

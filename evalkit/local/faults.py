@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -31,7 +31,7 @@ class Trouble:
 
     def __init__(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal
-        self._requests = 0
+        self._requests = self._inside = 0
         self._struck: Counter[str] = Counter()
         self._twisted: Counter[str] = Counter()
 
@@ -39,6 +39,20 @@ class Trouble:
         """The number of a request that has come in, from 0."""
         self._requests += 1
         return self._requests - 1
+
+    @property
+    def batches(self) -> bool:
+        """Whether it makes a difference to a request what is answered beside it."""
+        return any(quirk.name == "seeding" and quirk.value["value"] == "alone" for quirk in self._rehearsal.quirks)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """While a request is answered, others are answered beside it."""
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
     def draw(self, number: int) -> Fault | None:
         """The fault that strikes request `number`, if any does."""
@@ -54,7 +68,7 @@ class Trouble:
 
     def twist(self, body: object, route: str, number: int) -> Twisted:
         """What request `number` of `route` is answered for, after the quirks."""
-        twisted = twist(body, self._rehearsal.quirks, route, self._rehearsal.seed, number)
+        twisted = twist(body, self._rehearsal.quirks, route, self._rehearsal.seed, number, max(0, self._inside - 1))
         self._twisted.update(map(str, twisted.by))
         return twisted
 

@@ -26,13 +26,17 @@ NUMBERS: dict[str, tuple[type, float, float]] = {
     "dimensions": (int, 1, DIMENSIONS),
 }
 
+FILTERS: dict[str, tuple[type, float, float]] = {"top_k": (int, -1, math.inf), "min_p": (float, 0, 1)}
+"""What other servers take beside; in the form of `NUMBERS`."""
+
 _MOST_DIGITS = 30
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def number(name: str, value: object) -> float:
-    """`value`, in the range that `NUMBERS` gives for `name`."""
-    kind, low, high = NUMBERS[name]
+def number(name: str, value: object, *, low: float | None = None, high: float | None = None) -> float:
+    """`value`, in the range that `NUMBERS` or `FILTERS` gives for `name`, or from or to another bound."""
+    kind, lowest, highest = NUMBERS.get(name) or FILTERS[name]
+    low, high = lowest if low is None else low, highest if high is None else high
     article = "an integer" if kind is int else "a number"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong_type(name, value, article)

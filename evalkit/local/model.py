@@ -211,6 +211,10 @@ class Model:
         """Token ids of `text`; tokens outside the vocabulary are left out."""
         return [self._ids[token] for token in tokenize(text) if token in self._ids]
 
+    def heard(self, text: str) -> list[int]:
+        """Token ids of `text`, each token in its place; `NOTHING` for one outside the vocabulary."""
+        return [self._ids.get(token, NOTHING) for token in tokenize(text)]
+
     def relevance(self, queries: Iterable[tuple[str, float]]) -> Floats:
         """Weight of each paragraph, in (0, 6.02], for texts with their importance; alike for all where nothing matches."""
         importance: dict[str, float] = {}

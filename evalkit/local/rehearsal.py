@@ -88,6 +88,32 @@ QUIRKS: dict[str, tuple[str, ...]] = {
     "no_usage": (),
     "noisy": ("share",),
 }
+_WHOLE = (1, 100_000)
+MANNERS: dict[str, dict[str, tuple[str, ...] | tuple[float, float] | type[bool]]] = {
+    "filters": {},
+    "order": {"value": ("temperature_first", "top_p_first")},
+    "hidden": {"top_k": _WHOLE, "min_p": (0.0, 1.0), "top_p": (0.0, 1.0)},
+    "penalties": {"count": ("answer", "prompt", "both"), "window": _WHOLE, "kind": ("additive", "multiplicative"), "apart": bool, "at_zero": bool},
+    "ends": {
+        "zero": ("greedy", "unset", "least"),
+        "least": (0.0, 2.0),
+        "most": (0.0, 2.0),
+        "beyond": ("refused", "taken", "clamped"),
+        "top_p_zero": ("one", "all", "refused"),
+    },
+    "seeding": {"value": ("neighbours", "alone", "copies")},
+    "counting": {
+        "end": bool,
+        "trimmed": bool,
+        "hidden": _WHOLE,
+        "wins": ("max_completion_tokens", "max_tokens", "smaller"),
+        "zero": ("refused", "none", "one", "unlimited"),
+    },
+    "stopping": {"value": ("trimmed", "kept", "missed"), "most": _WHOLE},
+    "probabilities": {"of": ("drawn", "tempered", "raw")},
+}
+"""The quirks that change what a parameter means, and what each of their fields may hold: one of some words, a number of a range (a whole one
+where the range is of whole numbers), true or false. `value` must be given, of the others those that differ from the definition."""
 _PARAMETERS = validation.PARAMETERS | embeddings.PARAMETERS | OF_OTHERS
 _ALONE = frozenset(NUMBERS) - {"top_logprobs"} | {"stop", "stream", "logit_bias", "logprobs", "response_format", "user"}
 """Parameters that may stand without another, and so may have a default."""
@@ -174,10 +200,12 @@ class _Checker:
         return Fault(name, **({"share": 1.0} | numbers))
 
     def _quirk(self, where: str, data: object) -> Quirk | None:
-        named = self._named(where, data, "quirk", QUIRKS)
+        named = self._named(where, data, "quirk", QUIRKS | MANNERS)
         if named is None:
             return None
         name, table = named
+        if name in MANNERS:
+            return self._manner(where, name, table)
         self._only(where, table, ("quirk", *QUIRKS[name]))
         parameter = self._parameter(f"{where}.parameter", table.get("parameter")) if "parameter" in QUIRKS[name] else ""
         if parameter is None:
@@ -188,6 +216,28 @@ class _Checker:
             return self._default(where, parameter, table)
         share = self._number(f"{where}.share", table.get("share"), _Number(0, 1, 1)) if name == "noisy" else 1.0
         return Quirk(name, parameter, share=share)
+
+    def _manner(self, where: str, name: str, table: dict[str, Any]) -> Quirk | None:
+        wanted = MANNERS[name]
+        self._only(where, table, ("quirk", *wanted))
+        given = {field: table[field] for field in wanted if table.get(field) is not None}
+        if wanted and not given:
+            self.found.append(f"{where}: has nothing but its name; expected {' or '.join(wanted)}")
+            return None
+        for field, value in given.items():
+            expected = wanted[field]
+            if expected is bool:
+                if not isinstance(value, bool):
+                    self._wrong(f"{where}.{field}", value, "true or false")
+            elif isinstance(expected, tuple) and isinstance(expected[0], str):
+                if value not in expected:
+                    self._wrong(f"{where}.{field}", value, f"one of {', '.join(map(str, expected))}")
+            elif isinstance(expected, tuple):
+                low, high = float(expected[0]), float(expected[1])
+                whole = isinstance(expected[0], int)
+                if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
+                    self._wrong(f"{where}.{field}", value, f"a {'whole ' if whole else ''}number{_range(low, high)}")
+        return Quirk(name, value=given)
 
     def _clamp(self, where: str, parameter: str, table: dict[str, Any]) -> Quirk | None:
         if parameter not in NUMBERS:

@@ -2,19 +2,21 @@
 
 `shape` is the definition, on a dense vector: penalties and biases are subtracted from or added to the logits, the result is
 divided by the temperature, and the nucleus of `top_p` is cut out. `Sampler` draws from that same distribution without
-building the vector, wherever the tokens the model singles out settle the matter, and builds it where they do not.
+building the vector, wherever the tokens the model singles out settle the matter, and builds it where they do not. Where an
+endpoint has manners of its own (`Manners`), it always builds it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.local.manners import PLAIN, Manners, Tokens
 from evalkit.local.model import Conditioned, Raised
 
 Floats = NDArray[np.float64]
@@ -27,17 +29,35 @@ _GREATEST_POWER = 20.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Sampling parameters in the ranges of the chat API; the defaults change nothing."""
+    """Sampling parameters in the ranges of the chat API; the defaults change nothing, and `manners` says what they mean."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_k: int = 0
+    min_p: float = 0.0
+    manners: Manners = PLAIN
 
     def penalty(self, count: Count) -> Count:
         """What a token's logit loses after it has occurred `count` times in the answer, for one count or many."""
-        return count * self.frequency_penalty + (count > 0) * self.presence_penalty
+        frequency = count if self.manners.apart else count > 0
+        return frequency * self.frequency_penalty + (count > 0) * self.presence_penalty
+
+    def penalised(self, logits: Floats, counts: Floats) -> Floats:
+        """The logits of tokens that have occurred so often, in the manner of the endpoint; both of one shape."""
+        if self.temperature == 0 and not self.manners.at_zero:
+            return logits
+        if self.manners.kind == "additive":
+            return logits - self.penalty(counts)
+        factor = self.frequency_penalty or 1.0  # 0 is how a body that holds none is read
+        return np.where(counts > 0, np.where(logits < 0, logits * factor, logits / factor), logits)
+
+    @property
+    def by_definition(self) -> bool:
+        """Whether `penalty`, temperature and `top_p` alone, in this order, say all."""
+        return not (self.manners.samples_oddly or self.top_k > 0 or self.min_p > 0)
 
 
 def nucleus(probs: Floats, top_p: float) -> Floats:
@@ -58,34 +78,61 @@ def nucleus(probs: Floats, top_p: float) -> Floats:
     return kept
 
 
+def cut(probs: Floats, settings: Settings) -> Floats:
+    """What `top_k`, `min_p` and `top_p` leave of `probs`, others 0; shape (V,), not normalised."""
+    if 0 < settings.top_k < len(probs):
+        first = np.argsort(-probs, kind="stable")[: settings.top_k]
+        kept = np.zeros(len(probs))
+        kept[first] = probs[first]
+        probs = kept
+    if settings.min_p > 0:
+        probs = np.where(probs >= settings.min_p * probs.max(), probs, 0.0)
+    return nucleus(probs, settings.top_p)
+
+
 def shape(probs: Floats, counts: Mapping[int, int], settings: Settings) -> Floats:
     """The distribution that is sampled from, shape (V,), summing to 1, given the model's `probs` and the answer's token `counts`.
 
     At temperature 0 all mass is on the most probable token (the lowest id among equals), whatever `top_p` is.
     """
+    return _heated(_logits(probs, counts, settings), settings)
+
+
+def tempered(probs: Floats, counts: Mapping[int, int], settings: Settings) -> Floats:
+    """The same before anything is cut out of it."""
+    return _heated(_logits(probs, counts, settings), replace(settings, top_p=1.0, top_k=0, min_p=0.0))
+
+
+def _logits(probs: Floats, counts: Mapping[int, int], settings: Settings) -> Floats:
     logits = np.log(probs)
     if counts:
-        occurred = np.fromiter(counts.values(), np.float64, len(counts))
-        logits[np.fromiter(counts, np.int64, len(counts))] -= settings.penalty(occurred)
+        ids = np.fromiter(counts, np.int64, len(counts))
+        logits[ids] = settings.penalised(logits[ids], np.fromiter(counts.values(), np.float64, len(counts)))
     if settings.logit_bias:
         biases = np.fromiter(settings.logit_bias.values(), np.float64, len(settings.logit_bias))
         logits[np.fromiter(settings.logit_bias, np.int64, len(settings.logit_bias))] += biases
+    return logits
+
+
+def _heated(logits: Floats, settings: Settings) -> Floats:
     if settings.temperature == 0:
-        greedy = np.zeros(len(probs))
+        greedy = np.zeros(len(logits))
         greedy[int(np.argmax(logits))] = 1.0
         return greedy
     with np.errstate(over="ignore"):  # at the lowest temperatures a quotient is -inf, and its power 0, as it should be
         shaped = np.exp((logits - logits.max()) / settings.temperature)
-    shaped = nucleus(shaped, settings.top_p)
+    first = settings.manners.cuts_first
+    shaped = np.where(cut(np.exp(logits - logits.max()), settings) > 0, shaped, 0.0) if first else cut(shaped, settings)
     return np.asarray(shaped / shaped.sum())
 
 
 class Sampler:
-    """Draws one answer's tokens from a conditioned model; remembers which it has drawn."""
+    """Draws one answer's tokens from a conditioned model; remembers which it has drawn, and `heard`, the tokens of the prompt."""
 
-    def __init__(self, model: Conditioned, settings: Settings, rng: np.random.Generator) -> None:
+    def __init__(self, model: Conditioned, settings: Settings, rng: np.random.Generator, heard: Sequence[int] = ()) -> None:
         self._model, self._settings, self._rng = model, settings, rng
-        self._counts: dict[int, int] = {}
+        self._tokens = Tokens(settings.manners, heard)
+        self._counts = self._tokens.counts
         self._penalised = bool(settings.frequency_penalty or settings.presence_penalty)
         if settings.temperature == 0:
             self._exponent = math.inf
@@ -94,6 +141,7 @@ class Sampler:
         # A logit that can rise breaks the bound on what hides in the tail; a power beyond this one can underflow.
         self._always_dense = (
             any(settings.logit_bias.values())
+            or not settings.by_definition
             or min(settings.frequency_penalty, settings.presence_penalty) < 0
             or _GREATEST_POWER < self._exponent < math.inf
         )
@@ -121,12 +169,19 @@ class Sampler:
         return token
 
     def probabilities(self, context: Sequence[int]) -> Floats:
-        """The distribution that `draw` would draw from, shape (V,); at temperature 0, where that is one token, the model's own."""
+        """The distribution that is told of the next token, shape (V,): the one that `draw` draws from, unless the endpoint tells of another.
+
+        At temperature 0, where that is one token, it is the model's own.
+        """
         probs = self._model.probabilities(context)
-        return probs if self._settings.temperature == 0 else shape(probs, self._counts, self._settings)
+        told = self._settings.manners.told
+        if self._settings.temperature == 0 or told == "raw":
+            return probs
+        return (shape if told == "drawn" else tempered)(probs, self._counts, self._settings)
 
     def _count(self, token: int) -> None:
-        count = self._counts[token] = self._counts.get(token, 0) + 1
+        self._tokens.say(token)
+        count = self._counts[token]
         if self._factor is not None:
             factor = self._factor[token] = math.exp(-self._settings.penalty(count))
             if self._exponent < math.inf:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ PREFIXES = ("/v1", "/api/v2")
 LARGEST_BODY = 4 * 2**20
 """Bytes of a request body that are read at the most."""
 
+_BATCH_S = 0.003
+"""How long a request waits for others to be answered with, where that makes a difference."""
 _TOKENS_A_TURN = 32
 _TEXTS_A_TURN = 2
 
@@ -57,17 +60,11 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
 
     def troubled(route: str, handler: Callable[[Request, Twisted], Awaitable[Response]]) -> Handler:
         async def troubled(request: Request) -> Response:
-            content = await _read(request)
-            number = trouble.next()
-
-            async def answer() -> Response:
-                try:
-                    return await handler(request, trouble.twist(_decode(content), route, number))
-                except ApiError as error:
-                    return JSONResponse(error.body, error.status)
-
-            fault = trouble.draw(number)
-            return await (strike(fault, answer) if fault else answer())
+            with trouble.inside():
+                content = await _read(request)
+                if trouble.batches:
+                    await asyncio.sleep(_BATCH_S)
+                return await _struck(trouble, route, content, partial(handler, request))
 
         return troubled
 
@@ -78,7 +75,7 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         return JSONResponse(api.model(request.path_params["name"]))
 
     async def complete(request: Request, twisted: Twisted) -> Response:
-        chat = api.chat(twisted.asked())
+        chat = api.chat(twisted.asked(), twisted.manners)
         answers = api.answers(chat)
         if chat.stream:
             return StreamingResponse(_events(api, chat, answers, request, twisted), media_type="text/event-stream")
@@ -98,16 +95,16 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
         Route("/embeddings", guarded(troubled("embeddings", embed)), methods=["POST"]),
         Route("/models", guarded(list_models), methods=["GET"]),
         Route("/models/{name:path}", guarded(show_model), methods=["GET"]),
-        *(Route(path, guarded(_struck(handler, trouble)), methods=[method]) for method, path, handler in _of_batches(api, trouble, rehearsal)),
+        *(Route(path, guarded(_met(handler, trouble)), methods=[method]) for method, path, handler in _of_batches(api, trouble, rehearsal)),
         *counts,
     ]
     return _mounted(routes, counts)
 
 
-def _struck(handler: Handler, trouble: Trouble) -> Handler:
+def _met(handler: Handler, trouble: Trouble) -> Handler:
     """A handler whose answer may meet the faults of the way, and no quirk."""
 
-    async def struck(request: Request) -> Response:
+    async def met(request: Request) -> Response:
         fault = trouble.draw(trouble.next())
 
         async def answer() -> Response:
@@ -118,7 +115,7 @@ def _struck(handler: Handler, trouble: Trouble) -> Handler:
 
         return await (strike(fault, answer) if fault else answer())
 
-    return struck
+    return met
 
 
 async def _whole(api: Api, chat: Chat, answers: Sequence[AnyAnswer]) -> dict[str, Any]:
@@ -133,7 +130,7 @@ def _of_batches(api: Api, trouble: Trouble, rehearsal: Rehearsal | None) -> list
     async def of_a_batch(body: object) -> tuple[int, Any]:
         try:
             twisted = trouble.twist(body, "chat", trouble.next())
-            chat = api.chat(twisted.asked())
+            chat = api.chat(twisted.asked(), twisted.manners)
             if chat.stream:
                 raise ApiError(400, "A request of a batch does not stream.", param="stream")
             return 200, twisted.told(await _whole(api, chat, api.answers(chat)))
@@ -183,6 +180,20 @@ def _of_batches(api: Api, trouble: Trouble, rehearsal: Rehearsal | None) -> list
         ("GET", "/batches/{id}", batch),
         ("POST", "/batches/{id}/cancel", cancel),
     ]
+
+
+async def _struck(trouble: Trouble, route: str, content: bytes, handler: Callable[[Twisted], Awaitable[Response]]) -> Response:
+    """The response to a request with that body, after the fault and the quirks that it meets."""
+    number = trouble.next()
+
+    async def answer() -> Response:
+        try:
+            return await handler(trouble.twist(_decode(content), route, number))
+        except ApiError as error:
+            return JSONResponse(error.body, error.status)
+
+    fault = trouble.draw(number)
+    return await (strike(fault, answer) if fault else answer())
 
 
 def _mounted(routes: Sequence[Route], beside: Sequence[Route]) -> Starlette:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from evalkit.local import messages, structured, tools
 from evalkit.local.errors import ApiError, kind_of, unknown, unsupported, wrong_type
 from evalkit.local.fields import NUMBERS, at_most, boolean, mapping, number, string
+from evalkit.local.manners import PLAIN, Manners
 from evalkit.local.messages import Talk
 from evalkit.local.model import tokenize
 from evalkit.local.sampler import Settings
@@ -69,21 +70,15 @@ class Chat(NamedTuple):
         return self.talk.queries
 
 
-def chat(body: object, names: Sequence[str], vocabulary: int) -> Chat:
-    """The request in `body` to a model that goes by `names` and knows so many tokens."""
+def chat(body: object, names: Sequence[str], vocabulary: int, manners: Manners = PLAIN) -> Chat:
+    """The request in `body` to a model that goes by `names` and knows so many tokens, at an endpoint of such manners."""
     given = fields(body)
-    for key, value in given.items():
-        if key in _IDLE:
-            if value not in _IDLE[key]:
-                raise unsupported(key)
-        elif key not in _TAKEN:
-            raise unknown(key)
-    numbers = {name: number(name, given[name]) for name in given if name in _OF_NUMBERS}
+    numbers = _numbers(given, manners)
     name = model_name(given, names)
     talk = messages.read(given.get("messages"))
     choices = int(numbers.get("n", 1))
     prompt_tokens, room = _room(talk)
-    limit = int(numbers.get("max_completion_tokens", numbers.get("max_tokens", room)))
+    limit = _limit(numbers, room, manners)
     stream, include_usage = _streaming(given)
     schema = structured.read(given, [text for text, _ in talk.queries])
     logprobs = _logprobs(given, numbers)
@@ -104,9 +99,12 @@ def chat(body: object, names: Sequence[str], vocabulary: int) -> Chat:
             frequency_penalty=float(numbers.get("frequency_penalty", 0.0)),
             presence_penalty=float(numbers.get("presence_penalty", 0.0)),
             logit_bias=_bias(given.get("logit_bias", {}), vocabulary),
+            top_k=int(numbers.get("top_k", 0)),
+            min_p=float(numbers.get("min_p", 0.0)),
+            manners=manners,
         ),
-        stop=_stop(given.get("stop", [])),
-        limit=max(1, min(limit, room // choices)),
+        stop=_stop(given.get("stop", []), manners.most_stops),
+        limit=max(min(1, limit), min(limit, room // choices)),
         choices=choices,
         seed=int(numbers["seed"]) if "seed" in numbers else None,
         stream=stream,
@@ -115,6 +113,33 @@ def chat(body: object, names: Sequence[str], vocabulary: int) -> Chat:
         tools=tools.read(given),
         schema=schema,
     )
+
+
+def _numbers(given: Mapping[str, Any], manners: Manners) -> dict[str, float]:
+    """The numbers of a request that holds nothing but what is taken."""
+    filters = {"top_k", "min_p"} if manners.takes_filters else set()
+    for key, value in given.items():
+        if key in _IDLE:
+            if value not in _IDLE[key]:
+                raise unsupported(key)
+        elif key not in _TAKEN and key not in filters:
+            raise unknown(key)
+    ends = {"temperature": {"high": manners.hottest}} | dict.fromkeys(("max_tokens", "max_completion_tokens"), _lowest_limit(manners))
+    return {name: number(name, given[name], **ends.get(name, {})) for name in given if name in _OF_NUMBERS or name in filters}
+
+
+def _lowest_limit(manners: Manners) -> dict[str, float]:
+    return {} if manners.of_zero == "refused" else {"low": 0}
+
+
+def _limit(numbers: Mapping[str, float], room: int, manners: Manners) -> int:
+    """The limit of tokens that holds, of the two that may be sent."""
+    names = ("max_tokens", "max_completion_tokens") if manners.winner == "max_tokens" else ("max_completion_tokens", "max_tokens")
+    sent = [int(numbers[name]) for name in names if name in numbers]
+    limit = room if not sent else min(sent) if manners.winner == "smaller" else sent[0]
+    if limit > 0:
+        return limit
+    return {"none": 0, "one": 1}.get(manners.of_zero, room)
 
 
 def fields(body: object) -> dict[str, Any]:
@@ -168,11 +193,11 @@ def _logprobs(given: Mapping[str, Any], numbers: Mapping[str, float]) -> int | N
     return None
 
 
-def _stop(value: object) -> tuple[str, ...]:
+def _stop(value: object, most: int) -> tuple[str, ...]:
     stop = [value] if isinstance(value, str) else value
     if not isinstance(stop, list) or not all(isinstance(one, str) and one for one in stop):
         raise wrong_type("stop", value, "a non-empty string or an array of them")
-    at_most("stop", stop, 4)
+    at_most("stop", stop, most)
     return tuple(stop)
 
 

@@ -13,6 +13,22 @@ it must show, beside the same requests without it:
 from __future__ import annotations
 
 from evalkit.probe.findings import KNOWN, VERSION, Finding, LeftOut, Probe, Verdict, objections, only_model
-from evalkit.probe.survey import MOST_CALLS, probe, usual_calls
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, USUAL_CALLS_OF_MEANING
+from evalkit.probe.survey import MOST_CALLS, probe, probe_meaning, usual_calls
 
-__all__ = ["KNOWN", "MOST_CALLS", "VERSION", "Finding", "LeftOut", "Probe", "Verdict", "objections", "only_model", "probe", "usual_calls"]
+__all__ = [
+    "KNOWN",
+    "MOST_CALLS",
+    "MOST_CALLS_OF_MEANING",
+    "USUAL_CALLS_OF_MEANING",
+    "VERSION",
+    "Finding",
+    "LeftOut",
+    "Probe",
+    "Verdict",
+    "objections",
+    "only_model",
+    "probe",
+    "probe_meaning",
+    "usual_calls",
+]

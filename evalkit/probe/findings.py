@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from evalkit.errors import RecordError
+from evalkit.store.meanings import Meaning
+
 Verdict = Literal["honoured", "ignored", "rejected", "clamped", "inconclusive"]
 
-VERSION = 1
+VERSION = 2
+"""2 added what parameters mean."""
 
 _NO_CHAT = re.compile("embed|tf-?idf|rerank|whisper|tts|moderation", re.IGNORECASE)
 
@@ -83,6 +88,9 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     left_out: list[LeftOut]
     notes: list[str]
+    meaning: list[Meaning] = []
+    """What parameters mean, where that was asked (``--depth meaning``)."""
+    calls_of_meaning: int = 0
 
 
 def objections(result: Probe, swept: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -105,3 +113,39 @@ def only_model(listed: Iterable[str]) -> str | None:
     """The one model among those that an endpoint lists which may chat, as far as names tell; None where there is none or a choice."""
     chatting = [name for name in listed if not _NO_CHAT.search(name)]
     return chatting[0] if len(chatting) == 1 else None
+
+
+def read_probe(path: Path) -> tuple[Probe, list[str]]:
+    """The probe in a file, and what is to be told of that file: that it is of an older version, of which all is kept that it holds.
+
+    Raises:
+        RecordError: it is not there, or no probe, or of a version that is not known yet.
+    """
+    again = "make it with 'evalkit probe -o FILE'"
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as fault:
+        raise RecordError(f"{path}: cannot be read: {fault.strerror}; {again}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RecordError(f"{path}: not JSON, so no probe; {again}") from None
+    version = data.get("v") if isinstance(data, dict) else None
+    if not isinstance(version, int) or version > VERSION:
+        raise RecordError(f"{path}: found version {version!r}; expected at most {VERSION}: use the evalkit that wrote it, or {again}")
+    try:
+        found = msgspec.convert(data, Probe)
+    except msgspec.ValidationError as fault:
+        raise RecordError(f"{path}: no probe: {fault}; {again}") from None
+    if version == VERSION:
+        return found, []
+    older = f"{path} is of an older evalkit (version {version}): what it found is kept; 'evalkit probe --depth meaning' adds what parameters mean"
+    return msgspec.structs.replace(found, v=VERSION), [older]
+
+
+def with_earlier(result: Probe, earlier: Probe) -> Probe:
+    """A probe of one depth with what an earlier one of the same endpoint and model found at the other."""
+    if (result.base_url, result.model) != (earlier.base_url, earlier.model):
+        return result
+    if result.meaning:
+        named = ("findings", "left_out", "calls", "repeats_under_seed", "repeats_at_temperature_0")
+        return msgspec.structs.replace(result, **{name: getattr(earlier, name) for name in named})
+    return msgspec.structs.replace(result, meaning=earlier.meaning, calls_of_meaning=earlier.calls_of_meaning)

@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from evalkit.client.connection import Access, bearer_key, opened
-from evalkit.errors import ExperimentError
+from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
 from evalkit.probe import findings, survey
 from evalkit.probe.findings import KNOWN, Finding, Probe
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING
 from evalkit.store.folder import PROBE_FILE, make, now_text, replace
+from evalkit.store.meanings import Meaning
+
+Depth = Literal["usual", "meaning"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,19 @@ def probe(
     subject: Subject,
     place: Path | None = None,
     *,
-    most_calls: int = survey.MOST_CALLS,
+    depth: Depth = "usual",
+    most_calls: int | None = None,
     at_once: int = 8,
     seed: int = 1,
-    progress: Callable[[Finding], None] = lambda _: None,
+    progress: Callable[[Finding | Meaning], None] = lambda _: None,
 ) -> tuple[Probe, Path | None]:
     """Probe an endpoint; the result, and where it is written: to `place`, else into the experiment's results folder, else nowhere.
 
-    Each finding is told to `progress` when it is made.
+    Each finding is told to `progress` when it is made. What stands there of the same endpoint and model, found at the other depth, is kept.
+
+    Args:
+        depth: ``usual`` finds out which parameters are honoured, ``meaning`` what they mean.
+        most_calls: None for as many as the depth usually has, `MOST_CALLS` or `MOST_CALLS_OF_MEANING`.
 
     Raises:
         EndpointError: the endpoint cannot be used.
@@ -85,28 +94,43 @@ def probe(
     if place is None and subject.name is not None:
         place = Path("results") / subject.name / PROBE_FILE
     key = bearer_key(subject.endpoint)
+    earlier = _standing(place)
 
     async def go(access: Access) -> Probe:
+        asked: dict[str, Any] = {
+            "base_url": subject.endpoint.base_url,
+            "model": subject.endpoint.model,
+            "at": now_text(),
+            "rng": np.random.default_rng(seed),
+            "at_once": at_once,
+            "progress": progress,
+        }
         async with access.client(subject.endpoint) as client:
-            return await survey.probe(
-                client,
-                base_url=subject.endpoint.base_url,
-                model=subject.endpoint.model,
-                at=now_text(),
-                rng=np.random.default_rng(seed),
-                most_calls=most_calls,
-                at_once=at_once,
-                swept=subject.swept,
-                progress=progress,
-            )
+            if depth == "meaning":
+                return await survey.probe_meaning(client, most_calls=most_calls or MOST_CALLS_OF_MEANING, **asked)
+            return await survey.probe(client, most_calls=most_calls or survey.MOST_CALLS, swept=subject.swept, **asked)
 
     with opened(subject.endpoint) as base_url:
         result = asyncio.run(go(Access(base_url(), key, at_once)))
+    if earlier is not None:
+        before, told = earlier
+        result = findings.with_earlier(result, before)
+        result = msgspec.structs.replace(result, notes=[*result.notes, *told])
     if place is not None:
         if place.parent.name and not place.parent.exists():
             make(place.parent)
         replace(place, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result, place
+
+
+def _standing(place: Path | None) -> tuple[Probe, list[str]] | None:
+    """The probe that stands at a place, and what is to be told of it; None where none does that can be read, which a new one replaces."""
+    if place is None or not place.exists():
+        return None
+    try:
+        return findings.read_probe(place)
+    except RecordError:
+        return None
 
 
 def objections(result: Probe, subject: Subject) -> list[str]:

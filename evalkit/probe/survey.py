@@ -11,8 +11,10 @@ from evalkit.client.reply import Reply
 from evalkit.errors import EndpointError
 from evalkit.probe.endpoint import Caller, OutOfCallsError, Probed, RejectedError, Repeats, about, said
 from evalkit.probe.findings import KNOWN, Finding, Judged, LeftOut, Probe, Verdict
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, ask_meaning
 from evalkit.probe.parameters import judge
 from evalkit.probe.repetition import measure_noise
+from evalkit.store.meanings import Meaning
 
 MOST_CALLS = 200
 _USUAL, _USUAL_OF_OTHER = 175, 22
@@ -73,6 +75,41 @@ async def probe(
         findings=findings,
         left_out=left_out,
         notes=notes,
+    )
+
+
+async def probe_meaning(
+    caller: Caller,
+    *,
+    base_url: str,
+    model: str,
+    at: str,
+    rng: np.random.Generator,
+    most_calls: int = MOST_CALLS_OF_MEANING,
+    at_once: int = 8,
+    progress: Callable[[Meaning], None] = lambda _: None,
+) -> Probe:
+    """Find out what parameters mean at the endpoint; `progress` is called with each finding.
+
+    Raises:
+        EndpointError: as `probe`.
+    """
+    endpoint = Probed(caller, model, most_calls, at_once, rng)
+    notes: list[str] = []
+    await _first_answer(endpoint, notes)
+    meaning = await ask_meaning(endpoint, progress)
+    return Probe(
+        base_url=base_url,
+        model=model,
+        at=at,
+        calls=0,
+        repeats_under_seed="not asked",
+        repeats_at_temperature_0="not asked",
+        findings=[],
+        left_out=[],
+        notes=notes,
+        meaning=meaning,
+        calls_of_meaning=endpoint.calls,
     )
 
 

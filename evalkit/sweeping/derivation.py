@@ -36,6 +36,7 @@ from evalkit.summary import summarise
 from evalkit.sweeping.advice import replayed
 from evalkit.sweeping.made import files_of, inputs_of, made
 from evalkit.sweeping.racing import scores_of
+from evalkit.sweeping.rules import rules
 from evalkit.text.notes import Note, note, warning
 from evalkit.text.numbers import counted
 
@@ -86,7 +87,7 @@ def settle(
     choice = choose(scores, analysis, None if course is None else finish_of(course))
     if choice is not None and (again := _confirm_plan(others, plan)) is not None:
         choice = confirmed(choice, scores, scored(again, others, scores.samples))
-    bearing = [*_bearing(scores), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
+    bearing = [*_bearing(scores), *rules(folder, plan.experiment), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     of_scores = list(_of_scores(scores, plan, _in_time(others, folder)))

@@ -24,6 +24,7 @@ from evalkit.store import embeddings, judgements
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, fingerprint, package_versions, read_run
 from evalkit.store.race import RACE
 from evalkit.store.records import RESPONSES
+from evalkit.sweeping.rules import rules
 from evalkit.sweeping.sources import digest_of
 
 TABLES = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY, CHOICE, RECOMMENDED)
@@ -61,6 +62,7 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
         "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
         "scorers": scorers,
         "tokenizer": tokenizer.name,
+        "rules": [one.text for one in rules(folder, experiment)],
         "files": [_hash(folder / name) for name in _RECORDED],
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()

@@ -80,7 +80,7 @@ def completion(text: str | None, *, finish_reason: str | None = "stop", **more: 
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], tuple[Any, ...]]) -> Iterator[Endpoint]:
+def serving(answer: Callable[[Asked], tuple[Any, ...]], *, lists_models: bool = False) -> Iterator[Endpoint]:
     """Serve what `answer` says, a thread a connection, on a free port; what `answer` itself raises comes out at the end.
 
     An `Answer`, or a plain tuple of its first fields: ``lambda asked: (200, {}, completion("hello"))``.
@@ -117,7 +117,7 @@ def serving(answer: Callable[[Asked], tuple[Any, ...]]) -> Iterator[Endpoint]:
                 self._send(reply)
 
         def do_GET(self) -> None:
-            if self.path.endswith("/models"):  # none of these endpoints lists its models
+            if self.path.endswith("/models") and not lists_models:  # hardly any of these endpoints lists its models
                 with suppress(OSError):
                     self._send(Answer(404))
                 return

@@ -7,6 +7,8 @@ import zlib
 from evalkit.metrics.rarefaction import WINDOW
 from evalkit.present.text.words import levels
 from evalkit.run import Run
+from evalkit.store.folder import PROBE_FILE
+from evalkit.store.meanings import read_meanings
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between
@@ -53,10 +55,19 @@ def lines(run: Run) -> list[str]:
             "The recommended setting was picked because its numbers were good, so they are a little too good: fresh answers (sweep --confirm N) "
             + ("were asked for, and stand in the decision." if run.choice.confirmed else "would tell how much.")
         )
+    out += _sampling(run)
     failed = sum(counts.failures.values())
     out.append(f"Failures are counted ({failed:,}) and never scored. Undefined numbers are left out of means, not taken as 0.")
     out.append(f"Compression by zlib {zlib.ZLIB_RUNTIME_VERSION} where this page was made.")
     return [visible(one) for one in out]
+
+
+def _sampling(run: Run) -> list[str]:
+    """How the endpoint samples, where a probe of it stands in the folder."""
+    found = read_meanings(run.folder / PROBE_FILE)
+    said = [[one.says for one in found.values() if one.standing == standing] for standing in ("own", "defined")]
+    heads = ("How the endpoint samples, by a probe, where that is its own manner", "As one would expect it")
+    return [f"{head}: {'; '.join(sentences)}." for head, sentences in zip(heads, said, strict=True) if sentences]
 
 
 def _asked(run: Run) -> str:

@@ -1,0 +1,166 @@
+"""Penalties: subtracted or multiplied, told apart, acting at temperature 0, and what they count, how far back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalkit.probe.endpoint import RejectedError
+from evalkit.probe.meaning.asking import Asking, Messages, Same
+from evalkit.probe.meaning.contexts import Context
+from evalkit.probe.meaning.found import Answered, hangs, nothing, unsure
+from evalkit.stats.sequential import Ratio
+
+_WORDS, _LONG = 40, 90
+_STRONG = 2.0
+_TIMES = 6
+_LISTED = 8
+_DISTANCES = (30, 100, 300)
+_FIRST, _MOST = 12, 48
+_FEWEST = 0.3
+_FILLER = " ok"
+
+
+async def kind(asking: Asking) -> Answered:
+    """A frequency penalty of 1 does nothing where it is a multiplier."""
+    plain = {"temperature": 1, **asking.off, "tokens": _WORDS}
+    if asking.basis is None:
+        return unsure("no answer repeats here")
+    try:
+        one = await asking.same(plain, {**plain, "frequency_penalty": 1.0}, pairs=3)
+        if one.verdict is False:
+            return Answered("additive", f"with 1 and without, {one}", p=one.p)
+        two = await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=3)
+    except RejectedError as refusal:
+        return nothing(f"frequency_penalty is refused: {refusal}")
+    words = f"with 1 and without, {one}; with 2 and without, {two}"
+    if one.verdict and two.verdict:
+        return nothing(f"frequency_penalty does nothing: {words}")
+    if one.verdict and two.verdict is False:
+        return Answered("multiplicative", words, p=two.p)
+    return unsure(words)
+
+
+async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
+    """A frequency penalty counts, a presence penalty does not: answers in which a word would stand three times differ."""
+    if asking.basis is None:
+        return unsure("no answer repeats here")
+    if known["penalties_kind"].answer is None:
+        return hangs(known, "penalties_kind", "frequency_penalty does nothing")
+    plain = {"temperature": 1, **asking.off, "tokens": _LONG}
+    try:
+        both = await asking.same({**plain, "frequency_penalty": _STRONG}, {**plain, "presence_penalty": _STRONG}, pairs=3)
+        if both.verdict:
+            return Answered("alike", f"frequency_penalty 2 and presence_penalty 2: {both}", p=both.p)
+        alone = await asking.same(plain, {**plain, "presence_penalty": _STRONG}, pairs=3)
+    except RejectedError as refusal:
+        return nothing(f"presence_penalty is refused: {refusal}")
+    words = f"frequency_penalty 2 and presence_penalty 2: {both}; with presence_penalty 2 and without: {alone}"
+    if alone.verdict:
+        return Answered("presence ignored", words, p=alone.p)
+    return Answered("apart", words, p=both.p) if both.verdict is False and alone.verdict is False else unsure(words)
+
+
+async def at_zero(asking: Asking, known: Mapping[str, Answered]) -> Answered:
+    """Longer answers at temperature 0, with a penalty and without."""
+    if known["penalties_kind"].answer is None:
+        return hangs(known, "penalties_kind", "frequency_penalty does nothing")
+    if known["temperature_0"].answer != "greedy":
+        return hangs(known, "temperature_0", "temperature 0 is not greedy")
+    cold = {"temperature": 0, "tokens": _LONG}
+    same = await asking.same(cold, {**cold, "frequency_penalty": _STRONG}, pairs=4)
+    words = f"at temperature 0, with frequency_penalty 2 and without: {same}"
+    return unsure(words) if same.verdict is None else Answered("do not" if same.verdict else "act", words, p=same.p)
+
+
+async def counted(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
+    """The first token after a prompt that holds the likely ones many times: a penalty can only change it by counting the prompt."""
+    if known["penalties_kind"].answer is None and asking.basis is not None:
+        return hangs(known, "penalties_kind", "frequency_penalty does nothing")
+    talk, share, words = await _invited(asking, ranked, 0)
+    if talk is None:
+        return unsure(f"no prompt was found whose words begin the answer: {share:.0%} of answers did")
+    if asking.basis == "seed":
+        same = await _compared(asking, talk)
+        told = f"after a prompt that holds the likely words {_TIMES} times, frequency_penalty 2 and none, same seed: of first tokens {same}"
+        if same.verdict is not None:
+            return Answered("answer" if same.verdict else "prompt too", told, p=same.p)
+    ratio, said = await _ratio(asking, talk, share, words, known)
+    told = f"its words begin {share:.0%} of answers without a penalty, and with 2 {said}"
+    if ratio.decided is None:
+        return unsure(told)
+    return Answered("prompt too" if ratio.decided else "answer", told, ratio=ratio.value if ratio.decided else 1 / ratio.value)
+
+
+async def _compared(asking: Asking, talk: Messages) -> Same:
+    plain = {"temperature": 1, **asking.off}
+    return await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=8, topics=[talk])
+
+
+async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
+    """The same with the words further and further back."""
+    if known["penalties_count"].answer != "prompt too":
+        return hangs(known, "penalties_count", "penalties do not count the prompt")
+    told: list[str] = []
+    below = 0
+    for distance in _DISTANCES:
+        talk, share, words = await _invited(asking, ranked, distance)
+        if talk is None:
+            return unsure("; ".join([*told, f"{distance} tokens back no words were found that begin the answer"]))
+        ratio, said = await _ratio(asking, talk, share, words, known)
+        told.append(f"{distance} tokens back: {share:.0%} without a penalty, with it {said}")
+        if ratio.decided is None:
+            return unsure("; ".join(told))
+        if not ratio.decided:
+            return Answered(f"{below} to {distance}", "; ".join(told), ratio=1 / ratio.value)
+        below = distance
+    return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
+
+
+async def _invited(asking: Asking, ranked: Sequence[Context], distance: int) -> tuple[Messages | None, float, set[str]]:
+    """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
+    plain: dict[str, Any] = {"temperature": 1, **asking.off}
+    share = 0.0
+    for context in ranked[:3]:
+        words = _likeliest(context.told or context.warm)
+        for _ in range(2):
+            talk = _prompt(context.messages, sorted(words), distance)
+            tokens = await asking.tokens(talk, _FIRST, plain)
+            if not tokens:
+                break
+            share = sum(count for token, count in tokens.items() if token in words) / tokens.total()
+            if share >= _FEWEST:
+                return talk, share, words
+            words = _likeliest(tokens)
+    return None, share, set()
+
+
+def _likeliest(tokens: Mapping[str, float]) -> set[str]:
+    """Few enough that they all stand within some twenty tokens."""
+    return set(sorted((token for token in tokens if token.strip()), key=lambda token: -tokens[token])[:_LISTED])
+
+
+def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages:
+    listed = "\n".join(word.strip() for word in words) + "\n"
+    content = f"{messages[-1]['content']}\n{listed * _TIMES}"
+    return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance if distance else content}]
+
+
+async def _ratio(asking: Asking, talk: Messages, share: float, words: set[str], known: Mapping[str, Answered]) -> tuple[Ratio, str]:
+    """How much likelier the first tokens are if the penalty has met the prompt's words than if it has not."""
+    alike = "penalties_apart" in known and known["penalties_apart"].answer == "alike"
+    weak = alike or known["penalties_kind"].answer == "multiplicative"  # then it is no matter how often a word stands there
+    met = max(0.03, share / 3 if weak else share / 20)
+    cautious = max(2 * met, 0.8 * share)
+    ratio, came = Ratio(), Counter[bool]()
+    fields = {"temperature": 1, **asking.off, "frequency_penalty": _STRONG}
+    while ratio.decided is None and came.total() < _MOST:
+        for token, count in (await asking.tokens(talk, 4, fields)).items():
+            for _ in range(count):
+                here = token in words
+                ratio.add(met if here else 1 - met, cautious if here else 1 - cautious)
+                came[here] += 1
+        if not came:
+            break
+    return ratio, f"{came[True]} of {came.total()}"

@@ -1,0 +1,118 @@
+"""Do seeds make answers repeat: alone, beside other calls, over the choices of one call; and what is where none is sent?"""
+
+from __future__ import annotations
+
+from evalkit.probe.endpoint import RejectedError, gathered, visible
+from evalkit.probe.meaning.asking import Asking, prompts
+from evalkit.probe.meaning.found import Answered, nothing, unsure
+
+_TOKENS = 24
+_SEEDS = 3
+_NEAR = 8
+_FREE = 8
+
+
+async def repeats(asking: Asking) -> Answered:
+    """The same seeds, one call at a time; what is found makes the basis of all comparisons."""
+    asking.endpoint.one_at_a_time(True)
+    asking.basis = "seed"
+    talks = prompts()
+    texts = [[await asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)] for _ in range(2)]
+    pairs = [(a, b) for a, b in zip(*texts, strict=True) if a is not None and b is not None]
+    differ = sum(a != b for a, b in pairs)
+    asking.repeats, asking.differed = len(pairs), differ
+    if len(pairs) < 2:
+        asking.basis = None
+        return unsure(f"too few answers came{asking.endpoint.why()}")
+    distinct = len({a for a, _ in pairs})
+    evidence = f"asked again with the same seed, one call at a time, {differ} of {len(pairs)} answers differ"
+    if not differ:
+        return Answered("repeats", f"{evidence}; {len(pairs)} seeds gave {distinct} texts")
+    for number in range(_SEEDS, 2 * _SEEDS):  # some repeat by chance, for they are short, or by a cache
+        a, b = [await asking.text(talks[number], number, _WARM, again=True) for _ in range(2)]
+        if a is not None and b is not None:
+            pairs.append((a, b))
+    differ = sum(a != b for a, b in pairs)
+    evidence = f"asked again with the same seed, one call at a time, {differ} of {len(pairs)} answers differ"
+    asking.basis = None
+    await _greedy(asking)
+    return Answered("does not", evidence) if differ > len(pairs) / 2 else unsure(evidence)
+
+
+_WARM = {"temperature": 1, "tokens": _TOKENS}
+
+
+async def _greedy(asking: Asking) -> None:
+    """Where seeds do not make answers repeat, temperature 0 may."""
+    asking.basis = "greedy"
+    talks = prompts()[:_SEEDS]
+    texts = [[await asking.text(talk, 0, {"tokens": _TOKENS}, again=True) for talk in talks] for _ in range(2)]
+    differ = sum(a is None or a != b for a, b in zip(*texts, strict=True))
+    asking.repeats, asking.differed = _SEEDS, differ
+    if differ:
+        asking.basis = None
+
+
+async def beside(asking: Asking) -> Answered:
+    """The same seeds while other calls run; where they do not repeat then, all that follows is asked one call at a time."""
+    if asking.basis != "seed":
+        return nothing("seeds do not make answers repeat")
+    talks = prompts()
+    alone = [await asking.text(talks[number], number, _WARM) for number in range(_SEEDS)]
+    asking.endpoint.one_at_a_time(False)
+    others = [asking.text(talks[number], number, _WARM, again=True) for number in (*range(_SEEDS), 3, 4, 5)]
+    together = (await gathered(others))[:_SEEDS]
+    pairs = [(a, b) for a, b in zip(alone, together, strict=True) if a is not None and b is not None]
+    differ = sum(a != b for a, b in pairs)
+    evidence = f"while five other calls ran, {differ} of {len(pairs)} answers were not those of the same seed alone"
+    if not differ:
+        asking.repeats += len(pairs)
+        return Answered("repeats", evidence) if len(pairs) >= 2 else unsure(evidence)
+    asking.endpoint.one_at_a_time(True)
+    return Answered("only alone", evidence) if differ >= 2 else unsure(evidence)
+
+
+async def near(asking: Asking) -> Answered:
+    """Neighbouring seeds, on a prompt and at a temperature where independent answers hardly ever begin alike."""
+    if asking.basis != "seed":
+        return nothing("seeds do not make answers repeat")
+    hot = {"temperature": asking.hottest, **asking.off}
+    talk = prompts()[0]
+    beside = [await asking.token(talk, {**hot, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
+    kinds = len(set(beside))
+    evidence = f"{_NEAR} seeds in a row gave {kinds} first tokens"
+    if kinds >= _NEAR - 2:
+        return Answered("independent", evidence)
+    others = len({await asking.token(talk, {**hot, "seed": asking.seeds[number]}) for number in range(_NEAR)})
+    evidence = f"{evidence}, {_NEAR} spread ones {others}"
+    if kinds <= 2 and others >= _NEAR - 2:
+        return Answered("copies", evidence)
+    return Answered("independent", evidence) if kinds >= _NEAR / 2 else unsure(evidence)
+
+
+async def choices(asking: Asking) -> Answered:
+    """Three choices of one call under a seed."""
+    hot = {"temperature": asking.hottest, **asking.off, "tokens": 12, "n": 3, "seed": asking.seeds[0]}
+    try:
+        reply = await asking.ask(prompts()[0], hot)
+    except RejectedError as refusal:
+        return nothing(f"n is refused: {refusal}")
+    texts = [visible(one) for one in reply.completions]
+    if not texts:
+        return unsure(f"no answer came{asking.endpoint.why()}")
+    if len(texts) < 3:
+        return nothing(f"asked for 3 choices, {len(texts)} came")
+    evidence = f"3 choices of one call with a seed are {len(set(texts))} texts"
+    return Answered("copies" if len(set(texts)) == 1 else "differ", evidence)
+
+
+async def unseeded(asking: Asking) -> Answered:
+    """Answers without a seed."""
+    hot = {"temperature": asking.hottest, **asking.off, "seed": None}
+    tokens = await asking.tokens(prompts()[0], _FREE, hot)
+    evidence = f"{tokens.total()} answers without a seed begin with {len(tokens)} tokens"
+    if len(tokens) > 1:
+        return Answered("varies", evidence)
+    spread = await asking.tokens(prompts()[0], _FREE, {"temperature": asking.hottest, **asking.off})
+    evidence = f"{evidence}, {spread.total()} with seeds with {len(spread)}"
+    return Answered("fixed", evidence) if tokens.total() >= _FREE - 2 and len(spread) >= 4 else unsure(evidence)
