@@ -80,9 +80,9 @@ def max_t(contrasts: Floats, rng: np.random.Generator, *, one_sided: bool = Fals
     edge = observed[order] - _SAME
     alone, together = np.zeros(len(n), dtype=np.int64), np.zeros(len(n), dtype=np.int64)
     across, counts = np.ascontiguousarray(unit[:, order].T), n[order][:, None]
-    step = max(1, 4 * _CHUNK // len(n))
+    step = max(1, 4 * _CHUNK // max(len(n), len(values)))
     for start in range(0, len(flips), step):
-        flipped = _evidence(across @ flips[start : start + step].T, counts, one_sided)
+        flipped = _evidence(across @ flips[start : start + step].T.astype(np.float64), counts, one_sided)
         highest = np.full(flipped.shape[1], -math.inf)
         for place, row in enumerate(flipped):  # row by row they stay near the processor
             alone[place] += np.count_nonzero(row >= edge[place])

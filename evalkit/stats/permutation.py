@@ -67,18 +67,16 @@ def more_often(hits: int, of: int, other_hits: int, other_of: int) -> float:
     return ways / math.comb(total, both)
 
 
-def signs(n: int, rng: np.random.Generator, *, two_sided: bool = True) -> tuple[Floats, bool]:
-    """Rows of -1 and 1 of length `n`: all there are, or a sample of 9,999; and whether it is all.
+def signs(n: int, rng: np.random.Generator, *, two_sided: bool = True) -> tuple[NDArray[np.int8], bool]:
+    """Rows of -1 and 1 of length `n`, a byte each: all there are, or a sample of 9,999; and whether it is all.
 
     For two-sided tests a row and its negative tell the same, so all means one of each such pair.
     """
     free = n - 1 if two_sided else n
     if 0 <= free <= _EXHAUSTIVE_SIGNS:
         bits = (np.arange(2**free)[:, None] >> np.arange(free)[None, :]) & 1
-        rows = np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
-        if two_sided:
-            rows = np.asarray(np.insert(rows, 0, 1.0, axis=1), dtype=np.float64)
-        return rows, True
+        rows = (1 - 2 * bits).astype(np.int8)
+        return np.insert(rows, 0, 1, axis=1) if two_sided else rows, True
     # A bit a sign: numbers drawn one by one would cost more than the test.
     drawn = np.unpackbits(np.frombuffer(rng.bytes((_SAMPLED * n + 7) // 8), dtype=np.uint8), count=_SAMPLED * n)
-    return 2.0 * drawn.reshape(_SAMPLED, n).astype(np.float64) - 1.0, False
+    return 2 * drawn.reshape(_SAMPLED, n).view(np.int8) - np.int8(1), False

@@ -136,12 +136,12 @@ def parts(values: Floats, means: Floats, aims: Sequence[Aim]) -> Floats:
 def _shares(filled: Floats, present: NDArray[np.bool_], means: Floats, aims: Sequence[Aim], rng: np.random.Generator) -> Floats:
     """In how many resamples of the prompts each option is the best."""
     prompts = filled.shape[2]
-    weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), _RESAMPLES).astype(np.float64)
+    weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), _RESAMPLES)
     wins = np.zeros(filled.shape[1])
     kept = np.array([_kept(*one) for one in zip(filled, present, means, strict=True)])[:, :, None]
     middle = np.array([one[~np.isnan(one)].mean() if not np.isnan(one).all() else math.nan for one in means])[:, None, None]
     for start in range(0, _RESAMPLES, 200):
-        part = weights[start : start + 200].T
+        part = weights[start : start + 200].T.astype(np.float64)
         counts = present.astype(np.float64) @ part
         with np.errstate(invalid="ignore", divide="ignore"):
             resampled = np.where(counts > 0, filled @ part / counts, means[:, :, None])
