@@ -344,6 +344,14 @@ class Experiment(Strict):
                 f"a fixed seed with {self.replicates} replicates: a server that honours it gives the same answer {self.replicates} times; "
                 f"write seed: {PER_REPLICATE} under 'request'"
             )
+        without = [prompt.id for prompt in self.prompts if prompt.expect is None]
+        kinds = checks.of_expected(self.checks, len(without) < len(self.prompts))
+        if kinds and without:
+            names = ", ".join(map(shown, without[:3])) + (", ..." if len(without) > 3 else "")
+            out.append(
+                f"{' and '.join(kinds)}: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) have no 'expect' to compare with; "
+                "their answers are left out there"
+            )
         answered = [prompt.id for prompt in self.prompts if prompt.messages[-1].role == "assistant"]
         if answered:
             names = ", ".join(map(shown, answered[:5])) + (", ..." if len(answered) > 5 else "")

@@ -99,6 +99,11 @@ def metrics(specs: Sequence[object], expects: bool) -> tuple[Metric, ...]:
     return tuple(metric(spec)._replace(name=name, label=label_of(name)) for spec, name in zip(every, names(specs, expects), strict=True))
 
 
+def of_expected(specs: Sequence[object], expects: bool) -> list[str]:
+    """The kinds among the checks that look for what the prompt expects."""
+    return list(dict.fromkeys(kind for kind, argument in map(_parts, _with_expected(specs, expects)) if kind in _OF_EXPECTED and argument is None))
+
+
 def names(specs: Sequence[object], expects: bool) -> list[str]:
     """The names of `metrics`: the kind, with a number behind it from its second time on."""
     seen: Counter[str] = Counter()

@@ -800,6 +800,15 @@ def test_what_is_legal_and_likely_not_meant_is_warned_of():
     ]
 
 
+def test_prompts_without_what_a_check_compares_with_are_named():
+    prompts = [{"id": "a", "user": "b", "expect": "c"}, {"id": "d", "user": "e"}]
+    base = {"name": "x", "endpoint": {"base_url": "local", "model": "m"}, "prompts": prompts}
+    told = "of 2 prompts, 1 ('d') have no 'expect' to compare with; their answers are left out there"
+    assert check(base).warnings() == [f"contains: {told}"]
+    assert check(base | {"checks": ["equals", "facts"]}).warnings() == [f"equals and facts: {told}"]
+    assert check(base | {"checks": ["is_json", {"contains": "x"}], "prompts": prompts[1:]}).warnings() == []
+
+
 @pytest.mark.parametrize(
     ("changes", "warned"),
     [
