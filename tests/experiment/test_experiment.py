@@ -546,7 +546,7 @@ RANGE = "expected a number from 0 to 2"
         (
             "{temperature: {min: 0, max: 2}}",
             "parameters.temperature: this range has no step; write how far apart its levels are, like {min: 0, max: 2, step: 0.25}, "
-            "list the levels, like [0, 2], or draw from it: design: {kind: sobol, points: 24}",
+            "list the levels, like [0, 2], or draw from it: design: {kind: sobol, points: 24}, or search: {method: bayes}",
         ),
         ("{temperature: [0, 5%]}", f"parameters.temperature[1]: found '5%'; {RANGE}; write 0.05 for 5 %"),
         ("{temperature: '0, 0.7'}", f"parameters.temperature: found '0, 0.7'; {RANGE}; write [0, 0.7]"),
