@@ -52,11 +52,12 @@ def test_yaml_in_the_documents_is_legal(text: str, tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     for name in ("prompts.yaml", "prompts/quickstart.yaml"):
         (tmp_path / name).write_text(yaml.safe_dump(BASE["prompts"]), encoding="utf-8")
+    (tmp_path / "q.csv").write_text("Frage;Antwort;Thema\nWhat is it?;A thing;x\n", encoding="utf-8")
     match _kind(text, data):
         case "experiment":
             assert experiment.load(path, []).name == data["name"]
         case "part":
-            assert experiment.check(BASE | data, "shown").name == "x"
+            assert experiment.check(BASE | data, "shown", None, tmp_path).name == "x"
         case "prompts":
             assert len(reading.read_prompts(path).prompts) == len(data)
         case "margins":
