@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalkit.experiment.prompts import load_prompts
+from evalkit.experiment.files.reading import read_prompts
 from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.corpus import sections
 from evalkit.local.model import Model
@@ -66,7 +66,7 @@ def babbled(name: str, temperature: float, longest: int, prompts: int, each: int
     """Answers of the embedded model that are as long as the longest length at least."""
     api = Api(Model(sections()))
     out: list[Texts] = []
-    for prompt in load_prompts(ROOT / "experiments/prompts/quickstart.yaml")[:prompts]:
+    for prompt in read_prompts(ROOT / "experiments/prompts/quickstart.yaml").prompts[:prompts]:
         found: Texts = []
         for seed in range(2_000):
             body = {"model": MODEL_NAME, "messages": prompt.plain()["messages"], "seed": seed, "max_tokens": 400, "temperature": temperature}

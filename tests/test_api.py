@@ -186,7 +186,10 @@ def test_an_interrupt_while_it_waits_inside_a_loop_keeps_what_arrived(tmp_path: 
     assert all(json.loads(line)["outcome"]["text"] for line in (folder / "responses.jsonl").read_text(encoding="utf-8").splitlines())
 
 
-def test_a_script_is_told_of_progress_and_a_quiet_one_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_is_told_of_progress_and_a_quiet_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # as where a library has imported it
     with serving(answers) as endpoint:
         ek.sweep(built(endpoint.url), tmp_path / "told")
         told = capsys.readouterr()
@@ -209,6 +212,7 @@ def test_a_notebook_shows_one_place_that_is_written_anew(tmp_path: Path, monkeyp
 
     handle = Handle()
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(IPython, "get_ipython", object)
     monkeypatch.setattr(IPython.display, "display", lambda *_, **__: handle)
     hostile_model = "<script>alert(1)</script>"
     with serving(answers) as endpoint:

@@ -83,9 +83,9 @@ def test_each_parameter_gets_the_verdict_that_the_samplers_definition_implies(tm
 class Thinking(Api):
     """An endpoint that does more with max_tokens than cut answers off: where there is room, it goes about them otherwise."""
 
-    def chat(self, body: object) -> Chat:
+    def chat(self, body: object, *manners: Any) -> Chat:
         assert isinstance(body, dict)
-        return super().chat(body | {"temperature": 0.2 if body["max_tokens"] <= 40 else 1.0})
+        return super().chat(body | {"temperature": 0.2 if body["max_tokens"] <= 40 else 1.0}, *manners)
 
 
 def test_a_limit_that_does_more_than_cut_answers_off_is_found_out(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Manners:
     kind: Kind = "additive"
     apart: bool = True
     at_zero: bool = True
-    hottest: float = 2.0
+    hottest: float = 2
     told: Told = "drawn"
     copies: bool = False
     counts_end: bool = False

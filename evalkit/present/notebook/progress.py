@@ -75,7 +75,8 @@ class Progress:
 
 def _display() -> Any:
     """A place in the cell's output that can be written anew; None where there is no notebook."""
-    if "ipykernel" not in sys.modules:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if "ipykernel" not in sys.modules or shell is None or shell() is None:  # a script may import a kernel, and is none
         return None
     from IPython.display import HTML, display
 
