@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 from evalkit._version import __version__
 from evalkit.cli.shown import show_found, show_plan, show_run
 from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
-from evalkit.errors import ExperimentError
+from evalkit.errors import ExperimentError, PromptError
 from evalkit.sweeping.options import DEFAULTS, WORDS, Options
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted
@@ -405,7 +406,7 @@ def init(
     from evalkit.experiment import starter  # late: --help stays instant
 
     experiment = starter.write(folder, use)
-    print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {experiment}")
+    print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {shlex.quote(str(experiment))}")
 
 
 @app.command("import")
@@ -426,16 +427,23 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Make a prompt set of a file as it is; an experiment can also name that file itself."""
-    from evalkit.experiment.files.columns import PromptFile, Sample  # late: --help stays instant
+    from pydantic import ValidationError  # late: --help stays instant
+
+    from evalkit.experiment.files.columns import PromptFile, Sample  # as above
     from evalkit.experiment.files.writing import write_prompts  # as above
+    from evalkit.experiment.problems import from_pydantic  # as above
 
     named = {"user": user, "expect": expect, "system": system, "id": identity, "tags": tags, "template": template}
-    how = PromptFile(
-        file=str(file),
-        keep_last=keep_last or None,
-        sample=Sample(n=sample, by="tags") if sample else None,
-        **{name: value for name, value in named.items() if value},
-    )
+    try:
+        how = PromptFile(
+            file=str(file),
+            keep_last=keep_last or None,
+            sample=Sample(n=sample, by="tags") if sample else None,
+            **{name: value for name, value in named.items() if value},
+        )
+    except ValidationError as error:
+        told = [": ".join(["--" + "-".join(map(str, path)), message]) if path else message for path, message in from_pydantic(error, {})]
+        raise PromptError("\n".join(told)) from None
     found = write_prompts(how, output, over=force)
     for line in found.told:
         print(harmless(line))

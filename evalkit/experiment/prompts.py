@@ -224,7 +224,7 @@ class Prompt(_Told):
     tools: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
-    expect: str | None = None
+    expect: _Text | None = None
     vars: Annotated[Mapping[str, Annotated[_Text, BeforeValidator(_text), _OfAnyText]], AfterValidator(_usable_names)] | None = None
 
     @model_validator(mode="wrap")

@@ -96,12 +96,13 @@ def _largest(cells: int, prompts: int, looks: tuple[int, ...], least: int, recal
 
 
 def _worst(cells: int, prompts: int, looks: tuple[int, ...], most: tuple[int, ...], recalled: int, *, alone: bool = False) -> int:
-    """Blocks at most: those of the course and, unless `alone`, of the reference as if it had left at the first look, and of who may be recalled."""
+    """Blocks at most: those of the course and, unless `alone`, of the reference as if it left with the first, and of who is recalled."""
     asked = cells * looks[0] + sum(many * (later - sooner) for many, (sooner, later) in zip(most, pairwise(looks), strict=True))
-    dropped = cells - (most[0] if most else cells)
-    if alone or not dropped or len(looks) < 2:
+    dropped = cells - min(most, default=cells)
+    if alone or not dropped:
         return asked
-    return asked + prompts - looks[0] + min(dropped, recalled) * (prompts - looks[-2])
+    leaves = next(look for look, many in zip(looks, most, strict=False) if many < cells)
+    return asked + prompts - leaves + min(dropped, recalled) * (prompts - looks[-2])
 
 
 def joining(new: int, prompts: int, budget: float | None, first: int | None = None) -> Schedule:

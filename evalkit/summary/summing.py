@@ -138,7 +138,8 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
                 f"{one.parameter} moves how answers begin, where a limit that only cuts them off cannot act: do not compare across it",
             )
     if counts.prompts < FEW_PROMPTS:
-        yield "note", f"{counts.prompts} prompts are few: intervals are wide, and other prompts may say otherwise"
+        few = "1 prompt is few" if counts.prompts == 1 else f"{counts.prompts} prompts are few"
+        yield "note", f"{few}: intervals are wide, and other prompts may say otherwise"
     if run.experiment.endpoint.base_url == "local":
         yield "warning", "The embedded model babbles: a real one may prefer other settings"
     if choice is not None and choice.chosen is not None and not _judges_content(choice):

@@ -11,7 +11,8 @@ _NOTHING = 1e-12
 
 def counted(number: int, noun: str) -> str:
     """A number and its noun, in the plural where it is not one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    many = f"{noun[:-1]}ies" if noun.endswith("try") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"
 
 
 def between(low: int, high: int) -> str:

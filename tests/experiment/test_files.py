@@ -90,6 +90,29 @@ def test_columns_can_be_named_and_put_into_a_template(read: Reading) -> None:
         read("q.csv", rows, user="frage", expect="frage")
 
 
+def test_a_template_s_places_are_columns_whatever_their_names(read: Reading) -> None:
+    rows = "Question,Country Name,Größe,Notes\nCapital?,{{France}},2,x\n"
+    (prompt,) = read("q.csv", rows, template='{{ question }} Of {{Country Name}} ({{größe}}), {{"a": 1}}.').prompts
+    assert prompt.conversation()[0]["content"] == 'Capital? Of {{France}} (2), {{"a": 1}}.'
+    (again,) = read("q.csv", rows.replace(",x", ",another note"), template="{{question}}").prompts
+    assert again.id == read("q.csv", rows, template="{{question}}").prompts[0].id
+    assert "left out: the columns 'Country Name', 'Größe', 'Notes'" in " ".join(read("q.csv", rows, template="{{question}}").told)
+    with pytest.raises(PromptError, match="template: no column is called 'Qestion'; unknown column; did you mean 'Question'"):
+        read("q.csv", rows, template="{{Qestion}}")
+    with pytest.raises(ValueError, match="'user' and 'template' stand side by side"):
+        read("q.csv", rows, template="{{Question}}", user="Notes")
+
+
+def test_a_column_called_user_beside_a_question_is_asked_about(read: Reading) -> None:
+    rows = "user,question,answer\nalice,What is 1+1?,2\n"
+    with pytest.raises(PromptError, match="found the columns 'user' and 'question', either of which may hold the question; say which"):
+        read("q.csv", rows)
+    assert asked(read("q.csv", rows, user="question")) == ["What is 1+1?"]
+    (named,) = read("q.csv", "question,expect,gold\nA?,,yes\n", expect="gold").prompts
+    assert named.expect == "yes"
+    assert asked(read("q.csv", "user,answer\nWho?,me\n")) == ["Who?"]
+
+
 ASK, GOLD = {"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}
 
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -116,6 +139,17 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "arguments": {"gen_args_0": {"arg_0": "Capital of France?", "arg_1": {"until": ["\n"]}}},
         "resps": [["Paris"]],
     },
+    "a log of Inspect": {"id": 3, "epoch": 1, "input": "Capital of France?", "target": "Paris.", "messages": [ASK, GOLD | {"content": "Lyon"}]},
+    "OpenAI's evals": {"input": [ASK], "ideal": "Paris."},
+    "a training set with weights": {"messages": [ASK | {"name": None, "refusal": None}, GOLD | {"weight": 1, "annotations": []}]},
+    "an answer in parts": {"messages": [ASK, GOLD | {"content": [{"type": "text", "text": "Paris."}]}]},
+    "a preference set": {"prompt": [ASK], "chosen": [GOLD], "expect": "Paris."},
+    "a logged chat of lm-evaluation-harness": {
+        "doc_id": 4,
+        "doc": {},
+        "target": "Paris.",
+        "arguments": {"gen_args_0": {"arg_0": json.dumps([ASK | {"type": "text"}]), "arg_1": {}}},
+    },
     "an older logged sample": {"doc_id": 4, "doc": {}, "target": "Paris.", "arguments": [["Capital of France?", {"until": ["\n"]}]]},
 }
 
@@ -129,7 +163,27 @@ def test_entries_of_other_tools_are_read(read: Reading, shape: str, name: str) -
     assert prompt.expect == "Paris."
     given = ENTRIES[shape].get("id", ENTRIES[shape].get("custom_id", ENTRIES[shape].get("doc_id")))
     assert prompt.id == str(given) if given is not None else prompt.id.startswith("capital-of-france-")
-    assert found.told
+    assert found.told or shape == "a preference set"
+
+
+def test_columns_are_named_for_conversations_too(read: Reading) -> None:
+    entry = {"messages": [ASK], "nr": "n7", "gold": "Paris.", "kind": "geo", "rule": "Be brief.", "plain": "Which?"}
+    (prompt,) = read("q.jsonl", entry, id="nr", expect="gold", tags="kind", system="rule").prompts
+    assert (prompt.id, prompt.expect, prompt.tags, [one.role for one in prompt.messages]) == ("n7", "Paris.", ("geo",), ["system", "user"])
+    assert asked(read("q.jsonl", entry, user="plain")) == ["Which?"]
+    with pytest.raises(PromptError, match="no column is called 'nope', which 'tags' names"):
+        read("q.jsonl", entry, tags="nope")
+
+
+def test_later_epochs_of_a_log_ask_nothing_new(read: Reading) -> None:
+    samples = [{"id": 1, "epoch": epoch, "input": "Which?", "target": "A", "messages": []} for epoch in (1, 2)]
+    found = read("q.json", {"version": 2, "eval": {}, "samples": samples})
+    assert asked(found) == ["Which?"]
+    assert "left out: 1 sample of epochs after the first" in " ".join(found.told)
+
+
+def test_a_number_that_is_missing_is_not_expected(read: Reading) -> None:
+    assert [prompt.expect for prompt in read("q.jsonl", '{"question": "A?", "answer": NaN}\n{"question": "B?", "answer": 4}').prompts] == [None, "4"]
 
 
 def test_what_is_expected_is_told_and_can_be_sent_instead(read: Reading) -> None:
@@ -147,6 +201,8 @@ def test_alpaca_s_input_stands_behind_its_instruction(read: Reading) -> None:
     found = read("q.json", rows)
     assert asked(found) == ["Translate.\n\nHello", "Say hello."]
     assert [prompt.expect for prompt in found.prompts] == ["Bonjour", "Hello"]
+    assert "left out" not in " ".join(found.told)
+    assert asked(read("q.json", rows[:1], user="output", expect="instruction")) == ["Bonjour"]
 
 
 def test_plain_lines_and_blocks(read: Reading) -> None:
@@ -183,6 +239,14 @@ def test_promptfoo_s_configuration_is_read_with_its_variables(read: Reading) -> 
     assert any("1 assertion of type 'javascript'" in one for one in found.told)
 
 
+def test_promptfoo_s_values_may_hold_values(read: Reading) -> None:
+    found = read(
+        "p.yaml", "prompts: ['{{a}}']\nproviders: [x]\ntests: [{vars: {a: 'In {{b}}?', b: [Rome, Bonn]}, assert: {type: equals, value: '{{a}}'}}]"
+    )
+    assert asked(found) == ["In Rome?", "In Bonn?"]
+    assert [prompt.expect for prompt in found.prompts] == ["In Rome?", "In Bonn?"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -193,6 +257,8 @@ def test_promptfoo_s_configuration_is_read_with_its_variables(read: Reading) -> 
         ("prompts: [x]\ntests: tests.csv", "tests: stand in another file, which is not read"),
         ("prompts: [x]\ntests: [{vars: vars.yaml}]", "tests[0]: vars: stand elsewhere"),
         ("prompts: ['{{a}}']\ntests: [{vars: {a: 'file://a.txt'}}]", "tests[0]: vars.a: 'file://a.txt' stands elsewhere"),
+        ("prompts: ['{{a}}']\ntests: [{vars: {a: []}}]", "tests[0]: vars.a: the list is empty, so the test asks nothing"),
+        ("prompts: [x]\ndefaultTest: file://d.yaml", "defaultTest: 'file://d.yaml' stands elsewhere"),
         ("prompts: [x]\nscenarios: [{config: []}]", "scenarios have no counterpart here"),
     ],
 )
@@ -206,6 +272,8 @@ def test_what_promptfoo_would_run_or_fetch_is_named_and_neither_run_nor_fetched(
     ("entry", "told"),
     [
         ({"input": "Which?", "target": "A", "choices": ["a", "b"]}, "q.jsonl: [0].choices: has no counterpart in a prompt"),
+        ({"question": "Which?", "answer": 1, "choices": ["a", "b"]}, "q.jsonl: [0].choices: a question to choose an answer to has no counterpart"),
+        ({"question": "Which?", "answer": "\ud800"}, "q.jsonl: [0].expect: holds half a character"),
         ({"input": "Which?", "target": ["a", "b"]}, "q.jsonl: [0].target: found 2 answers; expected one text"),
         ({"conversations": [{"from": "narrator", "value": "x"}]}, "q.jsonl: [0].conversations[0].from: found 'narrator'; expected one of"),
         ({"conversations": ["x"]}, "q.jsonl: [0].conversations[0]: found 'x'; expected a turn with 'from' and 'value'"),
@@ -272,6 +340,10 @@ def test_a_set_is_made_of_a_spreadsheet(tmp_path: Path, evalkit: Callable[..., s
     assert (prompt.expect, prompt.tags) == ("Paris", ("geo",))
     again = evalkit("import", "q.csv", "--user", "frage")
     assert (again.returncode, again.stderr) == (2, "error: prompts.yaml: is there already; give another name, or --force to write over it\n")
+    beside = evalkit("import", "q.csv", "--template", "Frage", "--sample", "1")
+    assert (beside.returncode, beside.stderr.splitlines()) == (
+        *(2, ["error: --template: found 'Frage'; expected a text with a column in double braces, like {{question}}"]),
+    )
 
 
 # A part of them

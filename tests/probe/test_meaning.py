@@ -218,9 +218,17 @@ def test_a_manner_of_its_own_stands_first_and_two_endpoints_beside_each_other() 
     assert "top_p first" in table
     assert "temperature first" in table
     assert "[red]n" in table
-    assert "2 questions were asked of both; the two differ in 1 things" in table
+    assert "2 questions were asked of both; the two differ in 1 thing" in table
     assert "differ in nothing" in screen(of_compared(one, one))
+    further = probe_of([meaning("order_top_p", "top_p first"), meaning("logprobs", "raw", "own")])
+    beneath = " ".join(screen(of_compared(one, further)).split())
+    assert "the two differ in nothing; 1 found out on one side alone may be the same" in beneath
     assert "was not asked of both" in screen(of_compared(one, probe_of()))
+
+
+def test_an_endpoint_that_died_is_told_of() -> None:
+    dead = msgspec.structs.replace(meaning("logprobs", None, "inconclusive"), evidence="it answers no more (connection: refused)")
+    assert "The endpoint did not live to answer all: it answers no more (connection: refused)." in screen(of_meaning(probe_of([dead])))
 
 
 @pytest.mark.slow

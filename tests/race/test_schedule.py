@@ -26,10 +26,19 @@ def test_it_never_asks_more_than_its_budget_with_the_reference_and_who_is_recall
         return
     assert found.worst <= budget * cells * prompts + 1e-6
     assert asked(cells, found.looks, found.most) <= found.worst
+    leaves = next((look for look, many in zip(found.looks, found.most, strict=False) if many < cells), prompts)
+    assert asked(cells, found.looks, found.most) + prompts - leaves <= found.worst  # the reference is asked all, whoever else leaves
     assert list(found.looks) == sorted(set(found.looks))
     assert found.looks[-1] == prompts
     assert all(sooner >= later for sooner, later in pairwise((cells, *found.most)))
     assert all(many >= min(finalists, cells) for many in found.most)
+
+
+def test_the_reference_counts_where_the_first_look_sends_nobody_away() -> None:
+    found = schedule(8, 8, 0.8, first=1, finalists=2)
+    assert found is not None
+    assert found.most[0] == 8
+    assert found.worst >= asked(8, found.looks, found.most) + 4
 
 
 @given(sizes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict, whole
@@ -51,7 +51,7 @@ class PromptFile(Strict):
     Attributes:
         file: its path, from the experiment's.
         id, system, user, expect, tags: the column (or key) that holds each; left out: the one with a usual name, like question and answer.
-        template: the user's text with ``{{column}}`` for each value, instead of one column.
+        template: the user's text with ``{{column}}`` for each value, instead of `user`.
         keep_last: send a last message of the assistant (true), or take it as what is expected (false); left out: sent where the prompt has an id.
         sample: take a part of the prompts alone.
     """
@@ -72,6 +72,12 @@ class PromptFile(Strict):
         if value is not None and "{{" not in value:
             raise ValueError(f"found {shown(value)}; expected a text with a column in double braces, like {{{{question}}}}")
         return value
+
+    @model_validator(mode="after")
+    def _asked_by_one(self) -> Self:
+        if self.template is not None and self.user is not None:
+            raise ValueError("'user' and 'template' stand side by side; the template is the question: keep one of the two")
+        return self
 
     def names(self) -> dict[str, str]:
         """The columns that its user named, by what they hold."""

@@ -33,8 +33,9 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
     asked = [_asked(one, number, source) for number, one in enumerate(_listed(data["prompts"]))]
     if data.get("scenarios"):
         raise PromptError(f"{source}: scenarios have no counterpart here; write their tests under 'tests'")
-    given = data.get("defaultTest")
-    default: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    default = data.get("defaultTest") or {}
+    if not isinstance(default, Mapping):
+        raise PromptError(f"{source}: defaultTest: {shown(default)} stands elsewhere, which is neither read nor run; write its vars and assert there")
     tests = data.get("tests")
     if isinstance(tests, str) or (isinstance(tests, list) and any(isinstance(one, str) for one in tests)):
         raise PromptError(f"{source}: tests: stand in another file, which is not read; give that file itself, with a template: for its columns")
@@ -46,6 +47,8 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
             raise PromptError(f"{source}: tests[{number}]: found {shown(test)}; expected a mapping with vars")
         where = f"{source}: tests[{number}]"
         values = {**_vars(default, f"{source}: defaultTest"), **_vars(test, where)}
+        if empty := [name for name, one in values.items() if not one]:
+            raise PromptError(f"{where}: vars.{empty[0]}: the list is empty, so the test asks nothing; give it a value, or take the test out")
         expected = _expected(test, said) or _expected(default, said)
         for filled, (messages, _) in itertools.product(_each(values), asked):
             one: dict[str, Any] = {"messages": messages}
@@ -66,10 +69,11 @@ def _listed(value: Any) -> list[Any]:
 def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]], str]:
     """The messages of one of its prompts, and its text."""
     where = f"{source}: prompts[{number}]"
+    given = prompt
     if isinstance(prompt, Mapping):
         prompt = prompt.get("raw", prompt.get("content", prompt.get("id", prompt.get("label"))))
     if not isinstance(prompt, str):
-        raise PromptError(f"{where}: found {shown(prompt)}; expected the prompt's text")
+        raise PromptError(f"{where}: found {shown(given)}; expected the prompt's text")
     if "\n" not in prompt and _ELSEWHERE.search(prompt.strip()):
         raise PromptError(f"{where}: {shown(prompt)} stands elsewhere, which is neither read nor run; write the prompt itself there")
     for found in _PLACE.finditer(prompt):
@@ -103,7 +107,8 @@ def _vars(test: Mapping[str, Any], where: str) -> dict[str, list[str]]:
 def _each(values: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
     """Every combination of the values."""
     for chosen in itertools.product(*values.values()):
-        yield dict(zip(values, chosen, strict=True))
+        one = dict(zip(values, chosen, strict=True))
+        yield {name: _with(value, one) for name, value in one.items()}  # promptfoo fills in values within values, too
 
 
 def _uses(messages: list[dict[str, Any]], name: str) -> bool:
@@ -113,7 +118,8 @@ def _uses(messages: list[dict[str, Any]], name: str) -> bool:
 def _expected(test: Mapping[str, Any], said: Said) -> str | None:
     """What a test expects of an answer, where it compares with a text."""
     found = None
-    for one in test.get("assert") or ():
+    given = test.get("assert") or []
+    for one in given if isinstance(given, list) else [given]:
         kind = one.get("type") if isinstance(one, Mapping) else None
         value = one.get("value") if isinstance(one, Mapping) else None
         if found is None and kind in _EXPECTED and isinstance(value, str | int | float):

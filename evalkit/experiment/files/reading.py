@@ -159,7 +159,7 @@ def _from_json(text: str, source: str, said: Said) -> Document:
         keys = [one for one in _LISTS if isinstance(data.get(one), list) and all(isinstance(entry, dict) for entry in data[one])]
         if len(keys) == 1 and not {"messages", "user"} & data.keys() and keys[0] != "conversations":
             said.add(f"the prompts are those under {shown(keys[0])}")
-            return Document(data[keys[0]], {})
+            return Document(_asked_once(data[keys[0]], said), {})
         if data and all(isinstance(one, str) for one in data.values()) and not {"user", "id", "prompt", "question", "instruction"} & data.keys():
             said.add("each key is an id, and what stands there its prompt")
             return Document([{"id": key, "user": value} for key, value in data.items()], {})
@@ -167,6 +167,14 @@ def _from_json(text: str, source: str, said: Said) -> Document:
     if isinstance(data, list) and data and all(isinstance(one, str) for one in data):
         return Document([{"user": one} for one in data], {})
     return Document(data, {})
+
+
+def _asked_once(entries: list[Any], said: Said) -> list[Any]:
+    """The samples of an Inspect log without those of later epochs, which ask the same again."""
+    first = [one for one in entries if not ("target" in one and isinstance(one.get("epoch"), int) and one["epoch"] > 1)]
+    if len(first) < len(entries):
+        said.add("left out: {n} of epochs after the first, which ask the same again", "sample", len(entries) - len(first))
+    return first
 
 
 def _from_jsonl(text: str) -> Document:

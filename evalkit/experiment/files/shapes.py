@@ -6,23 +6,27 @@ OpenAI's chat format and its batches (``messages``, ``body``), ShareGPT (``conve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.columns import PromptFile, placed, plain, say_columns, tags_of
 from evalkit.experiment.files.said import Said
+from evalkit.experiment.files.template import Template
+from evalkit.experiment.files.values import chat_in, expected, held, is_text, missing, target
 from evalkit.experiment.parameters import KNOWN
 from evalkit.experiment.problems import Faults, nearest, shown, unknown
-from evalkit.experiment.prompts import Prompt
+from evalkit.experiment.prompts import Message, Prompt, text_of
 
 _OF_A_PROMPT = frozenset(Prompt.model_fields)
+_OF_A_MESSAGE = frozenset(Message.model_fields)
 _OF_A_REQUEST = frozenset((*KNOWN, "model", "stream", "stream_options", "n", "user", "metadata", "store", "parallel_tool_calls", "service_tier"))
 _SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
     "system": "system", "developer": "developer",
 }  # fmt: skip
+_OF_AN_ANSWER = frozenset(("weight", "annotations", "reasoning", "reasoning_content"))
+"""Keys of messages in training sets and stored answers that are not sent."""
 _ANSWERED = "the assistant's answer at the end of {n} is taken as what is expected ('expect'), and not sent; keep_last: true sends it"
 
 
@@ -33,6 +37,7 @@ class Shapes:
         """`table`: its columns are whatever a table has; else an unknown key that is near one of a prompt's is a fault."""
         self._how, self._where, self._said, self._table = how, where, said, table
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+        self._template = Template(how, where, said)
 
     def own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """An entry in evalkit's own form; without an id its last message may be the answer, as in files that others wrote."""
@@ -46,7 +51,9 @@ class Shapes:
             PromptError: a column that was named is not there.
         """
         if self._how.template is not None:
-            return self._filled(entry)
+            return self._template.filled(entry)
+        if "user" in self._how.names():
+            return self._flat(entry)
         if isinstance(entry.get("body"), Mapping) and "messages" in entry["body"]:
             return self._batch(entry)
         if "doc" in entry and "arguments" in entry:
@@ -54,18 +61,26 @@ class Shapes:
         for key in ("conversations", "conversation"):
             if isinstance(entry.get(key), list):
                 return self._spoken(entry, key)
+        if isinstance(entry.get("input"), list) or ("input" in entry and "target" in entry and "messages" in entry):
+            return self._sample(entry)
         if "messages" in entry:
             own = self._own(entry)
             return own if own.get("id") is not None and self._how.keep_last is None else self._answered(own)
-        if isinstance(entry.get("input"), list):
-            return self._sample(entry)
+        if isinstance(entry.get("prompt"), list) and all(isinstance(one, Mapping) for one in entry["prompt"]):
+            return self._answered(self._own({"messages" if key == "prompt" else key: value for key, value in entry.items()}))
         return self._flat(entry)
 
     def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What of an entry with messages is a prompt's; the rest is told."""
-        out: dict[str, Any] = {}
+        names = self._how.names()
+        named = {name: what for name, what in placed(tuple(map(str, entry)), names, self._where).items() if what in names} if names else {}
+        out: dict[str, Any] = {what: held(what, entry[name], name) for name, what in named.items() if entry[name] not in (None, "")}
         for key, value in entry.items():
-            if key in _OF_A_PROMPT:
+            if key in named or out.get(key) is not None:
+                continue
+            if key == "messages" and isinstance(value, list):
+                out[key] = [self._message(one) for one in value]
+            elif key in _OF_A_PROMPT:
                 out[key] = value
             elif key in _OF_A_REQUEST:
                 self._said.add(f"left out: {shown(key)} of {{n}}: what is sent beside the messages stands under 'parameters' or 'request'", "entry")
@@ -75,6 +90,20 @@ class Shapes:
                 raise Faults([((key,), fault)])
             else:
                 self._said.add(f"left out: {shown(key)} of {{n}}", "entry")
+        if "system" in named.values() and isinstance(out.get("system"), str) and isinstance(out.get("messages"), list):
+            out["messages"] = [{"role": "system", "content": out.pop("system")}, *out["messages"]]
+        return out
+
+    def _message(self, message: Any) -> Any:
+        """A message without what training sets and APIs add to it: empty fields, and what is said of an answer."""
+        if not isinstance(message, Mapping):
+            return message
+        out: dict[str, Any] = {}
+        for key, value in message.items():
+            if key in _OF_AN_ANSWER and value not in (None, [], ""):
+                self._said.add(f"left out: {shown(key)} of {{n}}", "message")
+            elif key in _OF_A_MESSAGE or (key not in _OF_AN_ANSWER and value not in (None, [], "")):
+                out[key] = value
         return out
 
     def _answered(self, prompt: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +114,10 @@ class Shapes:
         if not any(isinstance(one, Mapping) and one.get("role") == "user" for one in messages[:-1]):
             return prompt
         last = messages[-1]
-        if not isinstance(last, Mapping) or last.get("role") != "assistant" or not isinstance(last.get("content"), str) or last.get("tool_calls"):
+        if not isinstance(last, Mapping) or last.get("role") != "assistant" or last.get("tool_calls") or not is_text(last.get("content")):
             return prompt
         self._said.add(_ANSWERED, "conversation")
-        return {**prompt, "messages": messages[:-1], "expect": last["content"]}
+        return {**prompt, "messages": messages[:-1], "expect": text_of(last["content"])}
 
     def _batch(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         body = {key: value for key, value in entry["body"].items() if key != "user"}  # there it names whose request it is
@@ -120,7 +149,8 @@ class Shapes:
             raise Faults([(("arguments",), f"found {shown(arguments)}; expected the text that was asked")])
         if (isinstance(arguments, Mapping | list) and len(arguments) > 1) or isinstance(entry.get("target"), int):
             raise Faults([((), "a question whose answers were compared by their likelihood, which no chat tells; take tasks that generate text")])
-        out: dict[str, Any] = {"user": text}
+        chat = chat_in(text)
+        out: dict[str, Any] = {"user": text} if chat is None else {"messages": chat}
         if isinstance(entry.get("target"), str):
             out["expect"] = entry["target"]
         if isinstance(entry.get("doc_id"), int | str):
@@ -129,15 +159,17 @@ class Shapes:
         return out
 
     def _sample(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """An Inspect sample whose input is a conversation."""
-        out = {key: value for key, value in entry.items() if key not in ("input", "target", "metadata", "choices", "files", "setup", "sandbox")}
+        """An Inspect sample whose input is a conversation, or one of its logs, whose messages hold the model's answer too; OpenAI's evals alike."""
+        further = ("target", "ideal", "metadata", "choices", "files", "setup", "sandbox", "messages", "tools")
+        out = {key: value for key, value in entry.items() if key != "input" and key not in further}
         _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        given = entry["input"] if isinstance(entry["input"], list) else [{"role": "user", "content": entry["input"]}]
         out["messages"] = [
-            {key: value for key, value in one.items() if key not in ("id", "source", "model")} if isinstance(one, Mapping) else one
-            for one in entry["input"]
+            {key: value for key, value in one.items() if key not in ("id", "source", "model")} if isinstance(one, Mapping) else one for one in given
         ]
-        out.update(_target(entry))
-        self._said.add("'input' of {n} is the conversation, and 'target' what is expected", "sample")
+        name = "target" if "target" in entry or "ideal" not in entry else "ideal"
+        out.update(target(entry, name))
+        self._said.add(f"'input' of {{n}} is the conversation, and '{name}' what is expected", "sample")
         return self._answered(self._own(out))
 
     def _flat(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,32 +177,46 @@ class Shapes:
         keys = tuple(map(str, entry))
         if keys not in self._columns:
             self._columns[keys] = found = placed(keys, self._how.names(), self._where)
-            left = [key for key in keys if key not in found and key not in _OF_A_PROMPT]
-            say_columns([*found, *left], found, self._said)
+            self._refuse_two_questions(keys, found)
+            left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
+            say_columns([*found, *(key for key in left if key != _further(keys, found))], found, self._said)
             if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
                 raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
         if "target" in entry and "input" in entry:
             _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        if "user" not in self._how.names() and isinstance(entry.get("choices"), list):
+            raise Faults(
+                [(("choices",), "a question to choose an answer to has no counterpart; put both into one text: template: '... {{choices}}'")]
+            )
         columns = self._columns[keys]
         out: dict[str, Any] = {}
         for name, what in columns.items():
             value = entry[name]
             if what == "tags":
                 out["tags"] = tags_of(value)
-            elif value is None or (isinstance(value, str) and not value.strip() and what != "user"):
+            elif missing(value) and not (isinstance(value, str) and what == "user"):
                 continue
             elif what == "expect":
-                out["expect"] = _expected(value, name)
+                out["expect"] = expected(value, name)
             else:
                 out[what] = value.strip() if what == "id" and isinstance(value, str) else value
-        out.update({key: value for key, value in entry.items() if key in _OF_A_PROMPT and key not in columns and value is not None})
-        further = next((name for name in keys if plain(name) == "input" and name not in columns), None)
+        own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._how.names() else set())
+        out.update({key: value for key, value in entry.items() if key in own and value is not None})
+        further = _further(keys, columns)
         if further is not None and isinstance(entry[further], str) and entry[further].strip() and isinstance(out.get("user"), str):
             out["user"] = f"{out['user']}\n\n{entry[further]}"  # Alpaca's
-            self._said.add("'input' stands behind the instruction of {n}", "entry")
+            self._said.add(f"{shown(further)} stands behind the instruction, in {{n}}", "row")
         if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
             self._refuse_columns(keys)
         return out
+
+    def _refuse_two_questions(self, keys: Sequence[str], found: Mapping[str, str]) -> None:
+        """Raise where a table's column ``user`` may be whose question stands beside it."""
+        others = [key for key in keys if plain(key) in ("question", "prompt", "query", "userprompt")]
+        mine = next((name for name, what in found.items() if what == "user"), None)
+        if self._table and others and mine is not None and plain(mine) == "user" and "user" not in self._how.names():
+            both = f"found the columns {shown(mine)} and {shown(others[0])}, either of which may hold the question"
+            raise PromptError(f"{self._where}: {both}; say which: prompts: {{file: FILE, user: NAME}}")
 
     def _refuse_columns(self, keys: Sequence[str]) -> None:
         hint = "expected one that holds the question, like user, prompt or question; name yours: prompts: {file: FILE, user: NAME}"
@@ -179,22 +225,11 @@ class Shapes:
             raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
         raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
 
-    def _filled(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """A template with the entry's values in it."""
-        keys = tuple(map(str, entry))
-        columns = placed(keys, self._how.names(), self._where)
-        out: dict[str, Any] = {"user": self._how.template, "vars": {key: _as_text(value) for key, value in entry.items() if key.isidentifier()}}
-        for name, what in columns.items():
-            if what in ("id", "expect", "system") and what != "user" and entry[name] not in (None, ""):
-                out[what] = _expected(entry[name], name) if what == "expect" else entry[name]
-            elif what == "tags":
-                out["tags"] = tags_of(entry[name])
-        return out
 
-
-def _target(entry: Mapping[str, Any]) -> dict[str, Any]:
-    target = entry.get("target")
-    return {} if target in (None, "", []) else {"expect": _expected(target, "target")}
+def _further(keys: Sequence[str], columns: Mapping[str, str]) -> str | None:
+    """Alpaca's ``input``, which belongs behind an ``instruction``."""
+    user = next((name for name, what in columns.items() if what == "user"), "")
+    return next((key for key in keys if plain(key) == "input" and key not in columns), None) if plain(user) == "instruction" else None
 
 
 def _refuse(entry: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -202,21 +237,3 @@ def _refuse(entry: Mapping[str, Any], names: tuple[str, ...]) -> None:
     there = [name for name in names if entry.get(name)]
     if there:
         raise Faults([((name,), "has no counterpart in a prompt; write it into the question, and take the key out") for name in there])
-
-
-def _expected(value: Any, name: str) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list):
-        raise Faults([((name,), f"found {len(value)} answers; expected one text, for checks compare with one")])
-    return _as_text(value)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool | list | dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.probe import Probe
-from evalkit.probe.meaning.found import QUESTIONS
+from evalkit.probe.meaning.found import NO_MORE, QUESTIONS
 from evalkit.store.meanings import Meaning
 from evalkit.text.escaping import harmless
 
@@ -31,6 +31,9 @@ def of_meaning(result: Probe) -> RenderableType:
         names = [_about(one) + (f" ({one.answer})" if standing == "defined" else "") for one in result.meaning if one.standing == standing]
         if names:
             parts += [Text(f"{heading}: {'; '.join(map(harmless, names))}.", style="dim"), Text()]
+    died = next((one.evidence for one in result.meaning if one.standing == "inconclusive" and one.evidence.startswith(NO_MORE)), None)
+    if died is not None:
+        parts += [Text(f"The endpoint did not live to answer all: {harmless(died)}.", style="yellow"), Text()]
     return Group(*parts[:-1])
 
 
@@ -57,16 +60,27 @@ def of_compared(one: Probe, other: Probe) -> RenderableType:
     if not asked:
         beneath = "What parameters mean was not asked of both: evalkit probe --depth meaning."
     else:
-        beneath = f"{len(asked)} questions were asked of both; the two differ in {len(rows) or 'nothing'}{' things' if rows else ''}."
+        beneath = f"{len(asked)} questions were asked of both; {_told_apart(one, other, len(rows))}."
     return Group(table, Text(beneath, style="dim")) if rows else Text(beneath)
+
+
+def _told_apart(one: Probe, other: Probe, rows: int) -> str:
+    """In how many rows the two differ, without those where a question was answered on one side alone, which may be the same on both."""
+    beside = {meaning.question: meaning for meaning in other.meaning}
+    open_ = sum("inconclusive" in (first.standing, beside[first.question].standing) for first in _apart(one, other))
+    words = f"the two differ in {rows - open_ or 'nothing'}{' things' if rows - open_ > 1 else ' thing' if rows - open_ else ''}"
+    return f"{words}; {open_} found out on one side alone may be the same" if open_ else words
+
+
+def _apart(one: Probe, other: Probe) -> list[Meaning]:
+    beside = {meaning.question: meaning.answer for meaning in other.meaning}
+    return [meaning for meaning in one.meaning if meaning.question in beside and meaning.answer != beside[meaning.question]]
 
 
 def _differing(one: Probe, other: Probe) -> Iterator[tuple[str, str, str]]:
     beside = {meaning.question: meaning for meaning in other.meaning}
-    for meaning in one.meaning:
-        second = beside.get(meaning.question)
-        if second is not None and meaning.answer != second.answer:
-            yield _about(meaning), _answer(meaning), _answer(second)
+    for meaning in _apart(one, other):
+        yield _about(meaning), _answer(meaning), _answer(beside[meaning.question])
     verdicts = {finding.parameter: finding for finding in other.findings}
     for finding in one.findings:
         second_finding = verdicts.get(finding.parameter)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from evalkit.client.reply import Reply
 from evalkit.probe.endpoint import Probed, about, gathered, visible
+from evalkit.probe.meaning.found import NO_MORE
 from evalkit.stats.permutation import more_often
 from evalkit.store.records import Completion
 
@@ -84,7 +85,7 @@ class Asking:
         reply = await self.endpoint.ask(self.endpoint.body(**sent), messages)
         self._failed = 0 if reply.completions else self._failed + 1
         if self._failed >= _GONE:
-            raise GoneError(f"it answers no more{self.endpoint.why()}")
+            raise GoneError(f"{NO_MORE}{self.endpoint.why()}")
         return reply
 
     async def token(self, messages: Messages, fields: Fields) -> str | None:

@@ -1,0 +1,66 @@
+"""Values of columns and keys as what a prompt holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.experiment.files.columns import tags_of
+from evalkit.experiment.problems import Faults
+
+
+def target(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What an entry expects under `name`, as a prompt says it; nothing where nothing stands there. Raises as `expected` does."""
+    value = entry.get(name)
+    return {} if value in (None, "", []) else {"expect": expected(value, name)}
+
+
+def held(what: str, value: Any, name: str) -> Any:
+    """The value of a column called `name` as `what` of a prompt."""
+    return tags_of(value) if what == "tags" else expected(value, name) if what == "expect" else value
+
+
+def missing(value: Any) -> bool:
+    """Whether nothing stands there: tables of numbers have no other sign for it than NaN."""
+    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
+
+
+def is_text(content: Any) -> bool:
+    """Whether a message's content is a text, or parts of text."""
+    if isinstance(content, str):
+        return True
+    return isinstance(content, list) and all(isinstance(one, Mapping) and isinstance(one.get("text"), str) for one in content)
+
+
+def chat_in(text: str) -> list[Any] | None:
+    """The messages that a text holds as JSON, as harnesses log what they sent to a chat; None where it is no such text."""
+    if not text.startswith("[{"):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    chat = all(isinstance(one, dict) and isinstance(one.get("role"), str) and "content" in one for one in found)
+    return [{"role": one["role"], "content": one["content"]} for one in found] if chat else None
+
+
+def expected(value: Any, name: str) -> str:
+    """What is expected as a text; raises `Faults` where several answers are."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list):
+        raise Faults([((name,), f"found {len(value)} answers; expected one text, for checks compare with one")])
+    return as_text(value)
+
+
+def as_text(value: Any) -> str:
+    """A value as it stands in a question: nothing as no text, lists and mappings as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
