@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
+import tempfile
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ from evalkit.scoring.scores import Scores
 from evalkit.store.records import RESPONSES
 
 _ORDINARY_LINE = 16 * 2**20
+_MEMORY = 32 * 2**20
+"""Bytes that duckdb may hold beside eight of the longest lines."""
 _AT_ONCE = 20_000
 _OTHER_COLUMNS = frozenset(
     (
@@ -52,18 +55,20 @@ def _write_tables(folder: Path, scores: Scores, temporary: str) -> None:
     import duckdb
 
     # Without the sample, columns of strings are VARCHAR, also where a sample would find nothing but void levels.
-    # One thread: each would hold a stretch of the records for itself, and one reads them nearly as fast.
-    with duckdb.connect(config={"pandas_analyze_sample": 0, "threads": 1}) as database:
+    source, target = folder / RESPONSES, folder / f"responses.parquet{temporary}"
+    longest = _longest_line(source)
+    # One thread: each would hold a stretch of the records for itself, and one reads them nearly as fast. What is above the limit goes to the disk.
+    config: dict[str, Any] = {"pandas_analyze_sample": 0, "threads": 1, "memory_limit": f"{_MEMORY + 8 * longest}B"}
+    with tempfile.TemporaryDirectory(prefix="evalkit-") as spilled, duckdb.connect(config=config | {"temp_directory": spilled}) as database:
         query = _registered(database, scores)
-        database.execute(f"COPY ({query}) TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet)")
+        database.execute(f"COPY ({query}) TO {quoted(folder / f'scores.parquet{temporary}')} (FORMAT parquet, ROW_GROUP_SIZE 10240)")
         database.execute("CREATE TABLE planned (key VARCHAR, cell_index BIGINT)")
         requests = iter(scores.plan)
         while rows := [(request.key, request.cell_index) for request in islice(requests, _AT_ONCE)]:
             chunk = {"key": np.array([key for key, _ in rows], dtype=object), "cell_index": np.array([at for _, at in rows])}
             database.register("chunk", chunk)
             database.execute("INSERT INTO planned SELECT key, cell_index FROM chunk")
-        source, target = folder / RESPONSES, folder / f"responses.parquet{temporary}"
-        database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=_longest_line(source), target=quoted(target)))
+        database.execute(_RESPONSES.format(source=quoted(glob.escape(str(source))), longest=longest, target=quoted(target)))
 
 
 def _registered(database: Any, scores: Scores) -> str:
