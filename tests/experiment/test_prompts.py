@@ -502,7 +502,7 @@ EMPTY_SET = "the prompt set is empty; expected at least one prompt"
             "p.jsonl: [0]: not valid JSON at column 26: extra data; expected one JSON object a line (line 1)",
         ),
         ("p.jsonl", '{"id": ' + "9" * 10_000 + "}", "p.jsonl: [0]: found a number of 10,000 digits; expected at most 40 (line 1)"),
-        ("p.jsonl", '{"id": NaN, "user": "x"}', "p.jsonl: [0].id: found .nan; expected a text; put it in quotes: as a number, 1.10 is 1.1 (line 1)"),
+        ("p.jsonl", '{"id": 1.1, "user": "x"}', "p.jsonl: [0].id: found 1.1; expected a text; put it in quotes: as a number, 1.10 is 1.1 (line 1)"),
         ("p.jsonl", "[" * 100_000, "p.jsonl: [0]: nested too deeply to read; expected one prompt as a JSON object (line 1)"),
         (
             "p.jsonl",
