@@ -130,6 +130,8 @@ def quoted(text: Path | str) -> str:
 
 def _longest_line(path: Path) -> int:
     """Bytes that duckdb must be ready to take at once; it holds twice as many in memory for each thread."""
+    if not path.is_file():  # which is told where it is read
+        return _ORDINARY_LINE
     with path.open("rb") as file:
         return max(_ORDINARY_LINE, max(map(len, file), default=0))
 
