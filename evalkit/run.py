@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from evalkit.experiment.parameters import level_text
 from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.intervals import Interval, within_range
 from evalkit.store import artefacts
-from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, load_experiment, outdated, read_run
+from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, experiment_in, outdated, read_whole
 from evalkit.text.hook import Shown, shown
 from evalkit.text.notes import Note, warning
 
@@ -213,18 +213,24 @@ def load(folder: Path | str) -> Run:
         RecordError: there is no run, or it has not been scored, or not since its experiment was changed.
     """
     folder = Path(folder)
-    experiment = load_experiment(folder)
+    about = read_whole(folder)
+    why = outdated(folder, about)
+    notes = () if why is None else (warning(f"{why}: they are older than what is recorded; make them anew with: evalkit score {folder}"),)
+    return replace(as_scored(folder, about), notes=notes)
+
+
+def as_scored(folder: Path, about: dict[str, Any]) -> Run:
+    """As `load`, of a folder whose ``run.json`` holds `about`, and without asking whether its records are still those that were scored."""
+    experiment = experiment_in(about, folder)
     analysis = _artefact(folder / ANALYSIS, lambda content: artefacts.decode(content, Analysis))
     if analysis is None:
         raise RecordError(f"{folder}: the run has not been scored; run: evalkit score {folder}")
-    if analysis.digest != (read_run(folder) or {}).get("digest", analysis.digest):
+    if analysis.digest != about.get("digest", analysis.digest):
         raise RecordError(f"{folder}: the experiment was changed after the run was scored; run: evalkit score {folder}")
     choice = _artefact(folder / CHOICE, lambda content: artefacts.decode(content, Choice))
     if choice is None and experiment.choose is not None:
         raise RecordError(f"{folder / CHOICE}: is missing, though the experiment has 'choose:'; make it again with: evalkit score {folder}")
-    why = outdated(folder)
-    notes = () if why is None else (warning(f"{why}: they are older than what is recorded; make them anew with: evalkit score {folder}"),)
-    return Run(folder, experiment, analysis, notes=notes, choice=choice)
+    return Run(folder, experiment, analysis, choice=choice)
 
 
 def _artefact(path: Path, decode: Callable[[bytes], Read]) -> Read | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -31,6 +32,15 @@ def defaults_of(told: Any) -> OwnDefaults | None:
     if isinstance(order, list) and "temperature" in order and "top_p" in order:
         cuts_first = order.index("top_p") < order.index("temperature")
     return OwnDefaults(values=values, cuts_first=cuts_first) if values else None
+
+
+def defaults_in(run: Mapping[str, Any] | None) -> OwnDefaults | None:
+    """What the last look of a run was told, by its ``run.json``; None where it was told nothing."""
+    look = (run or {}).get("preflight")
+    try:
+        return msgspec.convert(look.get("defaults") if isinstance(look, dict) else None, OwnDefaults | None)
+    except msgspec.ValidationError:
+        return None
 
 
 def _is_number(value: object) -> bool:

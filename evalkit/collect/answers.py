@@ -10,8 +10,7 @@ import msgspec
 from evalkit.client.reply import Reply
 from evalkit.errors import RecordError
 from evalkit.plan.requests import Request
-from evalkit.store.batches import packed
-from evalkit.store.records import Outcome, Standing
+from evalkit.store.records import Outcome, Standing, packed
 
 _NOT_DONE = frozenset(("batch_expired", "batch_cancelled", "batch_canceled"))
 """Codes of requests that were not asked before the batch ended."""

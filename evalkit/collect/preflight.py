@@ -137,11 +137,15 @@ def _cells_to_try(plan: Plan) -> dict[tuple[str, Any], int]:
 def _base(plan: Plan) -> int:
     """The plainest cell, or of a part of a plan that does not ask it the one that has most in common with it."""
     plainest = plan.plainest
-    if plan.shard is None or next(plan.prompts_of(plainest), None) is not None:
+    if plan.shard is None or plan.asks(plainest):
         return plainest
-    plain = plan.cells[plainest]
-    asked = [index for index in range(len(plan.cells)) if next(plan.prompts_of(index), None) is not None]
-    return max(asked, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index), default=plainest)
+    return _nearest(plan, [index for index in range(len(plan.cells)) if plan.asks(index)], plainest, default=plainest)
+
+
+def _nearest(plan: Plan, cells: Sequence[int], base: int, default: int) -> int:
+    """Of these cells the one that has most in common with `base`, of several the first; `default` where there are none."""
+    plain = plan.cells[base]
+    return max(cells, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index), default=default)
 
 
 def needed(plan: Plan) -> int:
@@ -240,11 +244,8 @@ def _cell_with(plan: Plan, name: str, level: Any, base: int) -> int | None:
     """The cell with a level that has most else in common with the plainest one; None where no cell has it."""
     having = [index for index, cell in enumerate(plan.cells) if same_level(cell.get(name), level)]
     if plan.shard is not None:  # what falls to others is not asked here
-        having = [index for index in having if next(plan.prompts_of(index), None) is not None]
-    if not having:
-        return None
-    plain = plan.cells[base]
-    return max(having, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index))
+        having = [index for index in having if plan.asks(index)]
+    return _nearest(plan, having, base, default=base) if having else None
 
 
 def _refuses(tried: _Tried, name: str, level: Any, taken: Sequence[Cell]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.client.defaults import defaults_in
 from evalkit.store.folder import PROBE_FILE, read_run
 from evalkit.store.meanings import read_meanings
 
@@ -23,17 +24,9 @@ def other_rules(baseline: Path, candidate: Path) -> Iterator[str]:
     if told:
         more = f"; and {len(told) - _MOST} more (evalkit probe --compare)" if len(told) > _MOST else ""
         yield f"The two were sampled by different rules: in the baseline {'; in the baseline '.join(told[:_MOST])}{more}"
-    own = [_defaults(folder) for folder in (baseline, candidate)]
+    own = [{} if (one := defaults_in(read_run(folder))) is None else one.values for folder in (baseline, candidate)]
     if own[0] and own[1] and own[0] != own[1]:
         yield f"Where nothing is sent the baseline's server has {_listed(own[0])} on, the candidate's {_listed(own[1])}"
-
-
-def _defaults(folder: Path) -> Mapping[str, Any]:
-    """What the server said is on where nothing is sent, when the run was last looked at."""
-    look = (read_run(folder) or {}).get("preflight")
-    told = look.get("defaults") if isinstance(look, dict) else None
-    values = told.get("values") if isinstance(told, dict) else None
-    return values if isinstance(values, dict) else {}
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import yaml
 
@@ -72,8 +73,20 @@ def named(path: FilePath) -> str:
     return name if name.isprintable() and len(name) <= 300 else shown(name)
 
 
+def check_file(path: FilePath, error: type[Exception] = ExperimentError, most_bytes: int = MOST_BYTES) -> None:
+    """Raise `error` where a file is missing, unreadable, too big or none."""
+    with _opened(path, error, most_bytes):
+        pass
+
+
 def read_bytes(path: FilePath, error: type[Exception] = ExperimentError, most_bytes: int = MOST_BYTES) -> bytes:
-    """What the file holds; raises `error` where it is missing, unreadable, too big or no file."""
+    """What the file holds; raises `error` as `check_file` does."""
+    with _opened(path, error, most_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(path: FilePath, error: type[Exception], most_bytes: int) -> Iterator[IO[bytes]]:
     name = named(path)
     try:
         about = path.stat()
@@ -84,7 +97,8 @@ def read_bytes(path: FilePath, error: type[Exception] = ExperimentError, most_by
         if about.st_size > most_bytes:
             advice = "; a prompt set this big reads better from a .jsonl file" if most_bytes == MOST_BYTES else ""
             raise error(f"{name}: the file has {about.st_size / 1e6:,.0f} MB; expected at most {most_bytes / 1e6:,.0f} MB{advice}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError:
         raise error(f"{name}: no such file; check the path") from None
     except OSError as fault:

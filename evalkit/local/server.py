@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -64,7 +63,8 @@ def app(api: Api, key: str | None = None, rehearsal: Rehearsal | None = None) ->
                 content = await _read(request)
                 if trouble.batches:
                     await asyncio.sleep(_BATCH_S)
-                return await _struck(trouble, route, content, partial(handler, request))
+                number = trouble.next()
+                return await _struck(trouble, number, lambda: handler(request, trouble.twist(_decode(content), route, number)))
 
         return troubled
 
@@ -105,15 +105,7 @@ def _met(handler: Handler, trouble: Trouble) -> Handler:
     """A handler whose answer may meet the faults of the way, and no quirk."""
 
     async def met(request: Request) -> Response:
-        fault = trouble.draw(trouble.next())
-
-        async def answer() -> Response:
-            try:
-                return await handler(request)
-            except ApiError as error:
-                return JSONResponse(error.body, error.status)
-
-        return await (strike(fault, answer) if fault else answer())
+        return await _struck(trouble, trouble.next(), lambda: handler(request))
 
     return met
 
@@ -182,13 +174,12 @@ def _of_batches(api: Api, trouble: Trouble, rehearsal: Rehearsal | None) -> list
     ]
 
 
-async def _struck(trouble: Trouble, route: str, content: bytes, handler: Callable[[Twisted], Awaitable[Response]]) -> Response:
-    """The response to a request with that body, after the fault and the quirks that it meets."""
-    number = trouble.next()
+async def _struck(trouble: Trouble, number: int, handler: Callable[[], Awaitable[Response]]) -> Response:
+    """The response to the request of that number, after the fault that it meets."""
 
     async def answer() -> Response:
         try:
-            return await handler(trouble.twist(_decode(content), route, number))
+            return await handler()
         except ApiError as error:
             return JSONResponse(error.body, error.status)
 

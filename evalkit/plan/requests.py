@@ -155,6 +155,10 @@ class Plan:
             return tuple(prompts)
         return tuple(prompt for prompt in prompts if all(self._falls(cell, prompt) for cell in range(len(self.cells))))
 
+    def asks(self, cell_index: int) -> bool:
+        """Whether a cell is asked anything."""
+        return next(self.prompts_of(cell_index), None) is not None
+
     def prompts_of(self, cell_index: int) -> Iterator[int]:
         """The prompts that a cell is asked, by their numbers."""
         return (prompt for prompt in range(len(self.experiment.prompts)) if self.has(cell_index, prompt))
@@ -204,7 +208,7 @@ class Plan:
         """One cell on one prompt again and again: the plainest, on the first prompt."""
         cell_index = self.plainest
         pair = self._pair(cell_index, 0)
-        for replicate in range(replace(self, shard=None).anchor_count):
+        for replicate in range(self._anchors_of_all):
             if self.shard is None or self.shard.has_number(replicate):
                 yield self._request(pair, cell_index, 0, replicate, "anchor")
 
@@ -212,8 +216,13 @@ class Plan:
     def anchor_count(self) -> int:
         """How many anchors stand in the sequence; too few to show a drift are none."""
         if self.shard is None:
-            return self.anchors_among(len(self))
-        return sum(map(self.shard.has_number, range(replace(self, shard=None).anchor_count)))
+            return self._anchors_of_all
+        return sum(map(self.shard.has_number, range(self._anchors_of_all)))
+
+    @cached_property
+    def _anchors_of_all(self) -> int:
+        """How many anchors the whole plan has, of which a shard's are a part."""
+        return self.anchors_among(len(self if self.shard is None else replace(self, shard=None)))
 
     def anchors_among(self, requests: int) -> int:
         """How many anchors would stand among so many requests."""

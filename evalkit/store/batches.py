@@ -19,7 +19,7 @@ from evalkit.errors import RecordError
 from evalkit.plan.requests import Request
 from evalkit.store import journal
 from evalkit.store.journal import Form, Journal
-from evalkit.store.records import moment
+from evalkit.store.records import moment, packed
 from evalkit.text.numbers import counted
 
 FILE = "batches.jsonl"
@@ -168,14 +168,6 @@ def keys_in(folder: Path, batches: Iterable[Underway]) -> set[bytes]:
         except msgspec.MsgspecError:
             raise RecordError(f"{path}: not a file of requests; it was changed. Give that batch up with the option resubmit") from None
     return out
-
-
-def packed(key: str) -> bytes:
-    """A key in few bytes."""
-    try:
-        return bytes.fromhex(key)
-    except ValueError:
-        return key.encode("utf-8", "surrogatepass")
 
 
 def drop_requests(folder: Path, nonce: str) -> None:

@@ -150,7 +150,11 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 def shard_in(folder: Path) -> str:
     """Which shard of an experiment a results folder holds, like ``3/16``; empty where it is none. Raises `RecordError`."""
-    said = (read_run(folder) or {}).get("shard", "")
+    return _shard_in(read_run(folder) or {})
+
+
+def _shard_in(run: dict[str, Any]) -> str:
+    said = run.get("shard", "")
     return said if isinstance(said, str) else ""
 
 
@@ -175,23 +179,38 @@ def check_shard(folder: Path, wanted: str) -> None:
 
 def load_experiment(folder: Path) -> Experiment:
     """The experiment that a results folder was last run with, none of whose commands is run. Raises `RecordError`, also for a shard of one."""
-    if there := folder.is_dir() and shard_in(folder):
-        raise RecordError(
-            f"{folder}: holds shard {there} of an experiment, and a part is neither scored nor decided on; "
-            "merge it with the others: evalkit merge FOLDER... -o RUN"
-        )
-    return read_experiment(folder)
+    return experiment_in(read_whole(folder), folder)
 
 
 def read_experiment(folder: Path) -> Experiment:
     """As `load_experiment`, also of a shard."""
+    return experiment_in(_read_some(folder), folder)
+
+
+def experiment_in(run: dict[str, Any], folder: Path) -> Experiment:
+    """The experiment that stands in what the ``run.json`` of `folder` holds. Raises `RecordError`."""
+    return check(run["experiment"], str(folder / RUN_FILE)).stored().with_seeds(_seeds_in(run, folder))
+
+
+def read_whole(folder: Path) -> dict[str, Any]:
+    """What the ``run.json`` of a results folder holds that is no shard. Raises `RecordError`."""
+    run = _read_some(folder)
+    if there := _shard_in(run):
+        raise RecordError(
+            f"{folder}: holds shard {there} of an experiment, and a part is neither scored nor decided on; "
+            "merge it with the others: evalkit merge FOLDER... -o RUN"
+        )
+    return run
+
+
+def _read_some(folder: Path) -> dict[str, Any]:
     check_name(folder)
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such results folder; expected one that a sweep has made, like results/quickstart")
-    data = read_run(folder)
-    if data is None:
+    run = read_run(folder)
+    if run is None:
         raise RecordError(f"{folder}: no {RUN_FILE} in it; expected a folder that a sweep has made")
-    return check(data["experiment"], str(folder / RUN_FILE)).stored().with_seeds(_seeds_in(data, folder))
+    return run
 
 
 def seeds_of(folder: Path) -> Seeds:
@@ -281,24 +300,33 @@ def write_run(
 
 
 def fingerprint(path: Path) -> str | None:
-    """What tells a file from what it was: its size, and up to 64 MB of it the hash; None where there is none."""
+    """What tells a file from what it was, its size and its hash; None where there is none."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return f"{size}" + (f" {hashlib.file_digest(file, 'sha256').hexdigest()}" if size <= _HASHED else "")
+            return f"{os.fstat(file.fileno()).st_size} {hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError:
         return None
 
 
-def outdated(folder: Path) -> str | None:
-    """Why the tables of a run may not be those of what is recorded; None where nothing says so. Raises `RecordError`."""
-    run = read_run(folder) or {}
+def _as_it_was(path: Path, was: str | None) -> bool:
+    """Whether a file has the fingerprint that it had; of a large one the size alone is looked at."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return was is None
+    if was is None or was.partition(" ")[0] != str(size):
+        return False
+    return size > _HASHED or fingerprint(path) == was
+
+
+def outdated(folder: Path, run: dict[str, Any]) -> str | None:
+    """Why the tables of a run may not be those of what is recorded; None where nothing says so. `run` is what its ``run.json`` holds."""
     if "made" not in run:
         return None  # of an evalkit that did not say
     if not isinstance(run["made"], dict):
         return "a sweep was begun after these tables were made and goes on, or was cut off"
     files = run["made"].get("files")
-    changed = [name for name, was in files.items() if fingerprint(folder / name) != was] if isinstance(files, dict) else []
+    changed = [name for name, was in files.items() if not _as_it_was(folder / name, was)] if isinstance(files, dict) else []
     return f"{' and '.join(changed)} changed after these tables were made" if changed else None
 
 

@@ -205,34 +205,35 @@ class Standing:
 
     def add(self, key: str, kind: Kind | None) -> None:
         """Note an outcome: None for a completion, else the kind of the failure. A completion counts for ever, of failures the last."""
-        packed = _packed(key)
+        short = packed(key)
         if kind is None:
-            self._done.add(packed)
-            self._failed.pop(packed, None)
-        elif packed not in self._done:
-            self._failed[packed] = kind
+            self._done.add(short)
+            self._failed.pop(short, None)
+        elif short not in self._done:
+            self._failed[short] = kind
 
     def wants(self, key: str, retry_failed: bool) -> bool:
         """Whether a request is to be sent: it has no answer, and did not fail in a way that would come again."""
-        packed = _packed(key)
-        if packed in self._done:
+        short = packed(key)
+        if short in self._done:
             return False
-        return retry_failed or self._failed.get(packed) not in NOT_SENT_AGAIN
+        return retry_failed or self._failed.get(short) not in NOT_SENT_AGAIN
 
     def has(self, key: str) -> bool:
         """Whether a request has an outcome, be it a failure."""
-        packed = _packed(key)
-        return packed in self._done or packed in self._failed
+        short = packed(key)
+        return short in self._done or short in self._failed
 
     def answered(self, key: str) -> bool:
         """Whether a request has its answer."""
-        return _packed(key) in self._done
+        return packed(key) in self._done
 
     def __len__(self) -> int:
         return len(self._done) + len(self._failed)
 
 
-def _packed(key: str) -> bytes:
+def packed(key: str) -> bytes:
+    """A key in few bytes."""
     try:
         return bytes.fromhex(key)
     except ValueError:

@@ -27,13 +27,13 @@ from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
 from evalkit.store.batches import BatchWriter, Underway
-from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
-from evalkit.store.records import RecordWriter, Standing, record_of, standing
+from evalkit.store.folder import check_shard, is_run, locked, make, now_text, seeds_of, write_run
+from evalkit.store.records import RecordWriter, Standing, packed, record_of, standing
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
-from evalkit.sweeping.part import Part
+from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.rescoring import ask_others, what_it_took
-from evalkit.sweeping.sweeping import Hooks, Pending
+from evalkit.sweeping.sweeping import Hooks, Pending, begin_anew
 from evalkit.text.notes import Note, note, warning
 from evalkit.text.numbers import counted
 
@@ -140,11 +140,7 @@ class _Batched:
         if self.options.fresh and is_run(self.folder):
             if left := batches.underway(self.folder):
                 self.tell(warning(f"batches of the run that stood there are under way ({len(left)}), and are not collected here"))
-            aside = move_aside(self.folder)
-            self.tell(note(f"the run that stood there is kept in {aside}"))
-            hold.close()
-            make(self.folder)
-            hold.enter_context(locked(self.folder))
+            begin_anew(self.folder, hold, self.tell)
         self.experiment = self.experiment.with_seeds(seeds_of(self.folder))
         self.plan = Plan(self.experiment)
         there = standing(self.folder)
@@ -174,7 +170,9 @@ class _Batched:
                 "failures": dict(self.tally.failed),
             }
             write_run(self.folder, self.experiment, sweep=went | what_it_took(self.tally.spent))
-        return self._part(left) if left else self._scored()
+        if left:
+            return part_of(self.folder, self.plan, self.tally, self.notes, underway=sum(one.requests for one in left))
+        return self._scored()
 
     async def _through(self, access: Access, writer: RecordWriter, journal: BatchWriter, there: Standing) -> list[Underway]:
         """Take up, collect, start, and wait where that is wanted; what is left under way or unresolved."""
@@ -207,7 +205,7 @@ class _Batched:
     def _pending(self, work: Batches, there: Standing) -> Iterator[Request]:
         """What has no answer and stands in no batch, as many as the budget allows."""
         under = batches.keys_in(self.folder, work.underway)
-        wanted = (request for request in unsent(self.plan, there, self.options.retry_failed) if batches.packed(request.key) not in under)
+        wanted = (request for request in unsent(self.plan, there, self.options.retry_failed) if packed(request.key) not in under)
         most = self.options.budget.requests
         return wanted if most is None else islice(wanted, most)
 
@@ -258,12 +256,6 @@ class _Batched:
         self.broken_off = True
         why = f" ({work.harmless(told.why())})" if told.why() else ""
         self.tell(warning(f"batch {one.batch}: {told.status}{why}; what it brought is recorded, the rest is to be asked: run again to send it"))
-
-    def _part(self, left: list[Underway]) -> Part:
-        there = standing(self.folder)
-        answered = sum(there.answered(request.key) for request in self.plan.sequence())
-        planned = len(self.plan) + self.plan.anchor_count
-        return Part(self.folder, self.experiment, planned, answered, self.tally, underway=sum(one.requests for one in left), notes=tuple(self.notes))
 
     def _scored(self) -> Run:
         from evalkit.sweeping.derivation import settle  # late: while batches are under way nothing is scored

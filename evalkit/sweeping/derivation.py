@@ -80,7 +80,7 @@ def settle(
         return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes, jobs)
 
     files = files_of(folder)
-    inputs = inputs_of(folder, plan, measured, tokenizer)  # as they are before anything is read: what changes meanwhile is made again next time
+    inputs = inputs_of(folder, plan, measured, tokenizer, files)  # before anything is read: what changes meanwhile is made again next time
     sweep = _of_the_sweep(read(folder), others)
     scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
     analysis = analyse(scores)

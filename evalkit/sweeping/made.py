@@ -18,7 +18,7 @@ import msgspec
 
 from evalkit.metrics.tokens import UAX29, Tokenizer
 from evalkit.plan.requests import Plan
-from evalkit.run import Run, load
+from evalkit.run import Run, as_scored
 from evalkit.scoring.metric_set import Measures
 from evalkit.store import embeddings, judgements
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, fingerprint, package_versions, read_run
@@ -47,8 +47,12 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str | None]
 
 
-def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer = UAX29) -> str | None:
-    """The hash of all that the tables of a run come of; None where a scorer may give other numbers next time, as far as can be seen."""
+def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer = UAX29, files: dict[str, str | None] | None = None) -> str | None:
+    """The hash of all that the tables of a run come of; None where a scorer may give other numbers next time, as far as can be seen.
+
+    Args:
+        files: as `files_of` gives them, where somebody has asked already.
+    """
     scorers = []
     for one in measured.scorers:
         source = digest_of(one.function)
@@ -63,7 +67,7 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
         "scorers": scorers,
         "tokenizer": tokenizer.name,
         "rules": [one.text for one in rules(folder, experiment)],
-        "files": [_hash(folder / name) for name in _RECORDED],
+        "files": files_of(folder) if files is None else files,
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
@@ -89,19 +93,11 @@ def as_made(folder: Path, plan: Plan, measured: Measures) -> Run | None:
         return None
     if before.inputs is None or before.inputs != inputs_of(folder, plan, measured):
         return None
-    return load(folder)
+    return as_scored(folder, kept)
 
 
 def _tables(folder: Path) -> dict[str, str | None]:
-    return {name: _hash(folder / name) for name in TABLES}
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+    return {name: fingerprint(folder / name) for name in TABLES}
 
 
 @cache

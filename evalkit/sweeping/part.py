@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.collect.tally import Tally
 from evalkit.experiment.experiment import Experiment
+from evalkit.plan.requests import Plan
+from evalkit.store.records import standing
 from evalkit.text.notes import Note
 
 
@@ -36,3 +39,10 @@ class Part:
     def complete(self) -> bool:
         """Whether every request that falls to it has its answer."""
         return self.answered == self.planned
+
+
+def part_of(folder: Path, plan: Plan, sent: Tally | None, notes: Sequence[Note], *, shard: str = "", underway: int = 0) -> Part:
+    """How far `folder` has come with a plan; the rest as in `Part`. Raises `RecordError`."""
+    there = standing(folder)
+    answered = sum(there.answered(request.key) for request in plan.sequence())
+    return Part(folder, plan.experiment, len(plan) + plan.anchor_count, answered, sent, shard, underway, tuple(notes))

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from evalkit.client.defaults import OwnDefaults
+from evalkit.client.defaults import OwnDefaults, defaults_in
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import DEFAULT
 from evalkit.store.folder import PROBE_FILE, read_run
@@ -23,7 +21,7 @@ def rules(folder: Path, experiment: Experiment) -> Iterator[Note]:
     """What must be known of how the endpoint samples, beside a decision on this experiment: from the last look, and from ``probe.json``."""
     sent = _sent(experiment)
     meanings = read_meanings(folder / PROBE_FILE)
-    defaults = _told(folder)
+    defaults = defaults_in(read_run(folder))
     if defaults is not None:
         yield from _of_defaults(defaults, sent, meanings)
     for question, one in meanings.items():
@@ -36,14 +34,6 @@ def _sent(experiment: Experiment) -> dict[str, list[Any]]:
     """What is sent of each parameter, level by level; `DEFAULT` where it is left out."""
     fixed = {**experiment.request, **experiment.endpoint.extra_body}
     return {**{name: [value] for name, value in fixed.items()}, **{name: list(levels) for name, levels in experiment.parameters.items()}}
-
-
-def _told(folder: Path) -> OwnDefaults | None:
-    look = (read_run(folder) or {}).get("preflight")
-    try:
-        return msgspec.convert(look.get("defaults") if isinstance(look, dict) else None, OwnDefaults | None)
-    except msgspec.ValidationError:
-        return None
 
 
 def _of_defaults(defaults: OwnDefaults, sent: Mapping[str, list[Any]], meanings: Mapping[str, Meaning]) -> Iterator[Note]:

@@ -33,7 +33,7 @@ from evalkit.store.records import Outcome, Record, RecordWriter, Standing, recor
 from evalkit.sweeping.made import as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
-from evalkit.sweeping.part import Part
+from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.racing import Racing, raced
 from evalkit.sweeping.rescoring import ask_others, summed, what_it_took
 from evalkit.text.notes import Note, Tell, nobody, note, warning
@@ -125,6 +125,14 @@ def folder_of(experiment: Experiment, shard: Shard) -> Path:
     return Path("results") / f"{experiment.name}.{shard.number}-of-{shard.of}"
 
 
+def begin_anew(folder: Path, hold: ExitStack, tell: Tell) -> None:
+    """Move the run that stands there aside and make an empty folder in its place, whose lock `hold` has instead of the other's."""
+    tell(note(f"the run that stood there is kept in {move_aside(folder)}"))
+    hold.close()
+    make(folder)
+    hold.enter_context(locked(folder))
+
+
 @dataclass
 class _Sweep:
     """One sweep on its way through its steps."""
@@ -203,7 +211,7 @@ class _Sweep:
             if access is not None and writer is not None:
                 self._send_all(there, access, writer, tally, kept.not_before, proven=proven)
             if self.shard is not None:
-                return self._part(tally if requests else None)
+                return part_of(self.folder, self.plan, tally if requests else None, self.notes, shard=str(self.shard))
             beside = self._ask_others((tally.spent,))
         result = self._derived(None if beside else found, tally, beside)
         if not self.options.confirm or writer is None:
@@ -229,11 +237,7 @@ class _Sweep:
 
     def _anew(self, hold: ExitStack) -> RecordWriter:
         """Move the run that stands there aside, and begin a new one; the lock is held by `hold`."""
-        aside = move_aside(self.folder)
-        self.tell(note(f"the run that stood there is kept in {aside}"))
-        hold.close()
-        make(self.folder)
-        hold.enter_context(locked(self.folder))
+        begin_anew(self.folder, hold, self.tell)
         self._mark()
         return hold.enter_context(_writer(self.folder, self.tell))
 
@@ -244,13 +248,6 @@ class _Sweep:
         """Say in a new folder that a shard stands there, before anything else does: killed at any moment, it is known for what it is."""
         if self.shard is not None and not is_run(self.folder):
             self._write_run()
-
-    def _part(self, sent: Tally | None) -> Part:
-        """How far a shard has come; what its answers come to is for the whole to say."""
-        there = standing(self.folder)
-        answered = sum(there.answered(request.key) for request in self.plan.sequence())
-        planned = len(self.plan) + self.plan.anchor_count
-        return Part(self.folder, self.plan.experiment, planned, answered, sent, str(self.shard), notes=tuple(self.notes))
 
     def _derived(self, found: Run | None, tally: Tally, beside: list[Besides]) -> Run:
         """The run scored; or as that would show it, where its tables were `found` to be what they would be."""

@@ -50,10 +50,10 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
         if empty := [name for name, one in values.items() if not one]:
             raise PromptError(f"{where}: vars.{empty[0]}: the list is empty, so the test asks nothing; give it a value, or take the test out")
         expected = _expected(test, said) or _expected(default, said)
-        for filled, (messages, _) in itertools.product(_each(values), asked):
+        for filled, (messages, used) in itertools.product(_each(values), asked):
             one: dict[str, Any] = {"messages": messages}
             if values:
-                one["vars"] = {name: value for name, value in filled.items() if _uses(messages, name)}
+                one["vars"] = {name: value for name, value in filled.items() if name in used}
             if expected is not None:
                 one["expect"] = _with(expected, filled)
             out.append(one)
@@ -66,8 +66,8 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]], str]:
-    """The messages of one of its prompts, and its text."""
+def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]], frozenset[str]]:
+    """The messages of one of its prompts, and the names that stand for a value in them."""
     where = f"{source}: prompts[{number}]"
     given = prompt
     if isinstance(prompt, Mapping):
@@ -80,13 +80,14 @@ def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]],
         if found[1] is None or not _NAME.fullmatch(found[1]):
             said = shown(found[0])
             raise PromptError(f"{where}: {said} is a template's command, which is not run; only {{{{name}}}} stands for a value here")
+    used = frozenset(found[1].strip() for found in _PLACE.finditer(prompt))
     try:
         messages = json.loads(prompt)
     except ValueError:
         messages = None
     if isinstance(messages, list) and messages and all(isinstance(one, dict) and "role" in one for one in messages):
-        return messages, prompt
-    return [{"role": "user", "content": prompt}], prompt
+        return messages, used
+    return [{"role": "user", "content": prompt}], used
 
 
 def _vars(test: Mapping[str, Any], where: str) -> dict[str, list[str]]:
@@ -109,10 +110,6 @@ def _each(values: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
     for chosen in itertools.product(*values.values()):
         one = dict(zip(values, chosen, strict=True))
         yield {name: _with(value, one) for name, value in one.items()}  # promptfoo fills in values within values, too
-
-
-def _uses(messages: list[dict[str, Any]], name: str) -> bool:
-    return re.search(r"\{\{\s*" + re.escape(name) + r"\s*\}\}", json.dumps(messages, ensure_ascii=False)) is not None
 
 
 def _expected(test: Mapping[str, Any], said: Said) -> str | None:

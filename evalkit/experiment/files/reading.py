@@ -18,7 +18,7 @@ from evalkit.experiment.files.shapes import Shapes
 from evalkit.experiment.files.tables import from_csv, from_parquet
 from evalkit.experiment.problems import Faults, Marks, Path, shown
 from evalkit.experiment.prompts import Prompt, Unread, check_prompts
-from evalkit.experiment.strict_yaml import Document, named, parse, read_bytes, read_text, text_in
+from evalkit.experiment.strict_yaml import Document, check_file, named, parse, read_bytes, read_text, text_in
 
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet")
 _MOST_BYTES = 500_000_000
@@ -54,9 +54,7 @@ def read_prompts(path: FilePath, how: PromptFile | None = None) -> Read:
         return Read(check_prompts(document.data, source, document.marks), ())
     shapes = Shapes(how, source, said, table=ending in (".csv", ".tsv", ".parquet"))
     of = shapes.own if strict and not how.names() and how.template is None else shapes.prompt
-    entries = [_shaped(of, one) for one in document.data]
-    entries, marks = with_ids(entries, dict(document.marks), said)
-    prompts = check_prompts(entries, source, marks)
+    prompts = _checked([_shaped(of, one) for one in document.data], source, document.marks, (), said)
     if how.sample is not None:
         prompts = drawn(prompts, how.sample, said)
     return Read(prompts, tuple(f"{source}: {one}" for one in said.told()))
@@ -72,11 +70,16 @@ def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path) -> R
     """Prompts that stand in an experiment itself; `at` is their path there. Raises `PromptError` with every fault found."""
     said = Said()
     own = Shapes(PromptFile(file=source or "-"), source, said, table=False).own
-    within = {path[len(at) :]: line for path, line in marks.items() if path[: len(at)] == at}
-    named_ones, lines = with_ids([_shaped(own, one) for one in entries], within, said)
-    rest = {path: line for path, line in marks.items() if path[: len(at)] != at}
-    prompts = check_prompts(named_ones, source, rest | {(*at, *path): line for path, line in lines.items()}, at)
+    prompts = _checked([_shaped(own, one) for one in entries], source, marks, at, said)
     return Read(prompts, tuple(f"prompts: {one}" for one in said.told()))
+
+
+def _checked(entries: list[Any], source: str, marks: Marks, at: Path, said: Said) -> tuple[Prompt, ...]:
+    """The entries with their ids, checked; `at` is their path in the document whose lines `marks` holds."""
+    within = {path[len(at) :]: line for path, line in marks.items() if path[: len(at)] == at}
+    rest = {path: line for path, line in marks.items() if path[: len(at)] != at}
+    entries, lines = with_ids(entries, within, said)
+    return check_prompts(entries, source, rest | {(*at, *path): line for path, line in lines.items()}, at)
 
 
 def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any) -> Any:
@@ -92,12 +95,11 @@ def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any) -> An
 def _document(path: FilePath, ending: str, source: str, said: Said) -> tuple[Document, bool]:
     """The entries of a file, and whether they are evalkit's own, whose keys must be known ones."""
     if ending == ".parquet":
-        read_bytes(path, PromptError, _MOST_BYTES)
+        check_file(path, PromptError, _MOST_BYTES)
         return from_parquet(path, source), False
-    if ending in (".csv", ".tsv"):
-        return from_csv(text_in(read_bytes(path, PromptError, _MOST_BYTES), source, PromptError, said.add), source, said), False
-    if ending == ".txt":
-        return _from_text(text_in(read_bytes(path, PromptError, _MOST_BYTES), source, PromptError, said.add), said), False
+    if ending in (".csv", ".tsv", ".txt"):
+        text = text_in(read_bytes(path, PromptError, _MOST_BYTES), source, PromptError, said.add)
+        return (_from_text(text, said) if ending == ".txt" else from_csv(text, source, said)), False
     if ending in (".yaml", ".yml"):
         return _from_yaml(read_text(path, PromptError), source, said)
     text = read_text(path, PromptError, _MOST_BYTES)

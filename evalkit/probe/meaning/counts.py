@@ -53,12 +53,17 @@ def _less(known: Mapping[str, Answered]) -> int:
     return int(answer) if answer is not None and answer.isdecimal() else 0
 
 
-async def end(asking: Asking, known: Mapping[str, Answered]) -> Answered:
-    """An answer that ended by itself, again with as many tokens as it counted: it ends so only where the mark was among them."""
+def _untold(asking: Asking, known: Mapping[str, Answered]) -> Answered | None:
+    """Why counts of one answer cannot be held against those of the same again; None where they can."""
     if asking.basis is None:
         return unsure("no answer repeats here")
-    if known["count_hidden"].answer is None:
-        return hangs(known, "count_hidden", "the endpoint counts no tokens")
+    return hangs(known, "count_hidden", "the endpoint counts no tokens") if known["count_hidden"].answer is None else None
+
+
+async def end(asking: Asking, known: Mapping[str, Answered]) -> Answered:
+    """An answer that ended by itself, again with as many tokens as it counted: it ends so only where the mark was among them."""
+    if (why := _untold(asking, known)) is not None:
+        return why
     for number in range(6):
         talk = [{"role": "user", "content": _SENTENCE + str(prompts()[number][-1]["content"])}]
         whole, how = await _asked(asking, talk, number, {"temperature": 1, "tokens": _MOST})
@@ -78,10 +83,8 @@ async def end(asking: Asking, known: Mapping[str, Answered]) -> Answered:
 
 async def stopped(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     """An answer that a stop sequence ended, and the same with as many tokens as it counted: is the sequence among them?"""
-    if asking.basis is None:
-        return unsure("no answer repeats here")
-    if known["count_hidden"].answer is None:
-        return hangs(known, "count_hidden", "the endpoint counts no tokens")
+    if (why := _untold(asking, known)) is not None:
+        return why
     for number in range(4):
         fields = {"temperature": 1, "tokens": _WORDS}
         plain, _ = await _asked(asking, prompts()[number], number, fields)
