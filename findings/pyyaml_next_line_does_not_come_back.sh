@@ -4,8 +4,8 @@
 # safe_dump(..., allow_unicode=True) writes the control character U+0085, NEXT LINE, as it stands into a single-quoted scalar and folds the line there;
 # safe_load takes the fold for a blank: "a", NEXT LINE, "b" comes back as "a b", and two of them in a row as one line feed. The line separator U+2028
 # comes back from the same quotes, and so does NEXT LINE where a blank stands beside it, for then double quotes with an escape are chosen. Without
-# allow_unicode everything comes back. Double quotes help: a representer that
-# asks for style '"' wherever str.isprintable() is false.
+# allow_unicode everything comes back. Double quotes help: a representer that asks for style
+# '"' wherever str.isprintable() is false.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
