@@ -48,7 +48,7 @@ async def whole(base_url: str, requests: int, at_once: int, streamed: bool, fold
     there, tally = Standing(), Tally(len(plan))
     unsent = (request for request in plan.sequence() if there.wants(request.key, False))
     with RecordWriter(folder) as writer:
-        about = {"sync": writer.sync, "pace": Pace(at_once, now=time.monotonic()), "policy": Policy()}
+        about = {"sync": writer.sync, "paces": [Pace(at_once, now=time.monotonic())], "policy": Policy()}
         access = Access(base_url, "key", at_once)
         calls = (call_of(request, writer.append) for request in unsent)
         stopped = await sent(chosen.endpoint, calls, access, tally, **about, progress=lambda _: None, tell=print)

@@ -41,7 +41,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
             return
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
-    print(f"{experiment.name}: {experiment.endpoint.model} at {experiment.endpoint.base_url}")
+    print(f"{experiment.name}: {experiment.endpoint.model} at {', '.join(experiment.endpoint.addresses)}")
     over: Mapping[str, Any] | None = None if experiment.search is None else experiment.search.over
     for name, levels in (over or experiment.parameters).items():
         spread = f"from {levels['min']} to {levels['max']}" if isinstance(levels, Mapping) else ", ".join(map(str, levels))

@@ -103,6 +103,11 @@ class Client:
                 "check endpoint.base_url, and in the environment the proxies and SSL_CERT_FILE"
             ) from None
 
+    @property
+    def address(self) -> str:
+        """The base URL, without a query."""
+        return self._base_url
+
     async def __aenter__(self) -> Client:
         return self
 

@@ -40,11 +40,20 @@ def bearer_key(endpoint: Endpoint) -> str | KeyCommand | None:
 
 
 class Access(NamedTuple):
-    """Where the endpoint is this time, and the key for it; plain data, and never to be shown."""
+    """Where the endpoint is this time, and the key for it; plain data, and never to be shown.
+
+    Attributes:
+        others: further addresses whose servers answer alike.
+    """
 
     base_url: str
     key: str | KeyCommand | None
     at_once: int
+    others: tuple[str, ...] = ()
+
+    def each(self) -> list[Access]:
+        """One for every address."""
+        return [self._replace(base_url=one, others=()) for one in (self.base_url, *self.others)]
 
     def client(self, endpoint: Endpoint) -> Client:
         """A client with all that the endpoint's settings ask for; raises `ExperimentError` where a header cannot be filled in."""

@@ -6,8 +6,8 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,7 @@ from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import INTERRUPTED, Policy, run
 from evalkit.collect.tally import Tally
-from evalkit.errors import EndpointError, ExperimentError
+from evalkit.errors import AuthError, EndpointError, ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
@@ -110,12 +110,17 @@ async def looked(
     """
     from evalkit.collect.preflight import look  # at first use: a sweep with nothing to send needs none
 
-    async with access.client(plan.experiment.endpoint) as client:
-        looking = Looking(client, spent, policy, tell)
-        try:
-            return await look(looking, plan, there, keep), looking.not_before
-        except EndpointError as fault:
-            raise await _elsewhere(fault, plan.experiment.endpoint, access) from None
+    every = access.each()
+    for one in every:
+        async with one.client(plan.experiment.endpoint) as client:
+            looking = Looking(client, spent, policy, tell)
+            try:
+                return await look(looking, plan, there, keep), looking.not_before
+            except EndpointError as fault:
+                if one is every[-1] or isinstance(fault, AuthError):
+                    raise await _elsewhere(fault, plan.experiment.endpoint, one) from None
+                tell(warning(f"{client.address}: {fault}; the next address is tried"))
+    raise ValueError("there is no address to look at")
 
 
 async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -> EndpointError:
@@ -163,7 +168,7 @@ async def sent(
     tally: Tally,
     *,
     sync: Callable[[], object],
-    pace: Pace,
+    paces: Sequence[Pace],
     policy: Policy,
     progress: Callable[[Tally], None],
     tell: Tell,
@@ -175,18 +180,32 @@ async def sent(
 
     Args:
         sync: makes the disk keep what arrived.
+        paces: one for each address that `access` names.
         together, proven: as in `evalkit.collect.runner.run`.
     """
     stop = asyncio.Event()
-    async with access.client(endpoint) as client:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(one.client(endpoint)) for one in access.each()]
+        (client, pace), *others = zip(clients, paces, strict=True)
         work = asyncio.ensure_future(
-            run(calls, client, tally, pace=pace, policy=policy, together=together, progress=progress, tell=tell, proven=proven, stop=stop)
+            run(
+                calls,
+                client,
+                tally,
+                pace=pace,
+                policy=policy,
+                together=together,
+                progress=progress,
+                tell=tell,
+                proven=proven,
+                stop=stop,
+                others=others,
+            )
         )
         keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
         # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
         keeper.add_done_callback(lambda _: stop.set())
         shower.add_done_callback(lambda _: work.cancel())
-        beside = (keeper, shower)
 
         def interrupted() -> None:
             if stop.is_set():
@@ -198,20 +217,26 @@ async def sent(
 
         with _heeded(interrupted, interruption):
             try:
-                return await work
-            except asyncio.CancelledError:
-                if not stop.is_set():
-                    raise
-                return INTERRUPTED
+                return await _ended(work, stop, (keeper, shower))
             except EndpointError as fault:
                 raise await _elsewhere(fault, endpoint, access) from None
-            finally:
-                for one in beside:
-                    one.cancel()
-                await asyncio.wait(beside)
-                for one in beside:
-                    if not one.cancelled():
-                        one.result()
+
+
+async def _ended(work: asyncio.Future[str | None], stop: asyncio.Event, beside: Sequence[asyncio.Future[None]]) -> str | None:
+    """What `work` came to, ended early where `stop` is set; what goes on beside it ends with it, and tells its own fault."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return INTERRUPTED
+    finally:
+        for one in beside:
+            one.cancel()
+        await asyncio.wait(beside)
+        for one in beside:
+            if not one.cancelled():
+                one.result()
 
 
 async def _keep(sync: Callable[[], object]) -> None:
@@ -251,13 +276,14 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
     budget = terms.budget if terms.budget.seconds is None else terms.budget._replace(seconds=max(0.0, terms.budget.seconds - gone))
     policy = Policy(max_tries=endpoint.max_tries, deadline_s=endpoint.deadline_s, patience_s=terms.patience_s, budget=budget)
     most = min(endpoint.concurrency or MOST_AT_ONCE, count)
-    pace = pace_of(endpoint, endpoint.concurrency and most, most)
     calls = iter(calls)
     begun = list(islice(calls, 1))
-    pace.expect(sum(one.size for one in begun) + 1)  # until an answer tells what one uses
+    paces = paces_of(endpoint, endpoint.concurrency and most, most)
+    for pace in paces:
+        pace.expect(sum(one.size for one in begun) + 1)  # until an answer tells what one uses
     try:
         with opened(endpoint) as url:
-            access = Access(url(), bearer_key(endpoint), most)
+            access = Access(url(), bearer_key(endpoint), most, endpoint.addresses[1:])
             tally = Tally(count, spent=spent)
             work = sent(
                 endpoint,
@@ -265,7 +291,7 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
                 access,
                 tally,
                 sync=sync,
-                pace=pace,
+                paces=paces,
                 policy=policy,
                 progress=terms.progress,
                 tell=terms.tell,
@@ -279,15 +305,13 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
     return stopped
 
 
-def pace_of(endpoint: Endpoint, fixed: int | None, most: int) -> Pace:
-    """The pace that an endpoint's settings ask for, with so many calls at once at the most."""
-    return Pace(
-        fixed,
-        requests_per_minute=endpoint.requests_per_minute,
-        tokens_per_minute=endpoint.tokens_per_minute,
-        most=most,
-        now=time.monotonic(),
-    )
+def paces_of(endpoint: Endpoint, fixed: int | None, most: int) -> list[Pace]:
+    """The pace that an endpoint's settings ask for, with so many calls at once at the most: one for each of its addresses."""
+    now = time.monotonic()
+    return [
+        Pace(fixed, requests_per_minute=endpoint.requests_per_minute, tokens_per_minute=endpoint.tokens_per_minute, most=most, now=now)
+        for _ in endpoint.addresses
+    ]
 
 
 async def _show(progress: Callable[[Tally], None], tally: Tally) -> None:

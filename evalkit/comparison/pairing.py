@@ -239,7 +239,7 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
             {
                 "experiment": experiment.name,
                 "model": endpoint.model,
-                "endpoint": endpoint.base_url,
+                "endpoint": endpoint.known_as,
                 **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
                 **{f"request.{name}": _listed([value]) for name, value in request.items()},
                 "design": experiment.design,

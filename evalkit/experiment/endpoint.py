@@ -27,6 +27,8 @@ from evalkit.experiment.problems import Faults, Path, shown
 
 LOCAL = "local"
 """The base URL that stands for the embedded model."""
+MOST_REPLICAS = 64
+"""Servers that answer alike."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -98,6 +100,12 @@ class Batching(Strict):
     poll_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
 
 
+def _one_of_two(schema: dict[str, Any]) -> None:
+    """One of the keys for addresses is needed, whichever it is."""
+    schema["required"].remove("base_url")
+    schema["anyOf"] = [{"required": ["base_url"]}, {"required": ["base_urls"]}]
+
+
 def _or_known(schema: dict[str, Any]) -> None:
     schema["anyOf"].insert(1, {"const": "known"})
 
@@ -108,6 +116,9 @@ class Endpoint(Strict):
     Attributes:
         base_url: ``local`` for the embedded model, or a URL up to and without ``/chat/completions``; ``${NAME}`` and
             ``${NAME:-default}`` are filled in from the environment.
+        base_urls: addresses of servers that answer alike, in place of `base_url`, which is then the first of them: calls go to all, each at a pace of
+            its own; `concurrency`, `requests_per_minute` and `tokens_per_minute` hold for each.
+        identity: what the keys of requests hold in place of the address, so that servers may move, come and go and no answer is asked for again.
         model: the model's name, as the endpoint lists it.
         api_key_env: name of the environment variable that holds the key; left out: no key is sent.
         api_key_command: instead of that, a program and its arguments, which prints the key on one line, or ``{"token": ..., "expires_at": ...}``;
@@ -130,7 +141,11 @@ class Endpoint(Strict):
         batch: how requests are sent as batches, where that is asked for.
     """
 
+    model_config = ConfigDict(json_schema_extra=_one_of_two)
+
     base_url: str
+    base_urls: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=MOST_REPLICAS)] | None = None
+    identity: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     model: Annotated[str, StringConstraints(min_length=1)]
     api_key_env: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "pattern": f"^{VARIABLE_NAME.pattern}$"})] = None
     api_key_command: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], Field(strict=False, min_length=1)] | None = None
@@ -165,6 +180,16 @@ class Endpoint(Strict):
         changed = self.model_copy()
         changed._stored = True
         return changed
+
+    @property
+    def known_as(self) -> str:
+        """What tells this endpoint from others wherever something is recorded of it: its identity, else its address, of several the first."""
+        return self.identity or self.base_url
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The base URLs that calls go to."""
+        return self.base_urls or (self.base_url,)
 
     @field_validator("headers", mode="after")
     @classmethod
@@ -230,6 +255,44 @@ class Endpoint(Strict):
     @classmethod
     def _from_environment(cls, value: object) -> object:
         return expand(value) if isinstance(value, str) else value
+
+    @field_validator("base_urls", mode="before")
+    @classmethod
+    def _each_from_environment(cls, value: object) -> object:
+        return [expand(one) if isinstance(one, str) else one for one in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("base_urls", mode="after")
+    @classmethod
+    def _usable_urls(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        faults: list[tuple[Path, str]] = []
+        usable: list[str] = []
+        for at, one in enumerate(value):
+            try:
+                url = cls._usable_url(one)
+            except ValueError as fault:
+                faults.append(((at,), str(fault)))
+                continue
+            if url == LOCAL:
+                faults.append(((at,), "'local' is one server and stands alone; expected URLs like https://host/v1"))
+            elif url in usable:
+                faults.append(((at,), f"is the same as base_urls[{usable.index(url)}]; take one out"))
+            usable.append(url)
+        if faults:
+            raise Faults(faults)
+        return tuple(usable)
+
+    @field_validator("identity", mode="after")
+    @classmethod
+    def _telling(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if value == LOCAL:
+            raise ValueError("'local' stands for the embedded model; expected another name, like the address that the first server had")
+        if not value.isprintable() or value != value.strip() or "@" in value or "?" in value:
+            raise ValueError("expected a name or an address without spaces around it, control characters, '@' and '?'; not shown here")
+        return value
 
     @field_validator("base_url", mode="after")
     @classmethod
@@ -299,6 +362,24 @@ class Endpoint(Strict):
         if isinstance(value, list | tuple) and any(_KEY_PREFIX.search(one) for one in value):
             raise ValueError("one of these looks like a key, and is not shown here; keep keys out of files: let the command read it from elsewhere")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_several(cls, data: object) -> object:
+        """`base_url` is the first of `base_urls`, where it does not stand there by itself."""
+        if isinstance(data, Mapping) and "base_url" not in data:
+            several = data.get("base_urls")
+            if isinstance(several, list | tuple) and several and isinstance(several[0], str):
+                return {"base_url": several[0], **data}
+        return data
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Endpoint:
+        if self.base_urls is not None and self.base_url != self.base_urls[0]:
+            raise Faults([(("base_urls",), "stands beside base_url, which is not the first of them; keep one of the two keys")])
+        if self.identity is not None and self.base_url == LOCAL:
+            raise Faults([(("identity",), "stands beside base_url: local, whose answers are the same wherever it runs; leave it out")])
+        return self
 
     @model_validator(mode="after")
     def _one_key(self) -> Endpoint:

@@ -371,7 +371,8 @@ class Experiment(Strict):
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
-        data["endpoint"] = {key: value for key, value in data["endpoint"].items() if key in ("base_url", "model", "extra_body", "strip")}
+        endpoint = {key: value for key, value in data["endpoint"].items() if key in ("model", "extra_body", "strip")}
+        data["endpoint"] = {"base_url": self.endpoint.known_as, **endpoint}
         text = json.dumps(canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

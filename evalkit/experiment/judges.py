@@ -117,7 +117,7 @@ class Judge(Strict):
         Without the limit that holds where none is set, which no reply that can be read meets.
         """
         fields = {"temperature": 0, **self.endpoint.extra_body, **self.request}
-        parts = [_FORM, self.endpoint.base_url, self.endpoint.model, self.rubric, self.scale.min, self.scale.max, dict(self.labels), fields]
+        parts = [_FORM, self.endpoint.known_as, self.endpoint.model, self.rubric, self.scale.min, self.scale.max, dict(self.labels), fields]
         return _hash(parts)
 
 

@@ -70,10 +70,11 @@ def _differences(one: Experiment, other: Experiment) -> list[tuple[str, str]]:
     """What `other` has that speaks against it, and what stands there instead in `one`."""
     here, there = one.resolved(), other.resolved()
     out = [(f"{key} is {_shown(there.get(key))}", _shown(here.get(key))) for key in _DECIDING if not _alike(here.get(key), there.get(key))]
+    mine, others = ({**whole["endpoint"], "base_url": run.endpoint.known_as} for whole, run in ((here, one), (there, other)))
     out += [
-        (f"endpoint.{key} is {_shown(there['endpoint'].get(key))}", _shown(here["endpoint"].get(key)))
+        (f"endpoint.{key} is {_shown(others.get(key))}", _shown(mine.get(key)))
         for key in _OF_THE_ENDPOINT
-        if not _alike(here["endpoint"].get(key), there["endpoint"].get(key))
+        if not _alike(mine.get(key), others.get(key))
     ]
     if one.seeds != other.seeds:
         out.append((f"seeds of replicates are made in another way ({other.seeds})", one.seeds))

@@ -262,7 +262,7 @@ class Plan:
         prompt_id, own, _, identity = self._identities[prompt_index]
         fields = {**body_of(self.cells[cell_index], {**experiment.endpoint.extra_body, **experiment.request}), **own}
         model = fields.pop("model", experiment.endpoint.model)
-        begun = _begun(experiment.endpoint.base_url, model, prompt_id, identity, fields)
+        begun = _begun(experiment.endpoint.known_as, model, prompt_id, identity, fields)
         # How an answer is fetched is no part of what identifies it.
         return _Pair(begun, _json(canonical(fields.get("tools"))), model, {"model": model, **as_sent(fields, experiment.endpoint)})
 

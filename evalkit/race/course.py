@@ -154,7 +154,7 @@ class Course:
             "choose": None if experiment.choose is None else experiment.choose.model_dump(mode="json", exclude_none=True),
             "search": self.search.model_dump(mode="json", exclude_none=True, exclude={"rounds"}),
             "model": experiment.endpoint.model,
-            "base_url": experiment.endpoint.base_url,
+            "base_url": experiment.endpoint.known_as,
             "seed": experiment.seed,
         }
 

@@ -36,7 +36,7 @@ FORM = Form(Embedding, VERSION, "embedding", "its text is embedded again")
 
 def key_of(endpoint: Endpoint, text: str) -> str:
     """What identifies an embedding for ever, 32 hexadecimal digits."""
-    whole = hashlib.sha256(msgspec.json.encode([endpoint.base_url, endpoint.model, dict(endpoint.extra_body)]))
+    whole = hashlib.sha256(msgspec.json.encode([endpoint.known_as, endpoint.model, dict(endpoint.extra_body)]))
     whole.update(text.encode("utf-8", "surrogatepass"))
     return whole.hexdigest()[:32]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from evalkit.collect.calls import call_of
 from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import INTERRUPTED, Policy
-from evalkit.collect.session import Terms, looked, pace_of, sent, without_rejected
+from evalkit.collect.session import Terms, looked, paces_of, sent, without_rejected
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import LOCAL
@@ -292,10 +292,10 @@ class _Sweep:
             if left:
                 access = self._access(stack, left + race.ahead) if access is None else access
                 tally.spent.earlier = tuple(one.spent for one in beside)
-                pace = self._send(self.plan, there, access, writer, tally, not_before, proven=proven)
+                paces = self._send(self.plan, there, access, writer, tally, not_before, proven=proven)
                 there, proven, not_before = standing(self.folder), True, self.began
             if left and (race.course.over or self.stopped):
-                self.tell(note(_paced(pace)))
+                self.tell(note(_paced(paces)))
             if self.stopped or not race.heard(there):
                 return beside
             beside = summed([*beside, *self._ask_others((tally.spent, *(one.spent for one in beside)))])
@@ -332,7 +332,7 @@ class _Sweep:
 
     def _access(self, stack: ExitStack, requests: int) -> Access:
         base_url = stack.enter_context(opened(self.experiment.endpoint))
-        return Access(base_url(), self.key, min(self.fixed or MOST_AT_ONCE, requests))
+        return Access(base_url(), self.key, min(self.fixed or MOST_AT_ONCE, requests), self.experiment.endpoint.addresses[1:])
 
     def _look(self, access: Access, there: Standing, tally: Tally, writer: RecordWriter | None, kept: _Kept) -> tuple[Any, float]:
         """The look before the sweep, whose outcomes are recorded as the sweep's own; nothing where none is wanted."""
@@ -349,18 +349,21 @@ class _Sweep:
 
         return asyncio.run(looked(self.plan, access, there, keep, tally.spent, self.policy, self.tell))
 
-    def _send(self, what: Plan, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool) -> Pace:
+    def _send(
+        self, what: Plan, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool
+    ) -> list[Pace]:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
-        pace = pace_of(what.experiment.endpoint, self.fixed and access.at_once, access.at_once)
-        pace.expect(max(1.0, (what.tokens_in()[1] + (what.most_tokens() or 0)) / max(1, len(what))))  # until an answer tells what one uses
-        pace.hold(not_before)
+        paces = paces_of(what.experiment.endpoint, self.fixed and access.at_once, access.at_once)
+        for pace in paces:
+            pace.expect(max(1.0, (what.tokens_in()[1] + (what.most_tokens() or 0)) / max(1, len(what))))  # until an answer tells what one uses
+        paces[0].hold(not_before)
         work = sent(
             what.experiment.endpoint,
             (call_of(request, self._record(writer)) for request in unsent(what, there, self.options.retry_failed)),
             access,
             tally,
             sync=writer.sync,
-            pace=pace,
+            paces=paces,
             policy=_what_is_left(self.policy, self.began),
             progress=self.hooks.progress,
             tell=self.tell,
@@ -372,15 +375,15 @@ class _Sweep:
             stopped = asyncio.run(work)
         except BaseException as fault:
             with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
-                write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, type(fault).__name__))
+                write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, paces, type(fault).__name__))
             raise
-        write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, pace, stopped))
+        write_run(self.folder, what.experiment, sweep=_how_it_went(self.started, tally, paces, stopped))
         self.stopped = stopped
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
         if stopped:
             self.tell(Note("stopped", stopped))
-        return pace
+        return paces
 
     def _record(self, writer: RecordWriter) -> Callable[[Record], None]:
         """What takes a record: the file, and then whoever looks on."""
@@ -454,7 +457,8 @@ def _what_is_left(policy: Policy, began: float) -> Policy:
     return policy if seconds is None else policy._replace(budget=policy.budget._replace(seconds=max(0.0, seconds - (time.monotonic() - began))))
 
 
-def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) -> dict[str, Any]:
+def _how_it_went(started: str, tally: Tally, paces: Sequence[Pace], stopped: str | None) -> dict[str, Any]:
+    first, *others = [{"adaptive": one.adaptive, "highest": one.highest, "throttled": one.throttled, "changes": one.history} for one in paces]
     return {
         "started": started,
         "ended": now_text(),
@@ -462,11 +466,19 @@ def _how_it_went(started: str, tally: Tally, pace: Pace, stopped: str | None) ->
         "completions": tally.completed,
         "failures": dict(tally.failed),
         **what_it_took(tally.spent),
-        "at_once": {"adaptive": pace.adaptive, "highest": pace.highest, "throttled": pace.throttled, "changes": pace.history},
+        "at_once": first,
+        **({"at_once_elsewhere": others} if others else {}),
     }
 
 
-def _paced(pace: Pace) -> str:
-    throttled = {0: "never throttled", 1: "throttled once", 2: "throttled twice"}.get(pace.throttled, f"throttled {pace.throttled:,} times")
+def _paced(paces: Sequence[Pace]) -> str:
+    if len(paces) > 1:
+        held = ", ".join(str(one.limit) for one in paces)
+        return f"held {held} at once at {len(paces)} addresses; {_throttled(sum(one.throttled for one in paces))}"
+    pace = paces[0]
     held = f"held {pace.limit} at once" if pace.limit == pace.highest else f"held {pace.limit} at once, {pace.highest} at the most"
-    return f"{held}; {throttled}"
+    return f"{held}; {_throttled(pace.throttled)}"
+
+
+def _throttled(times: int) -> str:
+    return {0: "never throttled", 1: "throttled once", 2: "throttled twice"}.get(times, f"throttled {times:,} times")

@@ -507,8 +507,9 @@ def test_where_little_is_left_to_do_few_wait_for_it() -> None:
     async def go(url: str) -> None:
         tally = Tally(64)
         async with Client(url, None, concurrency=64, loopback=True) as client:
-            about = (tally, Pace(64, now=time.monotonic()), QUICK, lambda _: None, lambda _: None, False, None)
-            await Counting(Jobs([call_of(one, lambda _: None) for one in some(64)]), client, *about).whole()
+            servers = [(client, Pace(64, now=time.monotonic()))]
+            about = (tally, QUICK, lambda _: None, lambda _: None, False, None)
+            await Counting(Jobs([call_of(one, lambda _: None) for one in some(64)]), servers, *about).whole()
         assert tally.completed == 64
 
     with serving(lambda asked: FINE._replace(delay_s=0.01 * (asked.number % 8))) as endpoint:
