@@ -17,6 +17,8 @@ from evalkit.errors import EvalkitError
 from evalkit.experiment.experiment import Experiment
 from evalkit.present.notebook.progress import Progress
 from evalkit.run import Run, load
+from evalkit.store.away import stored
+from evalkit.store.mirror import at_hand
 from evalkit.sweeping import reports, rescoring
 from evalkit.sweeping.options import DEFAULTS, Options
 from evalkit.sweeping.sweeping import Hooks, run_sweep
@@ -39,7 +41,7 @@ def sweep(
 
     Args:
         experiment: an `Experiment`, or the path of its file.
-        folder: where the run is kept; ``results/<name>`` where None.
+        folder: where the run is kept, a folder or a place in an object store like ``s3://bucket/run``; ``results/<name>`` where None.
         options: how the sweep is to go.
         quiet: show nothing.
         changes: options by their names, like ``fresh=True`` or ``budget=ek.Budget(requests=100)``: ``fresh`` starts over, and a run that stands
@@ -54,7 +56,7 @@ def sweep(
         RecordError: the folder cannot be used, or another process uses it.
         KeyboardInterrupt: interrupted; what was recorded stays.
     """
-    given, place, wanted = _experiment(experiment), None if folder is None else Path(folder), options.changed(**changes)
+    given, place, wanted = _experiment(experiment), None if folder is None else at_hand(folder), options.changed(**changes)
     with Progress(quiet) as progress:
         if not _inside_a_loop():
             return _swept(given, place, wanted, progress, None)
@@ -74,7 +76,7 @@ async def asweep(
     Args:
         experiment, folder, options, quiet, changes: as `sweep` takes them.
     """
-    given, place, wanted = _experiment(experiment), None if folder is None else Path(folder), options.changed(**changes)
+    given, place, wanted = _experiment(experiment), None if folder is None else at_hand(folder), options.changed(**changes)
     interruption = Interruption()
 
     def swept() -> Run | None:
@@ -169,7 +171,7 @@ def compare(
 
 
 def _folder(run: Run | Path | str) -> Path:
-    return run.folder if isinstance(run, Run) else Path(run)
+    return run.folder if isinstance(run, Run) else at_hand(run)
 
 
 def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str = "uax29", sizes: bool = False, jobs: int = 1) -> Run:
@@ -185,7 +187,9 @@ def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str =
         RecordError: the folder cannot be used.
         ExperimentError: there is no metric or tokeniser of that name.
     """
-    return rescoring.rescore(_folder(run), metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs)
+    folder = _folder(run)
+    with stored(folder):
+        return rescoring.rescore(folder, metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs)
 
 
 def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
@@ -197,4 +201,6 @@ def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
     Raises:
         RecordError: the run cannot be read, or the report cannot be written.
     """
-    return reports.report(run if isinstance(run, Run) else load(run), figures=figures)
+    found = run if isinstance(run, Run) else load(run)
+    with stored(found.folder):
+        return reports.report(found, figures=figures)

@@ -24,6 +24,7 @@ from evalkit.scoring.tables import parameter_columns
 from evalkit.stats.intervals import Interval, within_range
 from evalkit.store import artefacts
 from evalkit.store.folder import ANALYSIS, CHOICE, RESPONSES_TABLE, SCORES_TABLE, experiment_in, outdated, read_whole
+from evalkit.store.mirror import at_hand
 from evalkit.text.hook import Shown, shown
 from evalkit.text.notes import Note, warning
 
@@ -209,10 +210,13 @@ def _with_levels(table: pandas.DataFrame, analysis: Analysis, columns: Mapping[s
 def load(folder: Path | str) -> Run:
     """The run in `folder`, as it was last scored; reads its small files only, the tables when they are asked for.
 
+    Args:
+        folder: on this machine, or in an object store, like ``s3://bucket/run``, which is fetched whole.
+
     Raises:
         RecordError: there is no run, or it has not been scored, or not since its experiment was changed.
     """
-    folder = Path(folder)
+    folder = at_hand(folder)
     about = read_whole(folder)
     why = outdated(folder, about)
     notes = () if why is None else (warning(f"{why}: they are older than what is recorded; make them anew with: evalkit score {folder}"),)

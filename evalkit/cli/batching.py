@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.commands import Folder, Settings, app
+from evalkit.cli.commands import Folder, Settings, app, placed
 from evalkit.cli.terminal import tell
 from evalkit.errors import ExperimentError
 from evalkit.text.escaping import harmless
@@ -19,7 +19,7 @@ _ACTIONS = ("write", "read")
 @app.command()
 def batch(
     action: Annotated[str, typer.Argument(metavar="ACTION", help="write EXPERIMENT, or read RUN FILE...")],
-    place: Annotated[Path, typer.Argument(metavar="EXPERIMENT|RUN", help="What is to be asked; or the run that the answers are for.")],
+    place: Annotated[Path, typer.Argument(metavar="EXPERIMENT|RUN", parser=placed, help="What is to be asked; or the run that the answers are for.")],
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Files of answers that batches brought.")] = None,
     output: Folder = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)

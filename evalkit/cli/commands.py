@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,8 +45,16 @@ class _Commands(TyperGroup):
             return super().make_context(*args, **named)
 
     def invoke(self, ctx: Any) -> Any:
-        with _interrupt_told():
-            return super().invoke(ctx)
+        before = _fetches.set(True)
+        try:
+            with _interrupt_told():
+                return super().invoke(ctx)
+        finally:
+            _fetches.reset(before)
+
+
+_fetches: ContextVar[bool] = ContextVar("_fetches", default=False)
+"""Whether a command is being run, so that what it names is wanted; arguments may be read without that."""
 
 
 @contextmanager
@@ -69,12 +78,28 @@ app = typer.Typer(
 )
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment file (YAML).")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A results folder, like results/quickstart.")]
+
+
+def placed(place: str) -> Path:
+    """The folder of a run on this machine, whether it stands here or in an object store; for ``parser`` of an argument."""
+    from evalkit.store.bucket import is_away  # late: --help stays instant
+
+    if not is_away(place):
+        return Path(place)
+    from evalkit.store.mirror import at_hand, folder_of  # as above
+
+    return at_hand(place, tell) if _fetches.get() else folder_of(place)
+
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", parser=placed, help="A results folder, like results/quickstart.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change the experiment for this time: parameters.temperature=[0,1].")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=WORDS["limit"])]
-Folder = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="The results folder. [default: results/NAME]")]
+Folder = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="DIR", parser=placed, help="The results folder, or s3://bucket/run. [default: results/NAME]")
+]
+Lock = Annotated[bool, typer.Option("--lock/--no-lock", help=WORDS["lock"])]
 Parts = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Send one of N parts, like 3/16, into a folder of its own; 'merge' joins them.")
 ]
@@ -118,6 +143,7 @@ def sweep(
     batch: Annotated[bool, typer.Option("--batch", help="Send by batches, often at half the price; the same command again collects them.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="With --batch: stay until all batches are through.")] = False,
     resubmit: Annotated[bool, typer.Option("--resubmit", help="With --batch: give up batches of which nobody knows what became.")] = False,
+    lock: Lock = DEFAULTS.lock,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask first. (A terminal asks before over 200 requests to an endpoint.)")] = False,
     max_requests: Annotated[int | None, typer.Option("--max-requests", min=1, metavar="N", help="Make at most N calls, each try counted.")] = None,
     max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", min=1, metavar="N", help="Stop once N tokens are used.")] = None,
@@ -149,6 +175,7 @@ def sweep(
         patience_s=seconds("--patience", patience),
         confirm=confirm,
         look=look,
+        lock=lock,
     )
     result = _swept(loaded, output, options, quiet, yes, _way(part, batch, wait, resubmit))
     if result is None:
@@ -175,6 +202,7 @@ def _way(part: Shard | None, batch: bool, wait: bool, resubmit: bool) -> Shard |
 def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: bool, yes: bool, way: Shard | Waiting | None) -> Run | Part | None:
     """The run, or how far it is where it is not scored, with its progress shown; None where nothing was to be sent after all."""
     from evalkit.plan.shard import Shard  # late: --help stays instant
+    from evalkit.store.mirror import name_of  # as above
     from evalkit.sweeping.sweeping import Hooks, folder_of, run_shard, run_sweep  # as above
 
     place = output or (folder_of(loaded, way) if isinstance(way, Shard) else Path("results") / loaded.name)
@@ -195,7 +223,7 @@ def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: boo
             return run_batches(loaded, place, options, hooks, way)
         except KeyboardInterrupt:
             report.stop()
-            complain(f"interrupted: what arrived is kept in {place}; run the same command again to go on")
+            complain(f"interrupted: what arrived is kept in {harmless(name_of(place))}; run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -249,19 +277,22 @@ def score(
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
     sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
     jobs: Jobs = 1,
+    lock: Lock = DEFAULTS.lock,
     json: Json = None,
 ) -> None:
     """Score a run again from its records.
 
     Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
     """
+    from evalkit.store.away import stored  # late: --help stays instant
     from evalkit.sweeping import rescoring  # as above
 
     screen = console()
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
         try:
-            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, jobs=jobs, progress=report)
+            with stored(run, tell, lock=lock):
+                result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, jobs=jobs, progress=report)
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")
@@ -275,12 +306,16 @@ def score(
 def report(
     run: RunFolder,
     figures: Annotated[bool, typer.Option("--figures", help="Put PNG files beside report.md and show them in it.")] = False,
+    lock: Lock = DEFAULTS.lock,
 ) -> None:
     """Write report.html, one file that opens anywhere, and report.md, for a merge request."""
     from evalkit.run import load  # late: --help stays instant
+    from evalkit.store.away import stored  # as above
     from evalkit.sweeping import reports  # as above
 
-    for path in reports.report(load(run), figures=figures):
+    with stored(run, tell, lock=lock):
+        paths = reports.report(load(run), figures=figures)
+    for path in paths:
         print(harmless(str(path)))
 
 

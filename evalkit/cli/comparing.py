@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.commands import CHECK_FAILED, app
+from evalkit.cli.commands import CHECK_FAILED, app, placed
 from evalkit.cli.shown import STANDARD_OUTPUT, written
 from evalkit.cli.terminal import console, tell
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def compare(
-    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="A results folder to compare with.")],
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", parser=placed, help="A results folder to compare with.")],
     candidate: Annotated[
-        Path | None, typer.Argument(metavar="CANDIDATE", help="The results folder that is judged; leave it out with two --cell.")
+        Path | None, typer.Argument(metavar="CANDIDATE", parser=placed, help="The results folder that is judged; leave it out with two --cell.")
     ] = None,
     cell: Annotated[
         list[str], typer.Option("--cell", metavar="CELL", help="Compare one setting with another: a number, a name, or temperature=0.7,top_p=0.9.")

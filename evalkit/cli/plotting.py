@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.cli import comparing  # noqa: F401 (its command stands before this one)
-from evalkit.cli.commands import app
+from evalkit.cli.commands import app, placed
 
 if TYPE_CHECKING:
     from evalkit.run import Run
@@ -34,14 +34,16 @@ KINDS: Mapping[str, Mapping[str, str]] = {
 
 @app.command()
 def plot(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A results folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", parser=placed, help="A results folder.")],
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
     metric: Annotated[str | None, typer.Option("--metric", metavar="NAME", help="[default: the one that the choice rests on most]")] = None,
     parameter: Annotated[str | None, typer.Option("--parameter", metavar="NAME", help="[default: the first that is swept]")] = None,
     x: Annotated[str | None, typer.Option("--x", metavar="NAME", help="A parameter across; for pareto a metric.")] = None,
     y: Annotated[str | None, typer.Option("--y", metavar="NAME", help="A parameter upwards; for pareto a metric.")] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="The parameter that has a line a level, for interaction.")] = None,
-    candidate: Annotated[Path | None, typer.Option("--candidate", metavar="RUN", help="For compare: the run held against RUN.")] = None,
+    candidate: Annotated[
+        Path | None, typer.Option("--candidate", metavar="RUN", parser=placed, help="For compare: what RUN is held against.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="png, svg or pdf, by its ending. [default: RUN/figures/KIND.png]")
     ] = None,

@@ -278,9 +278,18 @@ class _Conflicts:
         """What takes the conflicts of a journal."""
 
         def take(key: str, kept: bytes, other: bytes) -> None:
-            self.take(msgspec.json.encode(_Conflict(1, file, key, msgspec.Raw(kept), msgspec.Raw(other))))
+            self.take(_encoded_conflict(file, key, kept, other))
 
         return take
+
+
+def conflict_of(file: str, kept: bytes, other: bytes) -> bytes:
+    """The line of ``conflicts.jsonl`` for two lines of one key in a journal, of which the first counts; without a line end."""
+    return _encoded_conflict(file, msgspec.json.decode(kept, type=_Line).key, kept.rstrip(b"\n"), other.rstrip(b"\n"))
+
+
+def _encoded_conflict(file: str, key: str, kept: bytes, other: bytes) -> bytes:
+    return msgspec.json.encode(_Conflict(1, file, key, msgspec.Raw(kept), msgspec.Raw(other)))
 
 
 def _tell_of_missing(shards: Sequence[str], tell: Tell) -> None:

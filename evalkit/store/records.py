@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from evalkit.errors import RecordError
 from evalkit.plan.requests import Request, Role
 from evalkit.store import journal
 from evalkit.store.journal import Form, Journal
@@ -230,6 +231,26 @@ class Standing:
 
     def __len__(self) -> int:
         return len(self._done) + len(self._failed)
+
+
+def answered_lines(stored: Iterable[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Of `lines` the answers whose requests have an answer among the `stored` lines too, each with that one.
+
+    Raises:
+        RecordError: a line is no record.
+    """
+    decoder = msgspec.json.Decoder(Brief)
+
+    def key(line: bytes) -> str | None:
+        """Of an answer its key; None of a failure."""
+        try:
+            brief = decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise RecordError(f"{RESPONSES}: holds a line that is no record of evalkit; nothing was changed") from None
+        return brief.key if brief.outcome.type == "completion" else None
+
+    wanted = {found: line for line in lines if (found := key(line)) is not None}
+    return {wanted[found]: line for line in stored if (found := key(line)) in wanted and found is not None} if wanted else {}
 
 
 def packed(key: str) -> bytes:

@@ -13,6 +13,7 @@ from evalkit.collect.budget import Spent, total_cost
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
+from evalkit.store.mirror import name_of
 from evalkit.store.records import NOT_SENT_AGAIN
 from evalkit.summary.racing import race_of, said_of_race, said_of_replay
 from evalkit.summary.rows import rows, unmet
@@ -153,7 +154,7 @@ def _judges_content(choice: Choice) -> bool:
 
 
 def _next(run: Run, experiment: str) -> Iterator[Next]:
-    folder = shlex.quote(str(run.folder))
+    folder = shlex.quote(name_of(run.folder))
     choice = run.choice
     if not run.complete:
         yield Next(command=f"evalkit sweep {experiment}", what="send what has no answer yet")

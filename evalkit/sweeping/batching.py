@@ -26,6 +26,7 @@ from evalkit.run import Run
 from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
+from evalkit.store.away import check_here
 from evalkit.store.batches import BatchWriter, Underway
 from evalkit.store.folder import check_shard, is_run, locked, make, now_text, seeds_of, write_run
 from evalkit.store.records import RecordWriter, Standing, packed, record_of, standing
@@ -80,8 +81,10 @@ def run_batches(
     """
     experiment = narrowed(experiment, options.limit)
     _check(experiment, options, waiting)
+    place = folder or Path("results") / experiment.name
+    check_here(place, "to send by batches")
     with ExitStack() as stack:
-        return _Batched(experiment, folder or Path("results") / experiment.name, options, hooks, waiting).whole(stack)
+        return _Batched(experiment, place, options, hooks, waiting).whole(stack)
 
 
 def _check(experiment: Experiment, options: Options, waiting: Waiting) -> None:

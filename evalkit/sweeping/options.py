@@ -32,6 +32,7 @@ class Options:
         look: whether the endpoint is looked at before the sweep.
         race: instead of the full grid, as by ``search: {method: race}``.
         race_budget: of the race, instead of the experiment's; asks for one.
+        lock: of a run in an object store, make sure that nobody else writes there.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -46,6 +47,7 @@ class Options:
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
     race: bool = _option(False, "Drop settings on the way: a third of the full grid's requests.")
     race_budget: str | None = _option(None, "As --race, with this share of the requests, like 1/4, or proof.")
+    lock: bool = _option(True, "Of a run in an object store: make sure that nobody else writes there.")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""

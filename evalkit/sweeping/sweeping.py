@@ -27,6 +27,7 @@ from evalkit.plan.shard import Shard
 from evalkit.run import Run
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
+from evalkit.store.away import check_here, stored
 from evalkit.store.batches import check_none
 from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
@@ -88,7 +89,7 @@ def run_sweep(experiment: Experiment, folder: Path | None = None, options: Optio
     experiment = raced(narrowed(experiment, options.limit), options.race, options.race_budget)
     sweep = _Sweep(experiment, folder or Path("results") / experiment.name, options, hooks)
     with ExitStack() as stack:
-        found = sweep.whole(stack)
+        found = sweep.stored(stack).whole(stack)
     if isinstance(found, Part):
         raise TypeError("a sweep of all that is planned gives a run")
     return found
@@ -114,7 +115,7 @@ def run_shard(experiment: Experiment, shard: Shard, folder: Path | None = None, 
     if options.confirm:
         raise ExperimentError("shard: confirm needs a choice, which no part of a run makes; merge the parts, then sweep with confirm")
     with ExitStack() as stack:
-        found = _Sweep(experiment, folder or folder_of(experiment, shard), options, hooks, shard=shard).whole(stack)
+        found = _Sweep(experiment, folder or folder_of(experiment, shard), options, hooks, shard=shard).stored(stack).whole(stack)
     if isinstance(found, Run):
         raise TypeError("a shard is no run")
     return found
@@ -169,6 +170,13 @@ class _Sweep:
         """Tell the user, and keep it with the result."""
         self.notes.append(one)
         self.hooks.note(one)
+
+    def stored(self, stack: ExitStack) -> _Sweep:
+        """The same, with what it does stored meanwhile where its folder stands for a place in an object store."""
+        if self.options.fresh:
+            check_here(self.folder, "to start over")
+        stack.enter_context(stored(self.folder, self.tell, lock=self.options.lock))
+        return self
 
     def whole(self, stack: ExitStack) -> Run | Part | None:
         """All steps; None where nothing was to be sent after all."""
