@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evalkit import metrics
     from evalkit.analysis.analysis import Analysis
-    from evalkit.api import asweep, compare, rescore, sweep, write_report
+    from evalkit.api import asweep, compare, export, rescore, sweep, write_report
     from evalkit.choice import Choice
     from evalkit.collect.allowance import Budget
     from evalkit.comparison.comparison import Comparison
@@ -48,6 +48,7 @@ __all__ = [
     "__version__",
     "asweep",
     "compare",
+    "export",
     "load",
     "metrics",
     "plots",
@@ -59,7 +60,7 @@ __all__ = [
 _PLACES = {
     "evalkit._version": ("__version__",),
     "evalkit.analysis.analysis": ("Analysis",),
-    "evalkit.api": ("asweep", "compare", "rescore", "sweep", "write_report"),
+    "evalkit.api": ("asweep", "compare", "export", "rescore", "sweep", "write_report"),
     "evalkit.choice.choice": ("Choice",),
     "evalkit.collect.allowance": ("Budget",),
     "evalkit.comparison.comparison": ("Comparison",),

@@ -15,6 +15,7 @@ from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.gate import Margins
 from evalkit.errors import EvalkitError
 from evalkit.experiment.experiment import Experiment
+from evalkit.exports import formats
 from evalkit.present.notebook.progress import Progress
 from evalkit.run import Run, load
 from evalkit.store.away import stored
@@ -204,3 +205,23 @@ def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:
     found = run if isinstance(run, Run) else load(run)
     with stored(found.folder):
         return reports.report(found, figures=figures)
+
+
+def export(run: Run | Path | str, to: str, *, cells: Sequence[str | int] = (), place: str | None = None) -> str:
+    """A run in the form of another tool: the text of it, or where a tracker has it now.
+
+    Args:
+        to: ``csv`` (the answers), ``promptfoo``, ``litellm``, ``vllm``, ``ollama``, ``python``, ``curl``, ``js``; or a tracker that is written to,
+            ``mlflow`` or ``wandb``.
+        cells: settings by number, name or levels like ``temperature=0.7``; the chosen one where empty, for trackers all.
+        place: of a tracker: MLflow's tracking URI, ``sqlite:///mlflow.db`` where None; the folder of W&B's offline runs, this one where None.
+
+    Raises:
+        ExperimentError: there is no such format or setting, or nothing was chosen and nothing is named.
+        MissingExtraError: the tracker is not installed.
+        RecordError: the run cannot be read.
+    """
+    formats.check_format(to)
+    found = run if isinstance(run, Run) else load(run)
+    named = [str(one) for one in cells]
+    return "\n".join(formats.tracked(found, to, place, named)) if to in formats.TRACKERS else formats.text_of(found, to, named)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,12 +13,10 @@ from evalkit.analysis.analysis import Analysis
 from evalkit.choice.choice import Choice, Consequence, Miss
 from evalkit.choice.constraints import Shown, constraint_of, misses_of, nearest_of, too_short, unprovable, unproved_of, wanted_of
 from evalkit.choice.ranking import rank, settle
-from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Choose, Preference, Requirement
 from evalkit.experiment.margins import margin_of
-from evalkit.experiment.parameters import PER_REPLICATE
 from evalkit.metrics import CATALOGUE
-from evalkit.plan.design import Cell, body_of
+from evalkit.plan.cells import parameters_of
 from evalkit.scoring.scores import Scores
 from evalkit.stats.claims import clear
 from evalkit.stats.conventions import ALPHA
@@ -109,7 +107,7 @@ def choose(scores: Scores, analysis: Analysis, finish: Finish | None = None) -> 
         nearest=nearest,
         misses=[one for one in misses if one.cell_index == nearest],
         unproved=unproved_of(chosen, by_mean, require, scores, analysis) if chosen is not None else [],
-        parameters=_parameters(cells[chosen], experiment) if chosen is not None else {},
+        parameters=parameters_of(cells[chosen], experiment) if chosen is not None else {},
         notes=notes,
     )
 
@@ -154,12 +152,3 @@ def _changes(chosen: int, reference: int, scores: Scores, aims: Sequence[str]) -
             )
         )
     return out
-
-
-def _parameters(cell: Cell, experiment: Experiment) -> dict[str, Any]:
-    """The request's parameters for a cell, without what only a sweep needs."""
-    body = body_of(cell, {**experiment.endpoint.extra_body, **experiment.request})
-    if body.get("seed") == PER_REPLICATE:
-        del body["seed"]
-    model = body.pop("model", experiment.endpoint.model)
-    return {"model": model} | {experiment.endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli import comparing  # noqa: F401 (its command stands before this one)
+from evalkit.cli import exporting  # noqa: F401 (its command stands before this one)
 from evalkit.cli.commands import app, placed
 
 if TYPE_CHECKING:

@@ -114,6 +114,11 @@ def names(specs: Sequence[object], expects: bool) -> list[str]:
     return found
 
 
+def with_arguments(specs: Sequence[object], expects: bool) -> list[tuple[str, Any]]:
+    """The kind of each check of `metrics` and its argument, None where it has none."""
+    return [_parts(one) for one in _with_expected(specs, expects)]
+
+
 def _with_expected(specs: Sequence[object], expects: bool) -> Sequence[object]:
     used = any(kind in _OF_EXPECTED and argument is None for kind, argument in map(_parts, specs))
     return [*specs, "contains"] if expects and not used else specs

@@ -8,9 +8,10 @@ from typing import Any
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment import strict_yaml
-from evalkit.experiment.parameters import DEFAULT, level_text, same_level
+from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, level_text, same_level
 from evalkit.experiment.problems import shown
-from evalkit.plan.design import Cell
+from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
 
 _MOST_NAMED = 5
@@ -63,3 +64,12 @@ def _only(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
         return found[0]
     fit = "no setting of this run fits" if not found else f"{len(found)} settings of this run fit"
     raise ExperimentError(f"{where}: {fit}; expected one, like {cell_text(plan, found[0] if found else 0)}")
+
+
+def parameters_of(cell: Cell, experiment: Experiment) -> dict[str, Any]:
+    """The request's parameters for a cell, its model among them, without what only a sweep needs."""
+    body = body_of(cell, {**experiment.endpoint.extra_body, **experiment.request})
+    if body.get("seed") == PER_REPLICATE:
+        del body["seed"]
+    model = body.pop("model", experiment.endpoint.model)
+    return {"model": model} | {experiment.endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}

@@ -1,0 +1,104 @@
+"""A run as a configuration of promptfoo: a provider a setting, a test a prompt, an assertion a check.
+
+promptfoo 0.123 sends temperature 0 and max_tokens 1024 where a configuration leaves them out, unless it says ``omitDefaults``, and knows of the
+parameters beyond OpenAI's none but by ``passthrough``. Answers of before come from its cache, so the cache is off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evalkit.choice.recommendation import plain
+from evalkit.errors import ExperimentError
+from evalkit.experiment.endpoint import LOCAL
+from evalkit.experiment.parameters import OF_OPENAI
+from evalkit.experiment.prompts import Prompt
+from evalkit.exports.settings import Exported
+from evalkit.metrics.checks import with_arguments
+from evalkit.run import Run
+from evalkit.text.escaping import harmless
+
+_TEMPLATE = ("{{", "{%", "{#")
+_DIRECT = frozenset(OF_OPENAI) - {"model", "messages", "n", "stream", "stream_options", "logit_bias", "logprobs", "top_logprobs", "user", "metadata"}
+
+
+def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
+    """``promptfooconfig.yaml``; what has no counterpart there stands in the comments at its head.
+
+    Raises:
+        ExperimentError: the run is of the embedded model, which has no address.
+    """
+    import yaml
+
+    experiment, endpoint = run.experiment, run.experiment.endpoint
+    if endpoint.base_url == LOCAL:
+        raise ExperimentError(f"{run.folder}: the embedded model has no address that promptfoo could call; export a run of another endpoint")
+    missing: list[str] = []
+    config = {
+        "description": experiment.name,
+        "prompts": ["{{messages}}"],
+        "providers": [_provider(run, one) for one in settings],
+        "tests": [_test(prompt, experiment.checks, missing) for prompt in experiment.prompts],
+        "evaluateOptions": {"repeat": experiment.replicates, "cache": False},
+    }
+    if experiment.judges:
+        missing.append("judges")
+    if experiment.scorers:
+        missing.append("scorers")
+    head = [f"# {harmless(experiment.name)}, exported by evalkit; run it with: npx promptfoo eval --no-cache"]
+    head += [f"# No counterpart: {', '.join(dict.fromkeys(missing))}."] if missing else []
+    return "\n".join(head) + "\n" + yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _provider(run: Run, one: Exported) -> dict[str, Any]:
+    endpoint = run.experiment.endpoint
+    direct = {name: value for name, value in one.parameters.items() if name in _DIRECT}
+    other = {name: value for name, value in one.parameters.items() if name not in _DIRECT}
+    config: dict[str, Any] = {"apiBaseUrl": endpoint.base_url, "omitDefaults": True, **direct}
+    config |= {"apiKeyEnvar": endpoint.api_key_env} if endpoint.api_key_env else {"apiKeyRequired": False, "apiKey": "none"}
+    config |= {"passthrough": other} if other else {}
+    return {"id": f"openai:chat:{one.model}", "label": one.name, "config": config}
+
+
+def _test(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> dict[str, Any]:
+    if prompt.fields():
+        missing.append("tools and formats of prompts")
+    messages = json.dumps(prompt.conversation(), ensure_ascii=False)
+    if any(mark in messages for mark in _TEMPLATE):
+        messages = f"{{% raw %}}{messages}{{% endraw %}}"  # else promptfoo fills it in
+    out: dict[str, Any] = {"description": prompt.id, "vars": {"messages": messages}}
+    wanted = list(_assertions(prompt, checks, missing))
+    return out | ({"assert": wanted} if wanted else {})
+
+
+def _assertions(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> Iterator[dict[str, Any]]:
+    for kind, argument in with_arguments(checks, prompt.expect is not None):
+        text = prompt.expect if argument is None else argument
+        match kind:
+            case "contains" | "not_contains" | "equals" if isinstance(text, str):
+                yield {"type": kind.replace("_", "-"), "value": _raw(text.removesuffix("\n"))}
+            case "regex":
+                yield {"type": "regex", "value": _raw(str(argument))}
+            case "is_json":
+                yield {"type": "is-json"}
+            case "json_schema" if isinstance(argument, Mapping):
+                yield {"type": "is-json", "value": argument}
+            case "facts":
+                facts = argument if isinstance(argument, list | tuple) else str(text or "").split("\n")
+                wanted = [_raw(one.strip()) for one in facts if one.strip()]
+                if wanted:
+                    yield {"type": "icontains-all", "value": wanted}
+            case "words" if isinstance(argument, Mapping):
+                yield {"type": "word-count", "value": dict(argument)}
+            case "refusal":
+                yield {"type": "not-is-refusal"}
+            case "contains" | "not_contains" | "equals":
+                continue  # this prompt expects nothing
+            case _:
+                missing.append(f"the check {kind}")
+
+
+def _raw(text: str) -> str:
+    return f"{{% raw %}}{text}{{% endraw %}}" if any(mark in text for mark in _TEMPLATE) else text
