@@ -175,7 +175,7 @@ def text() -> str:
         head + "\n".join(_row(metric, found[metric.name]) for metric in METRICS),
         "## From the records",
         head + "\n".join(_row(metric, found[metric.name]) for metric in RECORDED),
-        "A record tells these beside the text. `cost` is unknown without `endpoint.prices`, without usage, and where several answers share one usage (`replicates_per_call`).",
+        "A record tells these beside the text. `cost` counts no prompt as cached, for which setting finds the cache full is chance; it is unknown without `endpoint.prices`, without usage, and where several answers share one usage (`replicates_per_call`).",
         "## On request",
         "`evalkit score RUN --metrics default,mtld,ead`",
         head + "\n".join(_row(metric, found[metric.name]) for metric in OPTIONAL),

@@ -98,15 +98,15 @@ def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, ju
 
 
 def _cost_of(left: Tokens, prices: Prices | None, where: str) -> str:
-    from evalkit.collect.budget import cost_of, priced  # late: --help stays instant
+    from evalkit.collect.budget import least_cost, most_cost, priced  # late: --help stays instant
 
     if prices is None:
         return f"cost: unknown ({where}.prices: {{input: ..., output: ...}}, a million tokens each, or known)"
     by = f"{where}.prices" + (f" ({prices.source})" if prices.source else "")
-    least = priced(cost_of(prices, left.prompts_least, left.requests + left.anchors), prices)
+    least = priced(least_cost(prices, left.prompts_least, left.requests + left.anchors), prices)
     if left.answers_most is None:
         return f"cost: at least {least}, no upper bound"
-    return f"cost: from {least} to {priced(cost_of(prices, left.prompts_most, left.answers_most), prices)}, by {by} and lengths of prompts"
+    return f"cost: from {least} to {priced(most_cost(prices, left.prompts_most, left.answers_most), prices)}, by {by} and lengths of prompts"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:

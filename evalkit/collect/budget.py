@@ -20,7 +20,7 @@ class Spent:
 
     Attributes:
         requests: calls made, each try counted.
-        tokens_in, tokens_out: as the endpoint counts them.
+        tokens_in, tokens_out: as the endpoint counts them; of these `cached` had been read before, and `thought` are not shown.
         uncounted: answers whose usage the endpoint did not tell, so that tokens and cost are higher than what stands here.
         earlier: what was spent before elsewhere, of the same budget.
     """
@@ -29,6 +29,8 @@ class Spent:
     requests: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    cached: int = 0
+    thought: int = 0
     uncounted: int = 0
     earlier: tuple[Spent, ...] = ()
 
@@ -39,6 +41,8 @@ class Spent:
             return
         self.tokens_in += usage.prompt_tokens
         self.tokens_out += usage.billed_tokens
+        self.cached += min(usage.cached_tokens or 0, usage.prompt_tokens)
+        self.thought += min(usage.reasoning_tokens or 0, usage.billed_tokens)
 
     @property
     def tokens(self) -> int:
@@ -50,7 +54,7 @@ class Spent:
         """Money; None where it is not known: no prices, or an answer without usage."""
         if self.prices is None or self.uncounted:
             return None
-        return cost_of(self.prices, self.tokens_in, self.tokens_out)
+        return cost_of(self.prices, self.tokens_in, self.tokens_out, cached=self.cached, thought=self.thought)
 
     def committed(self, budget: Budget, in_flight: int) -> bool:
         """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far: then it is waited for."""
@@ -96,9 +100,26 @@ def total_cost(every: Sequence[Spent]) -> float | None:
     return None if None in costs or len(currencies) > 1 else sum(cost for cost in costs if cost is not None)
 
 
-def cost_of(prices: Prices, tokens_in: float, tokens_out: float) -> float:
-    """Money for so many tokens."""
-    return (tokens_in * prices.input + tokens_out * prices.output) / _PER
+def cost_of(prices: Prices, tokens_in: float, tokens_out: float, *, cached: float = 0, thought: float = 0) -> float:
+    """Money for so many tokens, of which `cached` of the prompts had been read before, and `thought` of the answers are not shown."""
+    read_before = prices.input if prices.cached_input is None else prices.cached_input
+    hidden = prices.output if prices.reasoning is None else prices.reasoning
+    asked = (tokens_in - cached) * prices.input + cached * read_before
+    return (asked + (tokens_out - thought) * prices.output + thought * hidden) / _PER
+
+
+def least_cost(prices: Prices, tokens_in: float, tokens_out: float) -> float:
+    """The least that so many tokens can cost, whichever of them had been read before or are only thought."""
+    return min(_corners(prices, tokens_in, tokens_out))
+
+
+def most_cost(prices: Prices, tokens_in: float, tokens_out: float) -> float:
+    """The most that so many tokens can cost, as `least_cost`."""
+    return max(_corners(prices, tokens_in, tokens_out))
+
+
+def _corners(prices: Prices, tokens_in: float, tokens_out: float) -> list[float]:
+    return [cost_of(prices, tokens_in, tokens_out, cached=cached, thought=thought) for cached in (0, tokens_in) for thought in (0, tokens_out)]
 
 
 def priced(cost: float | None, prices: Prices | None) -> str:

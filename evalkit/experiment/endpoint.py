@@ -67,6 +67,8 @@ class Prices(Strict):
     Attributes:
         input: of a million tokens of prompts.
         output: of a million tokens of answers.
+        cached_input: of a million tokens of prompts that the endpoint had read before and counts apart; left out: as `input`.
+        reasoning: of a million tokens that were thought and not shown, where the endpoint counts them; left out: as `output`.
         currency: its name, as it is to be shown.
         source: where they stand, as it is to be shown.
         batch: what they cost in a batch, often half; left out: the same.
@@ -74,13 +76,17 @@ class Prices(Strict):
 
     input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cached_input: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    reasoning: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
     source: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     batch: BatchPrices | None = None
 
     def of_batches(self) -> Prices:
         """What holds for answers that came by a batch."""
-        return self if self.batch is None else self.model_copy(update={"input": self.batch.input, "output": self.batch.output})
+        if self.batch is None:
+            return self
+        return self.model_copy(update={"input": self.batch.input, "output": self.batch.output, "cached_input": None, "reasoning": None})
 
 
 class Batching(Strict):
@@ -248,8 +254,8 @@ class Endpoint(Strict):
     def _by_the_table(cls, value: object, info: ValidationInfo) -> object:
         if value != "known" or not {"base_url", "model"} <= info.data.keys():
             return None if value == "known" else value
-        cost_in, cost_out, table = known(info.data["base_url"], info.data["model"])
-        return Prices(input=cost_in, output=cost_out, source=table)
+        found, table = known(info.data["base_url"], info.data["model"])
+        return Prices(input=found["input"], output=found["output"], cached_input=found.get("cached_input"), source=table)
 
     @field_validator("base_url", "model", mode="before")
     @classmethod

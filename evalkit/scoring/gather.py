@@ -151,13 +151,15 @@ def scored_answer(completion: Completion, endpoint: Endpoint, body: Mapping[str,
     tokens_in, tokens, billed = (usage.prompt_tokens, usage.completion_tokens, usage.billed_tokens) if usage else (None, None, None)
     if text.strip() and tokens == 0:  # no count, but a field that nobody fills
         tokens_in = tokens = billed = None
+    thought = min((usage.reasoning_tokens or 0) if usage else 0, billed or 0)
     ended = ending(completion, body)
     prices = endpoint.prices if endpoint.prices is None or not completion.batched else endpoint.prices.of_batches()
     recorded = {
         "latency_s": completion.latency_s,
         "time_to_first_token_s": completion.time_to_first_token_s,
         "tokens_per_s": completion.tokens_per_s if completion.usage_shared_by == 1 else None,
-        "cost": None if prices is None or tokens_in is None or billed is None else cost_of(prices, tokens_in, billed),
+        # As if no prompt had been read before: which setting finds the cache full is chance, and elsewhere another one would.
+        "cost": None if prices is None or tokens_in is None or billed is None else cost_of(prices, tokens_in, billed, thought=thought),
         REFUSED: ended == "refused",
     }
     return ScoredAnswer(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from evalkit.client.outcome import limit_of
-from evalkit.collect.budget import cost_of
+from evalkit.collect.budget import least_cost, most_cost
 from evalkit.errors import RecordError
 from evalkit.experiment import judges
 from evalkit.experiment.endpoint import Endpoint
@@ -126,8 +126,8 @@ def _asked(name: str, endpoint: Endpoint, tokens: Tokens) -> Asked:
         requests=tokens.requests + tokens.anchors,
         tokens_in=tokens.prompts_most,
         tokens_out=most,
-        cost_least=None if prices is None else cost_of(prices, tokens.prompts_least, tokens.requests + tokens.anchors),
-        cost_most=None if prices is None or most is None else cost_of(prices, tokens.prompts_most, most),
+        cost_least=None if prices is None else least_cost(prices, tokens.prompts_least, tokens.requests + tokens.anchors),
+        cost_most=None if prices is None or most is None else most_cost(prices, tokens.prompts_most, most),
         currency=None if prices is None else prices.currency,
     )
 

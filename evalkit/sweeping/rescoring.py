@@ -91,6 +91,8 @@ def summed(every: Sequence[Besides]) -> list[Besides]:
         before.requests += one.spent.requests
         before.tokens_in += one.spent.tokens_in
         before.tokens_out += one.spent.tokens_out
+        before.cached += one.spent.cached
+        before.thought += one.spent.thought
         before.uncounted += one.spent.uncounted
     return [Besides(name, spent) for name, spent in out.items()]
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit.collect.allowance import Budget
-from evalkit.collect.budget import Spent, cost_of, priced
-from evalkit.experiment.endpoint import Prices
+from evalkit.collect.budget import Spent, cost_of, least_cost, most_cost, priced
+from evalkit.experiment.endpoint import BatchPrices, Prices
+from evalkit.experiment.known_prices import known
 from evalkit.store.records import Usage
 
 PRICES = Prices(input=0.5, output=1.5, currency="EUR")
+counts, shares, sums = st.integers(0, 10**9), st.floats(0, 1), st.floats(0, 1e4)
+prices = st.builds(Prices, input=sums, output=sums, cached_input=st.none() | sums, reasoning=st.none() | sums)
 
 
 def usage(tokens_in: int, tokens_out: int | None) -> Usage:
@@ -79,3 +84,43 @@ def test_what_is_under_way_counts_by_what_a_call_has_used_so_far() -> None:
     assert not spent.committed(Budget(tokens=5001), 3)
     assert spent.committed(Budget(cost=cost_of(PRICES, 3000, 2000)), 3)
     assert not spent.committed(Budget(requests=1, seconds=1), 3)
+
+
+APART = Prices(input=2.0, output=8.0, cached_input=0.5, reasoning=4.0)
+
+
+def test_tokens_read_before_and_tokens_thought_cost_what_they_cost() -> None:
+    """Of 1,000 tokens of a prompt 800 were cached; of 500 of an answer 300 are hidden."""
+    spent = Spent(APART)
+    told = Usage(prompt_tokens=1000, completion_tokens=500, cached_tokens=800, reasoning_tokens=300)
+    spent.add(told, answered=True)
+    assert (spent.cached, spent.thought) == (800, 300)
+    assert spent.cost == pytest.approx((200 * 2 + 800 * 0.5 + 200 * 8 + 300 * 4) / 1e6)
+    plain = Spent(Prices(input=2.0, output=8.0))
+    plain.add(told, answered=True)
+    assert plain.cost == pytest.approx((1000 * 2 + 500 * 8) / 1e6), "without prices of their own they cost what all cost"
+
+
+def test_more_cached_or_thought_than_there_is_counts_as_all() -> None:
+    spent = Spent(APART)
+    spent.add(Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=99, reasoning_tokens=99), answered=True)
+    assert spent.cost == pytest.approx((10 * 0.5 + 5 * 4) / 1e6)
+
+
+@given(tokens_in=counts, tokens_out=counts, cached=shares, thought=shares, prices=prices)
+def test_what_a_run_may_cost_holds_what_it_costs(tokens_in: int, tokens_out: int, cached: float, thought: float, prices: Prices) -> None:
+    cost = cost_of(prices, tokens_in, tokens_out, cached=cached * tokens_in, thought=thought * tokens_out)
+    slack = 1e-9 * (1 + cost)
+    assert least_cost(prices, tokens_in, tokens_out) - slack <= cost <= most_cost(prices, tokens_in, tokens_out) + slack
+
+
+def test_a_batch_costs_what_it_costs_whatever_was_cached() -> None:
+    halved = Prices(input=2.0, output=8.0, cached_input=0.5, batch=BatchPrices(input=1.0, output=4.0)).of_batches()
+    assert cost_of(halved, 1000, 500, cached=1000) == pytest.approx((1000 * 1.0 + 500 * 4.0) / 1e6)
+
+
+def test_prices_that_are_known_tell_what_cached_tokens_cost() -> None:
+    """OpenAI's gpt-4.1-mini: 0.40, 1.60 and for cached input 0.10 USD a million tokens (its price list of 2025)."""
+    found, table = known("https://api.openai.com/v1", "gpt-4.1-mini")
+    assert found == pytest.approx({"input": 0.4, "output": 1.6, "cached_input": 0.1})
+    assert table.startswith("genai-prices ")
