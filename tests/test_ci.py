@@ -23,6 +23,8 @@ from support.process import ROOT, environment
 from evalkit.present.markdown.comparison import MARK
 
 GITHUB = yaml.safe_load((ROOT / "docs/ci/github-actions.yml").read_text(encoding="utf-8"))
+ACTION = yaml.safe_load((ROOT / "docs/ci/action.yml").read_text(encoding="utf-8"))
+SPEC, COMPONENT = yaml.safe_load_all((ROOT / "docs/ci/component.yml").read_text(encoding="utf-8"))
 GITLAB = yaml.safe_load((ROOT / "docs/ci/gitlab-ci.yml").read_text(encoding="utf-8"))
 
 EXPERIMENT = """
@@ -63,7 +65,7 @@ def steps(job: str) -> dict[str, str]:
 
 
 def test_every_action_is_one_of_githubs_own_at_a_major_version() -> None:
-    used = [step["uses"] for job in GITHUB["jobs"].values() for step in job["steps"] if "uses" in step]
+    used = [step["uses"] for job in (*GITHUB["jobs"].values(), ACTION["runs"]) for step in job["steps"] if "uses" in step]
     assert used
     assert all(re.fullmatch(r"actions/(checkout|setup-python|upload-artifact|cache/(save|restore))@v\d+", one) for one in used)
 
@@ -71,6 +73,23 @@ def test_every_action_is_one_of_githubs_own_at_a_major_version() -> None:
 def test_a_workflow_writes_nothing_but_a_comment_and_takes_no_text_of_others_into_a_command() -> None:
     assert GITHUB["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert not [run for job in GITHUB["jobs"] for run in steps(job).values() if "${{" in run]
+    assert not [step["run"] for step in ACTION["runs"]["steps"] if "${{" in step.get("run", "")]
+
+
+def test_the_action_and_the_component_use_every_input_that_they_offer_and_no_other() -> None:
+    action = (ROOT / "docs/ci/action.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"inputs\.([a-z-]+)", action)) == set(ACTION["inputs"])
+    component = (ROOT / "docs/ci/component.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\[\[ inputs\.([a-z_]+) \]\]", component)) == set(SPEC["spec"]["inputs"])
+    assert all("shell" in step for step in ACTION["runs"]["steps"] if "run" in step), "which a composite action wants of each"
+
+
+def test_the_component_does_what_the_file_for_gitlab_does_within_a_budget() -> None:
+    for job in ("evalkit-baseline", "evalkit"):
+        scripts = [one.replace(' --max-requests "$MAX_REQUESTS"', "").replace(' --fail-on "$FAIL_ON"', "") for one in COMPONENT[job]["script"]]
+        assert scripts == GITLAB[job]["script"]
+        assert COMPONENT[job]["artifacts"] == GITLAB[job]["artifacts"]
+        assert COMPONENT[job]["cache"] == GITLAB[job]["cache"]
 
 
 def test_what_the_merge_request_reads_is_what_the_main_branch_wrote() -> None:
@@ -114,6 +133,11 @@ def test_the_steps_for_github_pass_fail_and_comment_once(place: Path) -> None:
     subprocess.run(["rm", "-rf", str(place / "candidate")], check=True)  # each job starts from a clean checkout
     assert run() == {**dict.fromkeys(compare, 0), "Compare": 1}
     assert "**FAILED**: truncation\\_rate is worse: " in summary.read_text(encoding="utf-8")
+    action = next(step["run"] for step in ACTION["runs"]["steps"] if step.get("id") == "compare")
+    told = shell(action, place, {**env, "GITHUB_OUTPUT": str(place.parent / "output"), "FAIL_ON": "worse"})
+    assert told.returncode == 1
+    assert [line for line in told.stdout.splitlines() if line.startswith("::error title=evalkit::truncation_rate is worse: ")], told.stdout
+    assert (place.parent / "output").read_text(encoding="utf-8") == "passed=false\n"
     comments = json.loads((place.parent / "state.json").read_text(encoding="utf-8"))
     assert [one["id"] for one in comments] == [1]
     assert comments[0]["body"].startswith("**FAILED**")

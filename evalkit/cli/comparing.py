@@ -42,6 +42,7 @@ def compare(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All numbers; '-' is standard output, in place of the text.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="A test case a metric, as GitLab and GitHub show it.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="A page by itself.")] = None,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Show why it failed beside a build on GitHub, as its annotations.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Show every metric, with its p, interval and margin.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only the last line, which says whether the gate is passed.")] = False,
 ) -> None:
@@ -70,6 +71,8 @@ def compare(
         written(json, found)
     if json is None or str(json) != STANDARD_OUTPUT:
         _show(found, quiet, every)
+        if annotations:
+            _annotate(found)
     if not found.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -84,6 +87,13 @@ def _show(found: Comparison, quiet: bool, every: bool) -> None:
         return
     screen = console()
     screen.print(comparison_table(found, screen) if every else comparison_screen(found, screen))
+
+
+def _annotate(found: Comparison) -> None:
+    from evalkit.present.github import commands_of  # late: --help stays instant
+
+    for line in commands_of(found):
+        print(line)
 
 
 def _documents(found: Comparison, markdown: Path | None, junit: Path | None, html: Path | None) -> Iterator[tuple[Path, bytes]]:
