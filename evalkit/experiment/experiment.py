@@ -352,6 +352,12 @@ class Experiment(Strict):
                 f"{' and '.join(kinds)}: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) have no 'expect' to compare with; "
                 "their answers are left out there"
             )
+        seen = [prompt.id for prompt in self.prompts if any(message.images() for message in prompt.messages)]
+        if seen:
+            out.append(
+                f"{counted(len(seen), 'prompt')} hold images: what they take in tokens is not foreseen in plans and budgets, "
+                "and a model without eyes refuses them or answers as if they were not there"
+            )
         answered = [prompt.id for prompt in self.prompts if prompt.messages[-1].role == "assistant"]
         if answered:
             names = ", ".join(map(shown, answered[:5])) + (", ..." if len(answered) > 5 else "")
@@ -459,7 +465,7 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
     read: tuple[str, ...] = ()
     if "prompts" in data:
         try:
-            data["prompts"], read = _prompts(data["prompts"], source, marks, folder or FilePath())
+            data["prompts"], read = _prompts(data["prompts"], source, marks, folder)
         except PromptError as fault:
             prompts_fault = fault
             data["prompts"] = (Prompt.model_validate({"id": "placeholder", "user": "placeholder"}),)
@@ -483,18 +489,18 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
     return experiment
 
 
-def _prompts(written: object, source: str, marks: Marks, folder: FilePath) -> Read:
+def _prompts(written: object, source: str, marks: Marks, folder: FilePath | None) -> Read:
     if isinstance(written, str) and written.strip():
-        return _of_file(PromptFile(file=written), source, folder)
+        return _of_file(PromptFile(file=written), source, folder or FilePath())
     if isinstance(written, Mapping):
         try:
             how = PromptFile.model_validate(written)
         except ValidationError as error:
             found = [(("prompts", *path), message) for path, message in from_pydantic(error, _FIELDS_OF_A_FILE)]
             raise PromptError(told(found, source, marks)) from None
-        return _of_file(how, source, folder)
+        return _of_file(how, source, folder or FilePath())
     if isinstance(written, list):
-        return listed_prompts(written, source, marks, ("prompts",))
+        return listed_prompts(written, source, marks, ("prompts",), folder)
     expected = "expected a file's path, a mapping with one, or a list of prompts"
     raise PromptError(told([(("prompts",), f"found {shown(written)}; {expected}")], source, marks))
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict
+from evalkit.experiment.images import check_url, in_words
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -63,10 +64,24 @@ class ToolCall(_Told):
 
 
 class ContentPart(_Told):
-    """A part of a message: text, for nothing else is sent."""
+    """A part of a message that is text."""
 
     type: Literal["text"] = "text"
     text: _Text
+
+
+class ImageAddress(_Told):
+    """Where an image is: an address, which is sent as it stands and never fetched here, or a data URL."""
+
+    url: Annotated[_Text, AfterValidator(check_url)]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(_Told):
+    """A part of a message that is an image."""
+
+    type: Literal["image_url"]
+    image_url: ImageAddress
 
 
 def _content(value: object) -> object:
@@ -78,16 +93,18 @@ def _content(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise ValueError(f"found {shown(value)}; expected a string")
     faults: list[tuple[Path, str]] = []
-    parts: list[ContentPart] = []
+    parts: list[ContentPart | ImagePart] = []
     for index, one in enumerate(value):
         kind = one.get("type", "text") if isinstance(one, dict) else "text"
-        if kind != "text":
-            faults.append(((index, "type"), f"found {shown(kind)}; expected 'text', for nothing but text is sent"))
+        if kind not in ("text", "image_url"):
+            faults.append(((index, "type"), f"found {shown(kind)}; expected 'text' or 'image_url', for nothing else is sent"))
             continue
+        part = ContentPart if kind == "text" else ImagePart
         try:
-            parts.append(ContentPart.model_validate(one))
+            parts.append(one if isinstance(one, part) else part.model_validate(one))
         except ValidationError as error:
-            faults += [((index, *path), message) for path, message in from_pydantic(error, {"": list(ContentPart.model_fields)})]
+            fields = {"": list(part.model_fields), "image_url": list(ImageAddress.model_fields)}
+            faults += [((index, *path), message) for path, message in from_pydantic(error, fields)]
     if faults:
         raise Faults(faults)
     return tuple(parts)
@@ -100,10 +117,34 @@ _OF_CONTENT: dict[str, Any] = {
             "type": "array",
             "minItems": 1,
             "items": {
-                "type": "object",
-                "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-                "required": ["text"],
-                "additionalProperties": False,
+                "anyOf": [
+                    {
+                        "type": "object",
+                        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+                        "required": ["text"],
+                        "additionalProperties": False,
+                    },
+                    {
+                        "type": "object",
+                        "properties": {
+                            "type": {"const": "image_url"},
+                            "image_url": {
+                                "type": "object",
+                                "properties": {"url": {"type": "string"}, "detail": {"enum": ["auto", "low", "high"]}},
+                                "required": ["url"],
+                                "additionalProperties": False,
+                            },
+                        },
+                        "required": ["type", "image_url"],
+                        "additionalProperties": False,
+                    },
+                    {
+                        "type": "object",
+                        "properties": {"type": {"const": "image"}, "file": {"type": "string"}, "detail": {"enum": ["auto", "low", "high"]}},
+                        "required": ["type", "file"],
+                        "additionalProperties": False,
+                    },
+                ]
             },
         },
         {"type": "null"},
@@ -112,9 +153,9 @@ _OF_CONTENT: dict[str, Any] = {
 
 
 def text_of(content: object) -> str:
-    """What a message says as one text, a line for each part, given its ``content`` as it is sent."""
+    """What a message says as one text, a line for each part, given its ``content`` as it is sent; of an image what it is."""
     if isinstance(content, list | tuple):
-        return "\n".join(str(one["text"]) for one in content)
+        return "\n".join(in_words(str(one["image_url"]["url"])) if one.get("type") == "image_url" else str(one["text"]) for one in content)
     return "" if content is None else str(content)
 
 
@@ -123,22 +164,25 @@ class Message(_Told):
 
     Attributes:
         role: who speaks; ``system`` or ``developer`` gives context and rules, ``tool`` the result of a tool.
-        content: the text, or a list of its parts, each ``{type: text, text: ...}``; it may be missing only beside `tool_calls`.
+        content: the text, or a list of its parts, ``{type: text, text: ...}``, ``{type: image_url, image_url: {url: ...}}`` or, of a file below the
+            prompt set's folder, ``{type: image, file: NAME}``; it may be missing only beside `tool_calls`.
         name: of the speaker, where several have one role.
         tool_calls: what an assistant message calls.
         tool_call_id: the call that a message of role ``tool`` answers.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str | tuple[ContentPart, ...] | None, BeforeValidator(_content), WithJsonSchema(_OF_CONTENT)] = None
+    content: Annotated[str | tuple[ContentPart | ImagePart, ...] | None, BeforeValidator(_content), WithJsonSchema(_OF_CONTENT)] = None
     name: _Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
     tool_call_id: _Text | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Message:
-        if not "".join(self.texts()).strip() and not self.tool_calls:
+        if not "".join(self.texts()).strip() and not self.tool_calls and not self.images():
             raise ValueError("the message is empty; expected a 'content' with text")
+        if self.images() and self.role != "user":
+            raise ValueError(f"an image stands in a message of role '{self.role}'; expected role 'user'")
         if self.tool_calls and self.role != "assistant":
             raise ValueError(f"tool_calls stand in a message of role '{self.role}'; expected role 'assistant'")
         if self.role == "tool" and not self.tool_call_id:
@@ -151,13 +195,19 @@ class Message(_Told):
         """What the message says, each part of it."""
         if self.content is None:
             return []
-        return [self.content] if isinstance(self.content, str) else [part.text for part in self.content]
+        return [self.content] if isinstance(self.content, str) else [part.text for part in self.content if isinstance(part, ContentPart)]
+
+    def images(self) -> list[str]:
+        """Where its images are."""
+        if self.content is None or isinstance(self.content, str):
+            return []
+        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
 
     def body(self) -> dict[str, Any]:
         """The message as the API takes it."""
         out = self.model_dump(exclude_none=True, exclude={"content"} if isinstance(self.content, tuple) else None)
         if isinstance(self.content, tuple):
-            out["content"] = [part.model_dump() for part in self.content]
+            out["content"] = [part.model_dump(exclude_none=True) for part in self.content]
         if self.tool_calls and self.content is None:
             out["content"] = None
         return out
@@ -258,7 +308,8 @@ class Prompt(_Told):
                 if isinstance(body.get("content"), str):
                     body["content"] = _filled(body["content"], values)
                 for part in body["content"] if isinstance(body.get("content"), list) else ():
-                    part["text"] = _filled(part["text"], values)
+                    if "text" in part:
+                        part["text"] = _filled(part["text"], values)
         return bodies
 
     def plain(self) -> dict[str, Any]:

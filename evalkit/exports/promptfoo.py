@@ -66,8 +66,6 @@ def _test(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> dict[str
     if prompt.fields():
         missing.append("tools and formats of prompts")
     messages = json.dumps(prompt.conversation(), ensure_ascii=False)
-    if any(mark in messages for mark in _TEMPLATE):
-        messages = f"{{% raw %}}{messages}{{% endraw %}}"  # else promptfoo fills it in
     out: dict[str, Any] = {"description": prompt.id, "vars": {"messages": messages}}
     wanted = list(_assertions(prompt, checks, missing))
     return out | ({"assert": wanted} if wanted else {})

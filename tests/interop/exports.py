@@ -37,13 +37,12 @@ def serving() -> Iterator[str]:
     try:
         yield child.stdout.readline().strip()
     finally:
-        child.terminate()
-        child.wait()
+        child.communicate()  # its input ends, and so does it
 
 
 def swept(url: str, folder: Path) -> ek.Run:
     experiment = ek.Experiment.build(
-        name="for other tools",
+        name="for-other-tools",
         endpoint={"base_url": url, "model": "babbler", "api_key_env": "INTEROP_KEY"},
         prompts=PROMPTS,
         parameters={"temperature": [0.3, 1.1], "top_p": ["default", 0.8]},

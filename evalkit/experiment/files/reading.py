@@ -16,6 +16,7 @@ from evalkit.experiment.files.promptfoo import from_promptfoo, is_promptfoo
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.shapes import Shapes
 from evalkit.experiment.files.tables import from_csv, from_parquet
+from evalkit.experiment.images import with_images
 from evalkit.experiment.problems import Faults, Marks, Path, shown
 from evalkit.experiment.prompts import Prompt, Unread, check_prompts
 from evalkit.experiment.strict_yaml import Document, check_file, named, parse, read_bytes, read_text, text_in
@@ -54,7 +55,7 @@ def read_prompts(path: FilePath, how: PromptFile | None = None) -> Read:
         return Read(check_prompts(document.data, source, document.marks), ())
     shapes = Shapes(how, source, said, table=ending in (".csv", ".tsv", ".parquet"))
     of = shapes.own if strict and not how.names() and how.template is None else shapes.prompt
-    prompts = _checked([_shaped(of, one) for one in document.data], source, document.marks, (), said)
+    prompts = _checked([_shaped(of, one, path.parent) for one in document.data], source, document.marks, (), said)
     if how.sample is not None:
         prompts = drawn(prompts, how.sample, said)
     return Read(prompts, tuple(f"{source}: {one}" for one in said.told()))
@@ -66,11 +67,11 @@ def _ending(path: FilePath) -> str:
     return f"a name that ends in {shown(path.suffix)}" if path.suffix else "a name without an ending"
 
 
-def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path) -> Read:
-    """Prompts that stand in an experiment itself; `at` is their path there. Raises `PromptError` with every fault found."""
+def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path, folder: FilePath | None) -> Read:
+    """Prompts that stand in an experiment itself; `at` is their path in it, `folder` where its file is. Raises `PromptError` with all faults."""
     said = Said()
     own = Shapes(PromptFile(file=source or "-"), source, said, table=False).own
-    prompts = _checked([_shaped(own, one) for one in entries], source, marks, at, said)
+    prompts = _checked([_shaped(own, one, folder) for one in entries], source, marks, at, said)
     return Read(prompts, tuple(f"prompts: {one}" for one in said.told()))
 
 
@@ -82,11 +83,11 @@ def _checked(entries: list[Any], source: str, marks: Marks, at: Path, said: Said
     return check_prompts(entries, source, rest | {(*at, *path): line for path, line in lines.items()}, at)
 
 
-def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any) -> Any:
+def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any, folder: FilePath | None) -> Any:
     if not isinstance(entry, dict):
         return entry
     try:
-        return of(entry)
+        return with_images(of(entry), folder)
     except Faults as fault:
         path, message = fault.found[0]
         return Unread(message, path)

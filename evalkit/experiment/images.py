@@ -1,0 +1,107 @@
+"""Images in prompts: an address that is sent as it stands, or a file beside the prompts that is sent as its bytes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from evalkit.experiment.problems import Faults, Path, shown
+from evalkit.text.numbers import in_bytes
+
+MOST_BYTES = 20_000_000
+_LONGEST_URL = 8_000
+_DATA = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,[A-Za-z0-9+/]+={0,2}")
+_KINDS = (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8"))
+
+
+def check_url(url: str) -> str:
+    """The address of an image, as it may be sent; raises ValueError where it may not."""
+    if url.startswith("data:"):
+        if len(url) > MOST_BYTES * 4 // 3 + 100 or not _DATA.fullmatch(url):
+            raise ValueError("not an image that can be sent: expected data:image/png;base64,..., or jpeg, gif or webp, of 20 MB at the most")
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or len(url) > _LONGEST_URL:
+        raise ValueError(f"found {shown(url)}; expected an http address of an image, or a file: {{type: image, file: pictures/cat.png}}")
+    if "@" in parts.netloc:
+        raise ValueError("the address holds a user name or password, which would be recorded; use one without")
+    return url
+
+
+def in_words(url: str) -> str:
+    """An image as people are told of it: its address, or what kind it is and how large."""
+    if url.startswith("data:"):
+        kind, _, content = url.removeprefix("data:").partition(";base64,")
+        return f"[image: {kind.removeprefix('image/')}, {in_bytes(len(content) * 3 // 4)}]"
+    return f"[image: {url if len(url) <= 200 else url[:197] + '...'}]"
+
+
+def with_images(prompt: dict[str, Any], folder: FilePath | None) -> dict[str, Any]:
+    """A prompt as it is written, with the bytes of each image that it names as a file, ``{type: image, file: NAME}``, in its place.
+
+    Args:
+        folder: that of the prompt set, below which the files are; None where there is none, and no file is read.
+
+    Raises:
+        Faults: a file is missing, elsewhere, too large or no image; each at its part.
+    """
+    messages = prompt.get("messages")
+    if not isinstance(messages, list | tuple):
+        return prompt
+    faults: list[tuple[Path, str]] = []
+    out = []
+    for at, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        if not isinstance(content, list | tuple):
+            out.append(message)
+            continue
+        parts = []
+        for index, part in enumerate(content):
+            if not (isinstance(part, Mapping) and part.get("type") == "image"):
+                parts.append(part)
+                continue
+            try:
+                parts.append(_part(part, folder))
+            except ValueError as fault:
+                faults.append((("messages", at, "content", index), str(fault)))
+        out.append({**message, "content": parts})
+    if faults:
+        raise Faults(faults)
+    return {**prompt, "messages": out}
+
+
+def _part(part: Mapping[str, Any], folder: FilePath | None) -> dict[str, Any]:
+    name, detail = part.get("file"), part.get("detail")
+    if not isinstance(name, str) or not name.strip() or set(part) - {"type", "file", "detail"}:
+        raise ValueError("expected {type: image, file: NAME}, or for an address {type: image_url, image_url: {url: ...}}")
+    if folder is None:
+        raise ValueError(f"the image {shown(name)} is a file, and there is no folder of a prompt set to look in; load the experiment from its file")
+    return {"type": "image_url", "image_url": {"url": _read(name, folder)} | ({} if detail is None else {"detail": detail})}
+
+
+def _read(name: str, folder: FilePath) -> str:
+    """The image in a file below `folder` as a data URL; raises ValueError."""
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve(strict=True)
+        if not path.is_relative_to(root):
+            raise ValueError(f"the image {shown(name)} is not below the prompt set's folder; put it there")
+        if not path.is_file():
+            raise ValueError(f"the image {shown(name)} is no file")
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise ValueError(f"the image {shown(name)} has {in_bytes(size)}; expected at most {in_bytes(MOST_BYTES)}")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"the image {shown(name)}: no such file below the prompt set's folder") from None
+    except OSError as fault:
+        raise ValueError(f"the image {shown(name)} cannot be read: {fault.strerror}") from None
+    kind = next((kind for kind, begins in _KINDS if content.startswith(begins)), None)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        kind = "image/webp"
+    if kind is None:
+        raise ValueError(f"{shown(name)} is no image that can be sent; expected PNG, JPEG, GIF or WebP")
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
