@@ -16,7 +16,7 @@ from support.process import ROOT, environment
 import evalkit
 
 CODE = ROOT / "evalkit"
-FUNCTIONS = ("asweep", "compare", "load", "rescore", "sweep", "write_report")
+FUNCTIONS = ("asweep", "compare", "export", "load", "rescore", "sweep", "write_report")
 
 
 def module_of(path: Path) -> str:
