@@ -38,7 +38,14 @@ NO_MORE = "it answers no more"
 """How the evidence begins of a question that the endpoint did not live to answer."""
 
 QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "seed_repeats": ("the same seed again", {"repeats": "the same seed gives the same answer"}, {"does not": "the same seed gives other answers"}),
+    "seed_repeats": (
+        "the same seed again",
+        {"repeats": "the same seed gives the same answer"},
+        {
+            "after itself": "the same seed repeats its answer only right after a request with the same prompt",
+            "does not": "the same seed gives other answers",
+        },
+    ),
     "seed_beside": (
         "a seed beside other calls",
         {"repeats": "it does beside other calls too"},

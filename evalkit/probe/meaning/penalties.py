@@ -53,7 +53,8 @@ async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
         both = await asking.same({**plain, "frequency_penalty": _STRONG}, {**plain, "presence_penalty": _STRONG}, pairs=3)
         if both.verdict:
             return Answered("alike", f"frequency_penalty 2 and presence_penalty 2: {both}", p=both.p)
-        alone = await asking.same(plain, {**plain, "presence_penalty": _STRONG}, pairs=3)
+        short = {**plain, "tokens": _WORDS}  # as `kind` has asked for already
+        alone = await asking.same(short, {**short, "presence_penalty": _STRONG}, pairs=3)
     except RejectedError as refusal:
         return nothing(f"presence_penalty is refused: {refusal}")
     words = f"frequency_penalty 2 and presence_penalty 2: {both}; with presence_penalty 2 and without: {alone}"
@@ -69,7 +70,7 @@ async def at_zero(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     if known["temperature_0"].answer != "greedy":
         return hangs(known, "temperature_0", "temperature 0 is not greedy")
     cold = {"temperature": 0, "tokens": _LONG}
-    same = await asking.same(cold, {**cold, "frequency_penalty": _STRONG}, pairs=4)
+    same = await asking.same(cold, {**cold, "frequency_penalty": _STRONG}, pairs=2)
     words = f"at temperature 0, with frequency_penalty 2 and without: {same}"
     return unsure(words) if same.verdict is None else Answered("do not" if same.verdict else "act", words, p=same.p)
 

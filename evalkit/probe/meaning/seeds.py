@@ -17,7 +17,7 @@ async def repeats(asking: Asking) -> Answered:
     asking.endpoint.one_at_a_time(True)
     asking.basis = "seed"
     talks = prompts()
-    texts = [[await asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)] for _ in range(2)]
+    texts = [[await asking.text(talks[number], number, _WARM, again=again) for number in range(_SEEDS)] for again in (False, True)]
     pairs = [(a, b) for a, b in zip(*texts, strict=True) if a is not None and b is not None]
     differ = sum(a != b for a, b in pairs)
     asking.repeats, asking.differed = len(pairs), differ
@@ -34,9 +34,23 @@ async def repeats(asking: Asking) -> Answered:
             pairs.append((a, b))
     differ = sum(a != b for a, b in pairs)
     evidence = f"asked again with the same seed, one call at a time, {differ} of {len(pairs)} answers differ"
+    if await _primed(asking):
+        return Answered("after itself", f"{evidence}; right after its own prompt, which the server then has read already, each comes again")
     asking.basis = None
     await _greedy(asking)
     return Answered("does not", evidence) if differ > len(pairs) / 2 else unsure(evidence)
+
+
+async def _primed(asking: Asking) -> bool:
+    """Whether answers repeat where their prompt was asked for right before; all that follows is asked so then."""
+    asking.primed = True
+    talks = prompts()
+    texts = [[await asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)] for _ in range(2)]
+    asking.repeats, asking.differed = _SEEDS, sum(a is None or a != b for a, b in zip(*texts, strict=True))
+    asking.primed = not asking.differed and len(set(texts[0])) > 1
+    if asking.primed:
+        asking.forget()
+    return asking.primed
 
 
 _WARM = {"temperature": 1, "tokens": _TOKENS}
@@ -60,8 +74,9 @@ async def beside(asking: Asking) -> Answered:
     talks = prompts()
     alone = [await asking.text(talks[number], number, _WARM) for number in range(_SEEDS)]
     asking.endpoint.one_at_a_time(False)
-    others = [asking.text(talks[number], number, _WARM, again=True) for number in (*range(_SEEDS), 3, 4, 5)]
-    together = (await gathered(others))[:_SEEDS]
+    calls = [asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)]
+    others = [asking.token(talks[number], {"temperature": 1}) for number in range(_SEEDS, 2 * _SEEDS)]
+    together = (await gathered([*calls, *others]))[:_SEEDS]
     pairs = [(a, b) for a, b in zip(alone, together, strict=True) if a is not None and b is not None]
     differ = sum(a != b for a, b in pairs)
     evidence = f"while five other calls ran, {differ} of {len(pairs)} answers were not those of the same seed alone"

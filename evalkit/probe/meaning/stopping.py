@@ -18,7 +18,7 @@ async def cut(asking: Asking) -> Answered:
     """A sequence out of the middle of a long word of a known answer."""
     if asking.basis is None:
         return unsure("no answer repeats here")
-    plain: dict[str, Any] = {"temperature": 1, "tokens": _TOKENS}
+    plain: dict[str, Any] = {"temperature": 1, **asking.off, "tokens": _TOKENS}
     for number in range(5):
         talk = prompts()[number]
         text = await asking.text(talk, number, plain)
@@ -43,7 +43,7 @@ async def cut(asking: Asking) -> Answered:
 async def _by_word(asking: Asking, talk: Messages, number: int, text: str, words: str) -> Answered:
     """The whole word, with the space before it."""
     word = _word(text)
-    came = await asking.text(talk, number, {"temperature": 1, "tokens": _TOKENS, "stop": [f" {word}"]})
+    came = await asking.text(talk, number, {"temperature": 1, **asking.off, "tokens": _TOKENS, "stop": [f" {word}"]})
     if came is None:
         return unsure(words)
     if len(came.rstrip()) < len(text.rstrip()) - 1:

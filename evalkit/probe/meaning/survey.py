@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from evalkit.probe.endpoint import OutOfCallsError, Probed, RejectedError, about
 from evalkit.probe.meaning import counts, heat, order, penalties, seeds, stopping, truncation
-from evalkit.probe.meaning.asking import Asking, GoneError, prompts
+from evalkit.probe.meaning.asking import Asking, GoneError, OutOfLongerError, prompts
 from evalkit.probe.meaning.contexts import Context, contexts
 from evalkit.probe.meaning.found import QUESTIONS, Answered, nothing, told, unsure
 from evalkit.store.meanings import Meaning
@@ -46,7 +46,7 @@ Asked = Callable[[], Awaitable[Answered]]
 
 
 def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered]) -> Iterator[tuple[str, Asked]]:
-    """What is asked, in order: first what others hang on, last what takes most."""
+    """What is asked, in order: first what others hang on, last what takes most; few calls may be longer, so what takes few of those stands early."""
     yield "temperature_ceiling", lambda: heat.ceiling(asking, ranked)
     yield "order_top_p", lambda: order.of_top_p(asking, ranked, known)
     if known["temperature_ceiling"].answer is None and asking.basis is None:
@@ -55,24 +55,24 @@ def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered])
     yield "hidden_top_k", lambda: truncation.hidden(asking, "top_k", ranked)
     yield "hidden_min_p", lambda: truncation.hidden(asking, "min_p", ranked)
     yield "left_out_temperature", lambda: truncation.left_out_temperature(asking, ranked)
-    yield "penalties_kind", lambda: penalties.kind(asking)
-    yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
-    yield "temperature_0", lambda: heat.zero(asking, ranked)
-    yield "penalties_apart", lambda: penalties.apart(asking, known)
-    yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
-    yield "seed_near", lambda: seeds.near(asking)
-    yield "seed_choices", lambda: seeds.choices(asking)
-    yield "seed_none", lambda: seeds.unseeded(asking)
-    yield "logprobs", lambda: order.of_logprobs(asking, ranked)
-    yield "temperature_beyond", lambda: heat.beyond(asking)
-    yield "temperature_small", lambda: heat.small(asking, ranked)
-    yield "top_p_0", lambda: heat.lowest_top_p(asking, ranked)
     yield "count_hidden", lambda: counts.hidden(asking)
     yield "limit_both", lambda: counts.both(asking, known)
     yield "limit_0", lambda: counts.none(asking, known)
     yield "stop_cut", lambda: stopping.cut(asking)
     yield "stop_most", lambda: stopping.most(asking)
     yield "count_stop", lambda: counts.stopped(asking, known)
+    yield "seed_choices", lambda: seeds.choices(asking)
+    yield "temperature_beyond", lambda: heat.beyond(asking)
+    yield "penalties_kind", lambda: penalties.kind(asking)
+    yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
+    yield "temperature_0", lambda: heat.zero(asking, ranked)
+    yield "penalties_apart", lambda: penalties.apart(asking, known)
+    yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
+    yield "seed_near", lambda: seeds.near(asking)
+    yield "seed_none", lambda: seeds.unseeded(asking)
+    yield "logprobs", lambda: order.of_logprobs(asking, ranked)
+    yield "temperature_small", lambda: heat.small(asking, ranked)
+    yield "top_p_0", lambda: heat.lowest_top_p(asking, ranked)
     yield "count_end", lambda: counts.end(asking, known)
     yield "order_min_p", lambda: order.of_min_p(asking, ranked, known)
     yield "penalties_window", lambda: penalties.window(asking, ranked, known)
@@ -96,6 +96,8 @@ class _Survey:
             self._ended = str(gone)
         except OutOfCallsError:
             self._ended = f"the {self.asking.endpoint.most_calls} calls were used up at the start"
+        except OutOfLongerError as used_up:
+            self._ended = str(used_up)
 
     async def find(self, question: str, asked: Asked) -> None:
         """Ask one question."""
@@ -110,6 +112,8 @@ class _Survey:
             answered = unsure(self._ended)
         except OutOfCallsError:
             answered = unsure(f"the {endpoint.most_calls} calls were used up before it was sure")
+        except OutOfLongerError as used_up:
+            answered = unsure(str(used_up))
         self.known[question] = answered
         self.found[question] = told(question, answered, endpoint.calls - before)
         self._progress(self.found[question])
