@@ -53,6 +53,7 @@ MEANT: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "penalties_window": ("30 to 100", "/props: repeat_last_n 64"),
         "logprobs": ("raw", "direct calls at temperature 1 and 2"),
         "limit_both": ("max_completion_tokens", "direct calls"),
+        "corner at a high temperature": ("own", "follows from order_top_p and the hidden cuts"),
     },
     "dasllama": {
         "left_out_temperature": ("0", "direct calls: all answers alike"),
@@ -97,6 +98,7 @@ def meant(name: str, server: Server, port: int, calls: int | None) -> list[dict[
         subject.subject_of_probe(None, f"http://127.0.0.1:{port}/v1", server.model, None),
         depth="meaning",
         most_calls=calls,
+        corners=True,
         progress=lambda one: print(f"  {getattr(one, 'question', ''):22} {getattr(one, 'answer', '')}", flush=True),
     )
     known = MEANT.get("llama" if name in ("litellm", "gemma") else name, {})
@@ -106,7 +108,15 @@ def meant(name: str, server: Server, port: int, calls: int | None) -> list[dict[
         verdict = "unknown" if truth is None else "right" if one.answer == truth else "inconclusive" if one.answer is None else "wrong"
         rows.append({"server": name, "is": verdict, "truth": truth, "source": source, **msgspec.structs.asdict(one)})
         print(f"| {one.question} | {one.answer or one.standing} | {one.calls} | {verdict} | {one.evidence}")
-    print(f"{name} ({' '.join(PINNED[name])}): {found.calls_of_meaning} calls")
+    for corner in found.corners:
+        question = f"corner at {'a high' if (corner.temperature or 1) > 1 else 'a low'} temperature"
+        truth, source = known.get(question, (None, ""))
+        verdict = (
+            "unknown" if truth is None else "right" if corner.standing == truth else "inconclusive" if corner.standing == "inconclusive" else "wrong"
+        )
+        rows.append({"server": name, "is": verdict, "truth": truth, "source": source, "question": question, **msgspec.structs.asdict(corner)})
+        print(f"| {question} | {corner.standing} | {corner.calls} | {verdict} | {corner.says}; p {corner.p}; {corner.evidence}")
+    print(f"{name} ({' '.join(PINNED[name])}): {found.calls_of_meaning} calls", *found.notes, *filter(None, [found.ended]))
     return rows
 
 

@@ -193,7 +193,7 @@ class InProcess:
 def probed(api: Api, quirks: Planted, seed: int, most_calls: int = MOST_CALLS_OF_MEANING) -> tuple[dict[str, Meaning], int]:
     """What a probe of meaning finds at such an endpoint, by question, and the calls it made."""
     endpoint = Probed(InProcess(api, quirks, seed), MODEL_NAME, most_calls, 8, np.random.default_rng([7, seed]))
-    return {one.question: one for one in asyncio.run(ask_meaning(endpoint))}, endpoint.calls
+    return {one.question: one for one in asyncio.run(ask_meaning(endpoint)).meaning}, endpoint.calls
 
 
 def judged(found: Mapping[str, Meaning], right: Mapping[str, str | None]) -> dict[str, str]:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from evalkit.client.reply import Reply
-from evalkit.probe.endpoint import Probed, about, gathered, visible
-from evalkit.probe.meaning.found import NO_MORE
+from evalkit.probe.endpoint import GONE, NO_MORE, Probed, about, gathered, visible
 from evalkit.stats.permutation import more_often
 from evalkit.store.records import Completion
 
@@ -21,7 +20,6 @@ LEVEL = 0.01
 _LEVEL_OF_LONGER = 0.02
 """The same between longer answers, of which fewer can be asked for."""
 
-_GONE = 4  # failures in a row after which nothing more is asked
 _PAIRS = 4
 _BRIEF, _LONG = 8, 2
 TOKENS = 24
@@ -90,7 +88,6 @@ class Asking:
         self.hottest = 2.0
         self.seeds = [self.seed() for _ in range(24)]
         self._known: dict[str, str | None] = {}
-        self._failed = 0
         self._last: Messages = ()
 
     def seed(self) -> int:
@@ -112,8 +109,7 @@ class Asking:
             self.longer += 1
         self._last = messages
         reply = await self.endpoint.ask(body, messages)
-        self._failed = 0 if reply.completions else self._failed + 1
-        if self._failed >= _GONE:
+        if self.endpoint.failed_in_a_row >= GONE:
             raise GoneError(f"{NO_MORE}{self.endpoint.why()}")
         return reply
 

@@ -34,9 +34,6 @@ def hangs(known: Mapping[str, Answered], question: str, words: str) -> Answered:
 
 
 # question: (what it is about, {answer by definition: sentence}, {other answer: sentence}); '*' is any other answer, {} stands for it.
-NO_MORE = "it answers no more"
-"""How the evidence begins of a question that the endpoint did not live to answer."""
-
 QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "seed_repeats": (
         "the same seed again",

@@ -143,7 +143,7 @@ def _likeliest(tokens: Mapping[str, float]) -> set[str]:
 
 
 def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages:
-    listed = "\n".join(word.strip() for word in words) + "\n"
+    listed = "\n".join(word.rstrip() for word in words) + "\n"  # a space before a word is part of its token
     content = f"{messages[-1]['content']}\n{listed * _TIMES}"
     return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance if distance else content}]
 

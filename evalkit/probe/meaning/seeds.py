@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from evalkit.probe.endpoint import RejectedError, gathered, visible
 from evalkit.probe.meaning.asking import Asking, prompts
+from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, nothing, unsure
+from evalkit.stats.sequential import at_least
 
 _TOKENS = 24
 _SEEDS = 3
-_NEAR = 8
+_NEAR = 16
+_SHARE = 0.35
+_SPARE, _CHANCE = 0.15, 0.002
 _FREE = 8
 
 
@@ -87,22 +94,27 @@ async def beside(asking: Asking) -> Answered:
     return Answered("only alone", evidence) if differ >= 2 else unsure(evidence)
 
 
-async def near(asking: Asking) -> Answered:
-    """Neighbouring seeds, on a prompt and at a temperature where independent answers hardly ever begin alike."""
+async def near(asking: Asking, ranked: Sequence[Context]) -> Answered:
+    """Neighbouring seeds at temperature 1, where a draw that hardly moves gives the same token; at a high one it would show less."""
     if asking.basis != "seed":
         return nothing("seeds do not make answers repeat")
-    hot = {"temperature": asking.hottest, **asking.off}
-    talk = prompts()[0]
-    beside = [await asking.token(talk, {**hot, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
-    kinds = len(set(beside))
-    evidence = f"{_NEAR} seeds in a row gave {kinds} first tokens"
-    if kinds >= _NEAR - 2:
+    context = min(ranked, key=lambda one: abs(one.share - _SHARE), default=None)
+    if context is None:
+        return unsure("no prompt was found")
+    fields = {"temperature": 1, **asking.off}
+    drawn = [await asking.token(context.messages, {**fields, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
+    equal = sum(a == b for a, b in pairwise(drawn))
+    evidence = f"of {_NEAR} seeds in a row {equal} gave the first token of the one before"
+    if equal <= _NEAR / 2:
         return Answered("independent", evidence)
-    others = len({await asking.token(talk, {**hot, "seed": asking.seeds[number]}) for number in range(_NEAR)})
-    evidence = f"{evidence}, {_NEAR} spread ones {others}"
-    if kinds <= 2 and others >= _NEAR - 2:
-        return Answered("copies", evidence)
-    return Answered("independent", evidence) if kinds >= _NEAR / 2 else unsure(evidence)
+    spread = await asking.tokens(context.messages, _NEAR, fields)
+    alike = sum(count * (count - 1) for count in spread.values()) / max(1, spread.total() * (spread.total() - 1))
+    bound = min(0.9, alike + _SPARE)
+    p = at_least(equal, _NEAR - 1, bound)
+    evidence = f"{evidence}; of {spread.total()} spread ones two are alike in {alike:.0%} of pairs"
+    if p <= _CHANCE:
+        return Answered("copies", evidence, p=p)
+    return Answered("independent", evidence) if equal <= bound * _NEAR else unsure(evidence)
 
 
 async def choices(asking: Asking) -> Answered:
