@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from evalkit.client.reply import Reply
 from evalkit.probe.endpoint import GONE, NO_MORE, Probed, about, gathered, visible
 from evalkit.stats.permutation import more_often
+from evalkit.stats.sequential import noise_again
 from evalkit.store.records import Completion
 
 LEVEL = 0.01
@@ -148,6 +149,11 @@ class Asking:
             self._known[key] = text
         return self._known[key]
 
+    @property
+    def _quiet(self) -> bool:
+        """Plain repeats have shown no noise."""
+        return self.repeats >= _QUIET and not self.differed
+
     def forget(self) -> None:
         """Ask again for what was asked before it was known what makes answers repeat."""
         self._known.clear()
@@ -156,12 +162,15 @@ class Asking:
         """Do two requests mean the same? Their texts are compared under the same seeds; what differs is asked again, until noise is known.
 
         Equal texts say 'the same' where all pairs are equal. Different ones say 'not the same' where each comes again, and more pairs differ
-        than plain repeats explain (Fisher's exact test). Where `_QUIET` repeats in a row have brought no other text that test alone decides.
+        than plain repeats explain (Fisher's exact test) or than noise would that comes again itself. Longer answers are not asked again where
+        `_QUIET` repeats in a row have brought no other text.
         """
         topics = topics or prompts()
         differ = of = 0
         p: float | None = None
-        level = LEVEL if one.get("tokens", self.least) == self.least else _LEVEL_OF_LONGER
+        brief = one.get("tokens", self.least) == self.least
+        level = LEVEL if brief else _LEVEL_OF_LONGER
+        confirmed = brief or not self._quiet
         for number in range(3 * pairs):
             if number >= pairs and not differ:
                 break
@@ -171,8 +180,10 @@ class Asking:
                 continue
             of += 1
             if texts[0] != texts[1]:
-                differ += await self._again(talk, number, (one, other), texts)
+                differ += (not confirmed and self._quiet) or await self._again(talk, number, (one, other), texts)
             p = more_often(differ, of, self.differed, self.repeats)
+            if confirmed:
+                p = min(p, noise_again(differ, of, self.differed, self.repeats))
             if differ >= 2 and p <= level:
                 return Same(False, differ, of, p)
         if of < min(2, pairs):
@@ -202,13 +213,11 @@ class Asking:
             if None in texts:
                 return None
             if texts[0] != texts[1]:
-                return False if not confirm or await self._again(talk, number, (one, other), texts) else None
+                return False if not confirm or self._quiet or await self._again(talk, number, (one, other), texts) else None
         return True
 
     async def _again(self, talk: Messages, number: int, sides: Sequence[Fields], texts: Sequence[str | None]) -> bool:
-        """Whether both texts come again; each is a plain repeat, which tells of the noise. Not asked any more where there is none."""
-        if self.repeats >= _QUIET and not self.differed:
-            return True
+        """Whether both texts come again; each is a plain repeat, which tells of the noise."""
         repeated = [await self.text(talk, number, fields, again=True) for fields in sides]
         moved = sum(bool(a is not None and a != b) for a, b in zip(repeated, texts, strict=True))
         self.repeats += len(repeated)

@@ -130,7 +130,10 @@ QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "penalties_kind": (
         "what a frequency penalty does",
         {"additive": "a frequency penalty is subtracted"},
-        {"multiplicative": "frequency_penalty is a multiplier here: 1 does nothing, and below 1 it invites repetition"},
+        {
+            "multiplicative": "frequency_penalty is a multiplier here: 1 does nothing, and below 1 it invites repetition",
+            "a factor above 1": "a frequency penalty is not subtracted here but weighs far more, as a factor of 1 + its value does: smaller values",
+        },
     ),
     "penalties_apart": (
         "presence and frequency",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,9 @@ from evalkit.stats.sequential import Ratio
 
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
-_TIMES = 6
+_TIMES, _TWICE = 6, 2
+_TAKEN = 0.02  # what a factor leaves of such a share, noise reckoned with
+_BROKEN = "\ufffd"
 _LISTED = 8
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
@@ -40,6 +43,34 @@ async def kind(asking: Asking) -> Answered:
     if one.verdict and two.verdict is False:
         return Answered("multiplicative", words, p=two.p)
     return unsure(words)
+
+
+async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
+    """Where a presence penalty does nothing and a frequency penalty of 1 does something: how much a word loses that the prompt holds once.
+
+    What is subtracted makes its odds e ** -1 of what they were; a factor of 1 + penalty on logits, as it is in use, takes nearly all of them.
+    """
+    first = known["penalties_kind"].evidence
+    if known["penalties_count"].answer != "prompt too":
+        return unsure(f"{first}; a presence penalty does nothing, so it may be a factor of 1 + its value as well")
+    talk, share, words = await _invited(asking, ranked, 0, times=1)
+    if talk is None:
+        return unsure(f"{first}; no prompt was found whose words begin the answer")
+    subtracted = share * math.exp(-1) / (share * math.exp(-1) + 1 - share)
+    ratio, came = Ratio(), Counter[bool]()
+    while ratio.decided is None and came.total() < _MOST:
+        drawn = await asking.tokens(talk, 4, {"temperature": 1, **asking.off, "frequency_penalty": 1.0})
+        if not drawn:
+            break
+        here = sum(count for token, count in drawn.items() if token in words)
+        for inside, count in ((True, here), (False, drawn.total() - here)):
+            came[inside] += count
+            for _ in range(count):
+                ratio.add(*((subtracted, _TAKEN) if inside else (1 - subtracted, 1 - _TAKEN)))
+    told = f"words that the prompt holds once begin {share:.0%} of answers, and with frequency_penalty 1 {came[True]} of {came.total()}"
+    if ratio.decided is None:
+        return unsure(told)
+    return Answered("additive" if ratio.decided else "a factor above 1", told, ratio=ratio.value if ratio.decided else 1 / ratio.value)
 
 
 async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
@@ -119,14 +150,16 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
     return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
 
 
-async def _invited(asking: Asking, ranked: Sequence[Context], distance: int) -> tuple[Messages | None, float, set[str]]:
+async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
     """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
     plain: dict[str, Any] = {"temperature": 1, **asking.off}
     share = 0.0
-    for context in ranked[:3]:
+    for number, context in enumerate(ranked[:3]):
         words = _likeliest(context.told or context.warm)
-        for _ in range(2):
-            talk = _prompt(context.messages, sorted(words), distance)
+        # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
+        for first in (False, False) if number else (False, False, True):
+            words = _likeliest(context.told or context.warm) if first else words
+            talk = _prompt(context.messages, sorted(words), distance, times=_TWICE if first else times, first=first)
             tokens = await asking.tokens(talk, _FIRST, plain)
             if not tokens:
                 break
@@ -139,13 +172,14 @@ async def _invited(asking: Asking, ranked: Sequence[Context], distance: int) -> 
 
 def _likeliest(tokens: Mapping[str, float]) -> set[str]:
     """Few enough that they all stand within some twenty tokens."""
-    return set(sorted((token for token in tokens if token.strip()), key=lambda token: -tokens[token])[:_LISTED])
+    return set(sorted((token for token in tokens if token.strip() and _BROKEN not in token), key=lambda token: -tokens[token])[:_LISTED])
 
 
-def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages:
-    listed = "\n".join(word.rstrip() for word in words) + "\n"  # a space before a word is part of its token
-    content = f"{messages[-1]['content']}\n{listed * _TIMES}"
-    return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance if distance else content}]
+def _prompt(messages: Messages, words: Sequence[str], distance: int, times: int, first: bool) -> Messages:
+    listed = ("\n".join(word.rstrip() for word in words) + "\n") * times  # a space before a word is part of its token
+    asked = messages[-1]["content"]
+    content = f"{listed}{asked}" if first else f"{asked}\n{listed}"
+    return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance}]
 
 
 async def _ratio(asking: Asking, talk: Messages, share: float, words: set[str], known: Mapping[str, Answered]) -> tuple[Ratio, str]:

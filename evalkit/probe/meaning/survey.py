@@ -90,6 +90,8 @@ def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered])
     yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
     yield "temperature_0", lambda: heat.zero(asking, ranked)
     yield "penalties_apart", lambda: penalties.apart(asking, known)
+    if known["penalties_kind"].answer == "additive" and known["penalties_apart"].answer == "presence ignored":
+        yield "penalties_kind", lambda: penalties.kind_by_odds(asking, ranked, known)
     yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
     yield "seed_near", lambda: seeds.near(asking, ranked)
     yield "seed_none", lambda: seeds.unseeded(asking)
