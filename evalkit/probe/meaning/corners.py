@@ -27,7 +27,7 @@ _OTHERS = 40
 _WIDE = 0.1
 _ERROR = 0.025
 _LEVEL = 0.001
-_CLOSE = 0.25
+_CLOSE = 0.3
 _GUESSES = 400
 _OFF = {"top_k": (0, -1), "min_p": (0,)}
 

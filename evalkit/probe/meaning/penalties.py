@@ -21,7 +21,7 @@ _BROKEN = "\ufffd"
 _LISTED = 8
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
-_FEWEST = 0.3
+_FEWEST = 0.2
 _FILLER = " ok"
 
 
@@ -154,19 +154,19 @@ async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, tim
     """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
     plain: dict[str, Any] = {"temperature": 1, **asking.off}
     share = 0.0
-    for number, context in enumerate(ranked[:3]):
+    for context in ranked[:2]:
         words = _likeliest(context.told or context.warm)
         # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
-        for first in (False, False) if number else (False, False, True):
-            words = _likeliest(context.told or context.warm) if first else words
-            talk = _prompt(context.messages, sorted(words), distance, times=_TWICE if first else times, first=first)
+        for first in (False, True, False):
+            listed = _likeliest(context.told or context.warm) if first else words
+            talk = _prompt(context.messages, sorted(listed), distance, times=min(times, _TWICE) if first else times, first=first)
             tokens = await asking.tokens(talk, _FIRST, plain)
             if not tokens:
                 break
-            share = sum(count for token, count in tokens.items() if token in words) / tokens.total()
+            share = sum(count for token, count in tokens.items() if token in listed) / tokens.total()
             if share >= _FEWEST:
-                return talk, share, words
-            words = _likeliest(tokens)
+                return talk, share, listed
+            words = words if first else _likeliest(tokens)
     return None, share, set()
 
 

@@ -90,8 +90,6 @@ def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered])
     yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
     yield "temperature_0", lambda: heat.zero(asking, ranked)
     yield "penalties_apart", lambda: penalties.apart(asking, known)
-    if known["penalties_kind"].answer == "additive" and known["penalties_apart"].answer == "presence ignored":
-        yield "penalties_kind", lambda: penalties.kind_by_odds(asking, ranked, known)
     yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
     yield "seed_near", lambda: seeds.near(asking, ranked)
     yield "seed_none", lambda: seeds.unseeded(asking)
@@ -99,6 +97,8 @@ def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered])
     yield "temperature_small", lambda: heat.small(asking, ranked)
     yield "top_p_0", lambda: heat.lowest_top_p(asking, ranked)
     yield "count_end", lambda: counts.end(asking, known)
+    if known["penalties_kind"].answer == "additive" and known["penalties_apart"].answer == "presence ignored":
+        yield "penalties_kind", lambda: penalties.kind_by_odds(asking, ranked, known)
     yield "order_min_p", lambda: order.of_min_p(asking, ranked, known)
     yield "penalties_window", lambda: penalties.window(asking, ranked, known)
 
