@@ -16,7 +16,8 @@ from evalkit.stats.sequential import Ratio
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
 _TIMES, _TWICE = 6, 2
-_TAKEN = 0.02  # what a factor leaves of such a share, noise reckoned with
+_MILD = 0.5
+_TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
 _BROKEN = "\ufffd"
 _LISTED = 8
 _DISTANCES = (30, 100, 300)
@@ -49,7 +50,7 @@ async def kind(asking: Asking) -> Answered:
 async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
     """Where a presence penalty does nothing and a frequency penalty of 1 does something: how much a word loses that the prompt holds once.
 
-    What is subtracted makes its odds e ** -1 of what they were; a factor of 1 + penalty on logits, as it is in use, takes nearly all of them.
+    What is subtracted makes its odds e ** -0.5 of what they were; a factor of 1.5 on logits, as it is in use, takes nearly all of them.
     """
     first = known["penalties_kind"].evidence
     if known["penalties_count"].answer != "prompt too":
@@ -57,10 +58,10 @@ async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping
     talk, share, words = await _invited(asking, ranked, 0, times=1)
     if talk is None:
         return unsure(f"{first}; no prompt was found whose words begin the answer")
-    subtracted = share * math.exp(-1) / (share * math.exp(-1) + 1 - share)
+    subtracted = share * math.exp(-_MILD) / (share * math.exp(-_MILD) + 1 - share)
     ratio, came = Ratio(), Counter[bool]()
-    while ratio.decided is None and came.total() < _MOST:
-        drawn = await asking.tokens(talk, 4, {"temperature": 1, **asking.off, "frequency_penalty": 1.0})
+    while ratio.decided is None and came.total() < 2 * _MOST:
+        drawn = await asking.tokens(talk, 4, {"temperature": 1, **asking.off, "frequency_penalty": _MILD})
         if not drawn:
             break
         here = sum(count for token, count in drawn.items() if token in words)
@@ -68,7 +69,7 @@ async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping
             came[inside] += count
             for _ in range(count):
                 ratio.add(*((subtracted, _TAKEN) if inside else (1 - subtracted, 1 - _TAKEN)))
-    told = f"words that the prompt holds once begin {share:.0%} of answers, and with frequency_penalty 1 {came[True]} of {came.total()}"
+    told = f"words that the prompt holds once begin {share:.0%} of answers, and with frequency_penalty {_MILD:g} {came[True]} of {came.total()}"
     if ratio.decided is None:
         return unsure(told)
     return Answered("additive" if ratio.decided else "a factor above 1", told, ratio=ratio.value if ratio.decided else 1 / ratio.value)
