@@ -17,8 +17,7 @@ import sys, torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-vocabulary = {"<s>": 0, "</s>": 1} | {f"word{number}": number for number in range(2, 602)}
-tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
+tokenizer = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1} | {f"word{number}": number for number in range(2, 602)}, unk_token="<s>"))
 tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 words = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<s>")
 words.chat_template = "{% for message in messages %}{{ message.content }} {% endfor %}"
