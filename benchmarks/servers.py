@@ -110,7 +110,7 @@ def write_model(path: str) -> None:
     model.close()
 
 
-def write_transformers_model(path: str) -> None:
+def write_transformers_model(path: str, heads: int = 4) -> None:
     """A llama of random weights, with a tokenizer that learns from Python's manual. Runs in the environment that holds transformers."""
     from pydoc_data import topics
 
@@ -130,7 +130,7 @@ def write_transformers_model(path: str) -> None:
     words.save_pretrained(path)
     torch.manual_seed(0)
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": heads, "num_key_value_heads": heads}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), max_position_embeddings=4096, **sizes, **ends))
     with torch.no_grad():
         model.lm_head.weight.normal_(0, 2.5 / 64**0.5)
@@ -138,6 +138,11 @@ def write_transformers_model(path: str) -> None:
         model.model.embed_tokens.weight.normal_(0, 1)
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_p=1.0, top_k=0, **ends)
     model.save_pretrained(path)
+
+
+def write_wide_model(path: str) -> None:
+    """The same with a head as wide as vLLM's attention on the CPU wants it."""
+    write_transformers_model(path, 1)
 
 
 def llama(folder: Path, port: int) -> Server:
@@ -197,7 +202,7 @@ def vllm(folder: Path, port: int) -> Server:
         subprocess.run([programs / "python", "-c", _AS_VLLM], check=True)
     model = folder / "tiny"
     if not model.exists():
-        subprocess.run([programs / "python", Path(__file__), "--write-transformers-model", model], check=True)
+        subprocess.run([programs / "python", Path(__file__), "--write-wide-model", model], check=True)
     told = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     variables = told | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     options = ["--max-model-len", "2048", "--enforce-eager", "--dtype", "float32", "--served-model-name", "tiny"]
@@ -258,4 +263,5 @@ def start(server: Server, port: int, folder: Path, started: ExitStack) -> None:
 
 
 if __name__ == "__main__":  # in the environment that holds what writes the model
-    {"--write-model": write_model, "--write-transformers-model": write_transformers_model}[sys.argv[1]](sys.argv[2])
+    writers = {"--write-model": write_model, "--write-transformers-model": write_transformers_model, "--write-wide-model": write_wide_model}
+    writers[sys.argv[1]](sys.argv[2])
