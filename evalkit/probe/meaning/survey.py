@@ -15,7 +15,7 @@ from evalkit.store.meanings import Corner, Meaning
 
 MOST_CALLS_OF_MEANING = 460
 """Calls at the most: some 400 of one token and 60 longer ones."""
-USUAL_CALLS_OF_MEANING = 290
+USUAL_CALLS_OF_MEANING = 370
 
 _LEAST = (1, 2, 4, 16)
 _OFF = {"top_k": (0, -1), "min_p": (0,)}
