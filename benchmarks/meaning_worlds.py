@@ -15,7 +15,8 @@ from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.errors import ApiError
 from evalkit.local.quirks import twist
 from evalkit.probe.endpoint import Probed
-from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, ask_meaning
+from evalkit.probe.meaning.corners import FIXED
+from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, Found, ask_meaning
 from evalkit.store.meanings import Meaning
 from evalkit.store.records import Completion, Failure, Usage
 
@@ -103,8 +104,8 @@ MANNERS: dict[str, tuple[dict[str, Any], dict[str, str | None]]] = {
     "tempered": ({"quirk": "probabilities", "of": "tempered"}, {"logprobs": "tempered"}),
 }
 NO_LOGPROBS = {"quirk": "reject", "parameter": "logprobs"}
-_FILTERS = {"order", "hidden both", "hidden top_k", "hidden min_p", "hidden top_p", "hidden odd"}
-"""What takes top_k and min_p along."""
+_FILTERS = _CUTS = {"order", "hidden both", "hidden top_k", "hidden min_p", "hidden top_p", "hidden odd"}
+"""What takes top_k and min_p along, and cuts in a manner of its own."""
 
 
 def expected(names: Sequence[str], logprobs: bool = True) -> dict[str, str | None]:
@@ -190,10 +191,33 @@ class InProcess:
         )
 
 
+CORNERS = ("corner hot", "corner cold")
+
+
 def probed(api: Api, quirks: Planted, seed: int, most_calls: int = MOST_CALLS_OF_MEANING) -> tuple[dict[str, Meaning], int]:
     """What a probe of meaning finds at such an endpoint, by question, and the calls it made."""
+    found, calls = probed_whole(api, quirks, seed, most_calls)
+    return {one.question: one for one in found.meaning}, calls
+
+
+def probed_whole(api: Api, quirks: Planted, seed: int, most_calls: int, sampled: bool = False) -> tuple[Found, int]:
+    """The same with distances from the definition at two corners; where no log probabilities are given only if `sampled`."""
     endpoint = Probed(InProcess(api, quirks, seed), MODEL_NAME, most_calls, 8, np.random.default_rng([7, seed]))
-    return {one.question: one for one in asyncio.run(ask_meaning(endpoint))}, endpoint.calls
+    return asyncio.run(ask_meaning(endpoint, corners=FIXED, sampled=sampled)), endpoint.calls
+
+
+_UNMOVED = {"own": "wrong", "defined": "right", "inconclusive": "inconclusive"}
+
+
+def judged_corners(found: Found, names: Sequence[str]) -> dict[str, str]:
+    """Of each corner: where a manner moves first tokens, a distance is right, and where none does it is wrong; how far it moves them is not known."""
+    moved = not {"ceiling", *_CUTS}.isdisjoint(names)
+    verdicts = {
+        "own": "right" if moved else "wrong",
+        "defined": "nothing" if moved else "right",
+        "inconclusive": "nothing" if moved else "inconclusive",
+    }
+    return {name: verdicts[one.standing] for name, one in zip(CORNERS, found.corners, strict=False)}
 
 
 def judged(found: Mapping[str, Meaning], right: Mapping[str, str | None]) -> dict[str, str]:

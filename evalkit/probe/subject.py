@@ -18,6 +18,7 @@ from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
 from evalkit.probe import findings, survey
 from evalkit.probe.findings import KNOWN, Finding, Probe
+from evalkit.probe.meaning.corners import CALLS_OF_CORNERS, FIXED, corners_of
 from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING
 from evalkit.store.folder import PROBE_FILE, make, now_text, replace
 from evalkit.store.meanings import Meaning
@@ -32,6 +33,8 @@ class Subject:
     endpoint: Endpoint
     swept: Mapping[str, Sequence[Any]]
     name: str | None
+    corners: Sequence[Mapping[str, Any]] = FIXED
+    """What to send at the corners of its levels, where a probe of meaning measures how far it is from the definition."""
 
     def names(self) -> list[str]:
         """The parameters that are probed."""
@@ -45,7 +48,8 @@ def subject_of_probe(experiment: Experiment | None, base_url: str | None, model:
             raise ExperimentError("an experiment and --base-url, --model or --api-key-env: give one or the other")
         swept = {name: [level for level in levels if level != DEFAULT] for name, levels in experiment.parameters.items()}
         fixed = {name: [value] for name, value in {**experiment.request, **experiment.endpoint.extra_body}.items() if value != PER_REPLICATE}
-        return Subject(experiment.endpoint, swept | fixed, experiment.name)
+        corners = corners_of({**experiment.parameters, **{name: values for name, values in fixed.items() if name not in experiment.parameters}})
+        return Subject(experiment.endpoint, swept | fixed, experiment.name, corners)
     if not base_url or not model:
         raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL")
     data = {"name": "probe", "endpoint": {"base_url": base_url, "model": model, "api_key_env": api_key_env}, "prompts": [{"id": "a", "user": "a"}]}
@@ -75,6 +79,7 @@ def probe(
     *,
     depth: Depth = "usual",
     most_calls: int | None = None,
+    corners: bool = False,
     at_once: int = 8,
     seed: int = 1,
     progress: Callable[[Finding | Meaning], None] = lambda _: None,
@@ -85,7 +90,8 @@ def probe(
 
     Args:
         depth: ``usual`` finds out which parameters are honoured, ``meaning`` what they mean.
-        most_calls: None for as many as the depth usually has, `MOST_CALLS` or `MOST_CALLS_OF_MEANING`.
+        most_calls: None for as many as the depth usually has, `MOST_CALLS` or `MOST_CALLS_OF_MEANING`; with `corners` `CALLS_OF_CORNERS` more.
+        corners: of a probe of meaning: where no log probabilities are given, measure the distance from the definition by many answers.
 
     Raises:
         EndpointError: the endpoint cannot be used.
@@ -107,7 +113,8 @@ def probe(
         }
         async with access.client(subject.endpoint) as client:
             if depth == "meaning":
-                return await survey.probe_meaning(client, most_calls=most_calls or MOST_CALLS_OF_MEANING, **asked)
+                most = most_calls or MOST_CALLS_OF_MEANING + CALLS_OF_CORNERS * corners
+                return await survey.probe_meaning(client, most_calls=most, corners=subject.corners, sampled=corners, **asked)
             return await survey.probe(client, most_calls=most_calls or survey.MOST_CALLS, swept=subject.swept, **asked)
 
     with opened(subject.endpoint) as base_url:

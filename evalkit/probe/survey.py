@@ -9,8 +9,9 @@ import numpy as np
 
 from evalkit.client.reply import Reply
 from evalkit.errors import EndpointError
-from evalkit.probe.endpoint import Caller, OutOfCallsError, Probed, RejectedError, Repeats, about, said
+from evalkit.probe.endpoint import GONE, NO_MORE, Caller, OutOfCallsError, Probed, RejectedError, Repeats, about, said
 from evalkit.probe.findings import KNOWN, Finding, Judged, LeftOut, Probe, Verdict
+from evalkit.probe.meaning.corners import CALLS_OF_CORNERS
 from evalkit.probe.meaning.survey import MOST_CALLS_OF_MEANING, ask_meaning
 from evalkit.probe.parameters import judge
 from evalkit.probe.repetition import measure_noise
@@ -55,16 +56,18 @@ async def probe(
         notes.append("plain answers carry no usage, so tokens cannot be counted")
     await measure_noise(endpoint)
     findings: list[Finding] = []
+    ended = await _gone(endpoint)
     swept = swept or {}
     others = [name for name in swept if name not in KNOWN and name != "model"]
     for name in (*KNOWN, *others):
         before = endpoint.calls
-        judged = await _judged(endpoint, name, swept.get(name, ()), notes)
+        judged = Judged("inconclusive", ended) if ended else await _judged(endpoint, name, swept.get(name, ()), notes)
+        ended = ended or await _gone(endpoint)
         if judged.verdict == "rejected":
             endpoint.unusable.add(name)
         findings.append(Finding(parameter=name, calls=endpoint.calls - before, **judged._asdict()))
         progress(findings[-1])
-    left_out = await _left_out(endpoint, {one.parameter: one.verdict for one in findings})
+    left_out = [] if ended else await _left_out(endpoint, {one.parameter: one.verdict for one in findings})
     return Probe(
         base_url=base_url,
         model=model,
@@ -75,7 +78,19 @@ async def probe(
         findings=findings,
         left_out=left_out,
         notes=notes,
+        ended=ended,
     )
+
+
+async def _gone(endpoint: Probed) -> str:
+    """Why nothing more is asked: one call after the other failed, and a plain one does so too; empty where that is not so."""
+    if endpoint.failed_in_a_row < GONE:
+        return ""
+    try:
+        control = await endpoint.ask(endpoint.body(), about(0))
+    except (OutOfCallsError, RejectedError):
+        return ""
+    return "" if control.completions else f"{NO_MORE}{endpoint.why()}"
 
 
 async def probe_meaning(
@@ -88,8 +103,14 @@ async def probe_meaning(
     most_calls: int = MOST_CALLS_OF_MEANING,
     at_once: int = 8,
     progress: Callable[[Meaning], None] = lambda _: None,
+    corners: Sequence[Mapping[str, Any]] = (),
+    sampled: bool = False,
 ) -> Probe:
-    """Find out what parameters mean at the endpoint; `progress` is called with each finding.
+    """Find out what parameters mean at the endpoint, and how far first tokens are from the definition; `progress` is called with each finding.
+
+    Args:
+        corners: what to send where that distance is measured.
+        sampled: measure it by answers where no log probabilities are given.
 
     Raises:
         EndpointError: as `probe`.
@@ -97,7 +118,11 @@ async def probe_meaning(
     endpoint = Probed(caller, model, most_calls, at_once, rng)
     notes: list[str] = []
     await _first_answer(endpoint, notes)
-    meaning = await ask_meaning(endpoint, progress)
+    found = await ask_meaning(endpoint, progress, corners, sampled)
+    if corners and not found.corners and not found.ended:
+        notes.append(
+            f"no log probabilities are given: --corners tells by up to {CALLS_OF_CORNERS} more calls how far first tokens are off the definition"
+        )
     return Probe(
         base_url=base_url,
         model=model,
@@ -108,8 +133,10 @@ async def probe_meaning(
         findings=[],
         left_out=[],
         notes=notes,
-        meaning=meaning,
+        meaning=found.meaning,
         calls_of_meaning=endpoint.calls,
+        corners=found.corners,
+        ended=found.ended,
     )
 
 

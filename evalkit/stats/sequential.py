@@ -51,6 +51,21 @@ def at_least(hits: int, of: int, share: float) -> float:
     return math.fsum(math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(hits, of + 1))
 
 
+def noise_again(differ: int, of: int, moved: int, repeats: int) -> float:
+    """The probability that noise alone makes at least `differ` of `of` pairs differ, and both sides of each come again so.
+
+    Where an answer is another one with probability e, a pair does so with 2 * e ** 2 at the most. e is averaged over what `moved` of `repeats` plain
+    repeats leave of it (Jeffreys 1946, "An Invariant Form for the Prior Probability in Estimation Problems").
+    """
+    steps = [(step + 0.5) / _STEPS for step in range(_STEPS)]
+    weights = [e ** (moved - 0.5) * (1 - e) ** (repeats - moved - 0.5) for e in steps]
+    chances = [at_least(differ, of, min(1.0, 2 * e * e)) for e in steps]
+    return math.fsum(w * c for w, c in zip(weights, chances, strict=True)) / math.fsum(weights)
+
+
+_STEPS = 200
+
+
 def _root(rising: Callable[[float], float]) -> float:
     low, high = 0.0, 1.0
     for _ in range(50):

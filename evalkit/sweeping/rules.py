@@ -10,7 +10,7 @@ from evalkit.client.defaults import OwnDefaults, defaults_in
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import DEFAULT
 from evalkit.store.folder import PROBE_FILE, read_run
-from evalkit.store.meanings import Meaning, read_meanings
+from evalkit.store.meanings import Corner, Meaning, read_corners, read_meanings
 from evalkit.text.notes import Note, warning
 
 _NO_CUT = {"top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
@@ -28,6 +28,15 @@ def rules(folder: Path, experiment: Experiment) -> Iterator[Note]:
         bears = _BEARS.get(question)
         if one.standing == "own" and bears is not None and bears(sent, one.answer or ""):
             yield warning(f"{_upper(one.says)} (evalkit probe)")
+    far = [one for one in read_corners(folder / PROBE_FILE) if one.standing == "own" and _there(one, sent)]
+    if far:
+        yield warning(f"{_upper('; '.join(one.says for one in far))}: there these values mean something else than by the definition (evalkit probe)")
+
+
+def _there(corner: Corner, sent: Mapping[str, list[Any]]) -> bool:
+    """Whether the experiment has a setting at that corner."""
+    levels = {"temperature": corner.temperature, "top_p": corner.top_p}
+    return all(_left_out(sent, name) if level is None else level in _numbers(sent, name) for name, level in levels.items())
 
 
 def _sent(experiment: Experiment) -> dict[str, list[Any]]:

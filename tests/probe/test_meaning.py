@@ -7,7 +7,9 @@ import importlib.util
 import json
 import random
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -26,12 +28,12 @@ from evalkit.local import rehearsal
 from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.server import app
 from evalkit.present.terminal.meaning import of_compared, of_meaning
-from evalkit.probe import VERSION, Probe, subject
+from evalkit.probe import VERSION, Probe, subject, survey
 from evalkit.probe.endpoint import Probed
 from evalkit.probe.findings import read_probe
 from evalkit.probe.meaning.found import QUESTIONS
 from evalkit.probe.meaning.survey import ask_meaning
-from evalkit.store.meanings import Meaning, read_meanings
+from evalkit.store.meanings import Corner, Meaning, read_meanings
 from evalkit.store.records import Failure
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,7 +67,7 @@ def drawing(seed: int) -> Api:
 
 def found_at(caller: Any, most_calls: int = 460) -> tuple[dict[str, Meaning], Probed]:
     endpoint = Probed(caller, MODEL_NAME, most_calls, 8, np.random.default_rng(4))
-    return {one.question: one for one in asyncio.run(ask_meaning(endpoint))}, endpoint
+    return {one.question: one for one in asyncio.run(ask_meaning(endpoint)).meaning}, endpoint
 
 
 TRIALS = [([], True), (SEVERAL[0], True), (SEVERAL[0], False), (SEVERAL[1], False), (SEVERAL[2], True)]
@@ -189,7 +191,7 @@ def test_an_older_probe_is_told_and_what_it_found_is_kept(tmp_path: Path) -> Non
     [
         ("{", "not JSON"),
         ("[]", "found version None"),
-        ('{"v": 99}', "found version 99; expected at most 2"),
+        ('{"v": 99}', "found version 99; expected at most 3"),
         ('{"v": 2}', "no probe"),
         (None, "cannot be read"),
     ],
@@ -250,3 +252,79 @@ def test_the_command_compares_two_files_and_wants_a_depth_that_there_is(evalkit:
     path.write_bytes(msgspec.json.encode(probe_of([meaning("order_top_p", "top_p first")])))
     done = evalkit("probe", "--compare", str(path), str(path))
     assert (done.returncode, "the two differ in nothing" in done.stdout) == (0, True)
+
+
+def test_a_probe_of_either_depth_says_why_it_ended_early_and_keeps_what_it_found() -> None:
+    def refusal(number: int, _: Mapping[str, Any]) -> Failure | None:
+        return Failure(kind="connection", message="connection refused", tries=1) if number > 40 else None
+
+    for depth in (survey.probe, survey.probe_meaning):
+        caller = Refusing(WORLDS.InProcess(drawing(9), []), refusal)
+        found = asyncio.run(depth(caller, base_url="http://a/v1", model=MODEL_NAME, at="", rng=np.random.default_rng(1)))
+        assert found.ended == "it answers no more (connection: connection refused)"
+        assert found.calls + found.calls_of_meaning < 60
+        told = [one.evidence for one in found.findings] + [one.evidence for one in found.meaning]
+        assert told[-1].startswith("it answers no more")
+        assert any(one.verdict == "honoured" for one in found.findings) or any(one.standing == "defined" for one in found.meaning)
+
+
+class Dying(BaseHTTPRequestHandler):
+    """Answers so many requests, and no more."""
+
+    left = 12
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Dying.left -= 1
+        self.answer({"choices": [{"index": 0, "message": {"role": "assistant", "content": f"word {Dying.left}"}, "finish_reason": "stop"}]})
+
+    def do_GET(self) -> None:
+        self.answer({"data": [{"id": "mortal"}]})
+
+    def answer(self, content: Mapping[str, Any]) -> None:
+        body = json.dumps(content if Dying.left > 0 else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_3_where_the_endpoint_dies_half_way(evalkit: Command, tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        place = tmp_path / "probe.json"
+        done = evalkit("probe", "--depth", "meaning", "--base-url", f"http://127.0.0.1:{server.server_port}/v1", "-o", str(place))
+        server.shutdown()
+    assert done.returncode == 3, done.stderr
+    assert "the probe is incomplete: it answers no more" in done.stderr
+    assert "what was found is kept" in done.stderr
+    assert read_probe(place)[0].ended
+    thread.join()
+
+
+def test_a_probe_of_the_version_before_keeps_what_it_found_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "probe.json"
+    data = msgspec.to_builtins(probe_of([meaning("order_top_p", "top_p first")]))
+    path.write_text(json.dumps({**{name: value for name, value in data.items() if name not in ("corners", "ended")}, "v": 2}))
+    found, told = read_probe(path)
+    assert (found.v, found.meaning[0].answer, found.corners) == (VERSION, "top_p first", [])
+    assert "older evalkit (version 2)" in told[0]
+    assert "how far first tokens are from the definition" in told[0]
+    assert read_meanings(path)["order_top_p"].answer == "top_p first"
+
+
+def test_distances_are_shown_and_compared() -> None:
+    far = Corner(temperature=1.5, top_p=0.5, standing="own", says="at a corner far away", evidence="seen", calls=40, by="samples")
+    far = msgspec.structs.replace(far, distance=0.4, low=0.3, high=0.6, p=0.0005)
+    near = msgspec.structs.replace(far, standing="defined", distance=0.0, low=0.0, high=0.2, p=0.9)
+    asked = [meaning("seed_repeats", "repeats", "defined")]
+    assert "At a corner far away (p = 0.0005)" in screen(of_meaning(probe_of(asked, corners=[far])))
+    table = screen(of_compared(probe_of(asked, corners=[far]), probe_of(asked, corners=[near], model="n")))
+    assert "40% (30% to 60%)" in table
+    assert "differ in 1 thing" in table

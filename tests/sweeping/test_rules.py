@@ -17,7 +17,7 @@ from evalkit.experiment.experiment import check
 from evalkit.present.text.method import lines
 from evalkit.run import load
 from evalkit.store.folder import PROBE_FILE, write_run
-from evalkit.store.meanings import Meaning
+from evalkit.store.meanings import Corner, Meaning
 from evalkit.summary import summarise
 from evalkit.sweeping import rescoring
 from evalkit.sweeping.rules import rules
@@ -77,9 +77,27 @@ def test_what_a_probe_found_is_told_where_it_bears_on_the_experiment(
     assert told(tmp_path, parameters, found=[own(question, answer, "so it is here")]) == (["So it is here (evalkit probe)"] if bears else [])
 
 
-def test_a_sweep_on_llama_cpp_says_in_its_first_screen_what_was_on(tmp_path: Path) -> None:
+def test_a_distance_from_the_definition_is_told_where_the_experiment_has_that_setting(tmp_path: Path) -> None:
+    far = Corner(temperature=2, top_p=0.5, standing="own", says="at that corner first tokens are far away", evidence="seen", calls=40, by="samples")
+    for number, (levels, bears) in enumerate([(BOTH, True), ({"temperature": [0.5, 2]}, False), ({"temperature": [0.5, 1], "top_p": [0.5]}, False)]):
+        folder = tmp_path / str(number)
+        assert told(folder, levels) == []
+        (folder / PROBE_FILE).write_bytes(msgspec.json.encode({"v": 3, "corners": [far]}))
+        said = [one.text for one in rules(folder, experiment(levels, ("p0",)))]
+        assert bool(said) == bears
+        assert all(text.startswith("At that corner first tokens are far away") for text in said)
+
+
+@pytest.mark.parametrize("loading", [False, True], ids=["ready", "that first loads its model"])
+def test_a_sweep_on_llama_cpp_says_in_its_first_screen_what_was_on(tmp_path: Path, loading: bool) -> None:
+    lists = 0
+
     def answer(asked: Asked) -> Answer:
+        nonlocal lists
         if asked.path.endswith("/models"):
+            lists += 1
+            if loading and lists == 1:
+                return Answer(503, JSON, b'{"error": {"message": "Loading model"}}')
             return Answer(body=b'{"data": [{"id": "tiny", "owned_by": "llamacpp"}]}')
         if asked.path == "/props":
             return Answer(body=json.dumps({"default_generation_settings": {"params": PROPS}}).encode())

@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.probe import Probe
-from evalkit.probe.meaning.found import NO_MORE, QUESTIONS
-from evalkit.store.meanings import Meaning
+from evalkit.probe.endpoint import NO_MORE
+from evalkit.probe.meaning.corners import named
+from evalkit.probe.meaning.found import QUESTIONS
+from evalkit.store.meanings import Corner, Meaning
 from evalkit.text.escaping import harmless
 
 
@@ -27,18 +29,27 @@ def of_meaning(result: Probe) -> RenderableType:
         for one in own:
             table.add_row(Text(_about(one), style="yellow"), Text(harmless(one.says) + _sure(one)))
         parts += [Text("Not as one would expect", style="bold"), table, Text()]
+    if result.corners:
+        parts += [Text("How far first tokens are from the definition", style="bold"), *map(_corner, result.corners), Text()]
     for heading, standing in (("By the definition", "defined"), ("Not found out", "inconclusive"), ("Nothing to find out", "not there")):
         names = [_about(one) + (f" ({one.answer})" if standing == "defined" else "") for one in result.meaning if one.standing == standing]
         if names:
             parts += [Text(f"{heading}: {'; '.join(map(harmless, names))}.", style="dim"), Text()]
-    died = next((one.evidence for one in result.meaning if one.standing == "inconclusive" and one.evidence.startswith(NO_MORE)), None)
-    if died is not None:
+    evidence = [one.evidence for one in result.meaning if one.standing == "inconclusive" and one.evidence.startswith(NO_MORE)]
+    died = result.ended or next(iter(evidence), "")
+    if died:
         parts += [Text(f"The endpoint did not live to answer all: {harmless(died)}.", style="yellow"), Text()]
     return Group(*parts[:-1])
 
 
 def _about(one: Meaning) -> str:
     return QUESTIONS[one.question][0] if one.question in QUESTIONS else harmless(one.question)
+
+
+def _corner(one: Corner) -> Text:
+    chance = "" if one.p is None or one.standing != "own" else f" (p = {one.p:.2g})"
+    text = harmless(one.says) + chance + (f": {harmless(one.evidence)}" if one.distance is None else "")
+    return Text(text[:1].upper() + text[1:], style="yellow" if one.standing == "own" else "")
 
 
 def _sure(one: Meaning) -> str:
@@ -81,11 +92,20 @@ def _differing(one: Probe, other: Probe) -> Iterator[tuple[str, str, str]]:
     beside = {meaning.question: meaning for meaning in other.meaning}
     for meaning in _apart(one, other):
         yield _about(meaning), _answer(meaning), _answer(beside[meaning.question])
+    corners = {(corner.temperature, corner.top_p): corner for corner in other.corners}
+    for corner in one.corners:
+        second = corners.get((corner.temperature, corner.top_p))
+        if second is not None and "own" in (corner.standing, second.standing) and corner.standing != second.standing:
+            yield f"from the definition at {named(corner.temperature, corner.top_p)}", _away(corner), _away(second)
     verdicts = {finding.parameter: finding for finding in other.findings}
     for finding in one.findings:
         second_finding = verdicts.get(finding.parameter)
         if second_finding is not None and finding.verdict != second_finding.verdict:
             yield finding.parameter, finding.verdict, second_finding.verdict
+
+
+def _away(one: Corner) -> str:
+    return "not found out" if one.distance is None else f"{one.distance:.0%} ({one.low:.0%} to {one.high:.0%})"
 
 
 def _answer(one: Meaning) -> str:

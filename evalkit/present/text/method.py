@@ -8,7 +8,7 @@ from evalkit.metrics.rarefaction import WINDOW
 from evalkit.present.text.words import levels
 from evalkit.run import Run
 from evalkit.store.folder import PROBE_FILE
-from evalkit.store.meanings import read_meanings
+from evalkit.store.meanings import read_corners, read_meanings
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between
@@ -67,7 +67,11 @@ def _sampling(run: Run) -> list[str]:
     found = read_meanings(run.folder / PROBE_FILE)
     said = [[one.says for one in found.values() if one.standing == standing] for standing in ("own", "defined")]
     heads = ("How the endpoint samples, by a probe, where that is its own manner", "As one would expect it")
-    return [f"{head}: {'; '.join(sentences)}." for head, sentences in zip(heads, said, strict=True) if sentences]
+    out = [f"{head}: {'; '.join(sentences)}." for head, sentences in zip(heads, said, strict=True) if sentences]
+    corners = [one.says for one in read_corners(run.folder / PROBE_FILE)]
+    if corners:
+        out.append(f"How far first tokens are from what the definition says (total variation, by the probe): {'; '.join(corners)}.")
+    return out
 
 
 def _asked(run: Run) -> str:

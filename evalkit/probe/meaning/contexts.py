@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from evalkit.probe.meaning.asking import Asking, Messages, prompts
+from evalkit.probe.meaning.definition import rest_at
 from evalkit.stats.sequential import share_bounds
 
 _BATCH, _MOST_HOT = 20, 60
@@ -22,6 +25,7 @@ class Context:
 
     Attributes:
         told: probabilities of the likeliest at temperature 1, as far as log probabilities tell.
+        bound: a probability that the likeliest has at most at the highest temperature, as far as that is told.
         warm, hot: first tokens that came at temperature 1, and at the highest one that is taken, with nothing cut.
     """
 
@@ -29,6 +33,7 @@ class Context:
     told: dict[str, float] = field(default_factory=dict)
     warm: Counter[str] = field(default_factory=Counter)
     hot: Counter[str] = field(default_factory=Counter)
+    bound: float = 1.0
 
     @property
     def top(self) -> str:
@@ -45,7 +50,14 @@ class Context:
     @property
     def hot_share(self) -> float:
         """A probability that it has at most at the highest temperature."""
-        return share_bounds(self.hot[self.top], self.hot.total(), _ERROR)[1]
+        return min(self.bound, share_bounds(self.hot[self.top], self.hot.total(), _ERROR)[1])
+
+    def heats(self, hottest: float) -> None:
+        """It is known that the highest temperature acts, so log probabilities bound what the likeliest token has there."""
+        if self.told:
+            listed = np.array(list(self.told.values()))
+            raised = listed ** (1 / hottest)
+            self.bound = float(raised.max() / (raised.sum() + rest_at(listed, hottest).low))
 
     def ratio(self) -> float:
         """How likely the second likeliest is beside the first, in (0, 1]."""

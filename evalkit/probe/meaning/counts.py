@@ -86,9 +86,8 @@ async def stopped(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     if (why := _untold(asking, known)) is not None:
         return why
     for number in range(4):
-        fields = {"temperature": 1, "tokens": _WORDS}
-        plain, _ = await _asked(asking, prompts()[number], number, fields)
-        words = visible(plain).split(" ") if plain is not None else []
+        fields: dict[str, Any] = {"temperature": 1, **asking.off, "tokens": _WORDS}
+        words = (await asking.text(prompts()[number], number, fields) or "").split(" ")
         at = next((at for at in range(3, len(words) - 3) if words[at].isalpha() and words[at + 1].isalpha()), None)
         if at is None:
             continue
@@ -138,9 +137,8 @@ async def _limited(asking: Asking, fields: Mapping[str, Any]) -> tuple[Completio
 
 async def none(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     """A limit of 0, with a stop sequence that would soon end an answer without a limit."""
-    fields = {"temperature": 1, "tokens": _WORDS}
-    plain, _ = await _asked(asking, prompts()[0], 0, fields)
-    words = visible(plain).split(" ") if plain is not None else []
+    fields: dict[str, Any] = {"temperature": 1, **asking.off, "tokens": _WORDS}
+    words = (await asking.text(prompts()[0], 0, fields) or "").split(" ")
     stops = list(dict.fromkeys(f" {word}" for word in words[_MARK : _MARK + 4] if word)) if asking.basis else [" the", ".", ","]
     try:
         answer, _ = await _asked(asking, prompts()[0], 0, {**fields, "tokens": 0, "stop": stops or [" "]})

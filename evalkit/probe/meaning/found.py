@@ -34,11 +34,15 @@ def hangs(known: Mapping[str, Answered], question: str, words: str) -> Answered:
 
 
 # question: (what it is about, {answer by definition: sentence}, {other answer: sentence}); '*' is any other answer, {} stands for it.
-NO_MORE = "it answers no more"
-"""How the evidence begins of a question that the endpoint did not live to answer."""
-
 QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    "seed_repeats": ("the same seed again", {"repeats": "the same seed gives the same answer"}, {"does not": "the same seed gives other answers"}),
+    "seed_repeats": (
+        "the same seed again",
+        {"repeats": "the same seed gives the same answer"},
+        {
+            "after itself": "the same seed repeats its answer only right after a request with the same prompt",
+            "does not": "the same seed gives other answers",
+        },
+    ),
     "seed_beside": (
         "a seed beside other calls",
         {"repeats": "it does beside other calls too"},
@@ -126,7 +130,10 @@ QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "penalties_kind": (
         "what a frequency penalty does",
         {"additive": "a frequency penalty is subtracted"},
-        {"multiplicative": "frequency_penalty is a multiplier here: 1 does nothing, and below 1 it invites repetition"},
+        {
+            "multiplicative": "frequency_penalty is a multiplier here: 1 does nothing, and below 1 it invites repetition",
+            "a factor above 1": "a frequency penalty is not subtracted here but weighs far more, as a factor of 1 + its value does: smaller values",
+        },
     ),
     "penalties_apart": (
         "presence and frequency",

@@ -11,7 +11,6 @@ from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, nothing, unsure
 from evalkit.stats.permutation import more_often
 
-_TOKENS = 24
 _PROMPTS = 3
 _EACH = 5
 _CHANCE = 0.001
@@ -67,15 +66,17 @@ async def ceiling(asking: Asking, ranked: Sequence[Context]) -> Answered:
         return Answered("refused", "a temperature above 1 is refused")
     if asking.basis != "seed":
         return _spread(ranked)
-    hot, words = {"temperature": asking.hottest, **asking.off, "tokens": _TOKENS}, []
-    for below in (1.0, _CEILING):
-        same = await asking.same(hot, {**hot, "temperature": below}, pairs=3)
-        words.append(f"at {asking.hottest:g} and at {below:g}, same question and seed: {same}")
-        if same.verdict:
-            return Answered(f"{below:g}", "; ".join(words))
+    hot = {"temperature": asking.hottest, **asking.off}
+    words, highest = [], None
+    for below in (_CEILING, 1.0) if asking.hottest > _CEILING else (1.0,):
+        same, seen = await asking.alike(hot, {**hot, "temperature": below})
+        words.append(f"at {asking.hottest:g} and at {below:g}, {seen}")
         if same.verdict is None:
             return unsure("; ".join(words))
-    return Answered("none to 2", "; ".join(words), p=same.p)
+        if not same.verdict:
+            break
+        highest = below
+    return Answered("none to 2" if highest is None else f"{highest:g}", "; ".join(words), p=same.p)
 
 
 def _spread(ranked: Sequence[Context]) -> Answered:
@@ -94,15 +95,14 @@ async def beyond(asking: Asking) -> Answered:
     """A temperature above what the definition allows."""
     if asking.hottest < 2:
         return nothing("2 is refused")
-    hot = {**asking.off, "tokens": _TOKENS}
     try:
         if asking.basis != "seed":
             await asking.token(prompts()[0], {"temperature": _BEYOND, **asking.off})
             return unsure("it is accepted, and no answer repeats here that would tell it from 2")
-        same = await asking.same({**hot, "temperature": _BEYOND}, {**hot, "temperature": 2}, pairs=3)
+        same, seen = await asking.alike({**asking.off, "temperature": _BEYOND}, {**asking.off, "temperature": 2})
     except RejectedError as refusal:
         return Answered("refused", str(refusal))
-    words = f"at 2.5 and at 2, same question and seed: {same}"
+    words = f"at 2.5 and at 2, {seen}"
     return unsure(words) if same.verdict is None else Answered("clamped" if same.verdict else "taken", words, p=same.p)
 
 

@@ -25,6 +25,8 @@ async def of_top_p(asking: Asking, ranked: Sequence[Context], known: Mapping[str
         return unsure("no temperature heats more than 1 does, so no order shows")
     said = f"no prompt was found where the two orders keep different tokens, at temperature {asking.hottest:g}"
     for context in ranked[:2]:
+        if known["temperature_ceiling"].answer == "none to 2":
+            context.heats(asking.hottest)
         top_p, control = await _alone(asking, context)
         if top_p is None:
             said = f"no top_p was found that leaves one token at temperature 1: {control}"
@@ -80,7 +82,10 @@ async def _settled(asking: Asking, context: Context, fields: Fields, rival: floa
         if seen.total() >= _MOST or not drawn:
             return Answered(None, f"{words} came {shown(seen)}, which is not enough to tell", ratio=_capped(abs(cut - others)))
         seen += drawn
-    told = f"{words} came {shown(seen)}; without the cut it comes in {context.hot[context.top]} of {context.hot.total()}"
+    without = (
+        f"in {context.hot[context.top]} of {context.hot.total()}" if context.hot else f"in {context.bound:.0%} at the most, by log probabilities"
+    )
+    told = f"{words} came {shown(seen)}; without the cut it comes {without}"
     return Answered("top_p first" if cut > others else "temperature first", told, ratio=_capped(abs(cut - others)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +15,15 @@ from evalkit.stats.sequential import Ratio
 
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
-_TIMES = 6
+_TIMES, _TWICE = 6, 2
+_MILD = 0.5
+_TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
+_BROKEN = "\ufffd"
 _LISTED = 8
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
-_FEWEST = 0.3
+_FEWEST = 0.2
+_LOOKED_AT = 6  # prompts, where one call tells what begins the answers
 _FILLER = " ok"
 
 
@@ -42,6 +47,34 @@ async def kind(asking: Asking) -> Answered:
     return unsure(words)
 
 
+async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
+    """Where a presence penalty does nothing and a frequency penalty of 1 does something: how much a word loses that the prompt holds once.
+
+    What is subtracted makes its odds e ** -0.5 of what they were; a factor of 1.5 on logits, as it is in use, takes nearly all of them.
+    """
+    first = known["penalties_kind"].evidence
+    if known["penalties_count"].answer != "prompt too":
+        return unsure(f"{first}; a presence penalty does nothing, so it may be a factor of 1 + its value as well")
+    talk, share, words = await _invited(asking, ranked, 0, times=1)
+    if talk is None:
+        return unsure(f"{first}; no prompt was found whose words begin the answer")
+    subtracted = share * math.exp(-_MILD) / (share * math.exp(-_MILD) + 1 - share)
+    ratio, came = Ratio(), Counter[bool]()
+    while ratio.decided is None and came.total() < 2 * _MOST:
+        drawn = await asking.tokens(talk, 4, {"temperature": 1, **asking.off, "frequency_penalty": _MILD})
+        if not drawn:
+            break
+        here = sum(count for token, count in drawn.items() if token in words)
+        for inside, count in ((True, here), (False, drawn.total() - here)):
+            came[inside] += count
+            for _ in range(count):
+                ratio.add(*((subtracted, _TAKEN) if inside else (1 - subtracted, 1 - _TAKEN)))
+    told = f"words that the prompt holds once begin {share:.0%} of answers, and with frequency_penalty {_MILD:g} {came[True]} of {came.total()}"
+    if ratio.decided is None:
+        return unsure(told)
+    return Answered("additive" if ratio.decided else "a factor above 1", told, ratio=ratio.value if ratio.decided else 1 / ratio.value)
+
+
 async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     """A frequency penalty counts, a presence penalty does not: answers in which a word would stand three times differ."""
     if asking.basis is None:
@@ -53,7 +86,8 @@ async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
         both = await asking.same({**plain, "frequency_penalty": _STRONG}, {**plain, "presence_penalty": _STRONG}, pairs=3)
         if both.verdict:
             return Answered("alike", f"frequency_penalty 2 and presence_penalty 2: {both}", p=both.p)
-        alone = await asking.same(plain, {**plain, "presence_penalty": _STRONG}, pairs=3)
+        short = {**plain, "tokens": _WORDS}  # as `kind` has asked for already
+        alone = await asking.same(short, {**short, "presence_penalty": _STRONG}, pairs=3)
     except RejectedError as refusal:
         return nothing(f"presence_penalty is refused: {refusal}")
     words = f"frequency_penalty 2 and presence_penalty 2: {both}; with presence_penalty 2 and without: {alone}"
@@ -69,7 +103,7 @@ async def at_zero(asking: Asking, known: Mapping[str, Answered]) -> Answered:
     if known["temperature_0"].answer != "greedy":
         return hangs(known, "temperature_0", "temperature 0 is not greedy")
     cold = {"temperature": 0, "tokens": _LONG}
-    same = await asking.same(cold, {**cold, "frequency_penalty": _STRONG}, pairs=4)
+    same = await asking.same(cold, {**cold, "frequency_penalty": _STRONG}, pairs=2)
     words = f"at temperature 0, with frequency_penalty 2 and without: {same}"
     return unsure(words) if same.verdict is None else Answered("do not" if same.verdict else "act", words, p=same.p)
 
@@ -118,33 +152,44 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
     return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
 
 
-async def _invited(asking: Asking, ranked: Sequence[Context], distance: int) -> tuple[Messages | None, float, set[str]]:
+async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
     """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
-    plain: dict[str, Any] = {"temperature": 1, **asking.off}
     share = 0.0
-    for context in ranked[:3]:
+    for context in ranked[: _LOOKED_AT if asking.logprobs else 2]:
         words = _likeliest(context.told or context.warm)
-        for _ in range(2):
-            talk = _prompt(context.messages, sorted(words), distance)
-            tokens = await asking.tokens(talk, _FIRST, plain)
+        # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
+        for first in (False, True, False):
+            listed = _likeliest(context.told or context.warm) if first else words
+            talk = _prompt(context.messages, sorted(listed), distance, times=min(times, _TWICE) if first else times, first=first)
+            tokens = await _beginning(asking, talk)
             if not tokens:
                 break
-            share = sum(count for token, count in tokens.items() if token in words) / tokens.total()
+            share = sum(weight for token, weight in tokens.items() if token in listed)
             if share >= _FEWEST:
-                return talk, share, words
-            words = _likeliest(tokens)
+                return talk, share, listed
+            words = words if first else _likeliest(tokens)
     return None, share, set()
+
+
+async def _beginning(asking: Asking, talk: Messages) -> Mapping[str, float]:
+    """First tokens with their shares at temperature 1: as log probabilities tell, or as some answers do."""
+    plain: dict[str, Any] = {"temperature": 1, **asking.off}
+    if asking.logprobs:
+        return {token: math.exp(value) for token, value in (await asking.likely(talk, plain)).items()}
+    tokens = await asking.tokens(talk, _FIRST, plain)
+    return {token: count / tokens.total() for token, count in tokens.items()}
 
 
 def _likeliest(tokens: Mapping[str, float]) -> set[str]:
     """Few enough that they all stand within some twenty tokens."""
-    return set(sorted((token for token in tokens if token.strip()), key=lambda token: -tokens[token])[:_LISTED])
+    return set(sorted((token for token in tokens if token.strip() and _BROKEN not in token), key=lambda token: -tokens[token])[:_LISTED])
 
 
-def _prompt(messages: Messages, words: Sequence[str], distance: int) -> Messages:
-    listed = "\n".join(word.strip() for word in words) + "\n"
-    content = f"{messages[-1]['content']}\n{listed * _TIMES}"
-    return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance if distance else content}]
+def _prompt(messages: Messages, words: Sequence[str], distance: int, times: int, first: bool) -> Messages:
+    listed = ("\n".join(word.rstrip() for word in words) + "\n") * times  # a space before a word is part of its token
+    asked = messages[-1]["content"]
+    content = f"{listed}{asked}" if first else f"{asked}\n{listed}"
+    return [*messages[:-1], {"role": "user", "content": content + _FILLER * distance}]
 
 
 async def _ratio(asking: Asking, talk: Messages, share: float, words: set[str], known: Mapping[str, Answered]) -> tuple[Ratio, str]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from evalkit.probe.endpoint import RejectedError, gathered, visible
 from evalkit.probe.meaning.asking import Asking, prompts
+from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, nothing, unsure
+from evalkit.stats.sequential import at_least
 
 _TOKENS = 24
 _SEEDS = 3
-_NEAR = 8
+_NEAR = 16
+_SHARE = 0.35
+_SPARE, _CHANCE = 0.15, 0.002
 _FREE = 8
 
 
@@ -17,7 +24,7 @@ async def repeats(asking: Asking) -> Answered:
     asking.endpoint.one_at_a_time(True)
     asking.basis = "seed"
     talks = prompts()
-    texts = [[await asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)] for _ in range(2)]
+    texts = [[await asking.text(talks[number], number, _WARM, again=again) for number in range(_SEEDS)] for again in (False, True)]
     pairs = [(a, b) for a, b in zip(*texts, strict=True) if a is not None and b is not None]
     differ = sum(a != b for a, b in pairs)
     asking.repeats, asking.differed = len(pairs), differ
@@ -34,9 +41,23 @@ async def repeats(asking: Asking) -> Answered:
             pairs.append((a, b))
     differ = sum(a != b for a, b in pairs)
     evidence = f"asked again with the same seed, one call at a time, {differ} of {len(pairs)} answers differ"
+    if await _primed(asking):
+        return Answered("after itself", f"{evidence}; right after its own prompt, which the server then has read already, each comes again")
     asking.basis = None
     await _greedy(asking)
     return Answered("does not", evidence) if differ > len(pairs) / 2 else unsure(evidence)
+
+
+async def _primed(asking: Asking) -> bool:
+    """Whether answers repeat where their prompt was asked for right before; all that follows is asked so then."""
+    asking.primed = True
+    talks = prompts()
+    texts = [[await asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)] for _ in range(2)]
+    asking.repeats, asking.differed = _SEEDS, sum(a is None or a != b for a, b in zip(*texts, strict=True))
+    asking.primed = not asking.differed and len(set(texts[0])) > 1
+    if asking.primed:
+        asking.forget()
+    return asking.primed
 
 
 _WARM = {"temperature": 1, "tokens": _TOKENS}
@@ -60,8 +81,9 @@ async def beside(asking: Asking) -> Answered:
     talks = prompts()
     alone = [await asking.text(talks[number], number, _WARM) for number in range(_SEEDS)]
     asking.endpoint.one_at_a_time(False)
-    others = [asking.text(talks[number], number, _WARM, again=True) for number in (*range(_SEEDS), 3, 4, 5)]
-    together = (await gathered(others))[:_SEEDS]
+    calls = [asking.text(talks[number], number, _WARM, again=True) for number in range(_SEEDS)]
+    others = [asking.token(talks[number], {"temperature": 1}) for number in range(_SEEDS, 2 * _SEEDS)]
+    together = (await gathered([*calls, *others]))[:_SEEDS]
     pairs = [(a, b) for a, b in zip(alone, together, strict=True) if a is not None and b is not None]
     differ = sum(a != b for a, b in pairs)
     evidence = f"while five other calls ran, {differ} of {len(pairs)} answers were not those of the same seed alone"
@@ -72,22 +94,27 @@ async def beside(asking: Asking) -> Answered:
     return Answered("only alone", evidence) if differ >= 2 else unsure(evidence)
 
 
-async def near(asking: Asking) -> Answered:
-    """Neighbouring seeds, on a prompt and at a temperature where independent answers hardly ever begin alike."""
+async def near(asking: Asking, ranked: Sequence[Context]) -> Answered:
+    """Neighbouring seeds at temperature 1, where a draw that hardly moves gives the same token; at a high one it would show less."""
     if asking.basis != "seed":
         return nothing("seeds do not make answers repeat")
-    hot = {"temperature": asking.hottest, **asking.off}
-    talk = prompts()[0]
-    beside = [await asking.token(talk, {**hot, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
-    kinds = len(set(beside))
-    evidence = f"{_NEAR} seeds in a row gave {kinds} first tokens"
-    if kinds >= _NEAR - 2:
+    context = min(ranked, key=lambda one: abs(one.share - _SHARE), default=None)
+    if context is None:
+        return unsure("no prompt was found")
+    fields = {"temperature": 1, **asking.off}
+    drawn = [await asking.token(context.messages, {**fields, "seed": asking.seeds[0] + number}) for number in range(_NEAR)]
+    equal = sum(a == b for a, b in pairwise(drawn))
+    evidence = f"of {_NEAR} seeds in a row {equal} gave the first token of the one before"
+    if equal <= _NEAR / 2:
         return Answered("independent", evidence)
-    others = len({await asking.token(talk, {**hot, "seed": asking.seeds[number]}) for number in range(_NEAR)})
-    evidence = f"{evidence}, {_NEAR} spread ones {others}"
-    if kinds <= 2 and others >= _NEAR - 2:
-        return Answered("copies", evidence)
-    return Answered("independent", evidence) if kinds >= _NEAR / 2 else unsure(evidence)
+    spread = await asking.tokens(context.messages, _NEAR, fields)
+    alike = sum(count * (count - 1) for count in spread.values()) / max(1, spread.total() * (spread.total() - 1))
+    bound = min(0.9, alike + _SPARE)
+    p = at_least(equal, _NEAR - 1, bound)
+    evidence = f"{evidence}; of {spread.total()} spread ones two are alike in {alike:.0%} of pairs"
+    if p <= _CHANCE:
+        return Answered("copies", evidence, p=p)
+    return Answered("independent", evidence) if equal <= bound * _NEAR else unsure(evidence)
 
 
 async def choices(asking: Asking) -> Answered:

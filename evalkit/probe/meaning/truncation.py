@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.probe.endpoint import RejectedError
-from evalkit.probe.meaning.asking import Asking, Fields, shown
+from evalkit.probe.meaning.asking import TOKENS, Asking, Fields, shown
 from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, nothing, unsure
 from evalkit.stats.permutation import more_often
 from evalkit.stats.sequential import share_bounds
 
-_TOKENS = 24
-_BRIEF, _LONG = 8, 3
 _LEFT_OUT = {
     "top_p": (0.95, 0.9, 0.8, 0.7, 0.99, 0.5),
     "top_k": (40, 50, 20, 64, 100, 10, 1),
@@ -33,27 +31,19 @@ async def hidden(asking: Asking, name: str, ranked: Sequence[Context]) -> Answer
     left = {key: value for key, value in off.items() if key != name}
     if asking.basis != "seed":
         return await _by_tails(asking, off, left, ranked)
-    brief = await asking.same(off, left, pairs=_BRIEF)
-    words = f"left out and {off[name]:g}, at temperature {asking.hottest:g}, same question and seed: of first tokens {brief}"
-    if brief.verdict is None:
-        return unsure(words)
-    if brief.verdict:
-        long = {"tokens": _TOKENS}
-        whole = await asking.same({**off, **long}, {**left, **long}, pairs=_LONG)
-        words = f"{words}; of answers of {_TOKENS} tokens {whole}"
-        if whole.verdict is None:
-            return unsure(words)
-        if whole.verdict:
-            return Answered("off", words, p=brief.p)
+    same, seen = await asking.alike(off, left)
+    words = f"left out and {off[name]:g}, at temperature {asking.hottest:g}, {seen}"
+    if same.verdict is not False:
+        return Answered("off", words, p=same.p) if same.verdict else unsure(words)
     value = await _equal(asking, off, left, name, _LEFT_OUT[name])
     if value is None:
-        return Answered("some", f"{words}; none of {', '.join(f'{one:g}' for one in _LEFT_OUT[name])} gives the same", p=brief.p)
-    return Answered(f"{value:g}", f"{words}; with {name} {value:g} all are the same", p=brief.p)
+        return Answered("some", f"{words}; none of {', '.join(f'{one:g}' for one in _LEFT_OUT[name])} gives the same", p=same.p)
+    return Answered(f"{value:g}", f"{words}; with {name} {value:g} all are the same", p=same.p)
 
 
 async def _equal(asking: Asking, off: Fields, left: Fields, name: str, values: Sequence[float]) -> float | None:
     """The first explicit value that gives the same answers as none, in first tokens and in two longer answers."""
-    long = {"tokens": _TOKENS}
+    long = {"tokens": TOKENS}
     for value in values:
         try:
             brief = await asking.equal(left, {**off, name: value}, 6, confirm=False)
@@ -84,7 +74,7 @@ async def _by_tails(asking: Asking, off: Fields, left: Fields, ranked: Sequence[
 
 async def left_out_temperature(asking: Asking, ranked: Sequence[Context]) -> Answered:
     """Which explicit temperature gives the same answers as none."""
-    long: dict[str, Any] = {**asking.off, "tokens": _TOKENS}
+    long: dict[str, Any] = {**asking.off, "tokens": TOKENS}
     if asking.basis != "seed":
         context = next(iter(ranked), None)
         free = await asking.tokens(context.messages, 16, asking.off) if context is not None else None
@@ -93,17 +83,20 @@ async def left_out_temperature(asking: Asking, ranked: Sequence[Context]) -> Ans
                 "0", f"left out, {free.total()} of {free.total()} answers begin with {shown(free)}", p=context.share ** (free.total() - 1)
             )
         return unsure("no answer repeats here, so values cannot be told apart")
-    one = await asking.same(long, {**long, "temperature": 1}, pairs=3)
-    words = f"left out and 1, same question and seed: {one}"
-    if one.verdict is not False:
-        return Answered("1", words, p=one.p) if one.verdict else unsure(words)
+    brief = asking.off
+    same, seen = await asking.alike(brief, {**brief, "temperature": 1})
+    words = f"left out and 1, {seen}"
+    if same.verdict is not False:
+        return Answered("1", words, p=same.p) if same.verdict else unsure(words)
     noisy = []
     for value in _TEMPERATURES:
+        if not await asking.equal(brief, {**brief, "temperature": value}, 6, confirm=False):
+            continue
         equal = await asking.equal(long, {**long, "temperature": value}, 2)
         if equal:
-            return Answered(f"{value:g}", f"{words}; with {value:g} all are the same", p=one.p)
+            return Answered(f"{value:g}", f"{words}; with {value:g} all are the same", p=same.p)
         if equal is None:
             noisy.append(f"{value:g}")
     if noisy:
         return unsure(f"{words}; with {', '.join(noisy)} answers do not even come again")
-    return Answered("other", f"{words}; none of {', '.join(f'{value:g}' for value in _TEMPERATURES)} gives the same", p=one.p)
+    return Answered("other", f"{words}; none of {', '.join(f'{value:g}' for value in _TEMPERATURES)} gives the same", p=same.p)
