@@ -31,7 +31,7 @@ def test_every_file_that_a_document_links_to_exists() -> None:
 
 
 BARE_INSTALL = re.compile(
-    r"""(?:(?:pip3?|uv|poetry|conda|mamba)\s+(?:install|add)\b|\buvx|\bpipx\s+(?:run|install))[^#&;|\n]*?[\s"'`]evalkit(?![\w/@.-]|\s*@)"""
+    r"""(?:(?:pip3?|uv|poetry|conda|mamba)\s+(?:install|add)\b|\buvx(?!\s+--from\s+[./])|\bpipx\s+(?:run|install))[^#&;|\n]*?[\s"'`]evalkit(?![\w/@.-]|\s*@)"""
     r"""|EVALKIT\s*[:=]\s*["']?evalkit\b(?!\s*@)"""
 )
 """An install of evalkit by its name, which on the public index is another project's package."""
@@ -43,6 +43,8 @@ BARE_INSTALL = re.compile(
         ("pip install ", "evalkit", True),
         ("python -m pip install -U ", "'evalkit[checks]'", True),
         ("uvx ", "evalkit sweep x.yaml", True),
+        ("uvx ", "--from evalkit evalkit", True),
+        ("uvx ", "--from ./evalkit-0.1.0-py3-none-any.whl evalkit", False),
         ("pipx run ", "evalkit", True),
         ("  EVALKIT: ", "evalkit==0.2.0", True),
         ("pip install ", '"evalkit>=1"', True),
