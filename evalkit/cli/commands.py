@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
     from evalkit.plan.shard import Shard
+    from evalkit.probe.findings import Probe
     from evalkit.run import Run
     from evalkit.sweeping.batching import Waiting
     from evalkit.sweeping.part import Part
@@ -379,7 +380,11 @@ def probe(
     told = Findings(planned)
     result, place = subject.probe(probed, output, depth=wanted, most_calls=calls, corners=corners, at_once=concurrency, seed=seed, progress=told)
     shown_probe(result, place, json, depth)
-    objections = subject.objections(result, probed) if depth == "usual" else []
+    _end_of_probe(result, subject.objections(result, probed) if depth == "usual" else [])
+
+
+def _end_of_probe(result: Probe, objections: Sequence[str]) -> None:
+    """End with the status that a probe comes to, and say why where that is no success."""
     for one in objections:
         complain(f"this experiment should not be swept here as it is: {one}")
     if objections:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def to_wandb(run: Run, every: Sequence[Exported], place: str) -> list[str]:
         tracked = wandb.init(project=project, name=one.name, config=config, mode="offline", dir=place, settings=quiet, reinit="finish_previous")
         tracked.log(dict(_means(run, one)))
         for path in _artefacts(run):
-            tracked.save(str(path), base_path=str(run.folder), policy="now")
+            shutil.copy(path, tracked.dir)  # W&B's own `save` leaves a link, and the folder is often synced from elsewhere
         tracked.finish()
     return [f"{len(every)} settings as offline runs in {place}/wandb; send them with: wandb sync {place}/wandb/offline-run-*"]
 
