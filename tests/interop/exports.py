@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -147,14 +148,16 @@ def part_litellm(run: ek.Run, folder: Path) -> None:
     config = folder / "litellm.yaml"
     config.write_text(ek.export(run, "litellm", cells=[0, 3]), encoding="utf-8")
     names = [one["model_name"] for one in yaml.safe_load(config.read_text(encoding="utf-8"))["model_list"]]
+    key = f"sk-{secrets.token_hex(16)}"
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--port", "8797", "--host", "127.0.0.1"]
     with (folder / "litellm.txt").open("w") as log:
-        proxy = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"INTEROP_KEY": "none"})
+        proxy = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"LITELLM_MASTER_KEY": key})
     try:
         for name in names:
             body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello"}]}).encode()
-            request = urllib.request.Request("http://127.0.0.1:8797/v1/chat/completions", body, {"Content-Type": "application/json"})
-            answer = json.loads(_patiently(request))
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+            request = urllib.request.Request("http://127.0.0.1:8797/v1/chat/completions", body, headers)
+            answer = json.loads(_patiently(request, proxy))
             assert answer["choices"][0]["message"]["content"]
             assert answer["usage"]["completion_tokens"] <= 30, "the setting's max_tokens holds where the request names none"
     finally:
@@ -162,9 +165,10 @@ def part_litellm(run: ek.Run, folder: Path) -> None:
         proxy.wait()
 
 
-def _patiently(request: urllib.request.Request) -> bytes:
+def _patiently(request: urllib.request.Request, server: subprocess.Popen[bytes]) -> bytes:
     """What a server answers that is starting."""
     for _ in range(180):
+        assert server.poll() is None, "the proxy has ended"
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (loopback)
                 content: bytes = answer.read()
