@@ -143,7 +143,7 @@ class Pace:
     ) -> None:
         self.adaptive = at_once is None
         self._limit = float(min(_FIRST, most) if at_once is None else at_once)
-        self._most = max(1, most)
+        self.most = max(1, most)
         self._per_s = None if requests_per_minute is None else requests_per_minute / 60
         self._tokens_per_s = None if tokens_per_minute is None else tokens_per_minute / 60
         self._started_at = self._epoch = now
@@ -184,6 +184,10 @@ class Pace:
         if self._tokens_per_s is not None and self._tokens_of_a_call:
             bounds.append(self._tokens_per_s / self._tokens_of_a_call)
         return min(bounds, default=None)
+
+    def timed(self, now: float) -> bool:
+        """Whether calls keep places in time: they are bounded by a rate, by what is left of something, or have just begun."""
+        return now - self._started_at < 1 or now < self._gap_until or self.rate(now) is not None
 
     def reserve(self, now: float) -> float:
         """Take the next place: the time at which a call may start, `now` or later. Afterwards `held` and `generation` tell whether it still may."""
@@ -254,8 +258,8 @@ class Pace:
             self._cut(now, _CUT_FOR_A_QUEUE, "answers take over twice as long")
         elif self._unsure:
             self._unsure -= 1
-        elif in_flight >= self.limit and self._limit < self._most:
-            self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
+        elif in_flight >= self.limit and self._limit < self.most:
+            self._limit = min(self.most, self._limit + (1 if self._doubling else 1 / self._limit))
             self.highest = max(self.highest, self.limit)
 
     def faulted(self) -> None:

@@ -18,7 +18,8 @@ import msgspec
 from evalkit.collect.allowance import Budget
 from evalkit.collect.calls import Call
 from evalkit.collect.health import Health
-from evalkit.collect.pace import Pace, backoff
+from evalkit.collect.pace import backoff
+from evalkit.collect.pacing import Pacing
 from evalkit.collect.queue import Job, Jobs
 from evalkit.collect.tally import Tally
 from evalkit.errors import EndpointError
@@ -55,11 +56,11 @@ class Policy(NamedTuple):
 
 
 async def run(
-    calls: Iterable[Call],
+    calls: Iterable[Call] | Jobs,
     client: Client,
     tally: Tally,
     *,
-    pace: Pace,
+    pace: Pacing,
     policy: Policy = Policy(),  # noqa: B008 (immutable)
     progress: Callable[[Tally], None] = lambda _: None,
     tell: Tell = nobody,
@@ -72,7 +73,7 @@ async def run(
     What meets an account without money or a key that is refused is nobody's outcome: it is kept by nobody, and stays to be asked.
 
     Args:
-        calls: each is given its outcome as it arrives, from one task at a time.
+        calls: each is given its outcome as it arrives, from one task at a time; or jobs that are yet to come.
         tally: counted up as outcomes arrive.
         tell: called where the run pauses and goes on.
         together: neighbours of one group are asked for in one call, up to so many.
@@ -84,7 +85,8 @@ async def run(
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
         Exception: whatever a call's `keep` or `progress` raises, as it is; what was recorded stays.
     """
-    one = _Run(Jobs(calls, together), client, tally, pace, policy, progress, tell, proven, stop)
+    jobs = calls if isinstance(calls, Jobs) else Jobs(calls, together)
+    one = _Run(jobs, client, tally, pace, policy, progress, tell, proven, stop)
     return await one.whole()
 
 
@@ -96,7 +98,7 @@ class _Run:
         jobs: Jobs,
         client: Client,
         tally: Tally,
-        pace: Pace,
+        pace: Pacing,
         policy: Policy,
         progress: Callable[[Tally], None],
         tell: Tell,
@@ -147,6 +149,7 @@ class _Run:
     def _stop(self, why: str) -> None:
         self._stopped = self._stopped or why
         self._changed.set()
+        self._jobs.wake()
 
     # --- workers, and what each does next
 
@@ -186,7 +189,12 @@ class _Run:
                     return None
                 await self._until(self._jobs.next_at or now)
                 continue
-            at, generation = self._pace.reserve(now), self._pace.generation
+            at = None if self._jobs.dry(now) else self._pace.reserve(now)
+            generation = self._pace.generation
+            if at is None:
+                await self._jobs.coming(self._looks_again(now) - now)
+                self._grow()
+                continue
             if at > now:
                 await self._sleep(at)
                 if self._stopped or self._health.down_since is not None or self._pace.held(time.monotonic()) or self._over():
@@ -195,6 +203,11 @@ class _Run:
                     continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
+
+    def _looks_again(self, now: float) -> float:
+        """When whoever has nothing to send, or no place to send it at, looks again, if nothing wakes him before."""
+        at = now + min(_LONGEST_LOOK_S, self._pace.wait_s(now) or _LONGEST_LOOK_S)
+        return at if self._jobs.next_at is None else max(now, min(at, self._jobs.next_at) if self._jobs.next_at > now else at)
 
     def _spare(self) -> bool:
         """Whether there are more hands than work: what is under way comes back to the one that sent it."""

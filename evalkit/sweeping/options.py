@@ -32,6 +32,9 @@ class Options:
         look: whether the endpoint is looked at before the sweep.
         race: instead of the full grid, as by ``search: {method: race}``.
         race_budget: of the race, instead of the experiment's; asks for one.
+        engine: ``ray``: by workers on a Ray cluster; this process alone where None.
+        address: of a cluster that runs; None starts one on this machine.
+        workers: as many as there are CPUs where None.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -46,6 +49,9 @@ class Options:
     look: bool = _option(True, "Look at the endpoint first, by requests of the sweep itself.")
     race: bool = _option(False, "Drop settings on the way: a third of the full grid's requests.")
     race_budget: str | None = _option(None, "As --race, with this share of the requests, like 1/4, or proof.")
+    engine: str | None = _option(None, "Spread the work over a Ray cluster: ray.")
+    address: str | None = _option(None, "With --engine ray: a cluster that runs, HOST:PORT or auto. [default: one is started here]")
+    workers: int | None = _option(None, "With --engine ray: how many workers. [default: one a CPU]")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""

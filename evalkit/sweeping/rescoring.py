@@ -19,6 +19,7 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import RecordWriter
+from evalkit.store.segments import join_left
 from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.racing import course_of
 from evalkit.text.notes import Note, Tell, nobody
@@ -66,6 +67,7 @@ def rescore(
     with locked(folder), RecordWriter(folder) as writer:
         if writer.mended:
             tell(Note("note", writer.mended))
+        join_left(folder, writer, tell)
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
         return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course)
 
