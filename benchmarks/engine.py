@@ -80,10 +80,10 @@ class World:
 
 
 class Bucket:
-    """An endpoint's limit by time: so many calls a second, and a tenth of that at once."""
+    """An endpoint's limit by time: so many calls a second, and those of a second at once."""
 
     def __init__(self, per_s: float) -> None:
-        self._per_s, self._most = per_s, per_s / 10
+        self._per_s, self._most = per_s, per_s
         self._left, self._at = self._most, 0.0
 
     def takes(self, now: float) -> bool:
@@ -266,7 +266,7 @@ def simulation(smallest: bool) -> bool:
 
     LINE = line_of(record_of(request, completion))
     kept = True
-    workers, limit, seconds = (8, 400.0, 12.0) if smallest else (100, 20_000.0, 40.0)
+    workers, limit, seconds = (8, 400.0, 12.0) if smallest else (100, 20_000.0, 25.0)
     for name, rate in (("told by requests_per_minute", limit * 60), ("found out by 429s", None)):
         chance = random.Random(1)
         world, bucket = World(), Bucket(limit)
@@ -293,7 +293,7 @@ def simulation(smallest: bool) -> bool:
             world.at(0.001 * number, partial(hub.begin, worker))
         world.at(0.05, hub.tick)
         world.run(seconds)
-        first = 4 if smallest else 15
+        first = 4 if smallest else 12
         steady = range(first, int(seconds) - 1)
         used = sum(answered[at] for at in steady) / len(steady) / limit
         refused = sum(sent[at] - answered[at] for at in steady) / max(1, sum(sent[at] for at in steady))

@@ -265,6 +265,9 @@ def score(
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
     sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
     jobs: Jobs = 1,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
     json: Json = None,
 ) -> None:
     """Score a run again from its records.
@@ -277,7 +280,18 @@ def score(
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     with progress(False) as report:
         try:
-            result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, jobs=jobs, progress=report)
+            result = rescoring.rescore(
+                run,
+                note=tell,
+                metrics=names,
+                tokenizer=tokenizer,
+                sizes=sizes,
+                jobs=jobs,
+                engine=engine,
+                address=address,
+                workers=workers,
+                progress=report,
+            )
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")

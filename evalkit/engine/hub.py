@@ -177,6 +177,8 @@ class Hub:
             record = FORM.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return  # torn: the worker was killed while it wrote
+        if record.key not in self._owners:
+            return  # told of before
         outcome = record.outcome
         completed = isinstance(outcome, Completion)
         usage = outcome.usage
@@ -249,7 +251,8 @@ class Hub:
                 member.answered_at = now
             elif isinstance(one, Throttled):
                 pace.started(now - one.started)
-                pace.throttle(now - one.ended, now - one.started, one.wait_s)
+                # Whoever was told to wait sends nothing: this one was sent before its worker heard of a refusal that another met.
+                pace.throttle(now - one.ended, now - one.started if pace.wait_s(now) <= 0 else -math.inf, one.wait_s)
                 urgent = True
             elif isinstance(one, Faulted):
                 pace.faulted()

@@ -23,6 +23,7 @@ from evalkit._version import __version__
 from evalkit.client.connection import Access, bearer_key
 from evalkit.engine.crew import Port, WorkerLostError
 from evalkit.engine.messages import Orders, Report, Task
+from evalkit.engine.processes import ProcessLostError
 from evalkit.engine.worker import Worker
 from evalkit.errors import AuthError, EvalkitError, ExperimentError, MissingExtraError
 from evalkit.experiment.endpoint import LOCAL, Endpoint
@@ -38,6 +39,8 @@ _ANSWERS_S = 15.0
 _LOOKED_S = 30.0
 _CONNECTS_S = 3.0
 _MOST_LOOKED_AT = 64
+_WORKS_S = 3600.0
+"""A call that scores may take so long, which is far longer than any does."""
 
 _ASK = """
 import sys
@@ -109,6 +112,12 @@ class Cluster:
             return port
 
         return hire
+
+    def process(self, kind: type, *given: Any) -> RayProcess:
+        """A process of the cluster that holds a `kind` made of what is `given`; as `evalkit.engine.processes.Elsewhere`."""
+        import ray
+
+        return RayProcess(ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(kind).remote(*given))
 
     def _nodes(self) -> list[str]:
         import ray
@@ -189,6 +198,41 @@ class RayPort:
             ray.kill(self._actor)
 
 
+class RayProcess:
+    """An object in a process of the cluster; as `evalkit.engine.processes.Process`."""
+
+    def __init__(self, actor: ActorHandle[Any]) -> None:
+        self._actor = actor
+
+    def call(self, method: str, *given: Any) -> Any:
+        """Begin a call of the object's method."""
+        return getattr(self._actor, method).remote(*given)
+
+    def result(self, call: Any) -> Any:
+        """What a call gives; raises what it raised, and `ProcessLostError` where the process is gone."""
+        import ray
+
+        try:
+            return ray.get(call, timeout=_WORKS_S)
+        except ray.exceptions.RayTaskError as fault:
+            if isinstance(fault.cause, Exception):
+                raise fault.cause from None
+            raise
+        except ray.exceptions.RayActorError as fault:
+            if isinstance(cause := getattr(fault, "cause", None), EvalkitError):
+                raise cause from None
+            raise ProcessLostError(type(fault).__name__) from None
+        except ray.exceptions.RayError as fault:
+            raise ProcessLostError(type(fault).__name__) from None
+
+    def end(self) -> None:
+        """End it."""
+        import ray
+
+        with suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(self._actor)
+
+
 class _Actor:
     """A worker in a process of the cluster."""
 
@@ -258,6 +302,10 @@ def cluster(address: str | None, workers: int | None, tell: Tell = nobody) -> It
 
 def _join(ray: Any, address: str | None, count: int) -> None:
     """Start a cluster that nobody else can reach, or join the one at `address`."""
+    from ray._private import worker
+
+    # Ray would print each death of a worker on the standard output; the crew tells of it.
+    worker.print_to_stdstream = lambda *_, **__: None
     said: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL", "configure_logging": False}
     try:
         if address is not None:
