@@ -44,8 +44,11 @@ from evalkit.engine.granted import Granted
 from evalkit.engine.hub import Hub
 from evalkit.engine.messages import Answered, Orders, Report, Throttled
 from evalkit.engine.worker import LINGER_S
-from evalkit.plan.requests import Request
-from evalkit.store.records import Completion, Usage, read, record_of
+from evalkit.experiment.experiment import check
+from evalkit.plan.requests import Plan, Request
+from evalkit.scoring.scores import score
+from evalkit.store.journal import line_of
+from evalkit.store.records import Completion, RecordWriter, Usage, read, record_of
 
 BODY = {"model": "m", "temperature": 0.7, "max_tokens": 100}
 TEXT = "an answer of some thirty words, as long as answers to short questions are, " * 3
@@ -262,11 +265,9 @@ def simulation(smallest: bool) -> bool:
     request = Request("0" * 32, 0, 0, "p0", {"temperature": 0.7}, 0, None, "m", BODY, [])
     usage = Usage(prompt_tokens=20, completion_tokens=40, total_tokens=60)
     completion = Completion(text=TEXT, finish_reason="stop", usage=usage, latency_s=0.1, tries=1, model="m", id="x")
-    from evalkit.store.journal import line_of
-
     LINE = line_of(record_of(request, completion))
     kept = True
-    workers, limit, seconds = (8, 400.0, 12.0) if smallest else (100, 20_000.0, 25.0)
+    workers, limit, seconds = (4, 200.0, 6.0) if smallest else (100, 20_000.0, 25.0)
     for name, rate in (("told by requests_per_minute", limit * 60), ("found out by 429s", None)):
         chance = random.Random(1)
         world, bucket = World(), Bucket(limit)
@@ -548,7 +549,53 @@ def cpu(smallest: bool) -> bool:
     return told("   more than one process takes", found["ray"] - found["one process"], None if smallest else 0.8, unit=" ms")
 
 
-PARTS: dict[str, Callable[[bool], bool]] = {"simulation": simulation, "kills": kills, "pace": pace, "cpu": cpu}
+def made_run(folder: Path, prompts: int, cells: int, replicates: int) -> Plan:
+    """A run of answers of some 120 words, none of which was ever asked for."""
+    chance = random.Random(5)
+    words = [f"{one}{other}" for one in ("par", "lo", "ti", "mer", "sa", "con", "vi", "du") for other in ("", "ba", "re", "ton", "mi", "s", "la")]
+    data = experiment("http://127.0.0.1:9/v1", 100)
+    data["prompts"] = [{"id": f"p{number}", "user": f"question {number}"} for number in range(prompts)]
+    data["parameters"] = {"temperature": [round(0.1 + 0.1 * number, 1) for number in range(cells)]}
+    data["replicates"] = replicates
+    plan = Plan(check(data))
+    usage = Usage(prompt_tokens=9, completion_tokens=150, total_tokens=159)
+    with RecordWriter(folder) as writer:
+        for request in plan:
+            text = " ".join(chance.choices(words, k=chance.randint(80, 160))) + "."
+            writer.append(record_of(request, Completion(text=text, finish_reason="stop", usage=usage, latency_s=1.0, tries=1, model="m")))
+    return plan
+
+
+def scoring(smallest: bool) -> bool:
+    from evalkit.engine.ray import cluster
+
+    shape = (10, 2, 4) if smallest else (100, 10, 20)
+    with place() as folder:
+        plan = made_run(folder, *shape)
+        one_s, two_s = [], []
+        with cluster(None, 2) as there:
+            there.check(None)
+            for _ in range(1 if smallest else 2):
+                began = time.monotonic()
+                one = score(plan, read(folder))
+                one_s.append(time.monotonic() - began)
+                began = time.monotonic()
+                two = score(plan, read(folder), there=there)
+                two_s.append(time.monotonic() - began)
+    same = list(one.by_metric) == list(two.by_metric) and all(
+        first is second or (first is not None and second is not None and first.tobytes() == second.tobytes())
+        for name in one.by_metric
+        for first, second in zip(one.by_metric[name], two.by_metric[name], strict=True)
+    )
+    print(
+        f"-- {len(plan):,} answers of 120 words: {min(one_s):.1f} s in one process, {min(two_s):.1f} s by two workers; load {os.getloadavg()[0]:.1f}"
+    )
+    kept = told("   values that differ", 0 if same else 1, 0)
+    told("   times as fast", min(one_s) / min(two_s), None if smallest else 1.6, least=True)
+    return kept
+
+
+PARTS: dict[str, Callable[[bool], bool]] = {"simulation": simulation, "kills": kills, "pace": pace, "cpu": cpu, "scoring": scoring}
 
 
 def main() -> int:

@@ -13,11 +13,12 @@ def shared(whole: int, wants: Sequence[int]) -> list[int]:
     out = [0] * len(wants)
     left = min(whole, sum(wants))
     open_ones = [at for at, want in enumerate(wants) if want > 0]
-    while left > 0 and open_ones:
-        each, rest = divmod(left, len(open_ones))
-        for number, at in enumerate(open_ones):
-            more = min(wants[at] - out[at], each + (number < rest))
+    while open_ones and (each := left // len(open_ones)):
+        for at in open_ones:
+            more = min(wants[at] - out[at], each)
             out[at] += more
             left -= more
         open_ones = [at for at in open_ones if out[at] < wants[at]]
+    for at in open_ones[:left]:
+        out[at] += 1
     return out
