@@ -402,6 +402,7 @@ class Swept:
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         self._cpu: dict[int, float] = {}
+        self._read = self._lines = 0
 
     @property
     def records(self) -> Path:
@@ -430,14 +431,18 @@ class Swept:
         return sum(self._cpu.values())
 
     def lines(self) -> int:
-        with suppress(FileNotFoundError):
-            return self.records.read_bytes().count(b"\n")
-        return 0
+        """Records so far; of the file what is new is read, and no more."""
+        with suppress(FileNotFoundError), self.records.open("rb") as file:
+            file.seek(self._read)
+            while more := file.read(2**20):
+                self._read += len(more)
+                self._lines += more.count(b"\n")
+        return self._lines
 
     def wait(self, each: Callable[[list[int]], None] = lambda _: None) -> int:
         while self.process.poll() is None:
             each(self.look())
-            time.sleep(0.1)
+            time.sleep(0.3)
         self._log.close()
         return int(self.process.returncode)
 

@@ -18,6 +18,7 @@ from evalkit.text.numbers import counted
 _TICK_S = 0.05
 _PUSH_S = 10.0
 _HIRE_S = 60.0
+_AGAIN_S = 0.5
 _MOST_LOST = 5
 """Workers that may be lost one after the other, without one outcome between them, until there is no use in another."""
 
@@ -44,6 +45,10 @@ class Port(Protocol):
 
     async def left(self) -> bytes:
         """What its segment holds, after it is gone; empty where nobody can read that."""
+        ...
+
+    async def forget(self) -> None:
+        """All that it recorded is kept elsewhere: it may take its segment away."""
         ...
 
     def kill(self) -> None:
@@ -74,6 +79,7 @@ class Crew:
         self._number = 0
         self._lost_in_a_row = 0
         self._done_before = -1
+        self._ended = asyncio.Event()
         self._pushes: set[asyncio.Task[None]] = set()
 
     async def work(self, stop: asyncio.Event) -> str | None:
@@ -109,12 +115,13 @@ class Crew:
         while not self._over and self._hub.stopped is None and self._hub.error is None:
             self._number += 1
             try:
-                async with asyncio.timeout(_HIRE_S):
-                    port = await self._hire(self._number)
-            except (WorkerLostError, TimeoutError) as fault:
-                self._count_lost(f"does not start: {fault}" if str(fault) else f"does not start within {_HIRE_S:g} s")
-                await asyncio.sleep(0.5)
+                port = await self._hired(self._number)
+            except WorkerLostError as fault:
+                self._count_lost(f"does not start: {fault}")
+                await asyncio.sleep(_AGAIN_S)
                 continue
+            if port is None:
+                return
             self._ports[port.name] = port
             self.working.add(port.name)
             self._hub.join(port.name, time.monotonic())
@@ -123,6 +130,20 @@ class Crew:
                 return
             except WorkerLostError as fault:
                 await self._bury(port, str(fault))
+
+    async def _hired(self, number: int) -> Port | None:
+        """A worker; None where all is over before it has started. Raises `WorkerLostError`."""
+        hiring, over = asyncio.ensure_future(self._hire(number)), asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait((hiring, over), timeout=_HIRE_S, return_when=asyncio.FIRST_COMPLETED)
+            if hiring.done():
+                return hiring.result()
+            if over.done():
+                return None
+            raise WorkerLostError(f"not within {_HIRE_S:g} s")
+        finally:
+            hiring.cancel()
+            over.cancel()
 
     async def _ask(self, port: Port) -> None:
         """Report after report, until the worker has ended."""
@@ -138,6 +159,9 @@ class Crew:
                 self._spread()
             if report.ended is not None:
                 self.working.discard(port.name)
+                with suppress(WorkerLostError, TimeoutError):
+                    async with asyncio.timeout(_PUSH_S):
+                        await port.forget()
                 return
 
     async def _bury(self, port: Port, how: str) -> None:
@@ -180,6 +204,7 @@ class Crew:
                 warned = True
                 self._tell(warning("a request was answered twice, since a worker that was taken to be lost was not; one answer of each is kept"))
         self._spread()
+        self._ended.set()
 
     def _spread(self) -> None:
         """Push to those who must hear of something now."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from evalkit.errors import AuthError, EvalkitError, ExperimentError, MissingExtr
 from evalkit.experiment.endpoint import LOCAL, Endpoint
 from evalkit.store.records import RESPONSES
 from evalkit.text.notes import Tell, nobody, note, warning
+from evalkit.text.numbers import counted
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -190,6 +192,11 @@ class RayPort:
             raise WorkerLostError(type(fault).__name__) from None
         return left
 
+    async def forget(self) -> None:
+        """All that it recorded is kept elsewhere; where the disk is shared, whoever started it takes the segment away."""
+        if not self.where.shared:
+            await self.called(self._actor.forget)
+
     def kill(self) -> None:
         """End it at once."""
         import ray
@@ -244,6 +251,7 @@ class _Actor:
         place = Path(folder) if shared else Path(tempfile.gettempdir()) / f"evalkit-{os.getuid()}-{mark}"
         segment = place / task.name
         segment.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._segment = segment
         self._worker = Worker(task._replace(segment=str(segment)))
         self._worker.begin()
         return ray.get_runtime_context().get_node_id(), str(segment), shared
@@ -254,6 +262,12 @@ class _Actor:
 
     async def push(self, orders: Orders) -> None:
         self._worker.take(orders)
+
+    async def forget(self) -> None:
+        """Take the segment away, and its folder with the last one."""
+        await asyncio.to_thread(shutil.rmtree, self._segment, ignore_errors=True)
+        with suppress(OSError):
+            self._segment.parent.rmdir()
 
 
 @contextmanager
@@ -295,7 +309,10 @@ def cluster(address: str | None, workers: int | None, tell: Tell = nobody) -> It
                     "start it with RAY_AUTH_MODE=token"
                 )
             )
-        yield Cluster(workers or _cpus(), own=address is None)
+        there = _cpus()
+        if workers is not None and workers > there:
+            tell(note(f"the cluster has {counted(there, 'CPU')}, and so many workers"))
+        yield Cluster(min(workers or there, there), own=address is None)
     finally:
         ray.shutdown()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import threading
 import time
 from collections import Counter
@@ -63,6 +64,9 @@ class InProcess:
 
     async def left(self) -> bytes:
         return (Path(self._task.segment) / RESPONSES).read_bytes()
+
+    async def forget(self) -> None:
+        shutil.rmtree(self._task.segment)
 
     def kill(self) -> None:
         self.killed.set()
