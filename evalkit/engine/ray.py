@@ -329,7 +329,7 @@ def _join(ray: Any, address: str | None, count: int) -> None:
             ray.init(address=address, **said)
             return
         with _on_loopback():
-            ray.init(num_cpus=count, include_dashboard=False, object_store_memory=_STORE_BYTES, _node_ip_address="127.0.0.1", **said)
+            ray.init(address="local", num_cpus=count, include_dashboard=False, object_store_memory=_STORE_BYTES, _node_ip_address="127.0.0.1", **said)
     except (Exception, SystemExit) as fault:
         what = f"the cluster at {address} cannot be joined" if address is not None else "a cluster cannot be started on this machine"
         raise ExperimentError(f"engine ray: {what}: {_first_line(fault)}") from None
