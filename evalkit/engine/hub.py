@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
 from evalkit.collect.pace import Pace
 from evalkit.collect.runner import Policy
 from evalkit.collect.tally import Tally
+from evalkit.engine.member import Member
 from evalkit.engine.messages import Answered, Ended, Event, Faulted, Orders, Report, Throttled
 from evalkit.engine.shares import shared
 from evalkit.errors import EvalkitError
@@ -35,53 +35,6 @@ _AHEAD_S = 1.0
 """What a worker is leased lasts for about so long, so that little is to be done again where it is lost."""
 _FORGETS = 0.3
 _ANSWERED_S = 30.0
-_NOTHING_TOLD, _NOTHING_HEARD = Orders(), Report()
-
-
-@dataclass
-class _Member:
-    """A worker as the hub knows it.
-
-    Attributes:
-        leased: what it has and has not told the outcome of, by key.
-        pending: places for it that it was not told of.
-        given: places that it was ever told of.
-        told: the orders that it had last.
-        per_s: outcomes a second.
-        recent: calls that ended by its last report.
-        fresh: requests leased since then.
-    """
-
-    name: str
-    heard_at: float
-    share: int = 0
-    leased: dict[str, Request] = field(default_factory=dict)
-    pending: list[float] = field(default_factory=list)
-    given: int = 0
-    told: Orders = _NOTHING_TOLD
-    told_hold: float = -math.inf
-    last: Report = _NOTHING_HEARD
-    per_s: float = 0.0
-    recent: int = 0
-    fresh: int = 0
-    answered_at: float = -math.inf
-    ended: Ended | None = None
-
-    @property
-    def places(self) -> int:
-        """Places that it may still use, those under way to it included."""
-        return self.given - self.last.received + self.last.places + len(self.pending)
-
-    @property
-    def may_start(self) -> int:
-        """How many calls it can start soon beside those that have a place."""
-        hands = self.share - self.last.in_flight + self.recent
-        return min(self.unbegun + self.last.waiting, max(0, hands)) - self.places
-
-    @property
-    def unbegun(self) -> int:
-        """Leased requests that it has not begun, for all that is known."""
-        return min(len(self.leased), self.last.backlog + self.fresh)
 
 
 class Hub:
@@ -122,8 +75,8 @@ class Hub:
         self._returned: deque[tuple[Request, ...]] = deque()
         self._exhausted = False
         self._to_lease = tally.planned - tally.done
-        self._owners: dict[str, _Member] = {}
-        self._members: dict[str, _Member] = {}
+        self._owners: dict[str, Member] = {}
+        self._members: dict[str, Member] = {}
         self._write, self._tell, self._recorded = write, tell, recorded
         self._began = now
         self._anew = 0
@@ -134,7 +87,7 @@ class Hub:
 
     def join(self, name: str, now: float) -> None:
         """A worker is there, and may be given work."""
-        self._members[name] = _Member(name, now)
+        self._members[name] = Member(name, now)
         self._allot_at = now
 
     @property
@@ -220,7 +173,7 @@ class Hub:
             if kind is None and self._accept(key, None, tokens, None):
                 self._keep([line])
 
-    def _accept(self, key: str, kind: Kind | None, tokens: int, member: _Member | None) -> bool:
+    def _accept(self, key: str, kind: Kind | None, tokens: int, member: Member | None) -> bool:
         """Whether an outcome is the one that counts of its request."""
         owner = self._owners.get(key)
         if owner is None or (kind is not None and member is not None and owner is not member):
@@ -239,7 +192,7 @@ class Hub:
             for line in lines:
                 self._recorded(FORM.decode(line))
 
-    def _replay(self, member: _Member, events: tuple[Event, ...], now: float) -> bool:
+    def _replay(self, member: Member, events: tuple[Event, ...], now: float) -> bool:
         """Tell the pace what happened to a worker's calls; whether others must hear of it."""
         pace, urgent = self.pace, False
         elsewhere = sum(one.last.in_flight for one in self._members.values()) - member.last.in_flight if events else 0
@@ -262,12 +215,12 @@ class Hub:
                 urgent = True
         return urgent
 
-    def _all_woke(self, member: _Member) -> bool:
+    def _all_woke(self, member: Member) -> bool:
         """Whether the endpoint was down for the others too."""
         others = [one.last.paused for one in self._members.values() if one is not member and one.ended is None]
         return all(others)
 
-    def _ends(self, member: _Member, ended: Ended, paused: str, now: float) -> None:
+    def _ends(self, member: Member, ended: Ended, paused: str, now: float) -> None:
         """A worker has ended; where others are answered while it found the endpoint down, the trouble is its own, and they go on without it."""
         member.ended = ended
         if ended.error is not None:
@@ -364,7 +317,7 @@ class Hub:
         for one in self._members.values():
             one.pending.clear()
 
-    def _lease(self, member: _Member) -> tuple[tuple[Request, ...], ...]:
+    def _lease(self, member: Member) -> tuple[tuple[Request, ...], ...]:
         """More work for a worker, where it has little left."""
         if member.share == 0 or (self._to_lease <= 0 and self._all_leased):
             return ()
