@@ -267,7 +267,7 @@ def simulation(smallest: bool) -> bool:
     completion = Completion(text=TEXT, finish_reason="stop", usage=usage, latency_s=0.1, tries=1, model="m", id="x")
     LINE = line_of(record_of(request, completion))
     kept = True
-    workers, limit, seconds = (4, 200.0, 6.0) if smallest else (100, 20_000.0, 25.0)
+    workers, limit, seconds = (4, 200.0, 6.0) if smallest else (100, 20_000.0, 16.0)
     for name, rate in (("told by requests_per_minute", limit * 60), ("found out by 429s", None)):
         chance = random.Random(1)
         world, bucket = World(), Bucket(limit)
@@ -294,7 +294,7 @@ def simulation(smallest: bool) -> bool:
             world.at(0.001 * number, partial(hub.begin, worker))
         world.at(0.05, hub.tick)
         world.run(seconds)
-        first = 4 if smallest else 12
+        first = 4 if smallest else 8
         steady = range(first, int(seconds) - 1)
         used = sum(answered[at] for at in steady) / len(steady) / limit
         refused = sum(sent[at] - answered[at] for at in steady) / max(1, sum(sent[at] for at in steady))

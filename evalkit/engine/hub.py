@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from evalkit.collect.pace import Pace
+from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import Policy
 from evalkit.collect.tally import Tally
 from evalkit.engine.member import Member
@@ -46,6 +46,7 @@ class Hub:
         tally: counted up; its `planned` tells how many `requests` there are.
         write: takes lines of records that count.
         together: neighbours of one group are leased together, up to so many.
+        each: calls at once that one worker may have at the most.
         recorded: is given each record that counts.
 
     Attributes:
@@ -64,6 +65,7 @@ class Hub:
         *,
         now: float,
         together: int = 1,
+        each: int = MOST_AT_ONCE,
         tell: Tell = nobody,
         recorded: Callable[[Record], None] | None = None,
     ) -> None:
@@ -71,7 +73,7 @@ class Hub:
         self.stopped: str | None = None
         self.error: EvalkitError | None = None
         self.twice = 0
-        self._jobs = _jobs(requests, together)
+        self._jobs, self._each = _jobs(requests, together), each
         self._returned: deque[tuple[Request, ...]] = deque()
         self._exhausted = False
         self._to_lease = tally.planned - tally.done
@@ -389,7 +391,7 @@ class Hub:
         """Divide the calls at once: what a worker has in flight above its part is given to others only when it has come back."""
         members = [one for one in self._members.values() if one.ended is None]
         more = not self._all_leased
-        goals = shared(self.pace.limit, [self.pace.limit if more else len(one.leased) for one in members])
+        goals = shared(self.pace.limit, [min(self._each, self.pace.limit if more else len(one.leased)) for one in members])
         room = self.pace.limit
         for one, goal in zip(members, goals, strict=True):
             room -= min(goal, one.share) if goal >= one.told.share else max(goal, one.told.share, one.last.in_flight)

@@ -69,12 +69,13 @@ async def sent_by(
         EndpointError: the endpoint is of no use, or no worker stays alive.
         RecordError: what came cannot be written.
     """
-    hub = Hub(requests, pace, policy, tally, write, now=time.monotonic(), together=together, tell=tell, recorded=recorded)
+    each = MOST_AT_ONCE if pace.adaptive else pace.most
+    hub = Hub(requests, pace, policy, tally, write, now=time.monotonic(), together=together, each=each, tell=tell, recorded=recorded)
     task = Task(
         name="",
         endpoint=endpoint,
         base_url=base_url,
-        most=min(MOST_AT_ONCE, pace.most),
+        most=each,
         policy=policy._replace(budget=Budget()),
         segment="",
         planned=tally.planned,
