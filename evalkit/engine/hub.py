@@ -16,7 +16,7 @@ import msgspec
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import Policy
 from evalkit.collect.tally import Tally
-from evalkit.engine.member import Member
+from evalkit.engine.member import HORIZON_S, Member
 from evalkit.engine.messages import Answered, Ended, Event, Faulted, Orders, Report, Throttled
 from evalkit.engine.shares import shared
 from evalkit.errors import EvalkitError
@@ -24,8 +24,6 @@ from evalkit.plan.requests import Request
 from evalkit.store.records import FORM, Completion, Kind, Record
 from evalkit.text.notes import Tell, nobody, warning
 
-HORIZON_S = 0.25
-"""How far ahead places are given."""
 EXPIRES_S = 30.0
 """A worker that reports nothing for so long is taken to be lost, and its lease ends; by itself it has stopped long before."""
 

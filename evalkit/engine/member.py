@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from evalkit.engine.messages import Ended, Orders, Report
 from evalkit.plan.requests import Request
 
+HORIZON_S = 0.25
+"""How far ahead places are given."""
+
 _NOTHING_TOLD, _NOTHING_HEARD = Orders(), Report()
 
 
@@ -47,8 +50,10 @@ class Member:
 
     @property
     def may_start(self) -> int:
-        """How many calls it can start soon beside those that have a place."""
-        hands = self.share - self.last.in_flight + self.recent
+        """How many calls it can start soon beside those that have a place: what is under way ends meanwhile, about as fast as before."""
+        if self.share == 0:
+            return 0
+        hands = self.share - self.last.in_flight + max(self.recent, int(self.per_s * HORIZON_S) + 1)
         return min(self.unbegun + self.last.waiting, max(0, hands)) - self.places
 
     @property

@@ -117,6 +117,7 @@ class Worker:
         self._ended: Ended | None = None
         self._told = (0, 0, 0, 0)
         self._synced = time.monotonic()
+        self._syncing: asyncio.Future[bool] | None = None
         self._segment = RecordWriter(Path(task.segment))
         self._work: asyncio.Task[None] | None = None
 
@@ -139,6 +140,8 @@ class Worker:
                     proven=task.proven,
                     stop=self._stop,
                 )
+            if self._syncing is not None:
+                await self._syncing
             self._segment.close()
             self._ended = Ended(stopped)
         except EvalkitError as fault:
@@ -184,10 +187,17 @@ class Worker:
             await _set_within(self._full, linger_s)
         self._stirred.clear()
         self._full.clear()
-        if self._ended is None and time.monotonic() - self._synced > _UNSYNCED_S:
-            self._synced = time.monotonic()
-            await asyncio.to_thread(self._segment.sync)
+        self._sync()
         return self._drained()
+
+    def _sync(self) -> None:
+        """Have the disk keep up, beside all else: what is urgent does not wait for it. Raises `RecordError` where it did not."""
+        now = time.monotonic()
+        if self._ended is not None or now - self._synced < _UNSYNCED_S or (self._syncing is not None and not self._syncing.done()):
+            return
+        if self._syncing is not None:
+            self._syncing.result()
+        self._synced, self._syncing = now, asyncio.ensure_future(asyncio.to_thread(self._segment.sync))
 
     def _drained(self) -> Report:
         now, spent = time.monotonic(), self._tally.spent
