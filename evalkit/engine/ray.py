@@ -83,7 +83,9 @@ class Cluster:
         for facts in self._asked(nodes, _facts_by_value()):
             where, found = f"node {facts[1]}", _Facts(*facts)
             if not found.evalkit:
-                raise ExperimentError(f"{where} of the cluster: evalkit is not installed there; install evalkit[ray] {__version__} on every node")
+                raise ExperimentError(
+                    f"{where} of the cluster: evalkit is not installed there; install evalkit {__version__} with its extra ray on every node"
+                )
             if found.evalkit != __version__ or _minor(found.python) != _minor(platform.python_version()):
                 raise ExperimentError(
                     f"{where} of the cluster: has evalkit {found.evalkit} on Python {found.python}, and here are evalkit {__version__} on "
@@ -283,7 +285,7 @@ def cluster(address: str | None, workers: int | None, tell: Tell = nobody) -> It
         ExperimentError: nobody answers at the address, or the cluster does not start.
     """
     if find_spec("ray") is None:
-        raise MissingExtraError("engine ray: ray is not installed; install it: pip install 'evalkit[ray]'")
+        raise MissingExtraError("engine ray: ray is not installed (the extra ray); run: pip install 'ray>=2.50'")
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise ExperimentError(f"workers: found {workers}; expected a number from 1 to {MOST_WORKERS}")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from evalkit.engine.processes import Elsewhere, Process, ProcessLostError
 from evalkit.errors import ExperimentError
-from evalkit.metrics import Tokenizer
+from evalkit.metrics import Tokenizer, tokens
 from evalkit.metrics.custom import Scorer
 from evalkit.metrics.group import Floats, Ints
-from evalkit.metrics.tokens import tokenizer as tokenizer_of
 from evalkit.scoring.answers import Answers, ScoredAnswer, Where
 from evalkit.scoring.groups import Groups
 from evalkit.scoring.measuring import Measuring, OfGroup, Vectors
@@ -36,7 +35,7 @@ class Part:
     """
 
     def __init__(self, tokenizer: str, recorded: Sequence[str], expects: Sequence[str | None]) -> None:
-        self._tokenizer, self._recorded, self._expects = tokenizer_of(tokenizer), recorded, expects
+        self._tokenizer, self._recorded, self._expects = tokens.tokenizer(tokenizer), recorded, expects
         if self._tokenizer.name != tokenizer:
             raise ExperimentError(
                 f"a worker cuts words by {self._tokenizer.name}, and here {tokenizer} does; install the same releases of regex and icu4py everywhere"

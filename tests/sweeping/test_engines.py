@@ -66,7 +66,7 @@ def test_shards_batches_and_the_embedded_endpoint_elsewhere_are_refused(tmp_path
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed here")
 def test_without_ray_it_says_which_extra(tmp_path: Path) -> None:
-    with pytest.raises(MissingExtraError, match=r"ray is not installed; install it: pip install 'evalkit\[ray\]'"):
+    with pytest.raises(MissingExtraError, match=r"ray is not installed \(the extra ray\); run: pip install 'ray>=2.50'"):
         run_sweep(experiment(), tmp_path / "run", RAY)
 
 
