@@ -599,7 +599,7 @@ def scoring(smallest: bool) -> bool:
             process.end = ended
             return process
 
-    shape = (10, 2, 4) if smallest else (50, 10, 20)
+    shape = (10, 2, 4) if smallest else (100, 10, 40)
     with place() as folder:
         plan = made_run(folder, *shape)
         with cluster(None, 2) as there:

@@ -259,7 +259,8 @@ class Pace:
         elif self._unsure:
             self._unsure -= 1
         elif in_flight >= self.limit and self._limit < self.most:
-            self._limit = min(self.most, self._limit + (1 if self._doubling else 1 / self._limit))
+            # One a round; of many workers together as many as keep what a cut takes about ten seconds' growth.
+            self._limit = min(self.most, self._limit + (1 if self._doubling else max(1 / self._limit, 1 / MOST_AT_ONCE)))
             self.highest = max(self.highest, self.limit)
 
     def faulted(self) -> None:
