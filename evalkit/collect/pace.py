@@ -1,7 +1,8 @@
 """How many calls at once, and how fast: what an endpoint takes is found out by watching how it answers.
 
-- **Concurrency** starts low and doubles while answers come; after the first sign of too much it grows by one a round. A 429 cuts it, and so
-  does a growing queue: answers that take over twice as long as they did. Server faults (5xx) only pause its growth.
+- **Concurrency** starts low and doubles while answers come; after the first sign of too much it grows by one a round (above 256, where many
+  workers share it, by a 256th). A 429 cuts it, and so does a growing queue: answers that take over twice as long as they did. Server faults
+  (5xx) only pause its growth.
 - **Rate**: where a 429 shows a limit by time, the rate that was accepted becomes a bound, a little below it, which is then raised slowly. So
   a limit is met at its edge and not by running into it again and again.
 - **Waits** that the endpoint asks for hold back every call, not only the one that was told. What it says of its limits in ``x-ratelimit-*``
@@ -259,7 +260,7 @@ class Pace:
         elif self._unsure:
             self._unsure -= 1
         elif in_flight >= self.limit and self._limit < self.most:
-            # One a round; of many workers together as many as keep what a cut takes about ten seconds' growth.
+            # Of the thousands that many workers have together, one a round would take minutes to make up for a cut.
             self._limit = min(self.most, self._limit + (1 if self._doubling else max(1 / self._limit, 1 / MOST_AT_ONCE)))
             self.highest = max(self.highest, self.limit)
 
