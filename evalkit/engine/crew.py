@@ -44,7 +44,7 @@ class Port(Protocol):
         ...
 
     async def left(self) -> bytes:
-        """What its segment holds, after it is gone; empty where nobody can read that."""
+        """What its segment holds after it is gone, at least what it has not told; empty where there is nothing."""
         ...
 
     async def forget(self) -> None:

@@ -106,10 +106,6 @@ class Hub:
         """The names of those who are there and have not ended."""
         return [one.name for one in self._members.values() if one.ended is None]
 
-    def expired(self, now: float) -> list[str]:
-        """Those who have been silent for too long."""
-        return [one.name for one in self._members.values() if one.ended is None and now - one.heard_at > EXPIRES_S]
-
     def lost(self, name: str, segment: bytes, now: float) -> int:
         """A worker is gone: take what its segment holds, and lease the rest of what it had to others; how many requests that are."""
         member = self._members.pop(name)

@@ -159,6 +159,7 @@ class RayPort:
     def __init__(self, name: str, actor: ActorHandle[Any]) -> None:
         self.name, self._actor = name, actor
         self.where = _Place("", "", False)
+        self._told = 0
 
     async def called(self, method: Any, *given: Any) -> Any:
         """What a method of the actor gives. Raises `WorkerLostError` where it is gone, and what the method itself raised."""
@@ -176,6 +177,7 @@ class RayPort:
     async def exchange(self, orders: Orders) -> Report:
         """Tell it what to do, and wait for its next report."""
         report: Report = await self.called(self._actor.exchange, orders)
+        self._told += sum(map(len, report.lines))
         return report
 
     async def push(self, orders: Orders) -> None:
@@ -183,13 +185,16 @@ class RayPort:
         await self.called(self._actor.push, orders)
 
     async def left(self) -> bytes:
-        """What its segment holds: read here where the disk is shared, else on its node, as long as that is alive."""
+        """What its segment holds beyond what it told: read here where the disk is shared, else on its node, as long as that is alive."""
         import ray
 
         if self.where.shared or not self.where.node:
-            return await asyncio.to_thread(_read, self.where.segment)
+            try:
+                return await asyncio.to_thread(_read, self.where.segment, self._told)
+            except OSError as fault:
+                raise WorkerLostError(fault.strerror or type(fault).__name__) from None
         try:
-            left: bytes = await _on(self.where.node, _read).remote(self.where.segment)
+            left: bytes = await _on(self.where.node, _read).remote(self.where.segment, self._told)
         except ray.exceptions.RayError as fault:
             raise WorkerLostError(type(fault).__name__) from None
         return left
@@ -427,9 +432,11 @@ def _lacks(endpoint: Endpoint) -> tuple[str, str, bool]:
     return socket.gethostname(), "", False
 
 
-def _read(segment: str) -> bytes:
-    with suppress(OSError):
-        return (Path(segment) / RESPONSES).read_bytes()
+def _read(segment: str, beyond: int) -> bytes:
+    """What stands in a segment beyond so many bytes; nothing where it is not there."""
+    with suppress(FileNotFoundError), (Path(segment) / RESPONSES).open("rb") as file:
+        file.seek(beyond)
+        return file.read()
     return b""
 
 
