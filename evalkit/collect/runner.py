@@ -206,8 +206,8 @@ class _Run:
 
     def _looks_again(self, now: float) -> float:
         """When whoever has nothing to send, or no place to send it at, looks again, if nothing wakes him before."""
-        at = now + min(_LONGEST_LOOK_S, self._pace.wait_s(now) or _LONGEST_LOOK_S)
-        return at if self._jobs.next_at is None else max(now, min(at, self._jobs.next_at) if self._jobs.next_at > now else at)
+        waits = [_LONGEST_LOOK_S, self._pace.wait_s(now), (self._jobs.next_at or now) - now]
+        return now + min(wait_s for wait_s in waits if wait_s > 0)
 
     def _spare(self) -> bool:
         """Whether there are more hands than work: what is under way comes back to the one that sent it."""

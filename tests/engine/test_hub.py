@@ -69,6 +69,18 @@ def test_each_request_is_leased_to_one_and_the_calls_at_once_are_divided() -> No
     assert not orders[0].timed
 
 
+def test_what_may_be_asked_for_in_one_call_is_leased_together() -> None:
+    requests = [request(number)._replace(prompt_index=number // 5, replicate=number % 5) for number in range(20)]
+    hub = Hub(requests, Pace(8, now=0.0), Policy(), Tally(20), lambda _: None, now=0.0, together=3)
+    hub.join("a", 0.0)
+    jobs: list[list[int]] = []
+    while lease := hub.orders("a", 2.0).lease:
+        jobs += [[int(one.key, 16) for one in job] for job in lease]
+        numbers = [number for job in jobs[-len(lease) :] for number in job]
+        hub.heard("a", answered(numbers), 2.0)
+    assert jobs == [found for first in range(0, 20, 5) for found in ([first, first + 1, first + 2], [first + 3, first + 4])]
+
+
 def test_what_a_lost_worker_wrote_counts_and_the_rest_goes_to_others() -> None:
     made = Made(40)
     mine = made.numbers(made.hub.orders("a", 2.0))
