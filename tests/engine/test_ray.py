@@ -165,11 +165,13 @@ def silent() -> Iterator[int]:
 
         thread = threading.Thread(target=take)
         thread.start()
-        yield server.getsockname()[1]
-        over.set()
-        thread.join()
-        for one in kept:
-            one.close()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+            for one in kept:
+                one.close()
 
 
 def test_an_address_that_nobody_answers_at_is_told_soon(tmp_path: Path) -> None:
