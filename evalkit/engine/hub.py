@@ -33,6 +33,8 @@ _AHEAD_S = 1.0
 """What a worker is leased lasts for about so long, so that little is to be done again where it is lost."""
 _FORGETS = 0.3
 _ANSWERED_S = 30.0
+_SAME_S = 0.005
+"""Two waits that end so near to each other are one."""
 
 
 class Hub:
@@ -284,7 +286,7 @@ class Hub:
         for one in self._members.values():
             told = one.told
             if one.ended is None and (
-                hold > one.told_hold + 0.005
+                (hold > now and hold > one.told_hold + _SAME_S)
                 or told.anew != self._anew
                 or (timed and not told.timed)
                 or (ending and not told.stop)

@@ -125,6 +125,18 @@ def test_a_wait_that_one_meets_holds_all_at_once() -> None:
     assert not made.hub.orders("b", 2.7).places
 
 
+def test_nobody_is_told_what_he_knows() -> None:
+    made = Made(4)
+    for one in "ab":
+        made.hub.orders(one, 2.0)
+        made.hub.orders(one, 2.0)
+    assert made.hub.waiting(2.1) == []
+    made.hub.heard("a", Report(events=(Throttled(0.2, 0.0, 5.0),), requests=1, backlog=2), 2.5)
+    for one in "ab":
+        made.hub.orders(one, 2.5)
+    assert made.hub.waiting(3.0) == made.hub.waiting(9.0) == []
+
+
 def test_places_are_as_many_as_the_rate_allows_and_a_budget_counts_each() -> None:
     made = Made(1000, at_once=200, requests_per_minute=6000)
     given_out: list[float] = []
