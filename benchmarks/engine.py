@@ -513,10 +513,12 @@ def pace(smallest: bool) -> bool:
     if status:
         print(log[-2000:], f"status {status}")
     within = dict.fromkeys((0.02, 0.05, 0.1), 0)
-    held_from = held_until = -1.0
+    held_from = held_until = latest = -1.0
     for one in came:
         for after in within:
             within[after] += held_from + after < one.at < held_until
+        if one.at < held_until:
+            latest = max(latest, one.at - held_from)
         if one.status == 429:
             held_from = one.answered if one.answered > held_until else held_from
             held_until = max(held_until, one.answered + 1.0)
@@ -528,6 +530,7 @@ def pace(smallest: bool) -> bool:
         told("   share of the limit used after 10 s", used)
     for after, count in within.items():
         told(f"   calls that came over {after * 1000:.0f} ms after a 429 and within its wait", count, 0 if after == 0.1 else None)
+    told("   the latest of them came so long after it", latest, unit=" s")
     return kept and status == 0
 
 
