@@ -175,7 +175,16 @@ def _folder(run: Run | Path | str) -> Path:
     return run.folder if isinstance(run, Run) else at_hand(run)
 
 
-def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str = "uax29", sizes: bool = False, jobs: int = 1) -> Run:
+def rescore(
+    run: Run | Path | str,
+    metrics: Sequence[str] = (),
+    tokenizer: str = "uax29",
+    sizes: bool = False,
+    jobs: int = 1,
+    engine: str | None = None,
+    address: str | None = None,
+    workers: int | None = None,
+) -> Run:
     """Score a run again from its records; sends no request of the sweep.
 
     Args:
@@ -183,6 +192,7 @@ def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str =
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
         sizes: score also on half and on twice as much text: ``value_half`` and ``value_double`` of `Run.scores`.
         jobs: processes that score.
+        engine, address, workers: on a cluster, as `sweep` has them.
 
     Raises:
         RecordError: the folder cannot be used.
@@ -190,7 +200,9 @@ def rescore(run: Run | Path | str, metrics: Sequence[str] = (), tokenizer: str =
     """
     folder = _folder(run)
     with stored(folder):
-        return rescoring.rescore(folder, metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs)
+        return rescoring.rescore(
+            folder, metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs, engine=engine, address=address, workers=workers
+        )
 
 
 def write_report(run: Run | Path | str, *, figures: bool = False) -> list[Path]:

@@ -23,6 +23,8 @@ from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evalkit.cli.terminal import Report
     from evalkit.collect.allowance import Budget
     from evalkit.experiment.experiment import Experiment
@@ -105,6 +107,9 @@ Parts = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Send one of N parts, like 3/16, into a folder of its own; 'merge' joins them.")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, metavar="N", help=WORDS["jobs"])]
+Engine = Annotated[str | None, typer.Option("--engine", metavar="E", help=WORDS["engine"])]
+Address = Annotated[str | None, typer.Option("--address", metavar="ADDR", help=WORDS["address"])]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, max=256, metavar="N", help=WORDS["workers"])]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' for standard output, with nothing else there.")
 ]
@@ -140,6 +145,9 @@ def sweep(
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
     race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
     shard: Parts = None,
     batch: Annotated[bool, typer.Option("--batch", help="Send by batches, often at half the price; the same command again collects them.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="With --batch: stay until all batches are through.")] = False,
@@ -177,8 +185,16 @@ def sweep(
         confirm=confirm,
         look=look,
         lock=lock,
+        engine=engine,
+        address=address,
+        workers=workers,
     )
     result = _swept(loaded, output, options, quiet, yes, _way(part, batch, wait, resubmit))
+    _tell_of(result, screen, experiment, json)
+
+
+def _tell_of(result: Run | Part | None, screen: Console, experiment: Path, json: Path | None) -> None:
+    """Show what a sweep came to; ends with its status where it is not complete."""
     if result is None:
         complain("nothing was sent")
     else:
@@ -279,6 +295,9 @@ def score(
     sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
     jobs: Jobs = 1,
     lock: Lock = DEFAULTS.lock,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
     json: Json = None,
 ) -> None:
     """Score a run again from its records.
@@ -293,7 +312,18 @@ def score(
     with progress(False) as report:
         try:
             with stored(run, tell, lock=lock):
-                result = rescoring.rescore(run, note=tell, metrics=names, tokenizer=tokenizer, sizes=sizes, jobs=jobs, progress=report)
+                result = rescoring.rescore(
+                    run,
+                    note=tell,
+                    metrics=names,
+                    tokenizer=tokenizer,
+                    sizes=sizes,
+                    jobs=jobs,
+                    engine=engine,
+                    address=address,
+                    workers=workers,
+                    progress=report,
+                )
         except KeyboardInterrupt:
             report.stop()
             complain(f"interrupted: the records of {harmless(str(run))} stay as they are; score it again")

@@ -1,7 +1,8 @@
 """How many calls at once, and how fast: what an endpoint takes is found out by watching how it answers.
 
-- **Concurrency** starts low and doubles while answers come; after the first sign of too much it grows by one a round. A 429 cuts it, and so
-  does a growing queue: answers that take over twice as long as they did. Server faults (5xx) only pause its growth.
+- **Concurrency** starts low and doubles while answers come; after the first sign of too much it grows by one a round (above 256, where many
+  workers share it, by a 256th). A 429 cuts it, and so does a growing queue: answers that take over twice as long as they did. Server faults
+  (5xx) only pause its growth.
 - **Rate**: where a 429 shows a limit by time, the rate that was accepted becomes a bound, a little below it, which is then raised slowly. So
   a limit is met at its edge and not by running into it again and again.
 - **Waits** that the endpoint asks for hold back every call, not only the one that was told. What it says of its limits in ``x-ratelimit-*``
@@ -143,7 +144,7 @@ class Pace:
     ) -> None:
         self.adaptive = at_once is None
         self._limit = float(min(_FIRST, most) if at_once is None else at_once)
-        self._most = max(1, most)
+        self.most = max(1, most)
         self._per_s = None if requests_per_minute is None else requests_per_minute / 60
         self._tokens_per_s = None if tokens_per_minute is None else tokens_per_minute / 60
         self._started_at = self._epoch = now
@@ -184,6 +185,10 @@ class Pace:
         if self._tokens_per_s is not None and self._tokens_of_a_call:
             bounds.append(self._tokens_per_s / self._tokens_of_a_call)
         return min(bounds, default=None)
+
+    def timed(self, now: float) -> bool:
+        """Whether calls keep places in time: they are bounded by a rate, by what is left of something, or have just begun."""
+        return now - self._started_at < 1 or now < self._gap_until or self.rate(now) is not None
 
     def reserve(self, now: float) -> float:
         """Take the next place: the time at which a call may start, `now` or later. Afterwards `held` and `generation` tell whether it still may."""
@@ -254,8 +259,9 @@ class Pace:
             self._cut(now, _CUT_FOR_A_QUEUE, "answers take over twice as long")
         elif self._unsure:
             self._unsure -= 1
-        elif in_flight >= self.limit and self._limit < self._most:
-            self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
+        elif in_flight >= self.limit and self._limit < self.most:
+            # Of the thousands that many workers have together, one a round would take minutes to make up for a cut.
+            self._limit = min(self.most, self._limit + (1 if self._doubling else max(1 / self._limit, 1 / MOST_AT_ONCE)))
             self.highest = max(self.highest, self.limit)
 
     def faulted(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Iterable, Iterator
 
@@ -73,6 +74,17 @@ class Jobs:
     def ready(self, now: float) -> bool:
         """Whether one that waited may be tried."""
         return bool(self._waiting) and self._waiting[0][0] <= now
+
+    def dry(self, now: float) -> bool:  # noqa: ARG002 (for those that are yet to come)
+        """Whether none is there now, and more may come."""
+        return False
+
+    async def coming(self, wait_s: float) -> None:
+        """Wait so long, or until there is something to send and a place to send it at."""
+        await asyncio.sleep(wait_s)
+
+    def wake(self) -> None:
+        """Let nobody wait any longer."""
 
     def again(self) -> Job | None:
         """The first of those that wait, be its time come or not; None where none waits."""

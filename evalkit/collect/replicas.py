@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.collect.health import Health
-from evalkit.collect.pace import Pace
+from evalkit.collect.pacing import Pacing
 from evalkit.collect.queue import Job
 from evalkit.text.notes import Tell, warning
 
@@ -28,7 +28,7 @@ class Replica:
 
     __slots__ = ("checker", "client", "gone", "health", "heard", "in_flight", "name", "pace", "workers")
 
-    def __init__(self, client: Client, pace: Pace, health: Health) -> None:
+    def __init__(self, client: Client, pace: Pacing, health: Health) -> None:
         self.client, self.pace, self.health = client, pace, health
         self.name = client.address
         self.workers = self.in_flight = 0

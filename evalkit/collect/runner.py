@@ -18,7 +18,8 @@ import msgspec
 from evalkit.collect.allowance import Budget
 from evalkit.collect.calls import Call
 from evalkit.collect.health import Health
-from evalkit.collect.pace import Pace, backoff
+from evalkit.collect.pace import backoff
+from evalkit.collect.pacing import Pacing
 from evalkit.collect.queue import Job, Jobs
 from evalkit.collect.replicas import Replica, Replicas
 from evalkit.collect.tally import Tally
@@ -56,25 +57,25 @@ class Policy(NamedTuple):
 
 
 async def run(
-    calls: Iterable[Call],
+    calls: Iterable[Call] | Jobs,
     client: Client,
     tally: Tally,
     *,
-    pace: Pace,
+    pace: Pacing,
     policy: Policy = Policy(),  # noqa: B008 (immutable)
     progress: Callable[[Tally], None] = lambda _: None,
     tell: Tell = nobody,
     together: int = 1,
     proven: bool = False,
     stop: asyncio.Event | None = None,
-    others: Sequence[tuple[Client, Pace]] = (),
+    others: Sequence[tuple[Client, Pacing]] = (),
 ) -> str | None:
     """Make `calls` by `client`; gives the reason where it stopped before all were made, else None.
 
     What meets an account without money or a key that is refused is nobody's outcome: it is kept by nobody, and stays to be asked.
 
     Args:
-        calls: each is given its outcome as it arrives, from one task at a time.
+        calls: each is given its outcome as it arrives, from one task at a time; or jobs that are yet to come.
         tally: counted up as outcomes arrive.
         tell: called where the run pauses and goes on.
         together: neighbours of one group are asked for in one call, up to so many.
@@ -87,7 +88,8 @@ async def run(
         EndpointError: it cannot be reached, or refuses every request, before it has answered any.
         Exception: whatever a call's `keep` or `progress` raises, as it is; what was recorded stays.
     """
-    one = _Run(Jobs(calls, together), [(client, pace), *others], tally, policy, progress, tell, proven, stop)
+    jobs = calls if isinstance(calls, Jobs) else Jobs(calls, together)
+    one = _Run(jobs, [(client, pace), *others], tally, policy, progress, tell, proven, stop)
     return await one.whole()
 
 
@@ -97,7 +99,7 @@ class _Run:
     def __init__(
         self,
         jobs: Jobs,
-        servers: Sequence[tuple[Client, Pace]],
+        servers: Sequence[tuple[Client, Pacing]],
         tally: Tally,
         policy: Policy,
         progress: Callable[[Tally], None],
@@ -149,6 +151,7 @@ class _Run:
     def _stop(self, why: str) -> None:
         self._stopped = self._stopped or why
         self._changed.set()
+        self._jobs.wake()
 
     # --- workers, and what each does next
 
@@ -193,7 +196,12 @@ class _Run:
                     return None
                 await self._until(self._jobs.next_at or now)
                 continue
-            at, generation = pace.reserve(now), pace.generation
+            at = None if self._jobs.dry(now) else pace.reserve(now)
+            generation = pace.generation
+            if at is None:
+                await self._jobs.coming(self._looks_again(replica, now) - now)
+                self._grow()
+                continue
             if at > now:
                 await self._sleep(at)
                 if self._stopped or not replica.up or pace.held(time.monotonic()) or self._over():
@@ -202,6 +210,11 @@ class _Run:
                     continue  # places are given anew since
             if (job := self._take()) is not None:
                 return job
+
+    def _looks_again(self, replica: Replica, now: float) -> float:
+        """When whoever has nothing to send, or no place to send it at, looks again, if nothing wakes him before."""
+        waits = [_LONGEST_LOOK_S, replica.pace.wait_s(now), (self._jobs.next_at or now) - now]
+        return now + min(wait_s for wait_s in waits if wait_s > 0)
 
     def _end_looks(self) -> None:
         """Whether a server is back matters no more once nothing is left to be asked; a call to one that hangs would hold the run up."""

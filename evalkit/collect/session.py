@@ -6,10 +6,10 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.client.defaults import OwnDefaults
@@ -187,56 +187,70 @@ async def sent(
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(one.client(endpoint)) for one in access.each()]
         (client, pace), *others = zip(clients, paces, strict=True)
-        work = asyncio.ensure_future(
-            run(
-                calls,
-                client,
-                tally,
-                pace=pace,
-                policy=policy,
-                together=together,
-                progress=progress,
-                tell=tell,
-                proven=proven,
-                stop=stop,
-                others=others,
-            )
+        work = run(
+            calls,
+            client,
+            tally,
+            pace=pace,
+            policy=policy,
+            together=together,
+            progress=progress,
+            tell=tell,
+            proven=proven,
+            stop=stop,
+            others=others,
         )
-        keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
-        # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
-        keeper.add_done_callback(lambda _: stop.set())
-        shower.add_done_callback(lambda _: work.cancel())
-
-        def interrupted() -> None:
-            if stop.is_set():
-                work.cancel()
-                return
-            stop.set()
-            if tally.in_flight:
-                tell(Note("interrupted", f"waiting for the answers under way ({tally.in_flight}); interrupt again to end at once"))
-
-        with _heeded(interrupted, interruption):
-            try:
-                return await _ended(work, stop, (keeper, shower))
-            except EndpointError as fault:
-                raise await _elsewhere(fault, endpoint, access) from None
+        try:
+            return await attended(work, stop, tally, sync=sync, progress=progress, tell=tell, interruption=interruption)
+        except EndpointError as fault:
+            raise await _elsewhere(fault, endpoint, access) from None
 
 
-async def _ended(work: asyncio.Future[str | None], stop: asyncio.Event, beside: Sequence[asyncio.Future[None]]) -> str | None:
-    """What `work` came to, ended early where `stop` is set; what goes on beside it ends with it, and tells its own fault."""
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return INTERRUPTED
-    finally:
-        for one in beside:
-            one.cancel()
-        await asyncio.wait(beside)
-        for one in beside:
-            if not one.cancelled():
-                one.result()
+async def attended(
+    sending: Coroutine[Any, Any, str | None],
+    stop: asyncio.Event,
+    tally: Tally,
+    *,
+    sync: Callable[[], object],
+    progress: Callable[[Tally], None],
+    tell: Tell,
+    interruption: Interruption | None = None,
+) -> str | None:
+    """What `sending` gives, with what must go on beside it: the disk kept up, progress shown, interrupts heeded.
+
+    Args:
+        stop: set where it is asked to stop; asked again, it is cancelled.
+        sync: as in `sent`.
+    """
+    work = asyncio.ensure_future(sending)
+    keeper, shower = asyncio.ensure_future(_keep(sync)), asyncio.ensure_future(_show(progress, tally))
+    # Both end by a fault alone: what is under way may yet be kept by the disk, and is not waited for where nobody looks.
+    keeper.add_done_callback(lambda _: stop.set())
+    shower.add_done_callback(lambda _: work.cancel())
+    beside = (keeper, shower)
+
+    def interrupted() -> None:
+        if stop.is_set():
+            work.cancel()
+            return
+        stop.set()
+        if tally.in_flight:
+            tell(Note("interrupted", f"waiting for the answers under way ({tally.in_flight}); interrupt again to end at once"))
+
+    with _heeded(interrupted, interruption):
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
+            return INTERRUPTED
+        finally:
+            for one in beside:
+                one.cancel()
+            await asyncio.wait(beside)
+            for one in beside:
+                if not one.cancelled():
+                    one.result()
 
 
 async def _keep(sync: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from evalkit.collect.budget import Spent
-from evalkit.store.records import Completion, Outcome
+from evalkit.store.records import Completion, Kind, Outcome
 
 
 @dataclass
@@ -56,9 +56,16 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
-        self.last_at = time.monotonic()
         if isinstance(outcome, Completion):
-            self.completed += 1
-            self.tokens += (outcome.usage.completion_tokens or 0) if outcome.usage else 0
+            self.count(None, (outcome.usage.completion_tokens or 0) if outcome.usage else 0)
         else:
-            self.failed[outcome.kind] += 1
+            self.count(outcome.kind)
+
+    def count(self, kind: Kind | None, tokens: int = 0) -> None:
+        """Count an outcome: None for a completion of so many tokens, else the kind of the failure."""
+        self.last_at = time.monotonic()
+        if kind is None:
+            self.completed += 1
+            self.tokens += tokens
+        else:
+            self.failed[kind] += 1

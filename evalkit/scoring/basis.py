@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.rarefaction import Sample
 from evalkit.scoring.gather import Gathered
-from evalkit.scoring.prefix import Lengths, Prefix, beginnings, common_prefix, enough
-
-Sizes = NDArray[np.int64]
-"""Answers that metrics of several together are taken over, for each prompt, 0 where fewer than two can be had; shape (prompts,)."""
-
-
-class Basis(NamedTuple):
-    """What runs that are compared have in common, by prompt.
-
-    Attributes:
-        ks: answers that group metrics are taken over.
-        prefix: the beginning of answers that some metrics are compared on; None where too few answers are long enough.
-        ks_there: the same as `ks` of answers as long as the prefix, half of it, and twice.
-        samples: for each prompt the text that the other metrics biased by length are compared on; None where there is too little.
-    """
-
-    ks: Sizes
-    prefix: Prefix | None
-    ks_there: tuple[Sizes, ...] = ()
-    samples: tuple[Sample | None, ...] = ()
-
-    @property
-    def k(self) -> int:
-        """Answers that group metrics are taken over where there are most of them."""
-        return int(self.ks.max(initial=0))
+from evalkit.scoring.measuring import Basis, Sizes
+from evalkit.scoring.prefix import Lengths, beginnings, common_prefix, enough
 
 
 def basis(runs: Sequence[Gathered], fixed: int | None = None) -> list[Basis]:

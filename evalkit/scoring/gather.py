@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from evalkit.client.outcome import ending
 from evalkit.collect.budget import cost_of
+from evalkit.engine.processes import Elsewhere
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.parameters import canonical
 from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, label_of, length
@@ -22,6 +23,7 @@ from evalkit.metrics.custom import Better, Scorer
 from evalkit.metrics.group import Floats
 from evalkit.plan.places import Places
 from evalkit.plan.requests import Plan
+from evalkit.scoring.afar import GroupsAfar
 from evalkit.scoring.answers import Answers, ScoredAnswer
 from evalkit.scoring.complaints import Complaints
 from evalkit.scoring.groups import Groups
@@ -114,12 +116,15 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
     return found
 
 
-def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29) -> Gathered:
-    """The same, with the answers cut into tokens."""
+def cut(gathered: Gathered, tokenizer: Tokenizer = UAX29, there: Elsewhere | None = None) -> Gathered:
+    """The same, with the answers cut into tokens; in this process, where `there` are no others for it."""
     expects = [prompt.expect for prompt in gathered.plan.experiment.prompts]
     names = (*(metric.name for metric in RECORDED), REFUSED, *gathered.own)
     gathered.tokenizer = tokenizer.name
-    gathered.groups = Groups(gathered.answers, tokenizer, names, expects)
+    if there is None:
+        gathered.groups = Groups(gathered.answers, tokenizer, names, expects)
+    else:
+        gathered.groups = GroupsAfar(gathered.answers, tokenizer, names, expects, there)
     return gathered
 
 

@@ -10,14 +10,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.engine.processes import Elsewhere
 from evalkit.metrics import UAX29, Metric, Tokenizer
 from evalkit.metrics.custom import Scorer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
-from evalkit.scoring.basis import Basis, basis
+from evalkit.scoring.basis import basis
 from evalkit.scoring.complaints import Complaint
 from evalkit.scoring.gather import Column, Gathered, cut, gather
-from evalkit.scoring.grids import Measured, Score, Vectors
+from evalkit.scoring.grids import Measured, Score
+from evalkit.scoring.measuring import Basis, Vectors
 from evalkit.scoring.metric_set import MEASURED
 from evalkit.scoring.prefix import Prefix
 from evalkit.scoring.workers import check_jobs
@@ -104,6 +106,7 @@ def score(
     samples: Sequence[Sample | None] | None = None,
     sizes: bool = False,
     jobs: int = 1,
+    there: Elsewhere | None = None,
 ) -> Scores:
     """Score the completions that `plan` asks for; what else stands in the records is counted, not scored.
 
@@ -114,9 +117,10 @@ def score(
         vectors: for metrics of embeddings.
         samples: compare on samples as large as these, of other answers to the same prompts; chosen where None.
         sizes, jobs: as in `scored`.
+        there: other processes that do the work, on a cluster; `jobs` then counts for nothing.
     """
     check_jobs(jobs)
-    gathered = cut(gather(plan, records, scorers, columns), tokenizer)
+    gathered = cut(gather(plan, records, scorers, columns), tokenizer, there)
     on = basis([gathered], prefix)[0]
     return scored(gathered, on if samples is None else on._replace(samples=tuple(samples)), metrics, vectors, sizes=sizes, jobs=jobs)
 

@@ -90,7 +90,11 @@ class Journal(Generic[T]):
 
     def append(self, one: T) -> None:
         """Write one line; raises `RecordError` where the disk refuses, with the file left ending in a whole line."""
-        self._write(_encoder.encode(one) + b"\n")
+        self._write(line_of(one))
+
+    def append_lines(self, lines: bytes) -> None:
+        """As `append`, of lines that are written already, each with its end."""
+        self._write(lines)
 
     def sync(self) -> bool:
         """Make the disk keep what was written since the last time; tells whether there was anything. May run in a thread of its own.
@@ -152,6 +156,11 @@ class Journal(Generic[T]):
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def line_of(one: Versioned) -> bytes:
+    """The line that holds something, with its end."""
+    return _encoder.encode(one) + b"\n"
 
 
 def read(path: Path, form: Form[T]) -> Iterator[T]:

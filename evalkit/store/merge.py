@@ -27,6 +27,7 @@ from evalkit.store.joining import Joined, Kind, join
 from evalkit.store.judgements import Judgement
 from evalkit.store.race import RACE
 from evalkit.store.records import Completion, Record
+from evalkit.store.segments import check_none_left
 from evalkit.text.notes import Tell, nobody, note, warning
 from evalkit.text.numbers import counted
 
@@ -149,6 +150,7 @@ def _check(folders: Sequence[Path], into: Path) -> None:
             raise RecordError(f"{folder}: stands there twice (as {seen[place]}); a run is not merged with itself, name it once")
         seen[place] = folder
         check_none(folder)
+        check_none_left(folder)
         if (folder / RACE).exists():
             raise RecordError(
                 f"{folder}: holds a race, whose looks rest on its own answers; a race is not merged. Take search out and sweep the full grid"

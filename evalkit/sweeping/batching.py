@@ -35,6 +35,7 @@ from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.rescoring import ask_others, what_it_took
 from evalkit.sweeping.sweeping import Hooks, Pending, begin_anew
+from evalkit.sweeping.ways import check_engine
 from evalkit.text.notes import Note, note, warning
 from evalkit.text.numbers import counted
 
@@ -106,6 +107,7 @@ def _check(experiment: Experiment, options: Options, waiting: Waiting) -> None:
         raise ExperimentError(
             "batch: what a batch uses is known when it is over, so that budget.tokens and budget.cost cannot be kept; bound requests"
         )
+    check_engine(experiment, options, "batch")
     check_jobs(options.jobs)
     bearer_key(endpoint)
 

@@ -15,6 +15,7 @@ from evalkit.analysis.drift import sentence, trends
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
+from evalkit.engine.processes import Elsewhere
 from evalkit.metrics import UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
@@ -58,6 +59,7 @@ def settle(
     sizes: bool = False,
     jobs: int = 1,
     course: Course | None = None,
+    there: Elsewhere | None = None,
 ) -> Run:
     """Score the records of `folder` by `plan` and write all that is derived from them.
 
@@ -68,6 +70,7 @@ def settle(
         beside: who else was asked.
         sizes, jobs: as in `evalkit.scoring.scores.scored`.
         course: the race that the records are of; None of a full grid.
+        there: as in `evalkit.scoring.scores.score`; of a full grid.
 
     Raises:
         RecordError: the records cannot be read, or the results cannot be written.
@@ -76,13 +79,13 @@ def settle(
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
-    def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
-        return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes, jobs)
+    def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None, there: Elsewhere | None = None) -> Scores:
+        return score(what, records, measured.metrics, tokenizer, None, measured.scorers, columns, vectors, samples, sizes, jobs, there)
 
     files = files_of(folder)
     inputs = inputs_of(folder, plan, measured, tokenizer, files)  # before anything is read: what changes meanwhile is made again next time
     sweep = _of_the_sweep(read(folder), others)
-    scores = scored(plan, sweep) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
+    scores = scored(plan, sweep, None, there) if course is None else scores_of(course, plan, sweep, measured, folder, tokenizer)
     analysis = analyse(scores)
     choice = choose(scores, analysis, None if course is None else finish_of(course))
     if choice is not None and (again := _confirm_plan(others, plan)) is not None:

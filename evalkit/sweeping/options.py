@@ -33,6 +33,9 @@ class Options:
         race: instead of the full grid, as by ``search: {method: race}``.
         race_budget: of the race, instead of the experiment's; asks for one.
         lock: of a run in an object store, make sure that nobody else writes there.
+        engine: ``ray``: by workers on a Ray cluster; this process alone where None.
+        address: of a cluster that runs; None starts one on this machine.
+        workers: as many as there are CPUs where None.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -48,6 +51,9 @@ class Options:
     race: bool = _option(False, "Drop settings on the way: a third of the full grid's requests.")
     race_budget: str | None = _option(None, "As --race, with this share of the requests, like 1/4, or proof.")
     lock: bool = _option(True, "Of a run in an object store: make sure that nobody else writes there.")
+    engine: str | None = _option(None, "Spread the work over a Ray cluster: ray.")
+    address: str | None = _option(None, "With --engine ray: a cluster that runs, HOST:PORT or auto. [default: one is started here]")
+    workers: int | None = _option(None, "With --engine ray: how many workers. [default: one a CPU]")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""

@@ -20,9 +20,10 @@ from evalkit.race.deciding import goals_of
 from evalkit.race.going import beginning, ending, next_look
 from evalkit.race.proposing import sampler
 from evalkit.scoring import judging
-from evalkit.scoring.basis import Basis, basis
+from evalkit.scoring.basis import basis
 from evalkit.scoring.embedding import unembedded
 from evalkit.scoring.gather import Gathered, cut, gather
+from evalkit.scoring.measuring import Basis
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.scores import Scores, scored
 from evalkit.store import judgements, race

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import RecordWriter
+from evalkit.store.segments import join_left
 from evalkit.sweeping.derivation import settle
 from evalkit.sweeping.racing import course_of
+from evalkit.sweeping.ways import check_engine_name
 from evalkit.text.notes import Note, Tell, nobody
 
 
@@ -32,6 +35,9 @@ def rescore(
     tokenizer: str = "uax29",
     sizes: bool = False,
     jobs: int = 1,
+    engine: str | None = None,
+    address: str | None = None,
+    workers: int | None = None,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> Run:
     """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
@@ -41,6 +47,7 @@ def rescore(
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
         sizes: score also on half and on twice as much text.
         jobs: processes that score.
+        engine, address, workers: as in `evalkit.sweeping.options.Options`.
 
     Raises:
         RecordError: the folder cannot be used.
@@ -48,6 +55,7 @@ def rescore(
         KeyboardInterrupt: interrupted; what judges said stays.
         MissingExtraError: the tokeniser needs a package that is not installed.
     """
+    check_engine_name(engine, address, workers)
     check_jobs(jobs)
     try:
         cut = tokens.tokenizer(tokenizer)
@@ -66,8 +74,16 @@ def rescore(
     with locked(folder), RecordWriter(folder) as writer:
         if writer.mended:
             tell(Note("note", writer.mended))
+        join_left(folder, writer, tell)
         beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
-        return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course)
+        with ExitStack() as stack:
+            there = None
+            if engine is not None:
+                from evalkit.engine.ray import cluster  # late: a heavy library, and an extra
+
+                there = stack.enter_context(cluster(address, workers, tell))
+                there.check(None)
+            return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course, there=there)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,16 +31,19 @@ from evalkit.store.away import check_here, stored
 from evalkit.store.batches import check_none
 from evalkit.store.folder import check_shard, is_run, locked, make, move_aside, now_text, seeds_of, write_run
 from evalkit.store.records import Outcome, Record, RecordWriter, Standing, record_of, standing
+from evalkit.store.segments import join_left
 from evalkit.sweeping.made import as_made
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
 from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.racing import Racing, raced
 from evalkit.sweeping.rescoring import ask_others, summed, what_it_took
+from evalkit.sweeping.ways import check_engine
 from evalkit.text.notes import Note, Tell, nobody, note, warning
 
 if TYPE_CHECKING:
     from evalkit.collect.preflight import Checked
+    from evalkit.engine.ray import Cluster
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,10 @@ class _Sweep:
     race: Racing | None = None
     stopped: str | None = None
     shard: Shard | None = None
+    cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
+        check_engine(self.experiment, self.options, "shard" if self.shard is not None else "")
         self.plan = Plan(self.experiment, shard=self.shard)
         self.began, self.started = time.monotonic(), now_text()
         self.measured: Measures = measures(self.experiment)
@@ -187,6 +192,8 @@ class _Sweep:
         self._keep_seeds("hashed" if fresh else seeds_of(self.folder))
         self._mark()
         writer = None if fresh else hold.enter_context(_writer(self.folder, self.tell))
+        if writer is not None:
+            join_left(self.folder, writer, self.tell)
         there = Standing() if fresh else standing(self.folder)
         if self.experiment.search is not None:
             self.race = Racing(self.experiment, self.folder, self.measured, anew=fresh)
@@ -200,6 +207,7 @@ class _Sweep:
         access, look, kept = None, None, _Kept()
         if requests:
             access = self._access(stack, requests)
+            tally.began = time.monotonic()  # what a cluster takes to start is none of the endpoint's
             look, kept.not_before = self._look(access, there, tally, writer, kept)
         if fresh:  # only now that the endpoint is known to be of use
             writer = self._anew(hold)
@@ -339,6 +347,11 @@ class _Sweep:
         return self.hooks.confirm(Pending(requests, planned, self.experiment.endpoint.base_url == LOCAL))
 
     def _access(self, stack: ExitStack, requests: int) -> Access:
+        if self.options.engine is not None and self.cluster is None:
+            from evalkit.engine.ray import cluster  # late: a heavy library, and an extra
+
+            self.cluster = stack.enter_context(cluster(self.options.address, self.options.workers, self.tell))
+            self.cluster.check(self.experiment.endpoint)
         base_url = stack.enter_context(opened(self.experiment.endpoint))
         return Access(base_url(), self.key, min(self.fixed or MOST_AT_ONCE, requests), self.experiment.endpoint.addresses[1:])
 
@@ -361,24 +374,12 @@ class _Sweep:
         self, what: Plan, there: Standing, access: Access, writer: RecordWriter, tally: Tally, not_before: float, *, proven: bool
     ) -> list[Pace]:
         """Send what `what` asks for and is not there, tell why where it stops before the end, and note in ``run.json`` how it went."""
-        paces = paces_of(what.experiment.endpoint, self.fixed and access.at_once, access.at_once)
+        most = access.at_once if self.cluster is None or self.fixed else access.at_once * self.cluster.workers
+        paces = paces_of(what.experiment.endpoint, self.fixed and access.at_once, most)
         for pace in paces:
             pace.expect(max(1.0, (what.tokens_in()[1] + (what.most_tokens() or 0)) / max(1, len(what))))  # until an answer tells what one uses
         paces[0].hold(not_before)
-        work = sent(
-            what.experiment.endpoint,
-            (call_of(request, self._record(writer)) for request in unsent(what, there, self.options.retry_failed)),
-            access,
-            tally,
-            sync=writer.sync,
-            paces=paces,
-            policy=_what_is_left(self.policy, self.began),
-            progress=self.hooks.progress,
-            tell=self.tell,
-            together=what.experiment.endpoint.replicates_per_call,
-            proven=proven,
-            interruption=self.hooks.interruption,
-        )
+        work = self._sending(what, unsent(what, there, self.options.retry_failed), access, writer, tally, paces, proven=proven)
         try:
             stopped = asyncio.run(work)
         except BaseException as fault:
@@ -392,6 +393,48 @@ class _Sweep:
         if stopped:
             self.tell(Note("stopped", stopped))
         return paces
+
+    def _sending(
+        self, what: Plan, requests: Iterator[Request], access: Access, writer: RecordWriter, tally: Tally, paces: list[Pace], *, proven: bool
+    ) -> Coroutine[Any, Any, str | None]:
+        """The sending of `requests`, by this process or by workers."""
+        endpoint, hooks = what.experiment.endpoint, self.hooks
+        policy = _what_is_left(self.policy, self.began)
+        if self.cluster is None:
+            return sent(
+                endpoint,
+                (call_of(request, self._record(writer)) for request in requests),
+                access,
+                tally,
+                sync=writer.sync,
+                paces=paces,
+                policy=policy,
+                progress=hooks.progress,
+                tell=self.tell,
+                together=endpoint.replicates_per_call,
+                proven=proven,
+                interruption=hooks.interruption,
+            )
+        from evalkit.engine.sending import sent_by  # late: rarely wanted
+
+        return sent_by(
+            self.cluster,
+            endpoint,
+            access.base_url,
+            requests,
+            tally,
+            folder=self.folder,
+            write=writer.append_lines,
+            sync=writer.sync,
+            pace=paces[0],
+            policy=policy,
+            progress=hooks.progress,
+            tell=self.tell,
+            interruption=hooks.interruption,
+            together=endpoint.replicates_per_call,
+            proven=proven,
+            recorded=hooks.recorded,
+        )
 
     def _record(self, writer: RecordWriter) -> Callable[[Record], None]:
         """What takes a record: the file, and then whoever looks on."""

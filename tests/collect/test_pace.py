@@ -356,3 +356,20 @@ def test_the_wait_before_a_try_grows_has_jitter_and_is_never_below_what_was_aske
 )
 def test_the_headers_of_limits_are_read_as_servers_write_them(headers: dict[str, str], limits: Limits | None) -> None:
     assert limits_of(headers) == limits
+
+
+def test_a_limit_of_many_workers_makes_up_for_a_cut_in_seconds() -> None:
+    pace = Pace(most=10_000, now=0.0)
+    for _ in range(600):
+        pace.answered(0.1, 0.0, pace.limit, 0.1, None, None)
+    before = pace.limit
+    pace.throttle(0.2, 0.15, 1.0)
+    cut = pace.limit
+    assert cut < 0.75 * before
+    rounds = 0
+    while pace.limit < before:
+        rounds += 1
+        for _ in range(pace.limit):
+            pace.answered(2.0 + rounds / 10, 1.9 + rounds / 10, pace.limit, 0.1, None, None)
+        assert pace.limit <= cut * (1 + 1 / 200) ** rounds + 1
+    assert 80 < rounds < 100
