@@ -172,7 +172,6 @@ def sweep(
     if dry_run:
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json, part)
         return
-    screen = console()
     options = Options(
         fresh=fresh,
         retry_failed=retry_failed,
@@ -190,7 +189,7 @@ def sweep(
         workers=workers,
     )
     result = _swept(loaded, output, options, quiet, yes, _way(part, batch, wait, resubmit))
-    _tell_of(result, screen, experiment, json)
+    _tell_of(result, console(), experiment, json)
 
 
 def _tell_of(result: Run | Part | None, screen: Console, experiment: Path, json: Path | None) -> None:
