@@ -23,7 +23,7 @@ from evalkit.race.account import account
 from evalkit.race.course import Course
 from evalkit.race.going import finish_of
 from evalkit.run import Run
-from evalkit.scoring import judging
+from evalkit.scoring import judging, preference
 from evalkit.scoring.metric_set import Measures
 from evalkit.scoring.prefix import PREFIXES
 from evalkit.scoring.scores import Scores, score
@@ -74,6 +74,7 @@ def settle(
     """
     others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    columns += preference.column(folder, plan)
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None) -> Scores:
