@@ -85,10 +85,15 @@ class Glimpse:
         return out
 
 
-def deciding(experiment: Experiment) -> list[Metric]:
-    """The metrics of an answer by itself that `choose:` of an experiment weighs, the weightiest first; the words of an answer where there is none."""
-    wished = {name: one for name, one in wishes(experiment.choose).items() if isinstance(one, Preference)}
+def deciding(experiment: Experiment, *, bounded: bool = False) -> list[Metric]:
+    """The metrics of an answer by itself that `choose:` of an experiment weighs, the weightiest first; the words of an answer where there is none.
+
+    Args:
+        bounded: those too that it sets bounds to, after the others.
+    """
+    every = wishes(experiment.choose)
+    wished = {name: one for name, one in every.items() if isinstance(one, Preference)}
     known = {one.name: one for one in METRICS}
-    order = sorted(wished, key=lambda name: -wished[name].weight)
+    order = [*sorted(wished, key=lambda name: -wished[name].weight), *(name for name in every if bounded and name not in wished)]
     alone = [known[name] for name in order if name in known and known[name].level == "response"]
     return alone or [known["length_words"]]

@@ -144,6 +144,12 @@ def people(folder: Path, experiment: Experiment, rated: Sequence[Rating], answer
     )
 
 
+def rated(folder: Path, experiment: Experiment) -> People:
+    """The ratings in a results folder, and what they come to. Raises `RecordError`."""
+    plan, every = Plan(experiment), ratings.load(folder)
+    return people(folder, experiment, every, answers_rated(folder, plan, every))
+
+
 def _preferred(found: Compared, cells: Sequence[int], prompts: int) -> list[Preferred]:
     shares = win_shares(found, len(cells), prompts)
     games = np.bincount(np.concatenate([found.one, found.other]), minlength=len(cells))

@@ -239,4 +239,17 @@ def differences(one: str, other: str) -> tuple[list[tuple[str, str]], list[tuple
         if new:
             right.append(("ins" if step.tag != "equal" else "", new))
     words = [[piece for piece in part if not piece.isspace()] for part in parts]
-    return left, right, Indel.normalized_similarity(*words)
+    return _closed(left), _closed(right), Indel.normalized_similarity(*words)
+
+
+def _closed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same with the blanks between two pieces that differ counted to them, so that a phrase is marked as one."""
+    out: list[tuple[str, str]] = []
+    for at, (kind, piece) in enumerate(found):
+        between = not kind and piece.isspace() and 0 < at < len(found) - 1 and found[at - 1][0] and found[at + 1][0]
+        marked = found[at - 1][0] if between else kind
+        if out and out[-1][0] == marked:
+            out[-1] = (marked, out[-1][1] + piece)
+        else:
+            out.append((marked, piece))
+    return out

@@ -196,7 +196,7 @@ def _odd(folder: Path) -> str:
             for one in entries:
                 mode = one.stat(follow_symlinks=False).st_mode
                 if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    return f"{one.name} is {'a link' if stat.S_ISLNK(mode) else 'no file'}, and neither is followed"
+                    return f"{one.name} is {'a link, which is not followed' if stat.S_ISLNK(mode) else 'no file'}"
     except OSError as fault:
         return f"cannot be read: {fault.strerror}"
     return ""

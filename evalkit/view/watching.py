@@ -22,7 +22,7 @@ from evalkit.store.folder import RUN_FILE, read_experiment
 from evalkit.store.race import RACE
 from evalkit.store.records import FORM, RESPONSES, BriefOutcome, Completion, Usage, packed
 from evalkit.text.escaping import visible
-from evalkit.text.numbers import duration
+from evalkit.text.numbers import counted, duration
 from evalkit.view.opened import course_in
 from evalkit.view.runs import is_running
 from evalkit.view.tail import Tail, line_at
@@ -31,7 +31,8 @@ _LATEST = 8
 _LONGEST = 1_200
 _OVER_S = 60.0
 """The rate is that of so many seconds before."""
-_MOST_METRICS = 3
+_MOST_METRICS = 4
+_MOST_TOLD = 16
 _OTHER_FORM = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -78,7 +79,7 @@ class Watching:
         self._spent = Spent(self.experiment.endpoint.prices)
         self._times: deque[float] = deque()
         self._latest: deque[int] = deque(maxlen=_LATEST)
-        self._glimpses = [Glimpse(self.experiment, one) for one in deciding(self.experiment)[:_MOST_METRICS]]
+        self._glimpses = [Glimpse(self.experiment, one) for one in deciding(self.experiment, bounded=True)[:_MOST_METRICS]]
         self._cells: dict[bytes, Any] = {}
         self._full = False
 
@@ -188,10 +189,15 @@ class Watching:
         def name(cell: int) -> str:
             return visible(in_words({one: level for one, level in cells[cell].items() if one in swept or self.experiment.search is not None}))
 
-        gone = [[name(one.cell_index), _left(one), one.prompts] for one in course.gone]
-        said = f"{len(course.staying)} settings are in, {len(gone)} have left, after {len(course.looks)} looks."
+        last = sorted(course.gone, key=lambda one: -one.prompts)  # who stayed longest first
+        gone = [[name(one.cell_index), _left(one), one.prompts] for one in last[:_MOST_TOLD]]
+        said = f"{counted(len(course.staying), 'setting')} in, {len(last):,} left, after {counted(len(course.looks), 'look')}."
         self._planned = max(len(self._done), course.most_blocks * self.experiment.replicates)
-        return [said + (" The race is over." if course.over else "")], {"in": [name(cell) for cell in course.staying], "gone": gone}
+        return [said + (" The race is over." if course.over else "")], {
+            "in": [name(cell) for cell in course.staying[:_MOST_TOLD]],
+            "gone": gone,
+            "more": max(0, len(last) - _MOST_TOLD),
+        }
 
 
 def _left(one: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from evalkit.present.text.quantities import measured
 from evalkit.scoring.preference import Agreement, People
@@ -50,6 +51,19 @@ def agreed(one: Agreement) -> tuple[str, str]:
     kappa = "cannot be told" if math.isnan(one.kappa.mean) else f"{one.kappa.mean:.2f}"
     reach = "" if math.isnan(one.kappa.low) else f" [{one.kappa.low:.2f}, {one.kappa.high:.2f}]"
     return pairs, f"weighted κ {kappa}{reach} on {counted(one.singles, 'answer')} rated singly"
+
+
+def asdict(found: People) -> dict[str, Any]:
+    """The same for programs, None where a number is undefined."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple) and hasattr(value, "_asdict"):
+            return {name: plain(one) for name, one in value._asdict().items()}
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return {"v": 1, "connected": found.connected, **plain(found)}
 
 
 def _known(value: float) -> float | None:

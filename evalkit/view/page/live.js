@@ -33,7 +33,7 @@
   function answer(one) {
     const card = put(null, "article", { class: "answer", "aria-label": `answer to ${one.prompt}` });
     const head = put(card, "div", { class: "head" });
-    put(head, "span", { class: "first" }, one.prompt);
+    put(head, "span", { class: "nth" }, one.prompt);
     put(head, "span", {}, one.setting);
     put(card, "p", { class: "text", dir: "auto", tabindex: 0, role: "group", "aria-label": "its text" }, one.text || "(empty)");
     return card;
@@ -52,6 +52,7 @@
     if (state.who) {
       by("in").replaceChildren(...state.who.in.map((name) => put(null, "li", {}, name)));
       by("gone").replaceChildren(...(state.who.gone.length ? state.who.gone.map(([name, why, prompts]) => put(null, "li", {}, `${name}: ${why}, on ${prompts} prompts`)) : [put(null, "li", { class: "muted" }, "nobody yet")]));
+      if (state.who.more) put(by("gone"), "li", { class: "muted" }, `and ${number(state.who.more)} more`);
     }
     const next = new Map();
     for (const one of state.latest) next.set(one.key, shown.get(one.key) || answer(one));
