@@ -26,7 +26,7 @@ def view(
 
     On 127.0.0.1 alone, for the browser that opens the address shown. It reads; what it writes are ratings, into the run's ratings.jsonl.
     """
-    from evalkit.view.serving import view as serve  # late: --help stays instant
+    from evalkit.view.serving import serve  # late: --help stays instant
 
     names = [name.strip() for name in raters.split(",") if name.strip()]
     serve(results, port, names, browser=open_, tell=lambda text: print("\n".join(map(harmless, text.split("\n"))), flush=True))

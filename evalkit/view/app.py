@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,61 +15,17 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from evalkit.errors import EvalkitError, RecordError
+from evalkit.view import live, rating, reading
 from evalkit.view.guard import policy_of
+from evalkit.view.pages import STATIC, page, static, told
 
 if TYPE_CHECKING:
-    from evalkit.view.opened import Opened, Shelf
-    from evalkit.view.runs import Runs
-
-TABS = (("", "Overview"), ("report", "Report"), ("answers", "Answers"), ("rate", "Rate"), ("ratings", "Ratings"))
-_LIVE = ("live", "Live")
-
-
-class Viewer:
-    """What handlers share.
-
-    Args:
-        csrf: what a page that writes holds.
-        raters: names of who may rate; none where anybody gives a name.
-    """
-
-    def __init__(self, runs: Runs, csrf: str, raters: Sequence[str]) -> None:
-        from evalkit.view.live import Watched  # late, as all that pages need: the server stands before it is read
-        from evalkit.view.opened import Shelf  # as above
-        from evalkit.view.rating import Desks  # as above
-
-        self.runs, self.csrf, self.raters = runs, csrf, tuple(raters)
-        self.lock = threading.Lock()
-        self.shelf: Shelf = Shelf()
-        self.watched = Watched()
-        self.desks = Desks()
-
-    def opened(self, name: str) -> Opened:
-        """A run by its name. Raises `RecordError`."""
-        return self.shelf.opened(self.runs.folder(name))
-
-    def tabs(self, name: str) -> tuple[tuple[str, str], ...]:
-        """The pages that a run has."""
-        from evalkit.view.runs import is_running  # as above
-
-        return (_LIVE, *TABS) if is_running(self.runs.root / name) else TABS
-
-
-def page(template: str, status: int = 200, /, **context: Any) -> HTMLResponse:
-    """A page of the app."""
-    from evalkit.view.pages import rendered  # late, as above
-
-    return HTMLResponse(rendered(template, **context).encode("utf-8", "replace"), status)
-
-
-def told(heading: str, said: str, status: int) -> Response:
-    """A page that says why there is no other."""
-    return page("message.html.j2", status, heading=heading, said=said)
+    from evalkit.view.opened import Opened
+    from evalkit.view.viewer import Viewer
 
 
 def app(viewer: Callable[[], Viewer]) -> Starlette:
     """The ASGI application; `viewer` is asked for when the first page is."""
-    from evalkit.view import live, rating, reading  # their handlers; each imports what is heavy when it is asked
 
     def of(handler: Callable[[Request, Viewer], Any]) -> Callable[[Request], Any]:
         def handle(request: Request) -> Any:
@@ -104,8 +59,6 @@ def app(viewer: Callable[[], Viewer]) -> Starlette:
 
 
 def _static(request: Request) -> Response:
-    from evalkit.view.pages import STATIC, static  # late, as above
-
     name = request.path_params["name"]
     if name not in STATIC:
         raise HTTPException(404)
@@ -113,7 +66,7 @@ def _static(request: Request) -> Response:
 
 
 def _list(_: Request, viewer: Viewer) -> Response:
-    from evalkit.view.pictures import small  # as above
+    from evalkit.view.pictures import small  # late: the server stands before what pages need is read
 
     with viewer.lock:
         lines = viewer.runs.lines()
@@ -179,9 +132,3 @@ def _missing(_: Request, error: Exception) -> Response:
 def _fault(_: Request, error: Exception) -> Response:
     traceback.print_exception(error, file=sys.stderr)
     return told("A fault of evalkit", f"{type(error).__name__}; the terminal that evalkit view runs in shows where.", 500)
-
-
-def numbers(asked: Mapping[str, str], name: str, below: int, usual: int) -> int:
-    """A whole number of the address; `usual` where none stands there, or one out of its range."""
-    said = asked.get(name, "")
-    return int(said) if said.isdecimal() and len(said) < 9 and int(said) < below else usual

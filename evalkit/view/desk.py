@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -161,3 +163,20 @@ class Desk:
     def count(self, rater: str, judge: str | None) -> int:
         """How many ratings of this kind a person has made."""
         return sum(one.rater == rater and one.judge == judge for one in self.rated)
+
+
+class Desks:
+    """The desks of the runs that are rated, by folder."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Path, Desk] = {}
+
+    def of(self, opened: Opened) -> Desk:
+        """The desk of a run."""
+        with self._lock:
+            known = self._kept.get(opened.folder)
+            if known is None or known.opened is not opened:
+                known = Desk(opened, dealt={} if known is None else known.dealt)
+                self._kept[opened.folder] = known
+            return known

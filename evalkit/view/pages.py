@@ -7,6 +7,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from starlette.responses import HTMLResponse
+
 from evalkit._version import __version__
 from evalkit.present.html import template
 from evalkit.text.escaping import visible
@@ -32,6 +34,16 @@ def static(name: str) -> bytes:
     if name not in STATIC:
         raise KeyError(name)
     return template.asset(name).encode() if name == "report.css" else _own(name).encode()
+
+
+def page(template_name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
+    """A page as the answer to a request."""
+    return HTMLResponse(rendered(template_name, **context).encode("utf-8", "replace"), status)
+
+
+def told(heading: str, said: str, status: int) -> HTMLResponse:
+    """A page that says why there is no other."""
+    return page("message.html.j2", status, heading=heading, said=said)
 
 
 def rendered(template_name: str, /, **context: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,42 +11,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from evalkit.errors import EvalkitError, RecordError
+from evalkit.view.pages import page
+from evalkit.view.reading import content_of
 
 if TYPE_CHECKING:
     from evalkit.scoring.preference import People
     from evalkit.stats.intervals import Interval
-    from evalkit.view.app import Viewer
     from evalkit.view.desk import Desk
     from evalkit.view.opened import Opened
+    from evalkit.view.viewer import Viewer
 
 _LARGEST = 4_096
 _LONGEST_NAME = 60
 _LONGEST_TEXT = 60_000
 
 
-class Desks:
-    """The desks of the runs that are rated, by folder."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[Path, Desk] = {}
-
-    def of(self, opened: Opened) -> Desk:
-        """The desk of a run."""
-        from evalkit.view.desk import Desk  # late: the server stands before what pages need is read
-
-        with self._lock:
-            known = self._kept.get(opened.folder)
-            if known is None or known.opened is not opened:
-                known = Desk(opened, dealt={} if known is None else known.dealt)
-                self._kept[opened.folder] = known
-            return known
-
-
 def desk(request: Request, viewer: Viewer) -> Response:
     """The page on which a person rates."""
     from evalkit.text.escaping import visible  # late, as above
-    from evalkit.view.app import page  # as above
 
     name = request.path_params["name"]
     opened = viewer.opened(name)
@@ -91,11 +71,10 @@ def following(request: Request, viewer: Viewer) -> Response:
 
 def _dealt(at: Desk, name: str, what: Any) -> dict[str, Any]:
     from evalkit.text.escaping import visible  # late, as above
-    from evalkit.view.reading import _content  # as above
 
     prompt = next(one for one in at.opened.experiment.prompts if one.id == what.prompt_id)
     texts = [visible(text[:_LONGEST_TEXT]) + (" …" if len(text) > _LONGEST_TEXT else "") for text in at.shown(what)["texts"]]
-    asked = [[visible(str(one.get("role"))), _content(one)] for one in prompt.conversation()]
+    asked = [[visible(str(one.get("role"))), content_of(one)] for one in prompt.conversation()]
     return {"deal": name, "prompt": [[role, _sound(text)] for role, text in asked], "texts": list(map(_sound, texts))}
 
 
@@ -190,7 +169,6 @@ def ratings(request: Request, viewer: Viewer) -> Response:
     """The page of what people's ratings come to."""
     from evalkit.present.text.ratings import agreed, said_of, strength  # late, as above
     from evalkit.text.escaping import visible  # as above
-    from evalkit.view.app import page  # as above
 
     name = request.path_params["name"]
     opened = viewer.opened(name)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from evalkit.view.pages import page
+
 if TYPE_CHECKING:
     from evalkit.present.text.reading import Read
     from evalkit.store.records import Record
-    from evalkit.view.app import Viewer
     from evalkit.view.opened import Opened
+    from evalkit.view.viewer import Viewer
 
 MOST_COLUMNS = 4
 _LONGEST = 20_000
@@ -60,14 +62,13 @@ class Column(NamedTuple):
 def answers(request: Request, viewer: Viewer) -> Response:
     """The page of answers."""
     from evalkit.text.escaping import visible  # late: the server stands before what pages need is read
-    from evalkit.view.app import numbers, page  # as above
 
     name, asked = request.path_params["name"], request.query_params
     opened = viewer.opened(name)
     with opened.lock:
         opened.refresh()
         prompts = opened.experiment.prompts
-        prompt = numbers(asked, "prompt", len(prompts), 0)
+        prompt = _number(asked, "prompt", len(prompts), 0)
         cells = _cells(opened, asked.getlist("cell"))
         find = asked.get("find", "")[:200]
         count, hits = opened.holding(find, _MOST_HITS) if find.strip() else (0, [])
@@ -80,7 +81,7 @@ def answers(request: Request, viewer: Viewer) -> Response:
             here="answers",
             prompts=[visible(one.id) for one in prompts],
             prompt=prompt,
-            conversation=[(visible(str(one.get("role"))), _content(one)) for one in prompts[prompt].conversation()],
+            conversation=[(visible(str(one.get("role"))), content_of(one)) for one in prompts[prompt].conversation()],
             columns=[_column(opened, prompt, cell, find, whole) for cell in cells],
             settings=[visible(opened.name_of(cell)) for cell in range(len(opened.plan.cells))] if len(opened.plan.cells) <= _MOST_SETTINGS else None,
             cells=cells,
@@ -93,6 +94,12 @@ def answers(request: Request, viewer: Viewer) -> Response:
             difference=None if first is None or second is None else _difference(opened, prompt, first, second),
             unread=opened.unread,
         )
+
+
+def _number(asked: Mapping[str, str], name: str, below: int, usual: int) -> int:
+    """A whole number of the address; `usual` where none stands there, or one out of its range."""
+    said = asked.get(name, "")
+    return int(said) if said.isdecimal() and len(said) < 9 and int(said) < below else usual
 
 
 def _cells(opened: Opened, said: Sequence[str]) -> list[int]:
@@ -116,7 +123,8 @@ def _place(opened: Opened, said: str) -> tuple[int, int] | None:
     return (cell, replicate) if cell < len(opened.plan.cells) and replicate < opened.experiment.replicates else None
 
 
-def _content(message: Any) -> str:
+def content_of(message: Any) -> str:
+    """A message of a prompt as it is shown."""
     from evalkit.experiment.prompts import text_of  # late, as above
     from evalkit.text.escaping import visible  # as above
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from evalkit.errors import RecordError
 
 if TYPE_CHECKING:
-    from evalkit.view.app import Viewer
+    from evalkit.view.viewer import Viewer
 
 PORT = 8090
 _TRIED = 50
 """Ports after the first that are tried where it is taken."""
 
 
-def view(results: Path, port: int = PORT, raters: Sequence[str] = (), *, browser: bool = True, tell: Callable[[str], None] = print) -> None:
+def serve(results: Path, port: int = PORT, raters: Sequence[str] = (), *, browser: bool = True, tell: Callable[[str], None] = print) -> None:
     """Serve the runs in a folder on 127.0.0.1 until interrupted.
 
     Args:
@@ -56,10 +56,10 @@ def _listening(port: int) -> tuple[socket.socket, int]:
 
 
 def _serve(results: Path, listener: socket.socket, port: int, raters: Sequence[str], browser: bool, tell: Callable[[str], None]) -> None:
-    import uvicorn  # these here: who does not serve needs none of them
+    import uvicorn
 
-    from evalkit.view.app import app
-    from evalkit.view.guard import Guard, Keys, address
+    from evalkit.view.app import app  # these here: who does not serve needs none of them
+    from evalkit.view.guard import Guard, Keys, address  # as above
 
     keys = Keys()
     making = threading.Lock()
@@ -68,8 +68,8 @@ def _serve(results: Path, listener: socket.socket, port: int, raters: Sequence[s
     def viewer() -> Viewer:
         with making:
             if not made:
-                from evalkit.view.app import Viewer  # what it imports takes longer than all of the start
-                from evalkit.view.runs import Runs  # as above
+                from evalkit.view.runs import Runs  # what it imports takes longer than all of the start
+                from evalkit.view.viewer import Viewer  # as above
 
                 made.append(Viewer(Runs(results), keys.csrf, raters))
         return made[0]
@@ -96,8 +96,8 @@ def _open(where: str) -> None:
         found.open(where)
 
 
-def _ahead(viewer: Callable[[], object]) -> None:
-    """Read what the first page needs while the browser opens."""
-    viewer()
-    import evalkit.view.pages
-    import evalkit.view.runs  # noqa: F401 (as above)
+def _ahead(viewer: Callable[[], Viewer]) -> None:
+    """Read what pages need while the browser opens: the list's first."""
+    import jinja2  # noqa: F401
+
+    viewer().ahead()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
 from datetime import datetime
@@ -27,6 +28,8 @@ from evalkit.view.opened import course_in
 from evalkit.view.runs import is_running
 from evalkit.view.tail import Tail, line_at
 
+EVERY_S = 1.0
+"""How often a run under way is looked at, however many browsers show it."""
 _LATEST = 8
 _LONGEST = 1_200
 _OVER_S = 60.0
@@ -232,3 +235,33 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class Watched:
+    """The runs under way that are looked at, each once for all who look.
+
+    Attributes:
+        every_s: how often a page asks.
+        open: pages that ask now.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Path, tuple[float, dict[str, Any], Watching]] = {}
+        self.every_s = EVERY_S
+        self.open = 0
+
+    def state(self, folder: Path) -> dict[str, Any]:
+        """Where the run stands, at most a second old. Raises `RecordError`."""
+        with self._lock:
+            at, state, watching = self._kept.pop(folder, (0.0, {}, None))
+            if watching is None:
+                watching = Watching(folder)
+            if time.monotonic() - at > 0.8 * self.every_s or not state:
+                before = time.process_time()
+                at, state = time.monotonic(), watching.state()
+                state["cpu_s"] = round(time.process_time() - before, 4)
+            self._kept[folder] = (at, state, watching)
+            while len(self._kept) > 4:
+                self._kept.pop(next(iter(self._kept)))
+            return state
