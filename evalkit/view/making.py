@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from evalkit.errors import EvalkitError, RecordError
+from evalkit.text.escaping import visible
 
 _MOST_S = 600.0
 _MOST_KEPT = 24_000_000
@@ -80,26 +81,24 @@ def _report(folder: Path) -> Page:
 
 def _comparison(baseline: Path, candidate: Path) -> Page:
     from evalkit.comparison.comparison import compare  # as above
+    from evalkit.experiment.goals import PREFERENCE  # as above
+    from evalkit.metrics.custom import name_of  # as above
     from evalkit.present.html.comparison import comparison_page  # as above
     from evalkit.run import load  # as above
 
     ends = [load(folder) for folder in (baseline, candidate)]
-    functions = tuple(f"{name}" for run in ends for one in run.experiment.scorers if (name := _function(one)))
-    measured = [{one.name for one in run.analysis.metrics} for run in ends]
-    names = [one.name for one in ends[1].analysis.metrics if one.name in measured[0] and one.name.partition(".")[0] not in functions]
-    found = compare(baseline, candidate, metrics=names)  # these alone, so that no scorer is imported
+    functions = {name for run in ends for one in run.experiment.scorers if (name := name_of(one))}
+    names: list[str] = []
+    if functions:  # all that both measured but for these, so that no scorer is imported
+        measured = [{one.name for one in run.analysis.metrics} for run in ends]
+        names = [one for one in sorted(measured[0] & measured[1]) if one.partition(".")[0] not in functions and one != PREFERENCE]
+    found = compare(baseline, candidate, metrics=names)
     return _with_hashes(comparison_page(found, [("/", "← All runs"), *_links(baseline)[1:2], *_links(candidate)[1:2]]), script=False)
-
-
-def _function(spec: object) -> str | None:
-    from evalkit.metrics.custom import name_of  # as above
-
-    return name_of(spec)
 
 
 def _links(folder: Path) -> list[tuple[str, str]]:
     place = f"/run/{quote(folder.name, safe='')}"
-    return [("/", "← All runs"), (place, folder.name), (f"{place}/answers", "Answers"), (f"{place}/rate", "Rate")]
+    return [("/", "← All runs"), (place, visible(folder.name)), (f"{place}/answers", "Answers"), (f"{place}/rate", "Rate")]
 
 
 def _with_hashes(text: str, *, script: bool) -> Page:
