@@ -2,10 +2,10 @@
 
     python benchmarks/view.py [start] [list] [pages] [follow] [shares] [--smallest]
 
-`start` is CPU from the command to the address. `list` is the first list of a new server, and the next. `pages` are the second look at each page,
-in CPU of the server, with what the first one took beside it, and the server's largest resident memory; the whole report is made by a process of its own, whose
-time is shown. `follow` is CPU of the server, one browser following, over that of the sweep, while 5,000 answers are added to 100,000. `shares` is
-the coverage of intervals of shares of wins, and of strengths, in simulated ratings.
+`start` is CPU from the command to the address. `list` is the first list of a new server, and the next. `pages` are the second look at each page, in
+CPU of the server, with what the first one took beside it, and the server's largest resident memory; the whole report is made by a process of its own,
+whose time is shown. `follow` is CPU of the server, one browser following, over that of the sweep, while 5,000 answers are added to 100,000. `shares`
+is the coverage of intervals of shares of wins, and of strengths, in simulated ratings.
 
 Fails where a limit is broken. With `--smallest` everything is small, and no limit is held.
 """

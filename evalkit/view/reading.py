@@ -50,7 +50,7 @@ class Card(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A setting and its answers."""
+    """A setting and its answers; `hidden` how many follow on further pages."""
 
     cell: int
     name: str
@@ -74,6 +74,7 @@ def answers(request: Request, viewer: Viewer) -> Response:
         count, hits = opened.holding(find, _MOST_HITS) if find.strip() else (0, [])
         first, second = (_place(opened, asked.get(end, "")) for end in ("a", "b"))
         whole = asked.get("whole", "")
+        since = _number(asked, "from", opened.experiment.replicates, 0)
         return page(
             "answers.html.j2",
             name=name,
@@ -82,7 +83,7 @@ def answers(request: Request, viewer: Viewer) -> Response:
             prompts=[visible(one.id) for one in prompts],
             prompt=prompt,
             conversation=[(visible(str(one.get("role"))), content_of(one)) for one in prompts[prompt].conversation()],
-            columns=[_column(opened, prompt, cell, find, whole) for cell in cells],
+            columns=[_column(opened, prompt, cell, find, whole, since) for cell in cells],
             settings=[visible(opened.name_of(cell)) for cell in range(len(opened.plan.cells))] if len(opened.plan.cells) <= _MOST_SETTINGS else None,
             cells=cells,
             count=len(opened.plan.cells),
@@ -93,6 +94,8 @@ def answers(request: Request, viewer: Viewer) -> Response:
             first=None if first is None else f"{first[0]}.{first[1]}",
             difference=None if first is None or second is None else _difference(opened, prompt, first, second),
             unread=opened.unread,
+            since=since,
+            following=since + _MOST_REPLICATES,
         )
 
 
@@ -132,12 +135,12 @@ def content_of(message: Any) -> str:
     return visible((text_of(message.get("content")) + (f"\n{json.dumps(calls, ensure_ascii=False)}" if calls else ""))[:_LONGEST])
 
 
-def _column(opened: Opened, prompt: int, cell: int, find: str, whole: str) -> Column:
+def _column(opened: Opened, prompt: int, cell: int, find: str, whole: str, since: int) -> Column:
     from evalkit.present.text.reading import read_text, repeats  # late, as above
     from evalkit.text.escaping import visible  # as above
 
     every = sorted(opened.answers(prompt, cell).items())
-    records = [record for _, record in every[:_MOST_REPLICATES]]
+    records = [record for _, record in every[since : since + _MOST_REPLICATES]]
     texts = [opened.text(record) for record in records]
     read = [
         None if text is None else read_text(text, None if whole == f"{cell}.{record.replicate}" else _LONGEST)
@@ -147,7 +150,7 @@ def _column(opened: Opened, prompt: int, cell: int, find: str, whole: str) -> Co
     for record, text, one, like in zip(records, texts, read, repeats(read), strict=True):
         told = None if like is None else (records[like[0]].replicate, like[1])
         cards.append(_card(record, cell, 0 if text is None else len(text), one, told, find))
-    return Column(cell, visible(opened.name_of(cell)), _tags(opened, cell), cards, max(0, len(every) - _MOST_REPLICATES))
+    return Column(cell, visible(opened.name_of(cell)), _tags(opened, cell), cards, max(0, len(every) - since - _MOST_REPLICATES))
 
 
 def _tags(opened: Opened, cell: int) -> list[tuple[str, str]]:

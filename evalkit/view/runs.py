@@ -161,9 +161,7 @@ class Runs:
         folder = self.root / name
         if folder.is_symlink() or not is_run(folder):
             raise RecordError("there is no such run here; it may have been moved or deleted")
-        check_name(folder)
-        if told := _odd(folder):
-            raise RecordError(told)
+        _about_in(folder)
         return folder
 
     def lines(self) -> list[Line]:
@@ -182,7 +180,7 @@ class Runs:
         if known is not None and known[0] == (stamp, running):
             return known[1]
         try:
-            found = _read(self.folder(name), running)
+            found = _read(folder, _about_in(folder), running)
         except RecordError as fault:
             found = Line(name, "broken", str(fault).removeprefix(f"{folder}: ").removeprefix(f"{folder}/"), _when(folder))
         self._kept[name] = ((stamp, running), found)
@@ -268,10 +266,22 @@ def _newer(content: bytes) -> str:
     return f"written by a newer evalkit (format {said}, this one reads {VERSION}): update evalkit" if newer else ""
 
 
-def _read(folder: Path, running: bool) -> Line:
+def _about_in(folder: Path) -> _About:
+    """What ``run.json`` holds of a folder that can be read, and is not led out of by a link or by prompts that are another file.
+
+    Raises:
+        RecordError: it is none; says why.
+    """
+    check_name(folder)
+    if told := _odd(folder):
+        raise RecordError(told)
     about: _About | None = _load(folder / RUN_FILE, _about)
     if about is None:
         raise RecordError(f"no {RUN_FILE} in it: half a run, whose sweep was ended before it began")
+    return about
+
+
+def _read(folder: Path, about: _About, running: bool) -> Line:
     experiment = about.experiment
     counts = about.counts or {}
     answered, planned, failed = _how_far(folder, counts)

@@ -11,12 +11,15 @@ from support.records import experiment, records
 
 from evalkit.errors import ExperimentError
 from evalkit.plan.requests import Plan
+from evalkit.run import load
 from evalkit.scoring import preference
 from evalkit.scoring.preference import Rated
 from evalkit.store import journal, judgements, ratings
+from evalkit.store.folder import write_run
 from evalkit.store.judgements import Judgement, Keys
 from evalkit.store.ratings import Rating
 from evalkit.store.records import RecordWriter
+from evalkit.sweeping.rescoring import rescore
 
 JUDGE = {"name": "kind", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "j"}, "rubric": "How kind?", "scale": {"min": 1, "max": 5}}
 
@@ -122,3 +125,25 @@ def test_an_answer_without_ratings_has_no_value(tmp_path: Path, plan: Plan) -> N
     (column,) = preference.column(tmp_path, plan)
     found = [column.of(one, "") for one in records(plan, lambda _: "x") if one.prompt_id == "q" or one.cell["temperature"] == 1]
     assert all(map(math.isnan, found))
+
+
+def test_a_setting_is_chosen_by_what_people_prefer_once_the_run_is_scored_again(tmp_path: Path) -> None:
+    prompts = tuple("pqrstu")
+    made = Plan(experiment({"temperature": [0, 0.5, 1]}, prompts=prompts, choose={"prefer": {"preference": {"goal": "maximize"}}}))
+    write_run(tmp_path, made.experiment)
+    with RecordWriter(tmp_path) as writer:
+        for one in records(made, lambda request: f"{request.cell_index} on {request.prompt_id} for the {request.replicate}th time"):
+            writer.append(one)
+    before = rescore(tmp_path)
+    assert before.choice is not None
+    assert before.choice.chosen is None
+    for at, prompt in enumerate(prompts):
+        for loser in (0, 2):
+            keys = [made.request(cell, at, 0).key for cell in (1, loser)]
+            ratings.append(tmp_path, Rating(at="x", rater="ann", prompt_id=prompt, left=keys[0], right=keys[1], verdict="left"))
+    assert "ratings.jsonl changed after these tables were made" in str(load(tmp_path).notes)
+    after = rescore(tmp_path)
+    assert after.choice is not None
+    assert after.choice.chosen == 1
+    assert after.grid("preference")[1].tolist() == [1.0] * 6
+    assert load(tmp_path).notes == ()

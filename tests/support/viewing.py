@@ -80,7 +80,7 @@ class Viewed:
 
     def raw(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
         """One request with these headers and no others but Host."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             host = headers.pop("Host", f"127.0.0.1:{self.port}")
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)

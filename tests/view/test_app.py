@@ -42,6 +42,10 @@ def run(results: Path) -> Run:
     (results / "linked" / "run.json").symlink_to(results / "secret.txt")
     (results / "away").symlink_to(results / "first")
     (results / "no run").mkdir()
+    about = json.loads((results / "first" / "run.json").read_text())
+    about["experiment"]["prompts"] = str(results / "secret.txt")
+    (results / "reaching").mkdir()
+    (results / "reaching" / "run.json").write_text(json.dumps(about))
     return found
 
 
@@ -60,7 +64,7 @@ def state(results: Path) -> dict[str, tuple[int, int]]:
 
 def test_the_list_shows_every_run_and_what_is_wrong_with_some(viewed: Viewed) -> None:
     page = viewed.text("/")
-    assert page.count("<tr class=") == 6
+    assert page.count("<tr class=") == 7
     assert '<a href="/run/first">first</a>' in page
     assert "4 × 3 × 3" in page
     assert "written by a newer evalkit (format 7, this one reads 1): update evalkit" in page
@@ -160,7 +164,8 @@ def test_other_origins_get_nothing_and_share_nothing(viewed: Viewed) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["..", "%2e%2e", "..%2f..%2fetc", "first%2f..%2fsecret.txt", ".", "away", "linked", "no run", "secret.txt", "%00", "first%00", "%ff"]
+    "path",
+    ["..", "%2e%2e", "..%2f..%2fetc", "first%2f..%2fsecret.txt", ".", "away", "linked", "reaching", "no run", "secret.txt", "%00", "first%00", "%ff"],
 )
 def test_no_path_and_no_link_leads_out(viewed: Viewed, path: str) -> None:
     for page in ("", "/answers", "/report", "/events"):
