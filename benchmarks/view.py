@@ -167,9 +167,9 @@ def pages(size: Size) -> bool:
         print(
             f"{size.levels * 2 * size.levels * size.prompts * size.replicates:,} answers, {(folder / 'responses.jsonl').stat().st_size / 1e6:.0f} MB"
         )
-        subprocess.run(
-            [sys.executable, "-m", "evalkit", "score", str(folder)], env={**os.environ, "PYTHONPATH": str(HERE)}, stdout=subprocess.DEVNULL
-        )
+        few = "length_words,length_chars,truncation_rate,empty_rate"  # which are measured moves no page by much
+        scoring = [sys.executable, "-m", "evalkit", "score", str(folder), "--metrics", few]
+        subprocess.run(scoring, env={**os.environ, "PYTHONPATH": str(HERE)}, stdout=subprocess.DEVNULL, check=True)
         plan = Plan(experiment(size, "http://127.0.0.1:9/v1"))
         for prompt in range(min(size.prompts, 20)):
             left, right = (plan.request(cell, prompt, 0).key for cell in (1, 7))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -72,6 +72,16 @@ def append(folder: Path, rating: Rating) -> str | None:
 def load(folder: Path) -> list[Rating]:
     """The ratings in a results folder that count, in the order they came: of each person and what is rated the last. Raises `RecordError`."""
     return counting(journal.read(folder / FILE, FORM))
+
+
+def join(folders: Sequence[Path], into: Path) -> int:
+    """Write the ratings of several results folders into another, in the order they were made, each once; gives how many. Raises `RecordError`."""
+    every = {msgspec.json.encode(one): one for folder in folders for one in journal.read(folder / FILE, FORM)}
+    if every:
+        with Journal(into / FILE, FORM) as file:
+            for one in sorted(every.values(), key=lambda one: one.at):
+                file.append(one)
+    return len(every)
 
 
 def counting(every: Iterable[Rating]) -> list[Rating]:

@@ -21,6 +21,7 @@ from evalkit.view.opened import Opened
 _MOST_DEALT = 2_000
 _MOST_CANDIDATES = 8
 _TRIES = 60
+_MOST_DESKS = 4
 
 
 class Dealt(NamedTuple):
@@ -166,7 +167,7 @@ class Desk:
 
 
 class Desks:
-    """The desks of the runs that are rated, by folder."""
+    """The desks of the runs that were rated last, by folder."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -175,8 +176,10 @@ class Desks:
     def of(self, opened: Opened) -> Desk:
         """The desk of a run."""
         with self._lock:
-            known = self._kept.get(opened.folder)
+            known = self._kept.pop(opened.folder, None)
             if known is None or known.opened is not opened:
                 known = Desk(opened, dealt={} if known is None else known.dealt)
-                self._kept[opened.folder] = known
+            self._kept[opened.folder] = known
+            while len(self._kept) > _MOST_DESKS:
+                self._kept.pop(next(iter(self._kept)))
             return known

@@ -51,6 +51,20 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
         ratings.load(tmp_path)
 
 
+def test_ratings_of_several_runs_are_joined_in_the_order_they_were_made(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "none", "joined")]
+    for folder in folders:
+        folder.mkdir()
+    late, early = rating(at="2026-02-01T12:00:00.500Z", verdict="tie"), rating()
+    for folder, one in ((folders[0], late), (folders[1], early), (folders[1], late)):
+        ratings.append(folder, one)
+    assert ratings.join(folders[:3], folders[3]) == 2
+    assert (folders[3] / FILE).read_bytes().count(b"\n") == 2
+    assert ratings.load(folders[3]) == [late]
+    assert ratings.join(folders[2:3], folders[2]) == 0
+    assert not (folders[2] / FILE).exists()
+
+
 def _many(folder: Path, rater: str) -> None:
     for number in range(20):
         ratings.append(folder, rating(rater=rater, left=f"{number:02x}"))
