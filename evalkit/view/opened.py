@@ -146,19 +146,24 @@ class Opened:
         """The key of the request that stands there."""
         return self.plan.request(place.cell, place.prompt, place.replicate).key
 
+    def _said_place(self, cell: Mapping[str, Any], prompt_id: str, replicate: int) -> Place | None:
+        """Where a record says that it stands; None where the plan has no such place."""
+        at, prompt = self._places.get(self._level_key(cell)), self._prompts.get(prompt_id)
+        return None if at is None or prompt is None or not 0 <= replicate < self.experiment.replicates else Place(at, prompt, replicate)
+
     def place(self, key: str, cell: Mapping[str, Any], prompt_id: str, replicate: int) -> Place | None:
         """Where a record's request stands in the plan; None where the plan has no such request."""
-        at, prompt = self._places.get(self._level_key(cell)), self._prompts.get(prompt_id)
-        if at is None or prompt is None or not 0 <= replicate < self.experiment.replicates:
-            return None
-        found = Place(at, prompt, replicate)
-        return found if self.key(found) == key else None
+        found = self._said_place(cell, prompt_id, replicate)
+        return found if found is not None and self.key(found) == key else None
 
     def holding(self, wanted: str, most: int) -> tuple[int, list[tuple[Place, str]]]:
-        """How many answers of the run hold a text, small and large letters alike, and the first of them with their places."""
+        """How many answers of the run hold a text, small and large letters alike, and the first of them with their places.
+
+        The count takes a record by where it says that it stands: those shown are held against the plan, which takes longer.
+        """
         low, count, hits = wanted.casefold(), 0, list[tuple[Place, str]]()
         seen: set[str] = set()
-        plain = low.encode() if low.isascii() and low.isalnum() else None
+        plain = low.encode() if low.isascii() and low.isprintable() and not set(low) & set('"\\/') else None  # as it stands in JSON too
         for line in _lines(self.folder / RESPONSES):
             if plain is not None and plain not in line.lower():
                 continue
@@ -168,12 +173,13 @@ class Opened:
                 continue
             if found.role != "sweep" or found.outcome.type != "completion" or low not in found.outcome.text.casefold() or found.key in seen:
                 continue
-            place = self.place(found.key, found.cell, found.prompt_id, found.replicate)
-            if place is not None:
-                seen.add(found.key)
-                count += 1
-                if len(hits) < most:
-                    hits.append((place, found.outcome.text))
+            place = self._said_place(found.cell, found.prompt_id, found.replicate)
+            if place is None or (len(hits) < most and self.key(place) != found.key):
+                continue
+            seen.add(found.key)
+            count += 1
+            if len(hits) < most:
+                hits.append((place, found.outcome.text))
         return count, hits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ class Watching:
         self._times: deque[float] = deque()
         self._latest: deque[int] = deque(maxlen=_LATEST)
         self._glimpses = [Glimpse(self.experiment, one) for one in deciding(self.experiment, bounded=True)[:_MOST_METRICS]]
-        self._cells: dict[bytes, Any] = {}
-        self._full = False
+        self._since = ""
+        self._sated: set[bytes] = set()  # settings of which further answers would tell nothing
 
     def refresh(self) -> None:
         """Take what was added since the last time. Raises `RecordError`."""
@@ -93,6 +93,7 @@ class Watching:
         lines = self._tail.lines()
         if self._tail.begun != self._begun:
             self._anew()
+        self._since = datetime.fromtimestamp(time.time() - _OVER_S, UTC).isoformat()  # sorts as the records' own times do
         for at, line in lines:
             try:
                 self._take(at, line)
@@ -106,7 +107,8 @@ class Watching:
         self._spent.add(outcome.usage, answered=answered)
         if found.role != "sweep":
             return
-        self._times.append(_moment(found.at))
+        if found.at > self._since:
+            self._times.append(_moment(found.at))
         if not answered:
             if key not in self._done:
                 self._failed[key] = outcome.kind or "malformed"
@@ -114,16 +116,16 @@ class Watching:
         self._done.add(key)
         self._failed.pop(key, None)
         self._latest.append(at)
-        if not self._full and any(one.wants(self._cell(found.cell)) for one in self._glimpses):
-            record = FORM.decode(line)
-            for one in self._glimpses:
-                one.take(record)
-
-    def _cell(self, raw: msgspec.Raw) -> Any:
-        known = self._cells.get(bytes(raw))
-        if known is None:
-            known = self._cells[bytes(raw)] = msgspec.json.decode(raw)
-        return known
+        cell = bytes(found.cell)
+        if cell in self._sated:
+            return
+        levels = msgspec.json.decode(cell)
+        if not any(one.wants(levels) for one in self._glimpses):
+            self._sated.add(cell)
+            return
+        record = FORM.decode(line)
+        for one in self._glimpses:
+            one.take(record)
 
     def state(self) -> dict[str, Any]:
         """What the page shows, its texts made visible. Raises `RecordError`."""

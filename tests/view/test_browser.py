@@ -19,7 +19,7 @@ from support.viewing import Viewed, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("view")]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")

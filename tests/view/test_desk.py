@@ -91,3 +91,24 @@ def test_answers_that_are_alike_are_not_compared(tmp_path: Path) -> None:
     desk = Desk(Opened(tmp_path))
     desk.refresh()
     assert desk.pair("ann") is None
+
+
+def test_single_answers_are_rated_on_a_judges_scale_each_once(tmp_path: Path) -> None:
+    judge = {"name": "kind", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "j"}, "rubric": "How kind?", "scale": {"min": 1, "max": 5}}
+    made = experiment({"temperature": [0, 1]}, prompts=("a", "b"), replicates=1, judges=[judge])
+    write_run(tmp_path, made)
+    with RecordWriter(tmp_path) as writer:
+        for one in records(Plan(made), lambda request: f"answer {request.cell_index} {request.prompt_id}"):
+            writer.append(one)
+    desk = Desk(Opened(tmp_path))
+    desk.refresh()
+    (kind,) = made.judges
+    for number in range(4):
+        drawn = desk.single("ann", kind)
+        assert drawn is not None
+        _, what = drawn
+        assert (what.right, what.judge, len(desk.shown(what)["texts"])) == (None, "kind", 1)
+        desk.take(Rating(at="x", rater="ann", prompt_id=what.prompt_id, left=what.left, judge="kind", score=1 + number))
+    assert desk.single("ann", kind) is None
+    assert desk.count("ann", "kind") == 4
+    assert desk.connected() == (1, 2)
