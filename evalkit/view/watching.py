@@ -84,6 +84,9 @@ class Watching:
         self._latest: deque[int] = deque(maxlen=_LATEST)
         self._glimpses = [Glimpse(self.experiment, one) for one in deciding(self.experiment, bounded=True)[:_MOST_METRICS]]
         self._since = ""
+        self._taken = 0  # answers that the first look rests on
+        self._drawn: tuple[int, list[dict[str, Any]]] = (-1, [])
+        self._shown: dict[int, dict[str, Any] | None] = {}
         self._sated: set[bytes] = set()  # settings of which further answers would tell nothing
 
     def refresh(self) -> None:
@@ -124,6 +127,7 @@ class Watching:
             self._sated.add(cell)
             return
         record = FORM.decode(line)
+        self._taken += 1
         for one in self._glimpses:
             one.take(record)
 
@@ -147,8 +151,8 @@ class Watching:
             "left": duration(left / rate) if rate > 0 and left and done >= 5 and self.experiment.search is None else "",
             "cost": self._cost(done, left),
             "tokens": f"{self._spent.tokens:,}",
-            "metrics": [_levels(one) for one in self._glimpses if one.parameter is not None],
-            "latest": [shown for at in reversed(self._latest) if (shown := self._answer(at)) is not None],
+            "metrics": self._metrics(),
+            "latest": self._answers(),
             "race": race,
             "who": who,
         }
@@ -162,6 +166,17 @@ class Watching:
         if done and self.experiment.search is None:
             out.append(priced(self._spent.cost / done * left, prices))
         return out
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        """The first look, made again where further answers came into it."""
+        if self._drawn[0] != self._taken:
+            self._drawn = (self._taken, [_levels(one) for one in self._glimpses if one.parameter is not None])
+        return self._drawn[1]
+
+    def _answers(self) -> list[dict[str, Any]]:
+        """The last answers, the newest first; each is read once."""
+        self._shown = {at: self._shown[at] if at in self._shown else self._answer(at) for at in reversed(self._latest)}
+        return [one for one in self._shown.values() if one is not None]
 
     def _answer(self, at: int) -> dict[str, Any] | None:
         try:
