@@ -195,6 +195,7 @@ def test_axe_finds_no_fault_and_nothing_is_cut_off(at: Callable[[str], Any], bro
             "/run/first/rate",
             "/run/first/ratings",
             "/run/live/live",
+            "/compare?run=first&run=second",
         ):
             page = at(path)
             if path.endswith("/rate"):
