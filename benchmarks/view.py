@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,20 +76,21 @@ class Server:
         found = re.search(r"127\.0\.0\.1:(\d+)(\S+)", self.process.stdout.readline())
         self.start_s = cpu(self.process.pid)
         self.port = int(found[1])
-        connection = self.connection()
-        connection.request("GET", found[2])
-        self.headers = {"Cookie": connection.getresponse().headers["set-cookie"].partition(";")[0]}
+        with closing(self.connection()) as connection:
+            connection.request("GET", found[2])
+            self.headers = {"Cookie": connection.getresponse().headers["set-cookie"].partition(";")[0]}
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
 
     def took(self, path: str) -> tuple[float, float]:
         """Seconds of CPU that the server takes for a page, and of wall time."""
-        connection, began, before = self.connection(), time.perf_counter(), cpu(self.process.pid)
-        connection.request("GET", path, headers=self.headers)
-        found = connection.getresponse()
-        found.read()
-        assert found.status == 200, (path, found.status)
+        began, before = time.perf_counter(), cpu(self.process.pid)
+        with closing(self.connection()) as connection:
+            connection.request("GET", path, headers=self.headers)
+            found = connection.getresponse()
+            found.read()
+            assert found.status == 200, (path, found.status)
         return cpu(self.process.pid) - before, time.perf_counter() - began
 
     def memory(self) -> float:
@@ -99,6 +101,7 @@ class Server:
     def end(self) -> None:
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
+        self.process.stdout.close()
 
 
 def cpu(pid: int) -> float:
@@ -213,7 +216,8 @@ def _followed(place: Path, folder: Path, wanted: Path) -> bool:
         stream = connection.getresponse()
         stream.readline()  # the first look reads all that stands there
         began, at = [cpu(server.process.pid), cpu(sweep.pid)], file.stat().st_size
-        threading.Thread(target=lambda: [None for _ in iter(stream.readline, b"")], daemon=True).start()
+        reader = threading.Thread(target=lambda: [None for _ in iter(stream.readline, b"")])
+        reader.start()
         last, quiet, ended = at, 0, began
         while quiet < 8 and sweep.poll() is None:  # until nothing more is added: then it scores
             time.sleep(0.1)
@@ -224,6 +228,9 @@ def _followed(place: Path, folder: Path, wanted: Path) -> bool:
         sweep.send_signal(signal.SIGINT)
         sweep.wait()
     server.end()
+    reader.join()
+    stream.close()
+    connection.close()
     viewer, own = (after - before for before, after in zip(began, ended, strict=True))
     print(f"{'':34} {viewer:8.2f} s of CPU beside {own:.2f} s of the sweep, {(last - at) / 1e6:.1f} MB added")
     return told("following", viewer / own if own else math.nan, 0.05, "of the sweep's CPU")
