@@ -14,7 +14,8 @@ __all__ = ["app", "main"]
 def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module 'evalkit.cli' has no attribute {name!r}")
-    from evalkit.cli import batching, comparing, exporting, guiding, merging, plotting, showing  # noqa: F401 (add their commands; late: --help stays instant)
+    # Each adds its commands; late: --help stays instant.
+    from evalkit.cli import batching, comparing, exporting, guiding, merging, plotting, showing, viewing  # noqa: F401
     from evalkit.cli.commands import app  # as above
 
     # In one order, whichever of the modules somebody imported first: that of their names, after the commands that everybody uses.

@@ -30,6 +30,7 @@ Commands:
   merge    Join runs of one experiment: shards, halves from two machines,...
   plot     Draw one figure of a run, with its intervals, as png, svg or pdf.
   show     Show a run: what to use and why, or one of its tables.
+  view     Show runs in a browser, while they happen and after, and let...
 
   Exit status: 0 done; 1 a check failed; 2 wrong usage or input, or the
   endpoint cannot be used; 3 the run is incomplete (run again to go on); 130

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.present.text.answers import ShownAnswer
     from evalkit.run import Run
 
-Table = Literal["settings", "levels", "effects", "choice", "answers", "failures", "notes", "metrics"]
+Table = Literal["settings", "levels", "effects", "choice", "answers", "failures", "notes", "metrics", "ratings"]
 TABLES: tuple[Table, ...] = get_args(Table)
 
 _USUAL_ANSWERS, _USUAL_SETTINGS = 2, 64
@@ -44,7 +44,8 @@ def show(
     """Show a run: what to use and why, or one of its tables.
 
     settings: a row a setting; levels: a row a level of each parameter; effects: what each parameter does; choice: how the setting was chosen;
-    answers: to one prompt; failures; notes: all that was noticed, and how it was measured; metrics: what each is.
+    answers: to one prompt; failures; notes: all that was noticed, and how it was measured; metrics: what each is;
+    ratings: what people prefer, and how far judges agree with them.
     """
     from evalkit.experiment.problems import unknown  # late: --help stays instant
     from evalkit.run import load  # as above
@@ -88,8 +89,9 @@ def _shown(
     from rich.console import Group  # late: --help stays instant
     from rich.text import Text  # as above
 
-    from evalkit.present.terminal import answers, listings, tables  # as above
+    from evalkit.present.terminal import answers, listings, ratings, tables  # as above
     from evalkit.present.terminal.screen import screen  # as above
+    from evalkit.scoring.preference import rated  # as above
     from evalkit.summary import summarise  # as above
 
     analysis = run.analysis
@@ -111,6 +113,8 @@ def _shown(
             return listings.failures(run, console)
         case "notes":
             return listings.notes(run, console)
+        case "ratings":
+            return ratings.ratings(run, rated(run.folder, run.experiment), console)
     return listings.metrics(run, console)
 
 
@@ -130,7 +134,9 @@ def _data(run: Run, table: str | None, names: Sequence[str], prompt: str | int, 
     import msgspec  # late: --help stays instant
 
     from evalkit.present.text.answers import answers_of  # as above
+    from evalkit.present.text.ratings import asdict  # as above
     from evalkit.present.text.words import failures  # as above
+    from evalkit.scoring.preference import rated  # as above
     from evalkit.summary import summarise  # as above
     from evalkit.summary.summing import mind  # as above
 
@@ -157,4 +163,6 @@ def _data(run: Run, table: str | None, names: Sequence[str], prompt: str | int, 
             return failures(run)
         case "notes":
             return mind(run)
+        case "ratings":
+            return asdict(rated(run.folder, run.experiment))
     return [one for one in analysis.metrics if not names or one.name in names]

@@ -16,6 +16,10 @@ from evalkit.experiment.strict_yaml import parse
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+PREFERENCE = "preference"
+"""The metric of people's ratings, which a run has once somebody rated its answers."""
+
+
 class Requirement(Strict):
     """What a metric's mean must keep to.
 
@@ -152,10 +156,10 @@ def wishes(choose: Choose | None) -> dict[str, Requirement | Preference]:
 
 
 def metric_names() -> list[str]:
-    """Every metric there is, what the records tell, and what embeddings do."""
+    """Every metric there is, what the records tell, what embeddings do, and what people say."""
     from evalkit.metrics import EMBEDDED, METRICS, RECORDED  # late: numpy, which reading an experiment needs not
 
-    return [metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)]
+    return [*(metric.name for metric in (*METRICS, *RECORDED, *EMBEDDED)), PREFERENCE]
 
 
 class Own(NamedTuple):
@@ -182,7 +186,7 @@ class Own(NamedTuple):
 
         if name in CATALOGUE:
             return CATALOGUE[name].low, CATALOGUE[name].high
-        share = name.partition(":")[0] in self.checks
+        share = name.partition(":")[0] in self.checks or name == PREFERENCE
         return self.judges.get(name, (0.0, 1.0) if share else (-math.inf, math.inf))
 
 

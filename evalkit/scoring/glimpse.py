@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.goals import Preference, wishes
@@ -32,15 +33,18 @@ class Seen(NamedTuple):
 class Glimpse:
     """Takes a sweep's records as they come. What it tells is for the eyes of somebody who waits: the analysis is made of all answers afterwards.
 
+    Args:
+        metric: of those that `deciding` gives; the first where None.
+
     Attributes:
         parameter: the first one of the experiment that has several levels; None where none has, and then nothing is seen.
-        metric: the one of an answer by itself that `choose:` weighs most; else the words of an answer.
+        metric: what is looked at.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, metric: Metric | None = None) -> None:
         self._experiment = experiment
         self.parameter = next((name for name, levels in experiment.parameters.items() if len(levels) > 1), None)
-        self.metric = _metric(experiment)
+        self.metric = metric or deciding(experiment)[0]
         levels = experiment.parameters[self.parameter] if self.parameter is not None else ()
         self._levels = list(levels)
         self._found: list[defaultdict[str, list[float]]] = [defaultdict(list) for _ in self._levels]
@@ -51,7 +55,7 @@ class Glimpse:
         if self.parameter is None or record.role != "sweep" or not isinstance(record.outcome, Completion):
             return
         level = record.cell.get(self.parameter)
-        at = next((at for at, one in enumerate(self._levels) if same_level(one, level)), None)
+        at = self._place(level)
         if at is None or self._answers[at] >= _MOST_ANSWERS:
             return
         answer = scored_answer(record.outcome, self._experiment.endpoint, record.request)
@@ -59,6 +63,16 @@ class Glimpse:
         if not math.isnan(found):
             self._answers[at] += 1
             self._found[at][record.prompt_id].append(found)
+
+    def _place(self, level: Any) -> int | None:
+        return next((at for at, one in enumerate(self._levels) if same_level(one, level)), None)
+
+    def wants(self, cell: Mapping[str, Any]) -> bool:
+        """Whether a further answer of a setting would tell anything."""
+        if self.parameter is None:
+            return False
+        at = self._place(cell.get(self.parameter))
+        return at is not None and self._answers[at] < _MOST_ANSWERS
 
     def seen(self) -> list[Seen]:
         """A line a level, in the experiment's order; levels without an answer are left out."""
@@ -71,9 +85,15 @@ class Glimpse:
         return out
 
 
-def _metric(experiment: Experiment) -> Metric:
-    wished = {name: one for name, one in wishes(experiment.choose).items() if isinstance(one, Preference)}
+def deciding(experiment: Experiment, *, bounded: bool = False) -> list[Metric]:
+    """The metrics of an answer by itself that `choose:` of an experiment weighs, the weightiest first; the words of an answer where there is none.
+
+    Args:
+        bounded: those too that it sets bounds to, after the others.
+    """
+    every = wishes(experiment.choose)
+    wished = {name: one for name, one in every.items() if isinstance(one, Preference)}
     known = {one.name: one for one in METRICS}
-    order = sorted(wished, key=lambda name: -wished[name].weight)
-    alone = (known[name] for name in order if name in known and known[name].level == "response")
-    return next(alone, known["length_words"])
+    order = [*sorted(wished, key=lambda name: -wished[name].weight), *(name for name in every if bounded and name not in wished)]
+    alone = [known[name] for name in order if name in known and known[name].level == "response"]
+    return alone or [known["length_words"]]

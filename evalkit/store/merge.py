@@ -18,7 +18,7 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.union import union
 from evalkit.plan.requests import Plan
 from evalkit.plan.shard import Shard, shard_of
-from evalkit.store import embeddings, judgements, records
+from evalkit.store import embeddings, judgements, ratings, records
 from evalkit.store.batches import check_none
 from evalkit.store.blocks import blocks
 from evalkit.store.embeddings import Embedding
@@ -248,6 +248,7 @@ def _joined(folders: Sequence[Path], made: Path, tell: Tell) -> dict[str, Joined
             if joined.conflicts:
                 said = "say something else than the earliest of the same request, which counts"
                 tell(warning(f"{kind.file}: {counted(joined.conflicts, 'line')} {said}; both stand in {CONFLICTS}"))
+    ratings.join(folders, made)
     return out
 
 

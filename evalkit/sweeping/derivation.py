@@ -20,16 +20,17 @@ from evalkit.metrics import UAX29, Tokenizer
 from evalkit.metrics.rarefaction import Sample
 from evalkit.plan.requests import Plan
 from evalkit.present.text.comments import comments
+from evalkit.present.text.ratings import agreed
 from evalkit.race.account import account
 from evalkit.race.course import Course
 from evalkit.race.going import finish_of
 from evalkit.run import Run
-from evalkit.scoring import judging
+from evalkit.scoring import judging, preference
 from evalkit.scoring.metric_set import Measures
 from evalkit.scoring.prefix import PREFIXES
 from evalkit.scoring.scores import Scores, score
 from evalkit.scoring.tables import write_tables
-from evalkit.store import artefacts, judgements
+from evalkit.store import artefacts, judgements, ratings
 from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, is_merged, replace, write_run
 from evalkit.store.records import Record, read
@@ -77,6 +78,7 @@ def settle(
     """
     others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    columns += preference.column(folder, plan)
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None, there: Elsewhere | None = None) -> Scores:
@@ -93,7 +95,7 @@ def settle(
     bearing = [*_bearing(scores), *rules(folder, plan.experiment), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
-    of_scores = list(_of_scores(scores, plan, _in_time(others, folder)))
+    of_scores = [*_of_scores(scores, plan, _in_time(others, folder)), *_of_judges(folder, plan)]
     analysis = _with_race(msgspec.structs.replace(analysis, notes=[*bearing, *of_scores]), course, scores, choice, measured)
     _write_derived(folder, scores, analysis)
     run = Run(folder, plan.experiment, analysis, sent=sent, choice=choice, beside=tuple(beside))
@@ -156,6 +158,15 @@ def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator
         )
     if scores.unpriced:
         yield note(f"{scores.unpriced} answers have no cost, though endpoint.prices are given: the endpoint does not tell what each of them used")
+
+
+def _of_judges(folder: Path, plan: Plan) -> Iterator[Note]:
+    """How far each judge agrees with people, where both said something of the same answers."""
+    if not plan.experiment.judges or not (every := ratings.load(folder)):
+        return
+    found = preference.people(folder, plan.experiment, every, preference.answers_rated(folder, plan, every))
+    for one in found.agreement:
+        yield note(f"judge {one.judge}: {'; '.join(filter(None, agreed(one)))}")
 
 
 def _of_the_sweep(records: Iterable[Record], others: list[Record]) -> Iterator[Record]:

@@ -70,7 +70,7 @@ def test_answers_to_a_prompt_of_a_setting(evalkit: Command, run: str) -> None:
     ("arguments", "told"),
     [
         (("setings",), "unknown table; did you mean 'settings'?"),
-        (("pictures",), "unknown table; expected one of answers, choice, effects, failures, levels, metrics, notes, settings"),
+        (("pictures",), "unknown table; expected one of answers, choice, effects, failures, levels, metrics, notes, ratings, settings"),
         (("settings", "--metric", "length_word"), "unknown metric; did you mean 'length_words'?"),
         (("settings", "--sort", "lenght_words"), "unknown metric; did you mean 'length_words'?"),
         (("answers", "--prompt", "p9"), "unknown prompt; did you mean 'p"),

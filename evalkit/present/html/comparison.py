@@ -44,8 +44,8 @@ class ShownMetric(NamedTuple):
     reason: str
 
 
-def comparison_page(found: Comparison) -> str:
-    """The whole page."""
+def comparison_page(found: Comparison, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole page; `links` as in `evalkit.present.html.report.page`."""
     word, _, rest = headline(found).partition(": ")
     context: dict[str, Any] = {
         "title": visible(f"{found.candidate.name}: candidate against baseline"),
@@ -63,6 +63,7 @@ def comparison_page(found: Comparison) -> str:
         "on_time": ON_TIME,
         "method": METHOD,
         "signature": visible(signature(found)),
+        "links": links,
     }
     return filled("comparison.html.j2", "comparison.css", context)
 

@@ -7,6 +7,7 @@ can add any; what models, prompts and experiments say stands in it as text alone
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from evalkit._version import __version__
@@ -34,8 +35,11 @@ _MOST_OF_PROMPTS = 4_000_000
 _TAGS = {"chosen": "recommended", "tied": "tied", "reference": "reference"}
 
 
-def page(run: Run) -> str:
+def page(run: Run, links: Sequence[tuple[str, str]] = ()) -> str:
     """The text of ``report.html``.
+
+    Args:
+        links: addresses with their titles, where the page is one of several; a file by itself has none.
 
     Raises:
         RecordError: the run's records or tables cannot be read.
@@ -44,7 +48,15 @@ def page(run: Run) -> str:
     script = "\n".join([asset(_CORE), *(f"{{\n{asset(name)}\n}}" for name in _SCRIPTS)])
     shown = sample(run)
     data = _data(run, shown.answers)
-    context = {"script": script, "script_hash": digest(script), "sample_told": shown.told, "data": _as_data(data), **_said(run), **_drawn(run, data)}
+    context = {
+        "script": script,
+        "script_hash": digest(script),
+        "sample_told": shown.told,
+        "data": _as_data(data),
+        "links": links,
+        **_said(run),
+        **_drawn(run, data),
+    }
     return filled("report.html.j2", "report.css", {**context, "places": _places(context)})
 
 

@@ -15,11 +15,11 @@ def filled(template: str, style: str, context: Mapping[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: the template wants what is not there.
     """
-    from jinja2 import Environment, StrictUndefined  # heavy, and few commands make a page
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # heavy, and few commands make a page
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     sheet = asset(style)
-    return environment.from_string(asset(template)).render({**context, "style": sheet, "style_hash": digest(sheet)})
+    return environment.get_template(template).render({**context, "style": sheet, "style_hash": digest(sheet)})
 
 
 def asset(name: str) -> str:
