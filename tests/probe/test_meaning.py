@@ -28,9 +28,9 @@ from evalkit.local import rehearsal
 from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.server import app
 from evalkit.present.terminal.meaning import of_compared, of_meaning
-from evalkit.probe import VERSION, Probe, subject, survey
+from evalkit.probe import KNOWN, VERSION, Finding, LeftOut, Probe, subject, survey
 from evalkit.probe.endpoint import Probed
-from evalkit.probe.findings import read_probe
+from evalkit.probe.findings import read_probe, with_earlier
 from evalkit.probe.meaning.found import QUESTIONS
 from evalkit.probe.meaning.survey import ask_meaning
 from evalkit.store.meanings import Corner, Meaning, read_meanings
@@ -94,6 +94,14 @@ def test_every_answer_has_its_evidence_its_calls_and_a_sentence() -> None:
     assert found["penalties_count"].p is not None
     assert found["penalties_count"].p < 0.01
     assert all(one.evidence and one.says for one in found.values())
+
+
+@pytest.mark.parametrize(("count", "answer"), [("prompt", "prompt alone"), ("both", "prompt too")])
+def test_whether_an_answer_counts_beside_its_prompt_is_told(count: str, answer: str) -> None:
+    found, _ = WORLDS.probed(drawing(5), [{"quirk": "penalties", "count": count}], 5)
+    assert (found["penalties_count"].standing, found["penalties_count"].answer) == ("own", answer)
+    assert "after a prompt of one mark" in found["penalties_count"].evidence
+    assert found["penalties_window"].answer == "over 300"
 
 
 def test_the_calls_are_bounded_and_what_was_not_reached_is_inconclusive() -> None:
@@ -266,6 +274,47 @@ def test_a_probe_of_either_depth_says_why_it_ended_early_and_keeps_what_it_found
         told = [one.evidence for one in found.findings] + [one.evidence for one in found.meaning]
         assert told[-1].startswith("it answers no more")
         assert any(one.verdict == "honoured" for one in found.findings) or any(one.standing == "defined" for one in found.meaning)
+
+
+def test_what_a_probe_did_not_come_to_is_kept_from_the_one_before_and_told() -> None:
+    gone = "it answers no more (connection: refused)"
+    corner = Corner(temperature=1.5, top_p=0.5, standing="own", says="far", evidence="seen", calls=60, by="samples")
+    asked = {one: meaning(one, "found") for one in ("order_top_p", "logprobs", "limit_0", "stop_cut")}
+    before = probe_of([*asked.values()], at="May", corners=[corner], findings=[Finding(parameter="n", verdict="honoured", evidence="seen", calls=2)])
+    lost = {"order_top_p": gone, "logprobs": "the 40 calls were used up before it was sure", "limit_0": "answers differ"}
+    now = [msgspec.structs.replace(meaning(one, None, "inconclusive"), evidence=why) for one, why in lost.items()] + [meaning("stop_cut", "other")]
+    dead = msgspec.structs.replace(corner, standing="inconclusive", evidence=gone, calls=0)
+    found = with_earlier(probe_of(now, at="June", corners=[dead], ended=gone), before)
+    assert [(one.question, one.answer) for one in found.meaning] == [
+        ("order_top_p", "found"),
+        ("logprobs", "found"),
+        ("limit_0", None),
+        ("stop_cut", "other"),
+    ]
+    assert (found.meaning[0].evidence, found.corners[0].evidence) == ("seen (kept from May)", "seen (kept from May)")
+    assert (found.at, found.ended, found.findings) == ("June", gone, before.findings)
+    assert found.notes == [
+        "kept from the probe of May, for this one did not come to it: order_top_p, logprobs, distance at temperature 1.5, top_p 0.5"
+    ]
+    once_more = with_earlier(probe_of(now, at="July", ended=gone), found)
+    assert once_more.meaning[0].evidence == "seen (kept from May)"
+    assert with_earlier(probe_of(now, model="another"), before).meaning == now
+
+
+def test_a_usual_probe_that_dies_keeps_what_was_found_of_parameters() -> None:
+    def refusal(number: int, _: Mapping[str, Any]) -> Failure | None:
+        return Failure(kind="connection", message="connection refused", tries=1) if number > 40 else None
+
+    asked = {"base_url": "http://a/v1", "model": MODEL_NAME}
+    caller = Refusing(WORLDS.InProcess(drawing(9), []), refusal)
+    dead = asyncio.run(survey.probe(caller, at="June", rng=np.random.default_rng(1), **asked))
+    whole = [Finding(parameter=name, verdict="honoured", evidence="seen", calls=2) for name in KNOWN]
+    left_out = [LeftOut(parameter="top_p", equals=1, evidence="seen")]
+    found = with_earlier(dead, probe_of(**asked, at="May", findings=whole, left_out=left_out))
+    assert not [one for one in found.findings if one.verdict == "inconclusive"]
+    assert [one for one in found.findings if "kept from May" in one.evidence]
+    assert [one for one in found.findings if "kept from May" not in one.evidence]
+    assert (found.left_out, found.ended) == (left_out, dead.ended)
 
 
 class Dying(BaseHTTPRequestHandler):

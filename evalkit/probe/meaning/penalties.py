@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.probe.endpoint import RejectedError
-from evalkit.probe.meaning.asking import Asking, Messages, Same
+from evalkit.probe.endpoint import OutOfCallsError, RejectedError
+from evalkit.probe.meaning.asking import Asking, Messages, OutOfLongerError, Same
 from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, hangs, nothing, unsure
 from evalkit.stats.sequential import Ratio
 
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
-_TIMES, _TWICE = 6, 2
+_TIMES, _TWICE, _THRICE = 6, 2, 3
 _MILD = 0.5
 _TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
 _BROKEN = "\ufffd"
@@ -25,6 +25,9 @@ _FIRST, _MOST = 12, 48
 _FEWEST = 0.2
 _LOOKED_AT = 6  # prompts, where one call tells what begins the answers
 _FILLER = " ok"
+_WORDLESS: Sequence[Messages] = [[{"role": "user", "content": mark}] for mark in ("¤", "¬")]
+"""What hardly any answer says again."""
+_OF_PROMPT = ("prompt too", "prompt alone")
 
 
 async def kind(asking: Asking) -> Answered:
@@ -53,7 +56,7 @@ async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping
     What is subtracted makes its odds e ** -0.5 of what they were; a factor of 1.5 on logits, as it is in use, takes nearly all of them.
     """
     first = known["penalties_kind"].evidence
-    if known["penalties_count"].answer != "prompt too":
+    if known["penalties_count"].answer not in _OF_PROMPT:
         return unsure(f"{first}; a presence penalty does nothing, so it may be a factor of 1 + its value as well")
     talk, share, words = await _invited(asking, ranked, 0, times=1)
     if talk is None:
@@ -132,9 +135,28 @@ async def _compared(asking: Asking, talk: Messages) -> Same:
     return await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=8, topics=[talk])
 
 
+async def answers_too(asking: Asking, known: Mapping[str, Answered]) -> Answered:
+    """Where the prompt counts: does the answer count as well? Asked by prompts of one mark, which leave nothing to penalise where it does not.
+
+    Answers that say a word three times are the same with a strong penalty and without only where they do not count themselves. What cannot be
+    asked any more leaves the answer that there is.
+    """
+    first = known["penalties_count"]
+    plain = {"temperature": 1, **asking.off, "tokens": _LONG}
+    try:
+        same = await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=len(_WORDLESS), topics=_WORDLESS)
+        texts = [await asking.text(_WORDLESS[number], number, plain) or "" for number in range(len(_WORDLESS))]
+    except (OutOfCallsError, OutOfLongerError, RejectedError):
+        return first
+    told = f"{first.evidence}; after a prompt of one mark, answers of {_LONG} tokens with frequency_penalty 2 and without: {same}"
+    if same.verdict and all(max(Counter(text.split()).values(), default=0) >= _THRICE for text in texts):
+        return Answered("prompt alone", told, p=same.p)
+    return first._replace(evidence=told)
+
+
 async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
     """The same with the words further and further back."""
-    if known["penalties_count"].answer != "prompt too":
+    if known["penalties_count"].answer not in _OF_PROMPT:
         return hangs(known, "penalties_count", "penalties do not count the prompt")
     told: list[str] = []
     below = 0
