@@ -31,10 +31,12 @@ from evalkit.present.terminal.meaning import of_compared, of_meaning
 from evalkit.probe import KNOWN, VERSION, Finding, LeftOut, Probe, subject, survey
 from evalkit.probe.endpoint import Probed
 from evalkit.probe.findings import read_probe, with_earlier
-from evalkit.probe.meaning.found import QUESTIONS
+from evalkit.probe.meaning import penalties
+from evalkit.probe.meaning.asking import Asking
+from evalkit.probe.meaning.found import QUESTIONS, Answered
 from evalkit.probe.meaning.survey import ask_meaning
 from evalkit.store.meanings import Corner, Meaning, read_meanings
-from evalkit.store.records import Failure
+from evalkit.store.records import Completion, Failure
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -123,6 +125,31 @@ def test_without_seeds_orders_are_sampled_and_the_rest_is_honest(told: bool) -> 
     right = WORLDS.expected(["order", "counts prompt"]) | dict.fromkeys(("seed_repeats", "seed_beside", "seed_near"))
     wrong = {question for question, verdict in WORLDS.judged(found, right).items() if verdict == "wrong"}
     assert wrong <= {"seed_repeats"}  # which the plain endpoint of `right` has
+
+
+class Unrepeating:
+    """Answers that say no word twice, unless a penalty below 0 invites it; a penalty changes them, and which one is no matter before a third time."""
+
+    def __init__(self, refuses: bool) -> None:
+        self._refuses = refuses
+
+    async def call(self, body: Mapping[str, Any], messages: Sequence[Any], **_: Any) -> Reply:
+        which, value = next(((name, body[name]) for name in ("frequency_penalty", "presence_penalty") if name in body), ("", 0))
+        if value < 0 and self._refuses:
+            return Reply(failure=Failure(kind="rejected", message="below 0", tries=1, status=400))
+        chance = random.Random(f"{body['seed']} {value} {which if value < 0 else ''} {messages}")  # noqa: S311 (to be the same each time)
+        words = [f"w{number}" for number in chance.sample(range(10**6), 30)]
+        text = " ".join(words + words[:9] * 2 * (value < 0))
+        return Reply((Completion(text=text, finish_reason="length", usage=None, latency_s=1e-3, tries=1),))
+
+
+@pytest.mark.parametrize(("refuses", "answer"), [(True, None), (False, "apart")])
+def test_penalties_are_alike_only_where_words_come_a_third_time(refuses: bool, answer: str | None) -> None:
+    asking = Asking(Probed(Unrepeating(refuses), "m", 100, 8, np.random.default_rng(1)))
+    asking.basis, asking.repeats = "seed", 20
+    found = asyncio.run(penalties.apart(asking, {"penalties_kind": Answered("additive", "")}))
+    assert (found.answer, found.there) == (answer, True)
+    assert "words were said a third time or more 0 times there" in found.evidence
 
 
 class Refusing:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.probe.endpoint import OutOfCallsError, RejectedError
-from evalkit.probe.meaning.asking import Asking, Messages, OutOfLongerError, Same
+from evalkit.probe.meaning.asking import Asking, Fields, Messages, OutOfLongerError, Same, prompts
 from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, hangs, nothing, unsure
 from evalkit.stats.sequential import Ratio
@@ -20,6 +20,7 @@ _MILD = 0.5
 _TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
 _BROKEN = "\ufffd"
 _LISTED = 8
+_ASKED = 3
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
 _FEWEST = 0.2
@@ -86,17 +87,43 @@ async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
         return hangs(known, "penalties_kind", "frequency_penalty does nothing")
     plain = {"temperature": 1, **asking.off, "tokens": _LONG}
     try:
-        both = await asking.same({**plain, "frequency_penalty": _STRONG}, {**plain, "presence_penalty": _STRONG}, pairs=3)
+        both, told = await _one_against_the_other(asking, plain)
         if both.verdict:
-            return Answered("alike", f"frequency_penalty 2 and presence_penalty 2: {both}", p=both.p)
+            return Answered("alike", told, p=both.p)
         short = {**plain, "tokens": _WORDS}  # as `kind` has asked for already
         alone = await asking.same(short, {**short, "presence_penalty": _STRONG}, pairs=3)
     except RejectedError as refusal:
         return nothing(f"presence_penalty is refused: {refusal}")
-    words = f"frequency_penalty 2 and presence_penalty 2: {both}; with presence_penalty 2 and without: {alone}"
+    words = f"{told}; with presence_penalty 2 and without: {alone}"
     if alone.verdict:
         return Answered("presence ignored", words, p=alone.p)
     return Answered("apart", words, p=both.p) if both.verdict is False and alone.verdict is False else unsure(words)
+
+
+async def _one_against_the_other(asking: Asking, plain: Fields) -> tuple[Same, str]:
+    """A frequency penalty and a presence penalty as strong; they part where a word is said a third time, so equal answers tell only where that is.
+
+    Where it is not, negative penalties are tried, which invite it; where those are refused, or do no better, the verdict is None.
+    """
+    told: list[str] = []
+    both = Same(None, 0, 0, None)
+    for strength in (_STRONG, -_STRONG):
+        one, other = ({**plain, name: strength} for name in ("frequency_penalty", "presence_penalty"))
+        try:
+            both = await asking.same(one, other, pairs=_ASKED)
+        except RejectedError:
+            if strength > 0:
+                raise
+            break
+        told.append(f"frequency_penalty {strength:g} and presence_penalty {strength:g}: {both}")
+        if not both.verdict:
+            return both, "; ".join(told)
+        texts = [await asking.text(talk, number, other) or "" for number, talk in enumerate(prompts()[:_ASKED])]  # known already
+        again = sum(max(0, count - 2) for text in texts for count in Counter(text.split()).values())
+        if again >= _THRICE:
+            return both, "; ".join(told)
+        told.append(f"words were said a third time or more {again} times there")
+    return both._replace(verdict=None), "; ".join(told)
 
 
 async def at_zero(asking: Asking, known: Mapping[str, Answered]) -> Answered:
