@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
@@ -33,10 +34,11 @@ from evalkit.probe.endpoint import Probed
 from evalkit.probe.findings import read_probe, with_earlier
 from evalkit.probe.meaning import penalties
 from evalkit.probe.meaning.asking import Asking
+from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import QUESTIONS, Answered
 from evalkit.probe.meaning.survey import ask_meaning
 from evalkit.store.meanings import Corner, Meaning, read_meanings
-from evalkit.store.records import Completion, Failure
+from evalkit.store.records import Completion, Failure, Usage
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -150,6 +152,30 @@ def test_penalties_are_alike_only_where_words_come_a_third_time(refuses: bool, a
     found = asyncio.run(penalties.apart(asking, {"penalties_kind": Answered("additive", "")}))
     assert (found.answer, found.there) == (answer, True)
     assert "words were said a third time or more 0 times there" in found.evidence
+
+
+class OfManyTokens:
+    """Answers one word, which every prompt may hold, and counts three tokens for each 'ok' of a prompt."""
+
+    def __init__(self) -> None:
+        self.fillers: set[int] = set()
+
+    async def call(self, body: Mapping[str, Any], messages: Sequence[Any], **_: Any) -> Reply:
+        times = messages[-1]["content"].count(" ok")
+        self.fillers.add(times)
+        text = "other" if "frequency_penalty" in body else "word"
+        answer = Completion(text=text, finish_reason="length", usage=None, latency_s=1e-3, tries=1)
+        return Reply((answer,), usage=Usage(prompt_tokens=5 + 3 * times, completion_tokens=1, total_tokens=6 + 3 * times))
+
+
+def test_how_far_back_is_counted_in_tokens_of_the_endpoint() -> None:
+    caller = OfManyTokens()
+    asking = Asking(Probed(caller, "m", 200, 8, np.random.default_rng(1)))
+    context = Context([{"role": "user", "content": "Say a word."}], warm=Counter(word=9))
+    known = {"penalties_count": Answered("prompt too", ""), "penalties_kind": Answered("additive", "")}
+    found = asyncio.run(penalties.window(asking, [context], known))
+    assert found.answer == "over 300"
+    assert caller.fillers == {0, 30, 10, 33, 100}  # the first two tell that each is three tokens
 
 
 class Refusing:

@@ -187,8 +187,9 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
         return hangs(known, "penalties_count", "penalties do not count the prompt")
     told: list[str] = []
     below = 0
+    tokens = await _of_filler(asking)
     for distance in _DISTANCES:
-        talk, share, words = await _invited(asking, ranked, distance)
+        talk, share, words = await _invited(asking, ranked, round(distance / tokens))
         if talk is None:
             return unsure("; ".join([*told, f"{distance} tokens back no words were found that begin the answer"]))
         ratio, said = await _ratio(asking, talk, share, words, known)
@@ -201,8 +202,21 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
     return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
 
 
+async def _of_filler(asking: Asking) -> float:
+    """Tokens of one filler, at least 1: of a small vocabulary it is several. As the counts of two prompts tell; 1 where they are not given."""
+    counts: list[int] = []
+    for times in (0, _DISTANCES[0]):
+        talk: Messages = [{"role": "user", "content": "ok" + _FILLER * times}]
+        reply = await asking.ask(talk, {"tokens": asking.least, "seed": None, "temperature": 1})
+        usage = reply.usage
+        if usage is None or usage.prompt_tokens is None:
+            return 1.0
+        counts.append(usage.prompt_tokens)
+    return max(1.0, (counts[1] - counts[0]) / _DISTANCES[0])
+
+
 async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
-    """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
+    """A prompt that holds, so many fillers back, words that begin its answers; how often they do without a penalty."""
     share = 0.0
     for context in ranked[: _LOOKED_AT if asking.logprobs else 2]:
         words = _likeliest(context.told or context.warm)
