@@ -21,6 +21,7 @@ _TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
 _BROKEN = "\ufffd"
 _LISTED = 8
 _ASKED = 3
+_WHOLE_WORDS = 1.2  # tokens of a filler, where a vocabulary holds common words
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
 _FEWEST = 0.2
@@ -189,7 +190,7 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
     below = 0
     tokens = await _of_filler(asking)
     for distance in _DISTANCES:
-        talk, share, words = await _invited(asking, ranked, round(distance / tokens))
+        talk, share, words = await _invited(asking, ranked, distance, tokens=tokens)
         if talk is None:
             return unsure("; ".join([*told, f"{distance} tokens back no words were found that begin the answer"]))
         ratio, said = await _ratio(asking, talk, share, words, known)
@@ -215,22 +216,29 @@ async def _of_filler(asking: Asking) -> float:
     return max(1.0, (counts[1] - counts[0]) / _DISTANCES[0])
 
 
-async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
-    """A prompt that holds, so many fillers back, words that begin its answers; how often they do without a penalty."""
+async def _invited(
+    asking: Asking, ranked: Sequence[Context], distance: int, *, times: int = _TIMES, tokens: float = 1
+) -> tuple[Messages | None, float, set[str]]:
+    """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
     share = 0.0
     for context in ranked[: _LOOKED_AT if asking.logprobs else 2]:
         words = _likeliest(context.told or context.warm)
         # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
         for first in (False, True, False):
             listed = _likeliest(context.told or context.warm) if first else words
-            talk = _prompt(context.messages, sorted(listed), distance, times=min(times, _TWICE) if first else times, first=first)
-            tokens = await _beginning(asking, talk)
-            if not tokens:
+            # Behind words that stand first comes the question: about a token a word, unless the vocabulary is small; then nobody knows.
+            if first and distance and tokens > _WHOLE_WORDS:
+                continue
+            between = len(context.messages[-1]["content"].split()) if first and distance else 0
+            fillers = max(0, round(distance / tokens) - between)
+            talk = _prompt(context.messages, sorted(listed), fillers, times=min(times, _TWICE) if first else times, first=first)
+            came = await _beginning(asking, talk)
+            if not came:
                 break
-            share = sum(weight for token, weight in tokens.items() if token in listed)
+            share = sum(weight for token, weight in came.items() if token in listed)
             if share >= _FEWEST:
                 return talk, share, listed
-            words = words if first else _likeliest(tokens)
+            words = words if first else _likeliest(came)
     return None, share, set()
 
 
