@@ -157,25 +157,26 @@ def test_penalties_are_alike_only_where_words_come_a_third_time(refuses: bool, a
 class OfManyTokens:
     """Answers one word, which every prompt may hold, and counts three tokens for each 'ok' of a prompt."""
 
-    def __init__(self) -> None:
-        self.fillers: set[int] = set()
+    def __init__(self, sees: int) -> None:
+        self._sees, self.fillers = sees, set[int]()
 
     async def call(self, body: Mapping[str, Any], messages: Sequence[Any], **_: Any) -> Reply:
         times = messages[-1]["content"].count(" ok")
         self.fillers.add(times)
-        text = "other" if "frequency_penalty" in body else "word"
+        text = "other" if "frequency_penalty" in body and 3 * times <= self._sees else "word"
         answer = Completion(text=text, finish_reason="length", usage=None, latency_s=1e-3, tries=1)
         return Reply((answer,), usage=Usage(prompt_tokens=5 + 3 * times, completion_tokens=1, total_tokens=6 + 3 * times))
 
 
-def test_how_far_back_is_counted_in_tokens_of_the_endpoint() -> None:
-    caller = OfManyTokens()
+@pytest.mark.parametrize(("sees", "answer"), [(400, "over 300"), (60, "30 to 100"), (10, "0 to 30"), (-1, None)])
+def test_how_far_back_is_counted_in_tokens_of_the_endpoint(sees: int, answer: str | None) -> None:
+    caller = OfManyTokens(sees)
     asking = Asking(Probed(caller, "m", 200, 8, np.random.default_rng(1)))
     context = Context([{"role": "user", "content": "Say a word."}], warm=Counter(word=9))
     known = {"penalties_count": Answered("prompt too", ""), "penalties_kind": Answered("additive", "")}
     found = asyncio.run(penalties.window(asking, [context], known))
-    assert found.answer == "over 300"
-    assert caller.fillers == {0, 30, 10, 33, 100}  # the first two tell that each is three tokens
+    assert (found.answer, found.there) == (answer, True)
+    assert caller.fillers <= {0, 30, 10, 33, 100}  # the first two tell that each is three tokens
 
 
 class Refusing:

@@ -197,10 +197,18 @@ async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, 
         told.append(f"{distance} tokens back: {share:.0%} without a penalty, with it {said}")
         if ratio.decided is None:
             return unsure("; ".join(told))
+        if not ratio.decided and not below and not await _seen_at_all(asking, ranked, known):
+            return unsure("; ".join([*told, "nor is the penalty seen by these words where they stand right before the answer"]))
         if not ratio.decided:
             return Answered(f"{below} to {distance}", "; ".join(told), ratio=1 / ratio.value)
         below = distance
     return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
+
+
+async def _seen_at_all(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> bool:
+    """Whether the words lose where nothing stands between: in a prompt they may be other tokens than in an answer."""
+    talk, share, words = await _invited(asking, ranked, 0)
+    return talk is not None and bool((await _ratio(asking, talk, share, words, known))[0].decided)
 
 
 async def _of_filler(asking: Asking) -> float:
