@@ -67,6 +67,7 @@ MANNERS: dict[str, tuple[dict[str, Any], dict[str, str | None]]] = {
     "temperature 0.7": ({"quirk": "default", "parameter": "temperature", "value": 0.7}, {"left_out_temperature": "0.7"}),
     "temperature left at 0": ({"quirk": "default", "parameter": "temperature", "value": 0}, {"left_out_temperature": "0"}),
     "counts prompt": ({"quirk": "penalties", "count": "both"}, {"penalties_count": "prompt too", "penalties_window": "over 300"}),
+    "counts prompt alone": ({"quirk": "penalties", "count": "prompt"}, {"penalties_count": "prompt alone", "penalties_window": "over 300"}),
     "window 64": (
         {"quirk": "penalties", "count": "both", "window": 64},
         {"penalties_count": "prompt too", "penalties_window": "30 to 100"},

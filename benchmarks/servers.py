@@ -248,7 +248,7 @@ def start(server: Server, port: int, folder: Path, started: ExitStack) -> None:
     log = started.enter_context((folder / "server.log").open("wb"))
     child = started.enter_context(subprocess.Popen(server.command, stdout=log, stderr=log, env={**os.environ, **server.variables}))
     started.callback(child.terminate)
-    until = time.monotonic() + 300
+    until = time.monotonic() + 900  # vLLM takes minutes, and more on a busy machine
     while time.monotonic() < until and child.poll() is None:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:

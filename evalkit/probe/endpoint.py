@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +29,8 @@ GONE = 4
 NO_MORE = "it answers no more"
 """How the evidence begins of what the endpoint did not live to answer."""
 
+_USED_UP = re.compile(r"the \d+ calls (of more than one token )?were used up")
+
 _TOPICS = (
     "how a program handles errors and exceptions",
     "how lists, slices and sequences work",
@@ -43,6 +46,11 @@ class Caller(Protocol):
     async def call(self, body: Mapping[str, Any], messages: Sequence[Any], *, stream: bool = False) -> Reply:
         """One call; never raises for what endpoint or network do."""
         ...
+
+
+def unreached(evidence: str) -> bool:
+    """Whether evidence says that a probe did not come to something, or not to its end: no answers, or no calls were left."""
+    return evidence.startswith(NO_MORE) or _USED_UP.match(evidence) is not None
 
 
 class OutOfCallsError(Exception):

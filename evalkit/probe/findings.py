@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from evalkit.errors import RecordError
+from evalkit.probe.endpoint import unreached
 from evalkit.store.meanings import Corner, Meaning
 
 Verdict = Literal["honoured", "ignored", "rejected", "clamped", "inconclusive"]
@@ -147,10 +148,54 @@ def read_probe(path: Path) -> tuple[Probe, list[str]]:
 
 
 def with_earlier(result: Probe, earlier: Probe) -> Probe:
-    """A probe of one depth with what an earlier one of the same endpoint and model found at the other."""
+    """A probe with what an earlier one of the same endpoint and model found: all of the other depth, and of its own what it did not come to.
+
+    That is what is inconclusive since the endpoint answered no more, or the calls were used up. What is kept so says in its evidence from when it
+    is, and a note names it.
+    """
     if (result.base_url, result.model) != (earlier.base_url, earlier.model):
         return result
     if result.meaning:
         named = ("findings", "left_out", "calls", "repeats_under_seed", "repeats_at_temperature_0")
-        return msgspec.structs.replace(result, **{name: getattr(earlier, name) for name in named})
-    return msgspec.structs.replace(result, meaning=earlier.meaning, corners=earlier.corners, calls_of_meaning=earlier.calls_of_meaning)
+        whole = msgspec.structs.replace(result, **{name: getattr(earlier, name) for name in named})
+    else:
+        whole = msgspec.structs.replace(result, meaning=earlier.meaning, corners=earlier.corners, calls_of_meaning=earlier.calls_of_meaning)
+    return _kept_on(whole, earlier)
+
+
+def _kept_on(result: Probe, earlier: Probe) -> Probe:
+    """With what the earlier one found and this one did not come to, and a note of it."""
+    kept: list[str] = []
+
+    def or_earlier(now: Sequence[_Kind], before: Sequence[_Kind], named: Callable[[_Kind], str]) -> list[_Kind]:
+        there = {named(one): one for one in before if not _open(one)}
+        out = []
+        for one in now:
+            other = there.get(named(one))
+            if other is not None and _open(one) and unreached(one.evidence):
+                kept.append(named(one))
+                words = other.evidence if _KEPT in other.evidence else f"{other.evidence}{_KEPT}{earlier.at})"
+                out.append(msgspec.structs.replace(other, evidence=words))
+            else:
+                out.append(one)
+        return out
+
+    findings = or_earlier(result.findings, earlier.findings, lambda one: one.parameter)
+    meaning = or_earlier(result.meaning, earlier.meaning, lambda one: one.question)
+    corners = or_earlier(result.corners, earlier.corners, lambda one: f"distance at temperature {one.temperature}, top_p {one.top_p}")
+    left_out = result.left_out
+    if any(unreached(one.evidence) for one in result.findings):
+        equal = {one.parameter for one in left_out}
+        left_out = [*left_out, *(one for one in earlier.left_out if one.parameter not in equal)]
+    if not kept:
+        return result
+    note = f"kept from the probe of {earlier.at}, for this one did not come to it: {', '.join(kept)}"
+    return msgspec.structs.replace(result, findings=findings, meaning=meaning, corners=corners, left_out=left_out, notes=[*result.notes, note])
+
+
+_KEPT = " (kept from "
+_Kind = TypeVar("_Kind", Finding, Meaning, Corner)
+
+
+def _open(one: Finding | Meaning | Corner) -> bool:
+    return (one.verdict if isinstance(one, Finding) else one.standing) == "inconclusive"

@@ -86,7 +86,8 @@ def probe(
 ) -> tuple[Probe, Path | None]:
     """Probe an endpoint; the result, and where it is written: to `place`, else into the experiment's results folder, else nowhere.
 
-    Each finding is told to `progress` when it is made. What stands there of the same endpoint and model, found at the other depth, is kept.
+    Each finding is told to `progress` when it is made. What stands there of the same endpoint and model is kept: what was found at the
+    other depth, and what this probe does not come to.
 
     Args:
         depth: ``usual`` finds out which parameters are honoured, ``meaning`` what they mean.

@@ -63,6 +63,8 @@ async def probe(
         before = endpoint.calls
         judged = Judged("inconclusive", ended) if ended else await _judged(endpoint, name, swept.get(name, ()), notes)
         ended = ended or await _gone(endpoint)
+        if ended and judged.verdict == "inconclusive":
+            judged = Judged("inconclusive", ended)  # it died on the way
         if judged.verdict == "rejected":
             endpoint.unusable.add(name)
         findings.append(Finding(parameter=name, calls=endpoint.calls - before, **judged._asdict()))

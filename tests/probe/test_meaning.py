@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
@@ -28,13 +29,16 @@ from evalkit.local import rehearsal
 from evalkit.local.api import MODEL_NAME, Api
 from evalkit.local.server import app
 from evalkit.present.terminal.meaning import of_compared, of_meaning
-from evalkit.probe import VERSION, Probe, subject, survey
+from evalkit.probe import KNOWN, VERSION, Finding, LeftOut, Probe, subject, survey
 from evalkit.probe.endpoint import Probed
-from evalkit.probe.findings import read_probe
-from evalkit.probe.meaning.found import QUESTIONS
+from evalkit.probe.findings import read_probe, with_earlier
+from evalkit.probe.meaning import penalties
+from evalkit.probe.meaning.asking import Asking
+from evalkit.probe.meaning.contexts import Context
+from evalkit.probe.meaning.found import QUESTIONS, Answered
 from evalkit.probe.meaning.survey import ask_meaning
 from evalkit.store.meanings import Corner, Meaning, read_meanings
-from evalkit.store.records import Failure
+from evalkit.store.records import Completion, Failure, Usage
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -96,6 +100,14 @@ def test_every_answer_has_its_evidence_its_calls_and_a_sentence() -> None:
     assert all(one.evidence and one.says for one in found.values())
 
 
+@pytest.mark.parametrize(("count", "answer"), [("prompt", "prompt alone"), ("both", "prompt too")])
+def test_whether_an_answer_counts_beside_its_prompt_is_told(count: str, answer: str) -> None:
+    found, _ = WORLDS.probed(drawing(5), [{"quirk": "penalties", "count": count}], 5)
+    assert (found["penalties_count"].standing, found["penalties_count"].answer) == ("own", answer)
+    assert "after a prompt of one mark" in found["penalties_count"].evidence
+    assert found["penalties_window"].answer == "over 300"
+
+
 def test_the_calls_are_bounded_and_what_was_not_reached_is_inconclusive() -> None:
     found, endpoint = found_at(WORLDS.InProcess(drawing(3), []), 60)
     assert endpoint.calls == 60
@@ -115,6 +127,56 @@ def test_without_seeds_orders_are_sampled_and_the_rest_is_honest(told: bool) -> 
     right = WORLDS.expected(["order", "counts prompt"]) | dict.fromkeys(("seed_repeats", "seed_beside", "seed_near"))
     wrong = {question for question, verdict in WORLDS.judged(found, right).items() if verdict == "wrong"}
     assert wrong <= {"seed_repeats"}  # which the plain endpoint of `right` has
+
+
+class Unrepeating:
+    """Answers that say no word twice, unless a penalty below 0 invites it; a penalty changes them, and which one is no matter before a third time."""
+
+    def __init__(self, refuses: bool) -> None:
+        self._refuses = refuses
+
+    async def call(self, body: Mapping[str, Any], messages: Sequence[Any], **_: Any) -> Reply:
+        which, value = next(((name, body[name]) for name in ("frequency_penalty", "presence_penalty") if name in body), ("", 0))
+        if value < 0 and self._refuses:
+            return Reply(failure=Failure(kind="rejected", message="below 0", tries=1, status=400))
+        chance = random.Random(f"{body['seed']} {value} {which if value < 0 else ''} {messages}")  # noqa: S311 (to be the same each time)
+        words = [f"w{number}" for number in chance.sample(range(10**6), 30)]
+        text = " ".join(words + words[:9] * 2 * (value < 0))
+        return Reply((Completion(text=text, finish_reason="length", usage=None, latency_s=1e-3, tries=1),))
+
+
+@pytest.mark.parametrize(("refuses", "answer"), [(True, None), (False, "apart")])
+def test_penalties_are_alike_only_where_words_come_a_third_time(refuses: bool, answer: str | None) -> None:
+    asking = Asking(Probed(Unrepeating(refuses), "m", 100, 8, np.random.default_rng(1)))
+    asking.basis, asking.repeats = "seed", 20
+    found = asyncio.run(penalties.apart(asking, {"penalties_kind": Answered("additive", "")}))
+    assert (found.answer, found.there) == (answer, True)
+    assert "words were said a third time or more 0 times there" in found.evidence
+
+
+class OfManyTokens:
+    """Answers one word, which every prompt may hold, and counts three tokens for each 'ok' of a prompt."""
+
+    def __init__(self, sees: int) -> None:
+        self._sees, self.fillers = sees, set[int]()
+
+    async def call(self, body: Mapping[str, Any], messages: Sequence[Any], **_: Any) -> Reply:
+        times = messages[-1]["content"].count(" ok")
+        self.fillers.add(times)
+        text = "other" if "frequency_penalty" in body and 3 * times <= self._sees else "word"
+        answer = Completion(text=text, finish_reason="length", usage=None, latency_s=1e-3, tries=1)
+        return Reply((answer,), usage=Usage(prompt_tokens=5 + 3 * times, completion_tokens=1, total_tokens=6 + 3 * times))
+
+
+@pytest.mark.parametrize(("sees", "answer"), [(400, "over 300"), (60, "30 to 100"), (10, "0 to 30"), (-1, None)])
+def test_how_far_back_is_counted_in_tokens_of_the_endpoint(sees: int, answer: str | None) -> None:
+    caller = OfManyTokens(sees)
+    asking = Asking(Probed(caller, "m", 200, 8, np.random.default_rng(1)))
+    context = Context([{"role": "user", "content": "Say a word."}], warm=Counter(word=9))
+    known = {"penalties_count": Answered("prompt too", ""), "penalties_kind": Answered("additive", "")}
+    found = asyncio.run(penalties.window(asking, [context], known))
+    assert (found.answer, found.there) == (answer, True)
+    assert caller.fillers <= {0, 30, 10, 33, 100}  # the first two tell that each is three tokens
 
 
 class Refusing:
@@ -266,6 +328,47 @@ def test_a_probe_of_either_depth_says_why_it_ended_early_and_keeps_what_it_found
         told = [one.evidence for one in found.findings] + [one.evidence for one in found.meaning]
         assert told[-1].startswith("it answers no more")
         assert any(one.verdict == "honoured" for one in found.findings) or any(one.standing == "defined" for one in found.meaning)
+
+
+def test_what_a_probe_did_not_come_to_is_kept_from_the_one_before_and_told() -> None:
+    gone = "it answers no more (connection: refused)"
+    corner = Corner(temperature=1.5, top_p=0.5, standing="own", says="far", evidence="seen", calls=60, by="samples")
+    asked = {one: meaning(one, "found") for one in ("order_top_p", "logprobs", "limit_0", "stop_cut")}
+    before = probe_of([*asked.values()], at="May", corners=[corner], findings=[Finding(parameter="n", verdict="honoured", evidence="seen", calls=2)])
+    lost = {"order_top_p": gone, "logprobs": "the 40 calls were used up before it was sure", "limit_0": "answers differ"}
+    now = [msgspec.structs.replace(meaning(one, None, "inconclusive"), evidence=why) for one, why in lost.items()] + [meaning("stop_cut", "other")]
+    dead = msgspec.structs.replace(corner, standing="inconclusive", evidence=gone, calls=0)
+    found = with_earlier(probe_of(now, at="June", corners=[dead], ended=gone), before)
+    assert [(one.question, one.answer) for one in found.meaning] == [
+        ("order_top_p", "found"),
+        ("logprobs", "found"),
+        ("limit_0", None),
+        ("stop_cut", "other"),
+    ]
+    assert (found.meaning[0].evidence, found.corners[0].evidence) == ("seen (kept from May)", "seen (kept from May)")
+    assert (found.at, found.ended, found.findings) == ("June", gone, before.findings)
+    assert found.notes == [
+        "kept from the probe of May, for this one did not come to it: order_top_p, logprobs, distance at temperature 1.5, top_p 0.5"
+    ]
+    once_more = with_earlier(probe_of(now, at="July", ended=gone), found)
+    assert once_more.meaning[0].evidence == "seen (kept from May)"
+    assert with_earlier(probe_of(now, model="another"), before).meaning == now
+
+
+def test_a_usual_probe_that_dies_keeps_what_was_found_of_parameters() -> None:
+    def refusal(number: int, _: Mapping[str, Any]) -> Failure | None:
+        return Failure(kind="connection", message="connection refused", tries=1) if number > 40 else None
+
+    asked = {"base_url": "http://a/v1", "model": MODEL_NAME}
+    caller = Refusing(WORLDS.InProcess(drawing(9), []), refusal)
+    dead = asyncio.run(survey.probe(caller, at="June", rng=np.random.default_rng(1), **asked))
+    whole = [Finding(parameter=name, verdict="honoured", evidence="seen", calls=2) for name in KNOWN]
+    left_out = [LeftOut(parameter="top_p", equals=1, evidence="seen")]
+    found = with_earlier(dead, probe_of(**asked, at="May", findings=whole, left_out=left_out))
+    assert not [one for one in found.findings if one.verdict == "inconclusive"]
+    assert [one for one in found.findings if "kept from May" in one.evidence]
+    assert [one for one in found.findings if "kept from May" not in one.evidence]
+    assert (found.left_out, found.ended) == (left_out, dead.ended)
 
 
 class Dying(BaseHTTPRequestHandler):

@@ -148,7 +148,10 @@ QUESTIONS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "penalties_count": (
         "what penalties count",
         {"answer": "penalties count the answer alone"},
-        {"prompt too": "penalties count the prompt too: words of the question are penalised"},
+        {
+            "prompt too": "penalties count the prompt too: words of the question are penalised",
+            "prompt alone": "penalties count the prompt alone: words of the question are penalised, and what an answer repeats is not",
+        },
     ),
     "penalties_window": (
         "how far penalties look back",

@@ -7,24 +7,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.probe.endpoint import RejectedError
-from evalkit.probe.meaning.asking import Asking, Messages, Same
+from evalkit.probe.endpoint import OutOfCallsError, RejectedError
+from evalkit.probe.meaning.asking import Asking, Fields, Messages, OutOfLongerError, Same, prompts
 from evalkit.probe.meaning.contexts import Context
 from evalkit.probe.meaning.found import Answered, hangs, nothing, unsure
 from evalkit.stats.sequential import Ratio
 
 _WORDS, _LONG = 40, 90
 _STRONG = 2.0
-_TIMES, _TWICE = 6, 2
+_TIMES, _TWICE, _THRICE = 6, 2, 3
 _MILD = 0.5
 _TAKEN = 0.03  # what a factor leaves of such a share, noise reckoned with
 _BROKEN = "\ufffd"
 _LISTED = 8
+_ASKED = 3
+_WHOLE_WORDS = 1.2  # tokens of a filler, where a vocabulary holds common words
 _DISTANCES = (30, 100, 300)
 _FIRST, _MOST = 12, 48
 _FEWEST = 0.2
 _LOOKED_AT = 6  # prompts, where one call tells what begins the answers
 _FILLER = " ok"
+_WORDLESS: Sequence[Messages] = [[{"role": "user", "content": mark}] for mark in ("¤", "¬")]
+"""What hardly any answer says again."""
+_OF_PROMPT = ("prompt too", "prompt alone")
 
 
 async def kind(asking: Asking) -> Answered:
@@ -53,7 +58,7 @@ async def kind_by_odds(asking: Asking, ranked: Sequence[Context], known: Mapping
     What is subtracted makes its odds e ** -0.5 of what they were; a factor of 1.5 on logits, as it is in use, takes nearly all of them.
     """
     first = known["penalties_kind"].evidence
-    if known["penalties_count"].answer != "prompt too":
+    if known["penalties_count"].answer not in _OF_PROMPT:
         return unsure(f"{first}; a presence penalty does nothing, so it may be a factor of 1 + its value as well")
     talk, share, words = await _invited(asking, ranked, 0, times=1)
     if talk is None:
@@ -83,17 +88,43 @@ async def apart(asking: Asking, known: Mapping[str, Answered]) -> Answered:
         return hangs(known, "penalties_kind", "frequency_penalty does nothing")
     plain = {"temperature": 1, **asking.off, "tokens": _LONG}
     try:
-        both = await asking.same({**plain, "frequency_penalty": _STRONG}, {**plain, "presence_penalty": _STRONG}, pairs=3)
+        both, told = await _one_against_the_other(asking, plain)
         if both.verdict:
-            return Answered("alike", f"frequency_penalty 2 and presence_penalty 2: {both}", p=both.p)
+            return Answered("alike", told, p=both.p)
         short = {**plain, "tokens": _WORDS}  # as `kind` has asked for already
         alone = await asking.same(short, {**short, "presence_penalty": _STRONG}, pairs=3)
     except RejectedError as refusal:
         return nothing(f"presence_penalty is refused: {refusal}")
-    words = f"frequency_penalty 2 and presence_penalty 2: {both}; with presence_penalty 2 and without: {alone}"
+    words = f"{told}; with presence_penalty 2 and without: {alone}"
     if alone.verdict:
         return Answered("presence ignored", words, p=alone.p)
     return Answered("apart", words, p=both.p) if both.verdict is False and alone.verdict is False else unsure(words)
+
+
+async def _one_against_the_other(asking: Asking, plain: Fields) -> tuple[Same, str]:
+    """A frequency penalty and a presence penalty as strong; they part where a word is said a third time, so equal answers tell only where that is.
+
+    Where it is not, negative penalties are tried, which invite it; where those are refused, or do no better, the verdict is None.
+    """
+    told: list[str] = []
+    both = Same(None, 0, 0, None)
+    for strength in (_STRONG, -_STRONG):
+        one, other = ({**plain, name: strength} for name in ("frequency_penalty", "presence_penalty"))
+        try:
+            both = await asking.same(one, other, pairs=_ASKED)
+        except RejectedError:
+            if strength > 0:
+                raise
+            break
+        told.append(f"frequency_penalty {strength:g} and presence_penalty {strength:g}: {both}")
+        if not both.verdict:
+            return both, "; ".join(told)
+        texts = [await asking.text(talk, number, other) or "" for number, talk in enumerate(prompts()[:_ASKED])]  # known already
+        again = sum(max(0, count - 2) for text in texts for count in Counter(text.split()).values())
+        if again >= _THRICE:
+            return both, "; ".join(told)
+        told.append(f"words were said a third time or more {again} times there")
+    return both._replace(verdict=None), "; ".join(told)
 
 
 async def at_zero(asking: Asking, known: Mapping[str, Answered]) -> Answered:
@@ -132,27 +163,70 @@ async def _compared(asking: Asking, talk: Messages) -> Same:
     return await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=8, topics=[talk])
 
 
+async def answers_too(asking: Asking, known: Mapping[str, Answered]) -> Answered:
+    """Where the prompt counts: does the answer count as well? Asked by prompts of one mark, which leave nothing to penalise where it does not.
+
+    Answers that say a word three times are the same with a strong penalty and without only where they do not count themselves. What cannot be
+    asked any more leaves the answer that there is.
+    """
+    first = known["penalties_count"]
+    plain = {"temperature": 1, **asking.off, "tokens": _LONG}
+    try:
+        same = await asking.same(plain, {**plain, "frequency_penalty": _STRONG}, pairs=len(_WORDLESS), topics=_WORDLESS)
+        texts = [await asking.text(_WORDLESS[number], number, plain) or "" for number in range(len(_WORDLESS))]
+    except (OutOfCallsError, OutOfLongerError, RejectedError):
+        return first
+    told = f"{first.evidence}; after a prompt of one mark, answers of {_LONG} tokens with frequency_penalty 2 and without: {same}"
+    if same.verdict and all(max(Counter(text.split()).values(), default=0) >= _THRICE for text in texts):
+        return Answered("prompt alone", told, p=same.p)
+    return first._replace(evidence=told)
+
+
 async def window(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> Answered:
     """The same with the words further and further back."""
-    if known["penalties_count"].answer != "prompt too":
+    if known["penalties_count"].answer not in _OF_PROMPT:
         return hangs(known, "penalties_count", "penalties do not count the prompt")
     told: list[str] = []
     below = 0
+    tokens = await _of_filler(asking)
     for distance in _DISTANCES:
-        talk, share, words = await _invited(asking, ranked, distance)
+        talk, share, words = await _invited(asking, ranked, distance, tokens=tokens)
         if talk is None:
             return unsure("; ".join([*told, f"{distance} tokens back no words were found that begin the answer"]))
         ratio, said = await _ratio(asking, talk, share, words, known)
         told.append(f"{distance} tokens back: {share:.0%} without a penalty, with it {said}")
         if ratio.decided is None:
             return unsure("; ".join(told))
+        if not ratio.decided and not below and not await _seen_at_all(asking, ranked, known):
+            return unsure("; ".join([*told, "nor is the penalty seen by these words where they stand right before the answer"]))
         if not ratio.decided:
             return Answered(f"{below} to {distance}", "; ".join(told), ratio=1 / ratio.value)
         below = distance
     return Answered(f"over {below}", "; ".join(told), ratio=ratio.value)
 
 
-async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, times: int = _TIMES) -> tuple[Messages | None, float, set[str]]:
+async def _seen_at_all(asking: Asking, ranked: Sequence[Context], known: Mapping[str, Answered]) -> bool:
+    """Whether the words lose where nothing stands between: in a prompt they may be other tokens than in an answer."""
+    talk, share, words = await _invited(asking, ranked, 0)
+    return talk is not None and bool((await _ratio(asking, talk, share, words, known))[0].decided)
+
+
+async def _of_filler(asking: Asking) -> float:
+    """Tokens of one filler, at least 1: of a small vocabulary it is several. As the counts of two prompts tell; 1 where they are not given."""
+    counts: list[int] = []
+    for times in (0, _DISTANCES[0]):
+        talk: Messages = [{"role": "user", "content": "ok" + _FILLER * times}]
+        reply = await asking.ask(talk, {"tokens": asking.least, "seed": None, "temperature": 1})
+        usage = reply.usage
+        if usage is None or usage.prompt_tokens is None:
+            return 1.0
+        counts.append(usage.prompt_tokens)
+    return max(1.0, (counts[1] - counts[0]) / _DISTANCES[0])
+
+
+async def _invited(
+    asking: Asking, ranked: Sequence[Context], distance: int, *, times: int = _TIMES, tokens: float = 1
+) -> tuple[Messages | None, float, set[str]]:
     """A prompt that holds, so many tokens back, words that begin its answers; how often they do without a penalty."""
     share = 0.0
     for context in ranked[: _LOOKED_AT if asking.logprobs else 2]:
@@ -160,14 +234,19 @@ async def _invited(asking: Asking, ranked: Sequence[Context], distance: int, tim
         # What is read last weighs most: some models take up what they are shown, others answer as they would have without it.
         for first in (False, True, False):
             listed = _likeliest(context.told or context.warm) if first else words
-            talk = _prompt(context.messages, sorted(listed), distance, times=min(times, _TWICE) if first else times, first=first)
-            tokens = await _beginning(asking, talk)
-            if not tokens:
+            # Behind words that stand first comes the question: about a token a word, unless the vocabulary is small; then nobody knows.
+            if first and distance and tokens > _WHOLE_WORDS:
+                continue
+            between = len(context.messages[-1]["content"].split()) if first and distance else 0
+            fillers = max(0, round(distance / tokens) - between)
+            talk = _prompt(context.messages, sorted(listed), fillers, times=min(times, _TWICE) if first else times, first=first)
+            came = await _beginning(asking, talk)
+            if not came:
                 break
-            share = sum(weight for token, weight in tokens.items() if token in listed)
+            share = sum(weight for token, weight in came.items() if token in listed)
             if share >= _FEWEST:
                 return talk, share, listed
-            words = words if first else _likeliest(tokens)
+            words = words if first else _likeliest(came)
     return None, share, set()
 
 

@@ -88,6 +88,8 @@ def _asked(asking: Asking, ranked: list[Context], known: Mapping[str, Answered])
     yield "temperature_beyond", lambda: heat.beyond(asking)
     yield "penalties_kind", lambda: penalties.kind(asking)
     yield "penalties_count", lambda: penalties.counted(asking, ranked, known)
+    if known["penalties_count"].answer == "prompt too" and asking.basis is not None:
+        yield "penalties_count", lambda: penalties.answers_too(asking, known)
     yield "temperature_0", lambda: heat.zero(asking, ranked)
     yield "penalties_apart", lambda: penalties.apart(asking, known)
     yield "penalties_at_0", lambda: penalties.at_zero(asking, known)
@@ -140,7 +142,8 @@ class _Survey:
         except OutOfLongerError as used_up:
             answered = unsure(str(used_up))
         self.known[question] = answered
-        self.found[question] = told(question, answered, endpoint.calls - before)
+        earlier = self.found[question].calls if question in self.found else 0  # it may be asked a second time, with more to go by
+        self.found[question] = told(question, answered, earlier + endpoint.calls - before)
         self._progress(self.found[question])
 
     async def corner(self, corners: Corners, sent: Mapping[str, Any]) -> Corner:
