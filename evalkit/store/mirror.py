@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ from evalkit.text.numbers import counted
 _SEGMENT = 8 << 20
 _BESIDE = ".away.json"
 _JOURNAL = ".jsonl"
+_MOMENT = "%Y%m%dT%H%M%S.%f"
 
 
 class _Known(msgspec.Struct, kw_only=True):
@@ -243,15 +244,23 @@ class Mirror:
         """Store what follows what was stored, up to its last line end."""
         name = path.name
         for piece in _pieces(path, self._known.sent.get(name, 0)):
-            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-            segment = f"{moment}-{secrets.token_hex(4)}{_JOURNAL}"
-            while self._known.segments.get(name) and segment <= self._known.segments[name][-1]:  # a clock that was set back
-                last = self._known.segments[name][-1]
-                segment = f"{last.removesuffix(_JOURNAL)}+{_JOURNAL}"
+            segment = _name_after((self._known.segments.get(name) or [""])[-1])
             self.bucket.put(f"{name}/{segment}", piece)
             self._known.segments.setdefault(name, []).append(segment)
             self._known.sent[name] = self._known.sent.get(name, 0) + len(piece)
             self._keep()
+
+
+def _name_after(last: str) -> str:
+    """A name for a segment of now, which comes behind `last` in order whatever the clock says."""
+    name = f"{datetime.now(UTC).strftime(_MOMENT)}-{secrets.token_hex(4)}{_JOURNAL}"
+    if name > last:
+        return name
+    try:  # a clock that was set back
+        later = datetime.strptime(last.partition("-")[0], _MOMENT) + timedelta(microseconds=1)
+    except (ValueError, OverflowError):  # a name that is none of ours
+        return f"{last.removesuffix(_JOURNAL)}~{_JOURNAL}"
+    return f"{later.strftime(_MOMENT)}-{secrets.token_hex(4)}{_JOURNAL}"
 
 
 def _checked(name: str) -> str:

@@ -190,6 +190,23 @@ def test_killed_between_storing_and_noting_it_nothing_stands_twice(url: str) -> 
     assert sum(name.startswith(f"{RESPONSES}/") for name in Bucket(url).listed()) == 1
 
 
+@pytest.mark.parametrize(
+    "last",
+    ["29991231T235959.999999-abcdef01.jsonl", "99991231T235959.999999-abcdef01.jsonl", "zzz.jsonl", "zzz", "2999.jsonl~"],
+    ids=["a clock set back", "the last moment there is", "none of ours", "without an ending", "with another"],
+)
+def test_what_is_stored_comes_behind_what_was_whatever_the_clock_says(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    Bucket(url).put(f"{RESPONSES}/{last}", line("a", "first"))
+    folder = at_hand(url)
+    for key in "bcd":
+        with (folder / RESPONSES).open("ab") as file:
+            file.write(line(key, "later"))
+        Mirror(url).push(whole=True)
+    elsewhere(tmp_path, monkeypatch)
+    assert keys(at_hand(url)) == ["a", "b", "c", "d"]
+    assert all(len(name) < 100 for name in Bucket(url).listed())
+
+
 def test_a_store_that_is_gone_costs_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(away, "STORED_EVERY_S", 0.05)
     put = Bucket.put
