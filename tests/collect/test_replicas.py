@@ -103,6 +103,31 @@ def test_one_without_the_model_is_called_no_more(tmp_path: Path) -> None:
     assert without.url in said[0]
 
 
+REFUSALS = {
+    "the key": Answer(401, JSON, b'{"error": {"message": "no such key"}}'),
+    "the account": Answer(402, JSON, b'{"error": {"message": "no credit"}}'),
+    "what was used": Answer(429, JSON, b'{"error": {"message": "over your quota", "code": "insufficient_quota"}}'),
+    "the model": NO_MODEL,
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_one_that_refuses_all_since_it_has_answered_is_called_no_more(tmp_path: Path, refusal: Answer) -> None:
+    refusing = 0 if refusal.status == 402 else 12  # of the rest, what is refused at once is held above and below
+    with serving(lambda _: FINE) as fine, serving(lambda asked: FINE if asked.number < refusing else refusal) as ill:
+        run = sweep(experiment(fine.url, ill.url, replicates=4), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 32, "nothing is recorded as failed"
+    assert len([one for one in run.notes if "is called no more" in str(one)]) == 1
+
+
+def test_all_workers_of_one_that_hangs_end_with_the_work(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with serving(lambda _: FINE) as fine, serving(lambda asked: FINE if asked.number < 12 else FINE._replace(delay_s=60)) as ill:
+        sweep(experiment(fine.url, ill.url, replicates=5, timeout_s=1), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 40
+    assert time.monotonic() - began < 20, "and not with the patience"
+
+
 def test_a_wait_that_one_asks_for_holds_for_it_alone(tmp_path: Path) -> None:
     began = time.monotonic()
     _, (_, busy) = swept(tmp_path, lambda _: FINE, lambda asked: FINE if asked.number < 6 else BUSY)
