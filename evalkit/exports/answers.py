@@ -19,7 +19,8 @@ _OF_AN_ANSWER = ("replicate", "outcome", "text", "finish_reason", "prompt_tokens
 def as_csv(run: Run) -> str:
     """A row a recorded answer or failure: the prompt, a column a parameter, the text, tokens, seconds.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it, what has no shape stands as its code, and one of over 32,000 characters is cut, which its end says.
+    A text that a spreadsheet would take for a formula has an apostrophe before it, what has no shape stands as its code, and one of over 32,000
+    characters is cut, which its end says.
     """
     table = run.responses().sort_values(["cell_index", "prompt_id", "replicate"], kind="stable")
     parameters = [name for name in run.analysis.parameters if name in table.columns]

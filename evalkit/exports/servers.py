@@ -89,11 +89,9 @@ def for_litellm(run: Run, settings: Sequence[Exported]) -> str:
         entry |= known | ({"extra_body": other} if other else {})
         named = f"{one.model}-{one.slug}" + (f"-{one.index}" if slugs[one.slug] > 1 else "")  # of two models of one name a proxy takes either
         models.append({"model_name": named if len(settings) > 1 else one.model, "litellm_params": entry})
-    return (
-        "\n".join(_about(run, settings[0], [], without_place(endpoint) + (["the version in the address"] if version else [])))
-        + "\n"
-        + yaml.safe_dump({"model_list": models}, sort_keys=False, allow_unicode=False)
-    )
+    missing = without_place(endpoint) + (["the version in the address"] if version else [])
+    about = _about(run, settings[0], [], missing)
+    return "\n".join(about) + "\n" + yaml.safe_dump({"model_list": models}, sort_keys=False, allow_unicode=False)
 
 
 def _about(run: Run, one: Exported, left: Sequence[str], missing: Sequence[str] = ()) -> list[str]:

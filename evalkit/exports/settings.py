@@ -65,12 +65,11 @@ def _exported(run: Run, plan: Plan, index: int) -> Exported:
 
 
 def without_place(endpoint: Endpoint) -> list[str]:
-    """What a call needs beside the first address, the key's variable and the setting, in words that hold no value of it: no format has a place for it."""
+    """What a call needs and no format has a place for, without its value: all but the first address, the key's variable and the setting."""
     out = [f"the header {name}" for name in endpoint.headers]
     out += ["the organization"] * (endpoint.organization is not None) + ["the project"] * (endpoint.project is not None)
-    out += ["the command that prints the key"] * (endpoint.api_key_command is not None) + ["the certificates to trust"] * (
-        endpoint.verify is not None
-    )
+    out += ["the command that prints the key"] * (endpoint.api_key_command is not None)
+    out += ["the certificates to trust"] * (endpoint.verify is not None)
     further = len(endpoint.addresses) - 1
     return out + ([f"{further} further address{'es' if further > 1 else ''}"] if further else [])
 

@@ -20,15 +20,17 @@ from evalkit.errors import RecordError
 from evalkit.store import records
 from evalkit.store.bucket import Bucket, Stored, is_away, parts_of
 from evalkit.store.claim import FOLDER
-from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, RUN_FILE, replace
+from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, PROBE_FILE, RUN_FILE, replace
 from evalkit.store.merge import CONFLICTS, conflict_of
 from evalkit.store.race import RACE
+from evalkit.text.escaping import harmless
 from evalkit.text.notes import Tell, nobody, note, warning
 from evalkit.text.numbers import counted
 
 _SEGMENT = 8 << 20
 _BESIDE = ".away.json"
 _JOURNAL = ".jsonl"
+_OF_A_RUN = (RUN_FILE, records.RESPONSES, PROBE_FILE)
 _MOMENT = "%Y%m%dT%H%M%S.%f"
 
 
@@ -121,7 +123,15 @@ class Mirror:
 
     def pull(self, tell: Tell = nobody) -> None:
         """Fetch what others have stored; what stands here and is nowhere else stays, but where its request has an answer there by now."""
-        there = {name: about for name, about in self.bucket.listed().items() if not name.startswith(f"{FOLDER}/")}
+        there = {name: about for name, about in self.bucket.listed().items() if not name.startswith(f"{FOLDER}/") and _is_kept(name)}
+        if there and not any(name.partition("/")[0] in _OF_A_RUN for name in there):
+            raise RecordError(f"{harmless(self.url)}: other objects lie there and no run; give the place of a run, or a new one")
+        try:
+            self._pull(there, tell)
+        except OSError as fault:
+            raise RecordError(f"{fault.filename or self.folder}: cannot be made like what is stored: {fault.strerror}") from None
+
+    def _pull(self, there: dict[str, Stored], tell: Tell) -> None:
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if there:
@@ -160,7 +170,11 @@ class Mirror:
                 if goes_on:
                     _copy(path, file.write, self._known.sent[journal])
                 for segment in new:
-                    file.write(self.bucket.fetched(f"{journal}/{segment}"))
+                    content = self.bucket.fetched(f"{journal}/{segment}")
+                    whole = content.rfind(b"\n") + 1
+                    if whole < len(content):  # else the next segment's first line would be lost with it
+                        tell(warning(f"{harmless(journal)}: the last line of a stored segment was torn off, and is left out"))
+                    file.write(content[:whole])
                 size = file.tell()
                 file.flush()
                 os.fsync(file.fileno())
@@ -238,7 +252,7 @@ class Mirror:
 
     def _is_sent_whole(self, path: Path) -> bool:
         journal = path.parent == self.folder and path.suffix == _JOURNAL
-        return path.is_file() and not path.is_symlink() and not journal and path.name not in (LOCK_FILE, HOLDER_FILE) and path.suffix != ".tmp"
+        return path.is_file() and not path.is_symlink() and not journal and _is_kept(path.name)
 
     def _push_journal(self, path: Path) -> None:
         """Store what follows what was stored, up to its last line end."""
@@ -249,6 +263,11 @@ class Mirror:
             self._known.segments.setdefault(name, []).append(segment)
             self._known.sent[name] = self._known.sent.get(name, 0) + len(piece)
             self._keep()
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a file of that name belongs to the run, and not to who works on it here."""
+    return name not in (LOCK_FILE, HOLDER_FILE) and not name.endswith(".tmp")
 
 
 def _name_after(last: str) -> str:
