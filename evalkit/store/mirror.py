@@ -175,8 +175,10 @@ class Mirror:
                     if whole < len(content):  # else the next segment's first line would be lost with it
                         tell(warning(f"{harmless(journal)}: the last line of a stored segment was torn off, and is left out"))
                     file.write(content[:whole])
-                size = file.tell()
-                file.flush()
+            if journal == records.RESPONSES and new:
+                self._leave_out_repeats(temporary, tell)
+            with temporary.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
                 os.fsync(file.fileno())
             kept = self._of_the_tail(journal, temporary, tail, tell)
             with temporary.open("ab") as file:
@@ -189,6 +191,24 @@ class Mirror:
                 temporary.unlink(missing_ok=True)
         self._known.segments[journal], self._known.sent[journal] = segments, size
         self._keep()
+
+    def _leave_out_repeats(self, path: Path, tell: Tell) -> None:
+        """Keep of a request's answers the one that was stored first, where two machines stored one each."""
+        repeats = records.repeated_answers(_lines(path))
+        if not repeats:
+            return
+        left = set(repeats)
+        rest = path.with_name(f"{path.name}.once.tmp")
+        with rest.open("wb") as file:
+            file.writelines(line for number, line in enumerate(_lines(path)) if number not in left)
+        others = [line for number, line in enumerate(_lines(path)) if number in left]
+        rest.replace(path)
+        first = records.answered_lines(_lines(path), others)
+        conflicts = [conflict_of(records.RESPONSES, first[line], line) + b"\n" for line in others if line in first and first[line] != line]
+        known = set(_after(self.folder / CONFLICTS, 0))
+        with (self.folder / CONFLICTS).open("ab") as file:
+            file.writelines(line for line in conflicts if line not in known)
+        tell(warning(f"{counted(len(left), 'answer')} stored by two machines: the one stored first counts, and both stand in {CONFLICTS}"))
 
     def _of_the_tail(self, journal: str, stored: Path, tail: list[bytes], tell: Tell) -> list[bytes]:
         """Of the lines that were never sent those that count beside what is stored."""

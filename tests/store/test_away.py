@@ -25,6 +25,7 @@ from evalkit.store.bucket import Bucket, Stored
 from evalkit.store.claim import Claim
 from evalkit.store.mirror import Mirror, at_hand, mirror_of
 from evalkit.store.records import RESPONSES, read
+from evalkit.sweeping.by_hand import write_batches
 
 FINE = Answer(200, JSON, completion("fine"))
 
@@ -215,6 +216,23 @@ def test_a_segment_that_was_torn_costs_its_last_line_alone(url: str) -> None:
     assert len([one for one in told if "torn off" in one]) == 1
 
 
+def test_what_two_machines_stored_has_one_answer(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket(url)
+    bucket.put(f"{RESPONSES}/1.jsonl", line("aa", "first") + line("bb", "alone"))
+    folder = at_hand(url)
+    bucket.put(f"{RESPONSES}/2.jsonl", line("cc", "new") + line("aa", "second"))
+    for known in (True, False):
+        if not known:
+            elsewhere(tmp_path, monkeypatch)
+        folder = at_hand(url)
+        assert [(record.key, record.outcome.text) for record in read(folder)][:3] == [("aa", "first"), ("bb", "alone"), ("cc", "new")]
+        assert len((folder / "conflicts.jsonl").read_bytes().splitlines()) == 1
+        Mirror(url).push(whole=True)
+        bucket.put(f"{RESPONSES}/{3 + known}.jsonl", line("dd", "new") if known else line("ee", "new"))
+        folder = at_hand(url)
+        assert len((folder / "conflicts.jsonl").read_bytes().splitlines()) == 1, "told once"
+
+
 def test_what_holds_runs_and_is_none_is_not_fetched(url: str) -> None:
     Bucket(url).put("monday/run.json", b"{}")
     with pytest.raises(RecordError, match="other objects lie there and no run"):
@@ -284,6 +302,8 @@ def test_what_does_not_go_with_a_store_is_told(url: str) -> None:
         ek.sweep(experiment(server.url), url, quiet=True)
         with pytest.raises(RecordError, match="to start over does not go with a run in an object store"):
             ek.sweep(experiment(server.url), url, quiet=True, fresh=True)
+        with pytest.raises(RecordError, match="to write batches by hand does not go with a run in an object store"):
+            write_batches(experiment(server.url), at_hand(url))
 
 
 @pytest.mark.parametrize(
