@@ -208,6 +208,7 @@ def test_of_several_the_first_is_what_keys_hold() -> None:
         ({"base_url": "local", "identity": "here"}, "endpoint.identity: stands beside base_url: local"),
         ({"base_url": "http://a/v1", "identity": "local"}, "endpoint.identity: 'local' stands for the embedded model"),
         ({"base_url": "http://a/v1", "identity": "http://u:secret@a"}, "endpoint.identity: expected a name"),
+        ({"base_url": "http://a/v1", "identity": "sk-secret-0123456789abcdef"}, "endpoint.identity: expected a name"),
     ],
 )
 def test_what_cannot_be_is_told(endpoint: dict[str, object], told: str) -> None:
