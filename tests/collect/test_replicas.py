@@ -177,6 +177,14 @@ def test_a_key_that_each_refuses_ends_the_run(tmp_path: Path) -> None:
         swept(tmp_path, lambda _: refused, lambda _: refused)
 
 
+def test_where_the_first_refuses_the_key_the_look_goes_to_the_next(tmp_path: Path) -> None:
+    refused = Answer(401, JSON, b'{"error": {"message": "Incorrect API key"}}')
+    with serving(lambda _: refused) as first, serving(lambda _: FINE) as second:
+        run = sweep(experiment(first.url, second.url, replicates=2), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 16
+    assert any("Incorrect API key; the next address is tried" in str(one) for one in run.notes)
+
+
 def test_with_an_identity_servers_come_and_go(tmp_path: Path) -> None:
     with serving(lambda _: FINE) as one, serving(lambda _: FINE) as other:
         first, second = (experiment(*urls, identity="https://models.example.org/v1") for urls in ((one.url, other.url), (other.url,)))
