@@ -184,11 +184,11 @@ class _Run:
                 await self._until(now + _LONGEST_LOOK_S)
                 continue
             if health.down_since is not None:
+                if self._left_to_others(replica):
+                    return None
                 job, wait_until = self._check(replica, now)
                 if job is not None:
                     return job
-                if self._left_to_others(replica):
-                    return None
                 await self._until(wait_until)
                 continue
             if not self._jobs.ready(now) and (self._jobs.exhausted or self._refused()):
@@ -289,6 +289,11 @@ class _Run:
         job.first = started if job.first is None else job.first
         try:
             reply = await job.batch[0].send(replica.client, count)
+        except asyncio.CancelledError:
+            if job is replica.checker:  # a look that was given up; who waits for what it finds waits for nothing
+                replica.checker = None
+                self._changed.set()
+            raise
         finally:
             tally.in_flight -= 1
             replica.in_flight -= 1
@@ -376,13 +381,13 @@ class _Run:
     def _passed_on(self, job: Job, replica: Replica, reply: Reply, now: float, started: float) -> bool:
         """Whether a failure is one server's own, so that the request goes to another and is none the worse for it.
 
-        It is where this server is out of reach and has answered nothing since the call began, or has never answered anything, and another one takes
-        calls; and so often at most that a request which no server answers comes to its end.
+        It is where this server is out of reach and has answered nothing since the call began, or has never answered anything, or knows the model no
+        more, and another one takes calls; and so often at most that a request which no server answers comes to its end.
         """
         failure, fault = reply.failure, reply.fault
         if failure is None or not self._replicas.beside(replica) or job.forgiven >= self._policy.max_tries * self._replicas.count:
             return False
-        refuses = not replica.heard and fault in ("address", "key")
+        refuses = fault in ("address", "key") and (not replica.heard or (fault == "address" and reply.certain and failure.kind == "rejected"))
         silent = reply.again and failure.kind in ("connection", "timeout") and replica.health.last_answer < started
         unheard = reply.again and failure.kind != "rate_limited" and not replica.heard
         if not (refuses or silent or unheard):
@@ -412,7 +417,7 @@ class _Run:
         certain = reply.certain or health.emptied()
         if not certain and job.counted >= self._policy.max_tries:
             return False  # others are answered meanwhile: its own words only sound so
-        if certain:
+        if certain and not self._replicas.lose(replica, health.refused_for_all(failure)):
             if (error := health.useless(failure, reply.fault, job.tries)) is not None:
                 raise error
             self._stop(health.refused_for_all(failure))

@@ -20,7 +20,7 @@ from evalkit.collect.interruption import Interruption
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import INTERRUPTED, Policy, run
 from evalkit.collect.tally import Tally
-from evalkit.errors import AuthError, EndpointError, ExperimentError
+from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import level_text
@@ -117,7 +117,7 @@ async def looked(
             try:
                 return await look(looking, plan, there, keep), looking.not_before
             except EndpointError as fault:
-                if one is every[-1] or isinstance(fault, AuthError):
+                if one is every[-1]:
                     raise await _elsewhere(fault, plan.experiment.endpoint, one) from None
                 tell(warning(f"{client.address}: {fault}; the next address is tried"))
     raise ValueError("there is no address to look at")

@@ -296,8 +296,8 @@ class Endpoint(Strict):
             return None
         if value == LOCAL:
             raise ValueError("'local' stands for the embedded model; expected another name, like the address that the first server had")
-        if not value.isprintable() or value != value.strip() or "@" in value or "?" in value:
-            raise ValueError("expected a name or an address without spaces around it, control characters, '@' and '?'; not shown here")
+        if not value.isprintable() or value != value.strip() or "@" in value or "?" in value or _KEY_PREFIX.search(value):
+            raise ValueError("expected a name or an address without spaces around it, control characters, '@' and '?', and no key; not shown here")
         return value
 
     @field_validator("base_url", mode="after")

@@ -86,6 +86,8 @@ def _part(part: Mapping[str, Any], folder: FilePath | None) -> dict[str, Any]:
 def _read(name: str, folder: FilePath) -> str:
     """The image in a file below `folder` as a data URL; raises ValueError."""
     root = folder.resolve()
+    if "\0" in name:
+        raise ValueError(f"the image {shown(name)}: no name of a file")
     try:
         path = (root / name).resolve(strict=True)
         if not path.is_relative_to(root):
@@ -94,7 +96,12 @@ def _read(name: str, folder: FilePath) -> str:
             raise ValueError(f"the image {shown(name)} is no file")
         if (size := path.stat().st_size) > MOST_BYTES:
             raise ValueError(f"the image {shown(name)} has {in_bytes(size)}; expected at most {in_bytes(MOST_BYTES)}")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)[:MOST_BYTES]  # what grows meanwhile is not read for ever
+    except UnicodeError:
+        raise ValueError(f"the image {shown(name)}: no name of a file") from None
+    except RuntimeError:
+        raise ValueError(f"the image {shown(name)}: links that lead in a circle") from None
     except FileNotFoundError:
         raise ValueError(f"the image {shown(name)}: no such file below the prompt set's folder") from None
     except OSError as fault:

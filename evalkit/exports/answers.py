@@ -8,8 +8,9 @@ import re
 from typing import Any
 
 from evalkit.run import Run
+from evalkit.text.escaping import visible
 
-_FORMULA = re.compile(r"^[\s'\"]*[=+\-@\t\r|%]")
+_FORMULA = re.compile(r"^[\s'\"]*[=+\-@\t\r|%＝＋－＠]")
 _LONGEST = 32_000
 """Characters; a spreadsheet cuts what is longer."""
 _OF_AN_ANSWER = ("replicate", "outcome", "text", "finish_reason", "prompt_tokens", "completion_tokens", "latency_s", "model", "kind", "message", "at")
@@ -18,7 +19,8 @@ _OF_AN_ANSWER = ("replicate", "outcome", "text", "finish_reason", "prompt_tokens
 def as_csv(run: Run) -> str:
     """A row a recorded answer or failure: the prompt, a column a parameter, the text, tokens, seconds.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it, and one of over 32,000 characters is cut, which its end says.
+    A text that a spreadsheet would take for a formula has an apostrophe before it, what has no shape stands as its code, and one of over 32,000
+    characters is cut, which its end says.
     """
     table = run.responses().sort_values(["cell_index", "prompt_id", "replicate"], kind="stable")
     parameters = [name for name in run.analysis.parameters if name in table.columns]
@@ -36,7 +38,7 @@ def _cell(value: Any) -> Any:
         return ""
     if not isinstance(value, str):
         return value
-    text = "".join(char for char in value if char in "\n\t" or char.isprintable())
+    text = visible(value)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]} [cut: {len(text):,} characters]"
     return f"'{text}" if _FORMULA.match(text) else text

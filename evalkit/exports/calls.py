@@ -6,10 +6,11 @@ import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from evalkit.choice.recommendation import call_of
 from evalkit.experiment.endpoint import LOCAL
-from evalkit.exports.settings import Exported
+from evalkit.exports.settings import Exported, without_place
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
@@ -28,8 +29,10 @@ def _parts(run: Run) -> tuple[str, str]:
     return base.rstrip("/"), mark + query
 
 
-def _about(run: Run, one: Exported, mark: str) -> str:
-    return f"{mark} {harmless(run.experiment.name)}: {harmless(one.name)}, chosen by evalkit"
+def _about(run: Run, one: Exported, mark: str) -> list[str]:
+    said = [f"{mark} {harmless(run.experiment.name)}: {harmless(one.name)}, chosen by evalkit"]
+    left = without_place(run.experiment.endpoint)
+    return said + ([f"{mark} Not here: {harmless(', '.join(left))}."] if left else [])
 
 
 def in_python(run: Run, settings: Sequence[Exported]) -> str:
@@ -37,9 +40,9 @@ def in_python(run: Run, settings: Sequence[Exported]) -> str:
     one, endpoint = settings[0], run.experiment.endpoint
     base, query = _parts(run)
     key = f'os.environ["{endpoint.api_key_env}"]' if endpoint.api_key_env else repr(_NO_KEY)
-    version = f", default_query={dict([query[1:].split('=', 1)])!r}" if query else ""
+    version = f", default_query={dict(parse_qsl(query[1:]))!r}" if query else ""
     lines = [
-        _about(run, one, "#"),
+        *_about(run, one, "#"),
         *(["import os", ""] if endpoint.api_key_env else []),
         "from openai import OpenAI",
         "",
@@ -59,7 +62,7 @@ def in_curl(run: Run, settings: Sequence[Exported]) -> str:
     headers += [f'-H "Authorization: Bearer ${endpoint.api_key_env}"'] if endpoint.api_key_env else []
     body = json.dumps(_body(one), ensure_ascii=True, indent=2)
     address = shlex.quote(f"{base}/chat/completions{query}")
-    lines = [_about(run, one, "#"), f"curl {address} \\", *(f"  {header} \\" for header in headers), f"  -d {shlex.quote(body)}"]
+    lines = [*_about(run, one, "#"), f"curl {address} \\", *(f"  {header} \\" for header in headers), f"  -d {shlex.quote(body)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +73,7 @@ def in_javascript(run: Run, settings: Sequence[Exported]) -> str:
     key = f"    Authorization: `Bearer ${{process.env.{endpoint.api_key_env}}}`,\n" if endpoint.api_key_env else ""
     body = json.dumps(_body(one), ensure_ascii=True, indent=2).replace("\n", "\n  ")
     return (
-        f"{_about(run, one, '//')}\n"
+        "\n".join(_about(run, one, "//")) + "\n"
         f"const response = await fetch({json.dumps(f'{base}/chat/completions{query}')}, {{\n"
         '  method: "POST",\n'
         f'  headers: {{\n    "Content-Type": "application/json",\n{key}  }},\n'

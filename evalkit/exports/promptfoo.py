@@ -7,6 +7,7 @@ parameters beyond OpenAI's none but by ``passthrough``. Answers of before come f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +16,14 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.parameters import OF_OPENAI
 from evalkit.experiment.prompts import Prompt
-from evalkit.exports.settings import Exported
+from evalkit.exports.settings import Exported, without_place
 from evalkit.metrics.checks import with_arguments
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
-_TEMPLATE = ("{{", "{%", "{#")
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
+_READ = ("file:", "package:")
+"""What promptfoo reads, and runs where it is a program, instead of taking it as the text that it is."""
 _DIRECT = frozenset(OF_OPENAI) - {"model", "messages", "n", "stream", "stream_options", "logit_bias", "logprobs", "top_logprobs", "user", "metadata"}
 
 
@@ -37,7 +40,7 @@ def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
         raise ExperimentError(f"{run.folder}: the embedded model has no address that promptfoo could call; export a run of another endpoint")
     missing: list[str] = []
     config = {
-        "description": experiment.name,
+        "description": _shown(experiment.name),
         "prompts": ["{{messages}}"],
         "providers": [_provider(run, one) for one in settings],
         "tests": [_test(prompt, experiment.checks, missing) for prompt in experiment.prompts],
@@ -48,7 +51,8 @@ def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
     if experiment.scorers:
         missing.append("scorers")
     head = [f"# {harmless(experiment.name)}, exported by evalkit; run it with: npx promptfoo eval --no-cache"]
-    head += [f"# No counterpart: {', '.join(dict.fromkeys(missing))}."] if missing else []
+    missing += without_place(endpoint) + (["the version in the address"] if "?" in endpoint.base_url else [])
+    head += [f"# No counterpart: {harmless(', '.join(dict.fromkeys(missing)))}."] if missing else []
     return "\n".join(head) + "\n" + yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -56,17 +60,18 @@ def _provider(run: Run, one: Exported) -> dict[str, Any]:
     endpoint = run.experiment.endpoint
     direct = {name: value for name, value in one.parameters.items() if name in _DIRECT}
     other = {name: value for name, value in one.parameters.items() if name not in _DIRECT}
-    config: dict[str, Any] = {"apiBaseUrl": endpoint.base_url, "omitDefaults": True, **direct}
+    config: dict[str, Any] = {"apiBaseUrl": endpoint.base_url.partition("?")[0], "omitDefaults": True, **direct}
     config |= {"apiKeyEnvar": endpoint.api_key_env} if endpoint.api_key_env else {"apiKeyRequired": False, "apiKey": "none"}
     config |= {"passthrough": other} if other else {}
-    return {"id": f"openai:chat:{one.model}", "label": one.name, "config": config}
+    return {"id": f"openai:chat:{one.model}", "label": _shown(one.name), "config": config}
 
 
 def _test(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> dict[str, Any]:
     if prompt.fields():
         missing.append("tools and formats of prompts")
-    messages = json.dumps(prompt.conversation(), ensure_ascii=False)
-    out: dict[str, Any] = {"description": prompt.id, "vars": {"messages": messages}}
+    # An escape within a JSON text: no template, whether or not promptfoo renders it, and the same text.
+    messages = _TEMPLATE.sub(r"\\u007b", json.dumps(prompt.conversation(), ensure_ascii=False))
+    out: dict[str, Any] = {"description": _shown(prompt.id), "vars": {"messages": messages}}
     wanted = list(_assertions(prompt, checks, missing))
     return out | ({"assert": wanted} if wanted else {})
 
@@ -82,7 +87,7 @@ def _assertions(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> It
             case "is_json":
                 yield {"type": "is-json"}
             case "json_schema" if isinstance(argument, Mapping):
-                yield {"type": "is-json", "value": argument}
+                yield {"type": "is-json", "value": _raw(json.dumps(plain(argument))) if _refers(argument) else argument}
             case "facts":
                 facts = argument if isinstance(argument, list | tuple) else str(text or "").split("\n")
                 wanted = [_raw(one.strip()) for one in facts if one.strip()]
@@ -99,4 +104,18 @@ def _assertions(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> It
 
 
 def _raw(text: str) -> str:
-    return f"{{% raw %}}{text}{{% endraw %}}" if any(mark in text for mark in _TEMPLATE) else text
+    """A text as the template that comes to it, whatever stands in it, also the end of a part that is raw."""
+    out = _TEMPLATE.sub('{{ "{" }}', text)
+    return f'{{{{ "{text[0]}" }}}}{out[1:]}' if text.startswith(_READ) else out
+
+
+def _shown(text: str) -> str:
+    """A name that is only shown: without what could be a template."""
+    return _TEMPLATE.sub("{ ", text)
+
+
+def _refers(value: Any) -> bool:
+    """Whether a schema refers to another one, which promptfoo would look for in its own configuration, in a file or at an address."""
+    if isinstance(value, Mapping):
+        return "$ref" in value or any(map(_refers, value.values()))
+    return isinstance(value, list | tuple) and any(map(_refers, value))

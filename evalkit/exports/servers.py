@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.parameters import OF_OPENAI
-from evalkit.exports.settings import Exported
+from evalkit.exports.settings import Exported, without_place
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
@@ -27,8 +28,14 @@ _OF_OLLAMA = {
 
 
 def for_vllm(run: Run, settings: Sequence[Exported]) -> str:
-    """The option of ``vllm serve`` that makes the setting the server's default; whoever sends a value overrides it."""
+    """The option of ``vllm serve`` that makes the setting the server's default; whoever sends a value overrides it.
+
+    Raises:
+        ExperimentError: the model's name would be an option.
+    """
     one = settings[0]
+    if one.model.startswith("-"):
+        raise ExperimentError(f"{harmless(one.model)}: no name of a model that vLLM takes; it would be an option")
     taken = {name: one.parameters[name] for name in _OF_VLLM if name in one.parameters}
     limit = one.parameters.get("max_tokens", one.parameters.get("max_completion_tokens"))
     taken |= {} if limit is None else {"max_new_tokens": limit}
@@ -44,13 +51,19 @@ def for_ollama(run: Run, settings: Sequence[Exported]) -> str:
         raise ExperimentError(f"{harmless(one.model)}: no name of a model that a Modelfile can hold; write it behind FROM yourself")
     lines, left = [f"FROM {one.model}"], []
     for name, value in one.parameters.items():
-        if name == "stop":
-            lines += [f"PARAMETER stop {_quoted(text)}" for text in ([value] if isinstance(value, str) else value)]
+        texts = ([value] if isinstance(value, str) else value) if name == "stop" else []
+        if texts and all(map(_quotable, texts)):
+            lines += [f"PARAMETER stop {_quoted(text)}" for text in texts]
         elif name in _OF_OLLAMA and isinstance(value, int | float) and not isinstance(value, bool):
             lines.append(f"PARAMETER {_OF_OLLAMA[name]} {value}")
         else:
             left.append(name)
     return "\n".join([*_about(run, one, left), *lines]) + "\n"
+
+
+def _quotable(text: object) -> bool:
+    """Whether a Modelfile can hold it: nothing in it ends the three quotation marks, and no control character stands there."""
+    return isinstance(text, str) and '"""' not in text and not text.endswith('"') and text.replace("\n", "").isprintable()
 
 
 def _quoted(text: str) -> str:
@@ -65,18 +78,24 @@ def for_litellm(run: Run, settings: Sequence[Exported]) -> str:
     endpoint = run.experiment.endpoint
     if endpoint.base_url == LOCAL:
         raise ExperimentError(f"{run.folder}: the embedded model has no address that a proxy could call; export a run of another endpoint")
+    base, _, version = endpoint.base_url.partition("?")
+    slugs = Counter(one.slug for one in settings)
     models = []
     for one in settings:
         known = {name: value for name, value in one.parameters.items() if name in OF_OPENAI}
         other = {name: value for name, value in one.parameters.items() if name not in OF_OPENAI}
-        entry: dict[str, Any] = {"model": f"openai/{one.model}", "api_base": endpoint.base_url}
+        entry: dict[str, Any] = {"model": f"openai/{one.model}", "api_base": base}
         entry |= {"api_key": f"os.environ/{endpoint.api_key_env}" if endpoint.api_key_env else "none"}
         entry |= known | ({"extra_body": other} if other else {})
-        models.append({"model_name": f"{one.model}-{one.slug}" if len(settings) > 1 else one.model, "litellm_params": entry})
-    return "\n".join(_about(run, settings[0], [])) + "\n" + yaml.safe_dump({"model_list": models}, sort_keys=False, allow_unicode=False)
+        named = f"{one.model}-{one.slug}" + (f"-{one.index}" if slugs[one.slug] > 1 else "")  # of two models of one name a proxy takes either
+        models.append({"model_name": named if len(settings) > 1 else one.model, "litellm_params": entry})
+    missing = without_place(endpoint) + (["the version in the address"] if version else [])
+    about = _about(run, settings[0], [], missing)
+    return "\n".join(about) + "\n" + yaml.safe_dump({"model_list": models}, sort_keys=False, allow_unicode=False)
 
 
-def _about(run: Run, one: Exported, left: Sequence[str]) -> list[str]:
+def _about(run: Run, one: Exported, left: Sequence[str], missing: Sequence[str] = ()) -> list[str]:
     """Comments: whence it comes, and what of the setting finds no place here."""
     said = [f"# {harmless(run.experiment.name)}: {harmless(one.name)}, chosen by evalkit"]
+    said += [f"# Not here: {harmless(', '.join(missing))}."] if missing else []
     return said + ([f"# No place here for {', '.join(map(harmless, left))}: send it with each request."] if left else [])

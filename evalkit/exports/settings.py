@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.choice.recommendation import plain
 from evalkit.errors import ExperimentError
+from evalkit.experiment.endpoint import Endpoint
 from evalkit.plan.cells import cell_named, cell_text, parameters_of
 from evalkit.plan.requests import Plan
 from evalkit.run import Run
@@ -61,6 +62,16 @@ def exported(run: Run, named: Sequence[str] = ()) -> list[Exported]:
 def _exported(run: Run, plan: Plan, index: int) -> Exported:
     fields = plain(parameters_of(plan.cells[index], run.experiment))
     return Exported(index, cell_text(plan, index), fields.pop("model"), fields)
+
+
+def without_place(endpoint: Endpoint) -> list[str]:
+    """What a call needs and no format has a place for, without its value: all but the first address, the key's variable and the setting."""
+    out = [f"the header {name}" for name in endpoint.headers]
+    out += ["the organization"] * (endpoint.organization is not None) + ["the project"] * (endpoint.project is not None)
+    out += ["the command that prints the key"] * (endpoint.api_key_command is not None)
+    out += ["the certificates to trust"] * (endpoint.verify is not None)
+    further = len(endpoint.addresses) - 1
+    return out + ([f"{further} further address{'es' if further > 1 else ''}"] if further else [])
 
 
 def all_of(run: Run) -> list[Exported]:

@@ -43,9 +43,14 @@ def stored(folder: Path, tell: Tell = nobody, *, lock: bool = True) -> Iterator[
                 yield
         except BaseException:
             with suppress(RecordError):  # the first fault is the one to tell, and all is kept here
+                if claim is not None:
+                    claim.renew()
                 if claim is None or not claim.lost:
                     mirror.push(whole=True)
             raise
+        with suppress(RecordError):  # where the store is out of reach the next step tells
+            if claim is not None and not claim.lost:
+                claim.renew()  # this machine may have slept
         if claim is not None and claim.lost:
             raise RecordError(
                 f"{mirror.url}: another sweep writes there now, since this one could not renew its claim; what arrived is kept in {folder}, "

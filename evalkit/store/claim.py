@@ -20,6 +20,7 @@ from evalkit.text.escaping import harmless
 
 FOLDER = ".writer"
 LASTS_S = 120.0
+_LOOKS, _LOOK_S = 5, 0.1
 
 
 class _Claim(msgspec.Struct, kw_only=True):
@@ -112,10 +113,12 @@ class Claim:
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def _read(self, number: int) -> _Claim | None:
-        try:
-            return msgspec.json.decode(self._bucket.fetched(self._name(number)), type=_Claim)
-        except msgspec.MsgspecError:
-            return None
+        for _ in range(_LOOKS):
+            try:
+                return msgspec.json.decode(self._bucket.fetched(self._name(number)), type=_Claim)
+            except msgspec.MsgspecError:  # a folder shows what is half written
+                time.sleep(_LOOK_S)
+        return None
 
     def _name(self, number: int) -> str:
         return f"{FOLDER}/{number:012}.json"

@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -20,15 +20,18 @@ from evalkit.errors import RecordError
 from evalkit.store import records
 from evalkit.store.bucket import Bucket, Stored, is_away, parts_of
 from evalkit.store.claim import FOLDER
-from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, RUN_FILE, replace
+from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, PROBE_FILE, RUN_FILE, replace
 from evalkit.store.merge import CONFLICTS, conflict_of
 from evalkit.store.race import RACE
+from evalkit.text.escaping import harmless
 from evalkit.text.notes import Tell, nobody, note, warning
 from evalkit.text.numbers import counted
 
 _SEGMENT = 8 << 20
 _BESIDE = ".away.json"
 _JOURNAL = ".jsonl"
+_OF_A_RUN = (RUN_FILE, records.RESPONSES, PROBE_FILE)
+_MOMENT = "%Y%m%dT%H%M%S.%f"
 
 
 class _Known(msgspec.Struct, kw_only=True):
@@ -120,7 +123,15 @@ class Mirror:
 
     def pull(self, tell: Tell = nobody) -> None:
         """Fetch what others have stored; what stands here and is nowhere else stays, but where its request has an answer there by now."""
-        there = {name: about for name, about in self.bucket.listed().items() if not name.startswith(f"{FOLDER}/")}
+        there = {name: about for name, about in self.bucket.listed().items() if not name.startswith(f"{FOLDER}/") and _is_kept(name)}
+        if there and not any(name.partition("/")[0] in _OF_A_RUN for name in there):
+            raise RecordError(f"{harmless(self.url)}: other objects lie there and no run; give the place of a run, or a new one")
+        try:
+            self._pull(there, tell)
+        except OSError as fault:
+            raise RecordError(f"{fault.filename or self.folder}: cannot be made like what is stored: {fault.strerror}") from None
+
+    def _pull(self, there: dict[str, Stored], tell: Tell) -> None:
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if there:
@@ -159,9 +170,15 @@ class Mirror:
                 if goes_on:
                     _copy(path, file.write, self._known.sent[journal])
                 for segment in new:
-                    file.write(self.bucket.fetched(f"{journal}/{segment}"))
-                size = file.tell()
-                file.flush()
+                    content = self.bucket.fetched(f"{journal}/{segment}")
+                    whole = content.rfind(b"\n") + 1
+                    if whole < len(content):  # else the next segment's first line would be lost with it
+                        tell(warning(f"{harmless(journal)}: the last line of a stored segment was torn off, and is left out"))
+                    file.write(content[:whole])
+            if journal == records.RESPONSES and new:
+                self._leave_out_repeats(temporary, tell)
+            with temporary.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
                 os.fsync(file.fileno())
             kept = self._of_the_tail(journal, temporary, tail, tell)
             with temporary.open("ab") as file:
@@ -174,6 +191,24 @@ class Mirror:
                 temporary.unlink(missing_ok=True)
         self._known.segments[journal], self._known.sent[journal] = segments, size
         self._keep()
+
+    def _leave_out_repeats(self, path: Path, tell: Tell) -> None:
+        """Keep of a request's answers the one that was stored first, where two machines stored one each."""
+        repeats = records.repeated_answers(_lines(path))
+        if not repeats:
+            return
+        left = set(repeats)
+        rest = path.with_name(f"{path.name}.once.tmp")
+        with rest.open("wb") as file:
+            file.writelines(line for number, line in enumerate(_lines(path)) if number not in left)
+        others = [line for number, line in enumerate(_lines(path)) if number in left]
+        rest.replace(path)
+        first = records.answered_lines(_lines(path), others)
+        conflicts = [conflict_of(records.RESPONSES, first[line], line) + b"\n" for line in others if line in first and first[line] != line]
+        known = set(_after(self.folder / CONFLICTS, 0))
+        with (self.folder / CONFLICTS).open("ab") as file:
+            file.writelines(line for line in conflicts if line not in known)
+        tell(warning(f"{counted(len(left), 'answer')} stored by two machines: the one stored first counts, and both stand in {CONFLICTS}"))
 
     def _of_the_tail(self, journal: str, stored: Path, tail: list[bytes], tell: Tell) -> list[bytes]:
         """Of the lines that were never sent those that count beside what is stored."""
@@ -237,21 +272,34 @@ class Mirror:
 
     def _is_sent_whole(self, path: Path) -> bool:
         journal = path.parent == self.folder and path.suffix == _JOURNAL
-        return path.is_file() and not path.is_symlink() and not journal and path.name not in (LOCK_FILE, HOLDER_FILE) and path.suffix != ".tmp"
+        return path.is_file() and not path.is_symlink() and not journal and _is_kept(path.name)
 
     def _push_journal(self, path: Path) -> None:
         """Store what follows what was stored, up to its last line end."""
         name = path.name
         for piece in _pieces(path, self._known.sent.get(name, 0)):
-            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-            segment = f"{moment}-{secrets.token_hex(4)}{_JOURNAL}"
-            while self._known.segments.get(name) and segment <= self._known.segments[name][-1]:  # a clock that was set back
-                last = self._known.segments[name][-1]
-                segment = f"{last.removesuffix(_JOURNAL)}+{_JOURNAL}"
+            segment = _name_after((self._known.segments.get(name) or [""])[-1])
             self.bucket.put(f"{name}/{segment}", piece)
             self._known.segments.setdefault(name, []).append(segment)
             self._known.sent[name] = self._known.sent.get(name, 0) + len(piece)
             self._keep()
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a file of that name belongs to the run, and not to who works on it here."""
+    return name not in (LOCK_FILE, HOLDER_FILE) and not name.endswith(".tmp")
+
+
+def _name_after(last: str) -> str:
+    """A name for a segment of now, which comes behind `last` in order whatever the clock says."""
+    name = f"{datetime.now(UTC).strftime(_MOMENT)}-{secrets.token_hex(4)}{_JOURNAL}"
+    if name > last:
+        return name
+    try:  # a clock that was set back
+        later = datetime.strptime(last.partition("-")[0], _MOMENT) + timedelta(microseconds=1)
+    except (ValueError, OverflowError):  # a name that is none of ours
+        return f"{last.removesuffix(_JOURNAL)}~{_JOURNAL}"
+    return f"{later.strftime(_MOMENT)}-{secrets.token_hex(4)}{_JOURNAL}"
 
 
 def _checked(name: str) -> str:

@@ -253,6 +253,25 @@ def answered_lines(stored: Iterable[bytes], lines: Iterable[bytes]) -> dict[byte
     return {wanted[found]: line for line in stored if (found := key(line)) in wanted and found is not None} if wanted else {}
 
 
+def repeated_answers(lines: Iterable[bytes]) -> list[int]:
+    """The places, from 0, of answers to requests that have one in an earlier line; a line that is no record is left to whoever reads it."""
+    decoder = msgspec.json.Decoder(Brief)
+    seen: set[bytes] = set()
+    out = []
+    for number, line in enumerate(lines):
+        try:
+            brief = decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        if brief.outcome.type != "completion":
+            continue
+        key = packed(brief.key)
+        if key in seen:
+            out.append(number)
+        seen.add(key)
+    return out
+
+
 def packed(key: str) -> bytes:
     """A key in few bytes."""
     try:

@@ -17,6 +17,7 @@ from evalkit.experiment.endpoint import Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan
 from evalkit.store import batches
+from evalkit.store.away import check_here
 from evalkit.store.folder import check_shard, is_run, load_experiment, locked, make, make_inside, now_text, seeds_of, write_run
 from evalkit.store.records import Completion, RecordWriter, record_of, standing
 from evalkit.sweeping.outlook import unsent
@@ -69,6 +70,7 @@ def write_batches(experiment: Experiment, folder: Path | None = None, *, retry_f
         raise ExperimentError("batch write: a race looks at answers before it asks on; take search out")
     folder = folder or Path("results") / experiment.name
     settings = endpoint.batch or Batching()
+    check_here(folder, "to write batches by hand")
     make(folder)
     with locked(folder):
         check_shard(folder, "")
@@ -99,6 +101,7 @@ def read_batches(folder: Path, paths: Sequence[Path], tell: Tell = nobody) -> Ta
     Raises:
         RecordError: there is no such run, or a file cannot be read, holds no answers, or those of another experiment alone.
     """
+    check_here(folder, "to read batches by hand")
     experiment = load_experiment(folder)
     plan = Plan(experiment)
     secrets = _secrets(experiment)

@@ -103,6 +103,31 @@ def test_one_without_the_model_is_called_no_more(tmp_path: Path) -> None:
     assert without.url in said[0]
 
 
+REFUSALS = {
+    "the key": Answer(401, JSON, b'{"error": {"message": "no such key"}}'),
+    "the account": Answer(402, JSON, b'{"error": {"message": "no credit"}}'),
+    "what was used": Answer(429, JSON, b'{"error": {"message": "over your quota", "code": "insufficient_quota"}}'),
+    "the model": NO_MODEL,
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_one_that_refuses_all_since_it_has_answered_is_called_no_more(tmp_path: Path, refusal: Answer) -> None:
+    refusing = 0 if refusal.status == 402 else 12  # of the rest, what is refused at once is held above and below
+    with serving(lambda _: FINE) as fine, serving(lambda asked: FINE if asked.number < refusing else refusal) as ill:
+        run = sweep(experiment(fine.url, ill.url, replicates=4), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 32, "nothing is recorded as failed"
+    assert len([one for one in run.notes if "is called no more" in str(one)]) == 1
+
+
+def test_all_workers_of_one_that_hangs_end_with_the_work(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with serving(lambda _: FINE) as fine, serving(lambda asked: FINE if asked.number < 12 else FINE._replace(delay_s=60)) as ill:
+        sweep(experiment(fine.url, ill.url, replicates=5, timeout_s=1), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 40
+    assert time.monotonic() - began < 20, "and not with the patience"
+
+
 def test_a_wait_that_one_asks_for_holds_for_it_alone(tmp_path: Path) -> None:
     began = time.monotonic()
     _, (_, busy) = swept(tmp_path, lambda _: FINE, lambda asked: FINE if asked.number < 6 else BUSY)
@@ -152,6 +177,14 @@ def test_a_key_that_each_refuses_ends_the_run(tmp_path: Path) -> None:
         swept(tmp_path, lambda _: refused, lambda _: refused)
 
 
+def test_where_the_first_refuses_the_key_the_look_goes_to_the_next(tmp_path: Path) -> None:
+    refused = Answer(401, JSON, b'{"error": {"message": "Incorrect API key"}}')
+    with serving(lambda _: refused) as first, serving(lambda _: FINE) as second:
+        run = sweep(experiment(first.url, second.url, replicates=2), tmp_path / "run")
+    assert len(outcomes(tmp_path / "run")) == 16
+    assert any("Incorrect API key; the next address is tried" in str(one) for one in run.notes)
+
+
 def test_with_an_identity_servers_come_and_go(tmp_path: Path) -> None:
     with serving(lambda _: FINE) as one, serving(lambda _: FINE) as other:
         first, second = (experiment(*urls, identity="https://models.example.org/v1") for urls in ((one.url, other.url), (other.url,)))
@@ -183,6 +216,7 @@ def test_of_several_the_first_is_what_keys_hold() -> None:
         ({"base_url": "local", "identity": "here"}, "endpoint.identity: stands beside base_url: local"),
         ({"base_url": "http://a/v1", "identity": "local"}, "endpoint.identity: 'local' stands for the embedded model"),
         ({"base_url": "http://a/v1", "identity": "http://u:secret@a"}, "endpoint.identity: expected a name"),
+        ({"base_url": "http://a/v1", "identity": "sk-secret-0123456789abcdef"}, "endpoint.identity: expected a name"),
     ],
 )
 def test_what_cannot_be_is_told(endpoint: dict[str, object], told: str) -> None:

@@ -81,6 +81,8 @@ def test_what_an_image_is_called() -> None:
         ("{type: image, file: pictures}", "the image 'pictures' is no file"),
         ("{type: image, file: prompts.yaml}", "'prompts.yaml' is no image that can be sent; expected PNG, JPEG, GIF or WebP"),
         ("{type: image, file: large.png}", "the image 'large.png' has 20 MB; expected at most 20 MB"),
+        ("{type: image, file: circle.png}", "the image 'circle.png': links that lead in a circle"),
+        ('{type: image, file: "a\\0b"}', "the image 'a\\x00b': no name of a file"),
         ("{type: image}", "expected {type: image, file: NAME}"),
         ("{type: image_url, image_url: {url: 'file:///etc/passwd'}}", "expected an http address of an image"),
         ("{type: image_url, image_url: {url: 'https://ada:secret@host/x.png'}}", "the address holds a user name or password"),
@@ -93,6 +95,7 @@ def test_what_cannot_be_sent_is_told_with_its_place(tmp_path: Path, part: str, t
     folder.mkdir()
     (tmp_path / "outside.png").write_bytes(PNG)
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "circle.png").symlink_to("circle.png")
     with (folder / "large.png").open("wb") as file:
         file.write(PNG)
         file.truncate(20_000_001)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -26,11 +27,16 @@ from support.sweeps import sweep
 import evalkit as ek
 from evalkit.errors import ExperimentError, MissingExtraError
 from evalkit.experiment.experiment import check
+from evalkit.experiment.prompts import Prompt
 from evalkit.exports.answers import _cell
 from evalkit.exports.formats import FORMATS, TEXTS, text_of, tracked
+from evalkit.exports.promptfoo import _assertions, _raw
+from evalkit.exports.servers import for_litellm, for_ollama, for_vllm
+from evalkit.exports.settings import Exported
 from evalkit.exports.trackers import name_for
 from evalkit.run import Run
 
+TEMPLATES = ("{{", "{%", "{#")
 HOSTILE = '=HYPERLINK("http://evil.example","x")'
 
 
@@ -150,7 +156,8 @@ def test_promptfoo_has_a_provider_a_setting_and_a_test_a_prompt(run: Run) -> Non
         {"type": "is-json", "value": {"type": "object"}},
         {"type": "icontains-all", "value": ["Paris"]},
     ]
-    assert "{{x}}" in braces["vars"]["messages"], "which promptfoo does not fill in, as it does in what an assertion says"
+    assert not any(mark in braces["vars"]["messages"] for mark in TEMPLATES), "nothing that promptfoo could fill in"
+    assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %}?"
     assert [one["type"] for one in third["assert"]] == ["word-count", "is-json", "icontains-all"], "it expects nothing itself"
     assert config["evaluateOptions"] == {"repeat": 4, "cache": False}
 
@@ -175,6 +182,72 @@ def test_names_for_trackers_hold_what_they_take(text: str) -> None:
     assert name
     assert not set(name) & set("[]()=,%@{}\n")
     assert ".." not in name or "/" not in name or not name.startswith("..")
+
+
+def filled_in(template: str) -> str:
+    """What a template comes to that holds nothing but pieces of text."""
+    return re.sub(r'\{\{ "(.)" \}\}', r"\1", template)
+
+
+@given(st.text() | st.lists(st.sampled_from([*TEMPLATES, "{", "}}", "file://", "package:", "{% endraw %}", "a.js", "env.KEY"])).map("".join))
+def test_what_an_answer_is_held_against_is_a_text_and_neither_a_template_nor_a_program(text: str) -> None:
+    template = _raw(text)
+    assert filled_in(template) == text
+    assert not template.startswith(("file:", "package:"))
+    assert not any(mark in template.replace('{{ "{" }}', "").replace('{{ "f" }}', "").replace('{{ "p" }}', "") for mark in TEMPLATES)
+
+
+def test_a_schema_that_refers_is_no_part_of_promptfoos_own_configuration() -> None:
+    schema = {"properties": {"a": {"$ref": "#/definitions/{{b}}"}}}
+    (said,) = _assertions(Prompt(id="a", messages=({"role": "user", "content": "a"},)), [{"json_schema": schema}], [])
+    assert json.loads(filled_in(said["value"])) == schema
+
+
+def with_endpoint(run: Run, **changes: Any) -> Run:
+    endpoint = run.experiment.endpoint.model_copy(update=changes)
+    return Run(run.folder, run.experiment.model_copy(update={"endpoint": endpoint}), run.analysis, choice=run.choice)
+
+
+def test_what_a_call_needs_and_has_no_place_is_named_without_its_value(run: Run) -> None:
+    several = ("http://a.example/v1", "http://b.example/v1")
+    changed = with_endpoint(run, headers={"X-Team": "the-value"}, base_url=several[0], base_urls=several, organization="the-org")
+    for name in ("python", "curl", "js", "litellm", "promptfoo"):
+        head = "\n".join(line for line in text_of(changed, name).splitlines() if line.startswith(("#", "//")))
+        assert "the header X-Team, the organization, 1 further address" in head
+        assert "the-value" not in text_of(changed, name)
+
+
+def test_a_version_in_the_address_is_kept_or_named(run: Run) -> None:
+    azure = with_endpoint(run, base_url="https://host.example/v1?api-version=2024-10-21")
+    assert "default_query={'api-version': '2024-10-21'}" in text_of(azure, "python")
+    assert "https://host.example/v1/chat/completions?api-version=2024-10-21" in text_of(azure, "curl")
+    for name in ("litellm", "promptfoo"):
+        text = text_of(azure, name)
+        assert "the version in the address" in text.splitlines()[1]
+        assert "?" not in text.partition("https://")[2].splitlines()[0], "a path would be put behind it"
+
+
+def test_settings_of_one_spelling_have_names_of_their_own(run: Run) -> None:
+    alike = [Exported(number, name, "m", {"user": name}) for number, name in enumerate(["user=a b", "user=a-b", "user=c"])]
+    models = yaml.safe_load(for_litellm(run, alike))["model_list"]
+    assert [one["model_name"] for one in models] == ["m-user-a-b-0", "m-user-a-b-1", "m-user-c"]
+
+
+def test_no_name_of_a_model_is_an_option(run: Run) -> None:
+    with pytest.raises(ExperimentError, match="it would be an option"):
+        for_vllm(run, [Exported(0, "a", "--trust-remote-code", {})])
+
+
+@pytest.mark.parametrize("stop", ['a"""\nFROM evil', 'ends with "', "a\rb"])
+def test_a_modelfile_holds_no_text_that_would_end_its_quotes(run: Run, stop: str) -> None:
+    text = for_ollama(run, [Exported(0, "a", "m", {"stop": [stop]})])
+    assert "No place here for stop" in text
+    assert text.splitlines()[-1] == "FROM m"
+
+
+def test_what_has_no_shape_is_not_lost_in_the_table() -> None:
+    assert _cell("a\u00a0b\u3000c\x1bd") == "a\u00a0b\u3000c⟦U+001B⟧d"
+    assert _cell("＝1+1") == "'＝1+1"
 
 
 def test_without_a_choice_a_setting_must_be_named(served: Endpoint, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from evalkit.store.bucket import Bucket, Stored
 from evalkit.store.claim import Claim
 from evalkit.store.mirror import Mirror, at_hand, mirror_of
 from evalkit.store.records import RESPONSES, read
+from evalkit.sweeping.by_hand import write_batches
 
 FINE = Answer(200, JSON, completion("fine"))
 
@@ -190,6 +191,91 @@ def test_killed_between_storing_and_noting_it_nothing_stands_twice(url: str) -> 
     assert sum(name.startswith(f"{RESPONSES}/") for name in Bucket(url).listed()) == 1
 
 
+@pytest.mark.parametrize(
+    "last",
+    ["29991231T235959.999999-abcdef01.jsonl", "99991231T235959.999999-abcdef01.jsonl", "zzz.jsonl", "zzz", "2999.jsonl~"],
+    ids=["a clock set back", "the last moment there is", "none of ours", "without an ending", "with another"],
+)
+def test_what_is_stored_comes_behind_what_was_whatever_the_clock_says(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    Bucket(url).put(f"{RESPONSES}/{last}", line("a", "first"))
+    folder = at_hand(url)
+    for key in "bcd":
+        with (folder / RESPONSES).open("ab") as file:
+            file.write(line(key, "later"))
+        Mirror(url).push(whole=True)
+    elsewhere(tmp_path, monkeypatch)
+    assert keys(at_hand(url)) == ["a", "b", "c", "d"]
+    assert all(len(name) < 100 for name in Bucket(url).listed())
+
+
+def test_a_segment_that_was_torn_costs_its_last_line_alone(url: str) -> None:
+    bucket, told = Bucket(url), list[str]()
+    bucket.put(f"{RESPONSES}/1.jsonl", line("a", "first") + line("b", "torn")[:-9])
+    bucket.put(f"{RESPONSES}/2.jsonl", line("c", "second"))
+    assert keys(at_hand(url, lambda one: told.append(str(one)))) == ["a", "c"]
+    assert len([one for one in told if "torn off" in one]) == 1
+
+
+def test_what_two_machines_stored_has_one_answer(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket(url)
+    bucket.put(f"{RESPONSES}/1.jsonl", line("aa", "first") + line("bb", "alone"))
+    folder = at_hand(url)
+    bucket.put(f"{RESPONSES}/2.jsonl", line("cc", "new") + line("aa", "second"))
+    for known in (True, False):
+        if not known:
+            elsewhere(tmp_path, monkeypatch)
+        folder = at_hand(url)
+        assert [(record.key, record.outcome.text) for record in read(folder)][:3] == [("aa", "first"), ("bb", "alone"), ("cc", "new")]
+        assert len((folder / "conflicts.jsonl").read_bytes().splitlines()) == 1
+        Mirror(url).push(whole=True)
+        bucket.put(f"{RESPONSES}/{3 + known}.jsonl", line("dd", "new") if known else line("ee", "new"))
+        folder = at_hand(url)
+        assert len((folder / "conflicts.jsonl").read_bytes().splitlines()) == 1, "told once"
+
+
+def test_what_holds_runs_and_is_none_is_not_fetched(url: str) -> None:
+    Bucket(url).put("monday/run.json", b"{}")
+    with pytest.raises(RecordError, match="other objects lie there and no run"):
+        at_hand(url)
+    assert not Mirror(url).folder.exists()
+
+
+def test_locks_of_others_are_not_fetched(url: str) -> None:
+    for name in ("run.json", ".lock", ".holder", "run.json.123.tmp"):
+        Bucket(url).put(name, b"{}")
+    assert [path.name for path in at_hand(url).iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("name", ["figures/a.png", f"{RESPONSES}/1.jsonl"])
+def test_what_does_not_fit_what_stands_here_is_told(url: str, name: str) -> None:
+    bucket, folder = Bucket(url), Mirror(url).folder
+    bucket.put("run.json", b"{}")
+    bucket.put(name, line("a", "b"))
+    folder.mkdir(parents=True)
+    if name.startswith(RESPONSES):
+        (folder / RESPONSES).mkdir()
+    else:
+        (folder / "figures").write_text("a file")
+    with pytest.raises(RecordError, match="cannot be made like what is stored"):
+        at_hand(url)
+
+
+def test_who_has_slept_past_its_claim_stores_nothing_more(url: str) -> None:
+    Bucket(url).put("run.json", b"{}")
+    folder = at_hand(url)
+
+    def asleep() -> None:
+        with stored(folder):
+            (mine,) = [name for name in Bucket(url).listed() if name.startswith(claim.FOLDER)]
+            Bucket(url).put(f"{claim.FOLDER}/{int(mine.split('/')[1][:12]) + 1:012}.json", b"{}")
+            (folder / RESPONSES).write_bytes(line("a", "late"))
+
+    with pytest.raises(RecordError, match="another sweep writes there now"):
+        asleep()
+    assert not [name for name in Bucket(url).listed() if name.startswith(RESPONSES)]
+    assert (folder / RESPONSES).is_file(), "it is kept"
+
+
 def test_a_store_that_is_gone_costs_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(away, "STORED_EVERY_S", 0.05)
     put = Bucket.put
@@ -216,6 +302,8 @@ def test_what_does_not_go_with_a_store_is_told(url: str) -> None:
         ek.sweep(experiment(server.url), url, quiet=True)
         with pytest.raises(RecordError, match="to start over does not go with a run in an object store"):
             ek.sweep(experiment(server.url), url, quiet=True, fresh=True)
+        with pytest.raises(RecordError, match="to write batches by hand does not go with a run in an object store"):
+            write_batches(experiment(server.url), at_hand(url))
 
 
 @pytest.mark.parametrize(
