@@ -165,6 +165,30 @@ def part_litellm(run: ek.Run, folder: Path) -> None:
         proxy.wait()
 
 
+def part_batches(run: ek.Run, folder: Path) -> None:
+    """A sweep by batches through LiteLLM's proxy, which hands files and batches on to the embedded endpoint."""
+    url, key = run.experiment.endpoint.base_url, f"sk-{secrets.token_hex(16)}"
+    files = {"custom_llm_provider": "openai", "api_base": url, "api_key": "none"}
+    models = [{"model_name": "babbler", "litellm_params": {"model": "openai/babbler", "api_base": url, "api_key": "none"}}]
+    (folder / "proxy.yaml").write_text(yaml.safe_dump({"model_list": models, "files_settings": [files]}), encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("litellm")), "--config", str(folder / "proxy.yaml"), "--port", "8798", "--host", "127.0.0.1"]
+    with (folder / "proxy.txt").open("w") as log:
+        proxy = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"LITELLM_MASTER_KEY": key})
+    try:
+        _patiently(urllib.request.Request("http://127.0.0.1:8798/v1/models", headers={"Authorization": f"Bearer {key}"}), proxy)
+        data = run.experiment.resolved()
+        data |= {"name": "batched", "endpoint": {"base_url": "http://127.0.0.1:8798/v1", "model": "babbler", "api_key_env": "INTEROP_BATCH_KEY"}}
+        (folder / "batched.json").write_text(json.dumps(data), encoding="utf-8")
+        sweep = [sys.executable, "-m", "evalkit", "sweep", str(folder / "batched.json"), "--batch", "--wait", "-q", "-o", str(folder / "batched")]
+        subprocess.run(sweep, env=os.environ | {"INTEROP_BATCH_KEY": key}, check=True, timeout=300)
+    finally:
+        proxy.terminate()
+        proxy.wait()
+    found = ek.load(folder / "batched")
+    assert found.complete
+    assert key not in (folder / "batched" / "batches.jsonl").read_text(encoding="utf-8")
+
+
 def _patiently(request: urllib.request.Request, server: subprocess.Popen[bytes]) -> bytes:
     """What a server answers that is starting."""
     for _ in range(180):
