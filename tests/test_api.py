@@ -31,7 +31,7 @@ from evalkit.present.notebook.cards import Html
 NAMES = {
     *("Analysis", "AuthError", "Budget", "Choice", "Comparison", "EndpointError", "EvalkitError", "Experiment", "ExperimentError"),
     *("MissingExtraError", "Prompt", "PromptError", "RecordError", "Run", "__version__"),
-    *("asweep", "compare", "load", "metrics", "plots", "rescore", "sweep", "write_report"),
+    *("asweep", "compare", "export", "load", "metrics", "plots", "rescore", "sweep", "write_report"),
 }
 DOCUMENTED = (
     "evalkit.experiment.experiment",

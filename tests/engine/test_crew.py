@@ -155,8 +155,9 @@ def test_workers_that_are_killed_lose_nothing_that_was_paid_for(tmp_path: Path) 
         return fine(asked)
 
     async def kill(out: Ran) -> None:
-        for _ in range(6):
-            await asyncio.sleep(0.15)
+        for kills in range(1, 7):
+            while len(paid) < 50 * kills:
+                await asyncio.sleep(0.01)
             alive = [one for one in out.ports if not one.killed.is_set()]
             chance.choice(alive).kill()
 

@@ -213,8 +213,8 @@ EMPTY = "the message is empty; expected a 'content' with text"
         ({"messages": [{"role": "user", "content": [{"text": "\ud800"}]}]}, f"messages[0].content[0].text: {HALF}"),
         ({"messages": [{"role": "user", "content": [{"text": "x", "txt": "y"}]}]}, "messages[0].content[0].txt: unknown key; did you mean 'text'?"),
         (
-            {"messages": [{"role": "user", "content": [{"text": "x"}, {"type": "image_url", "image_url": {"url": "https://host/a.png"}}]}]},
-            "messages[0].content[1].type: found 'image_url'; expected 'text', for nothing but text is sent",
+            {"messages": [{"role": "user", "content": [{"text": "x"}, {"type": "input_audio", "input_audio": {}}]}]},
+            "messages[0].content[1].type: found 'input_audio'; expected 'text' or 'image_url', for nothing else is sent",
         ),
         ({"messages": [{"role": "user", "content": {"text": "x"}}]}, "messages[0].content: found a mapping; expected a string"),
         (

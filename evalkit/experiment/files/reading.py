@@ -67,7 +67,7 @@ def _ending(path: FilePath) -> str:
     return f"a name that ends in {shown(path.suffix)}" if path.suffix else "a name without an ending"
 
 
-def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path, folder: FilePath | None) -> Read:
+def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path, folder: FilePath | None = None) -> Read:
     """Prompts that stand in an experiment itself; `at` is their path in it, `folder` where its file is. Raises `PromptError` with all faults."""
     said = Said()
     own = Shapes(PromptFile(file=source or "-"), source, said, table=False).own
