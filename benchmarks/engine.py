@@ -36,7 +36,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.collect.budget import Spent
+from evalkit.collect.budget import Spent, Used
 from evalkit.collect.pace import Pace
 from evalkit.collect.runner import Policy
 from evalkit.collect.tally import Tally
@@ -192,9 +192,7 @@ class SimulatedWorker:
             outcomes=outcomes,
             lines=lines,
             events=events,
-            requests=self._requests,
-            tokens_in=20 * len(outcomes),
-            tokens_out=40 * len(outcomes),
+            used=Used(self._requests, 20 * len(outcomes), 40 * len(outcomes)),
             in_flight=self._in_flight,
             waiting=len(self._retries),
             backlog=len(self._leased),

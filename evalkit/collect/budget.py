@@ -14,6 +14,21 @@ from evalkit.text.numbers import money
 _PER = 1_000_000
 
 
+class Used(NamedTuple):
+    """Counts of what was used, as `Spent` has them."""
+
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached: int = 0
+    thought: int = 0
+    uncounted: int = 0
+
+    def since(self, before: Used) -> Used:
+        """What came to it since it was `before`."""
+        return Used(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 @dataclass
 class Spent:
     """What was spent so far.
@@ -43,6 +58,16 @@ class Spent:
         self.tokens_out += usage.billed_tokens
         self.cached += min(usage.cached_tokens or 0, usage.prompt_tokens)
         self.thought += min(usage.reasoning_tokens or 0, usage.billed_tokens)
+
+    @property
+    def used(self) -> Used:
+        """All that was counted."""
+        return Used(self.requests, self.tokens_in, self.tokens_out, self.cached, self.thought, self.uncounted)
+
+    def take(self, used: Used) -> None:
+        """Count what was used and counted elsewhere."""
+        for name, count in used._asdict().items():
+            setattr(self, name, getattr(self, name) + count)
 
     @property
     def tokens(self) -> int:

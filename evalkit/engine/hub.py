@@ -149,11 +149,7 @@ class Hub:
         gone, paused = max(1e-3, now - member.heard_at), member.last.paused
         kept = [line for (key, kind, tokens), line in zip(report.outcomes, report.lines, strict=True) if self._accept(key, kind, tokens, member)]
         self._keep(kept)
-        spent = self.tally.spent
-        spent.requests += report.requests
-        spent.tokens_in += report.tokens_in
-        spent.tokens_out += report.tokens_out
-        spent.uncounted += report.uncounted
+        self.tally.spent.take(report.used)
         member.per_s += _FORGETS * (len(report.outcomes) / gone - member.per_s)
         member.heard_at, member.last = now, report
         member.recent, member.fresh = len(report.events), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from evalkit.client.headers import Limits
+from evalkit.collect.budget import Used
 from evalkit.collect.runner import Policy
 from evalkit.errors import EvalkitError
 from evalkit.experiment.endpoint import Endpoint
@@ -84,7 +85,7 @@ class Report(NamedTuple):
     Attributes:
         outcomes: key, kind of failure (None: a completion) and tokens of each; `lines` are their records.
         events: of calls, in their order.
-        requests, tokens_in, tokens_out, uncounted: spent.
+        used: since the report before.
         in_flight, waiting: calls under way, and requests that will be tried again.
         backlog: leased requests that were not begun.
         received, places: places ever received, and those of them that it may still use.
@@ -94,10 +95,7 @@ class Report(NamedTuple):
     outcomes: tuple[tuple[str, Kind | None, int], ...] = ()
     lines: tuple[bytes, ...] = ()
     events: tuple[Event, ...] = ()
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    uncounted: int = 0
+    used: Used = Used()
     in_flight: int = 0
     waiting: int = 0
     backlog: int = 0

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from evalkit.client.connection import Access, bearer_key
+from evalkit.collect.budget import Used
 from evalkit.collect.calls import Call, call_of
 from evalkit.collect.queue import Job, Jobs
 from evalkit.collect.runner import run
@@ -115,7 +116,7 @@ class Worker:
         self._bytes = 0
         self._notes: list[Note] = []
         self._ended: Ended | None = None
-        self._told = (0, 0, 0, 0)
+        self._told = Used()
         self._synced = time.monotonic()
         self._syncing: asyncio.Future[bool] | None = None
         self._segment = RecordWriter(Path(task.segment))
@@ -200,21 +201,16 @@ class Worker:
         self._synced, self._syncing = now, asyncio.ensure_future(asyncio.to_thread(self._segment.sync))
 
     def _drained(self) -> Report:
-        now, spent = time.monotonic(), self._tally.spent
+        now, used = time.monotonic(), self._tally.spent.used
         outcomes, lines, notes = tuple(self._outcomes), tuple(self._lines), tuple(self._notes)
         self._outcomes, self._lines, self._bytes = [], [], 0
         self._notes.clear()
-        totals = (spent.requests, spent.tokens_in, spent.tokens_out, spent.uncounted)
-        requests, tokens_in, tokens_out, uncounted = (new - old for new, old in zip(totals, self._told, strict=True))
-        self._told = totals
+        since, self._told = used.since(self._told), used
         return Report(
             outcomes=outcomes,
             lines=lines,
             events=tuple(_aged(one, now) for one in self._pace.events()),
-            requests=requests,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            uncounted=uncounted,
+            used=since,
             in_flight=self._tally.in_flight,
             waiting=self._jobs.waiting,
             backlog=self._jobs.backlog,

@@ -204,11 +204,15 @@ class Mirror:
         others = [line for number, line in enumerate(_lines(path)) if number in left]
         rest.replace(path)
         first = records.answered_lines(_lines(path), others)
-        conflicts = [conflict_of(records.RESPONSES, first[line], line) + b"\n" for line in others if line in first and first[line] != line]
+        self._put_aside({line: first[line] for line in others if line in first and first[line] != line})
+        tell(warning(f"{counted(len(left), 'answer')} stored by two machines: the one stored first counts, and both stand in {CONFLICTS}"))
+
+    def _put_aside(self, others: dict[bytes, bytes]) -> None:
+        """Keep answers that do not count, each with the one that does, in the file of conflicts, once."""
+        conflicts = [conflict_of(records.RESPONSES, counts, other) + b"\n" for other, counts in others.items()]
         known = set(_after(self.folder / CONFLICTS, 0))
         with (self.folder / CONFLICTS).open("ab") as file:
             file.writelines(line for line in conflicts if line not in known)
-        tell(warning(f"{counted(len(left), 'answer')} stored by two machines: the one stored first counts, and both stand in {CONFLICTS}"))
 
     def _of_the_tail(self, journal: str, stored: Path, tail: list[bytes], tell: Tell) -> list[bytes]:
         """Of the lines that were never sent those that count beside what is stored."""
@@ -225,8 +229,7 @@ class Mirror:
         answered = records.answered_lines(_lines(stored), left)
         other = [line for line in left if line in answered]
         if other:
-            with (self.folder / CONFLICTS).open("ab") as file:
-                file.writelines(conflict_of(journal, answered[line], line) + b"\n" for line in other)
+            self._put_aside(answered)
             what = f"{counted(len(other), 'request')} answered here and not stored yet"
             tell(warning(f"{what}: another answer is stored there by now; that one counts, and both stand in {CONFLICTS}"))
         if len(left) > len(other):
@@ -254,13 +257,11 @@ class Mirror:
         others = [path for path in sorted(self.folder.rglob("*")) if self._is_sent_whole(path)]
         if not whole:
             others = [path for path in others if path.name == RUN_FILE]
-        there: dict[str, Stored] | None = None
         for path in sorted(others, key=lambda one: one.name == RUN_FILE):
             name, now = path.relative_to(self.folder).as_posix(), _as_here(path)
             if self._known.files.get(name, ("", ""))[0] == now:
                 continue
             self.bucket.put(name, path.read_bytes())
-            there = None
             self._known.files[name] = (now, "")
         if any(not mark for _, mark in self._known.files.values()):
             there = self.bucket.listed()

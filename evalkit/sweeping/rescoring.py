@@ -103,13 +103,7 @@ def summed(every: Sequence[Besides]) -> list[Besides]:
     """The same, each who was asked once."""
     out: dict[str, Spent] = {}
     for one in every:
-        before = out.setdefault(one.name, Spent(one.spent.prices))
-        before.requests += one.spent.requests
-        before.tokens_in += one.spent.tokens_in
-        before.tokens_out += one.spent.tokens_out
-        before.cached += one.spent.cached
-        before.thought += one.spent.thought
-        before.uncounted += one.spent.uncounted
+        out.setdefault(one.name, Spent(one.spent.prices)).take(one.spent.used)
     return [Besides(name, spent) for name, spent in out.items()]
 
 

@@ -124,3 +124,21 @@ def test_prices_that_are_known_tell_what_cached_tokens_cost() -> None:
     found, table = known("https://api.openai.com/v1", "gpt-4.1-mini")
     assert found == pytest.approx({"input": 0.4, "output": 1.6, "cached_input": 0.1})
     assert table.startswith("genai-prices ")
+
+
+@given(st.lists(st.tuples(counts, counts, counts, counts, st.booleans()), max_size=8), st.integers(0, 8))
+def test_what_is_counted_elsewhere_costs_what_it_costs_here(calls: list[tuple[int, int, int, int, bool]], cut: int) -> None:
+    """As where workers count, and tell by and by."""
+    here, there, told = Spent(APART), Spent(APART), Spent(APART)
+    before = there.used
+    for number, (prompt, completion, cached, thought, known_usage) in enumerate(calls):
+        usage_of = Usage(prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached, reasoning_tokens=thought)
+        for one in (here, there):
+            one.requests += 1
+            one.add(usage_of if known_usage else None, answered=True)
+        if number == cut:
+            told.take(there.used.since(before))
+            before = there.used
+    told.take(there.used.since(before))
+    assert told.used == here.used
+    assert told.cost == here.cost

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.collect.allowance import Budget
+from evalkit.collect.budget import Used
 from evalkit.collect.pace import Pace
 from evalkit.collect.runner import Policy
 from evalkit.collect.tally import Tally
@@ -33,7 +34,7 @@ def line(number: int, outcome: Outcome | None = None) -> bytes:
 
 def answered(numbers: Iterable[int], **more: object) -> Report:
     some = list(numbers)
-    return Report(outcomes=tuple((f"{one:032x}", None, 1) for one in some), lines=tuple(map(line, some)), requests=len(some), **more)  # type: ignore[arg-type]
+    return Report(outcomes=tuple((f"{one:032x}", None, 1) for one in some), lines=tuple(map(line, some)), used=Used(requests=len(some)), **more)  # type: ignore[arg-type]
 
 
 class Made:
@@ -119,7 +120,7 @@ def test_a_wait_that_one_meets_holds_all_at_once() -> None:
     made = Made(100)
     for one in "ab":
         made.hub.orders(one, 2.0)
-    assert made.hub.heard("a", Report(events=(Throttled(0.2, 0.0, 5.0),), requests=1), 2.5)
+    assert made.hub.heard("a", Report(events=(Throttled(0.2, 0.0, 5.0),), used=Used(requests=1)), 2.5)
     assert set(made.hub.waiting(2.5)) >= {"b"}
     assert made.hub.orders("b", 2.6).hold_s == pytest.approx(4.9, abs=0.01)
     assert not made.hub.orders("b", 2.7).places
@@ -131,7 +132,7 @@ def test_nobody_is_told_what_he_knows() -> None:
         made.hub.orders(one, 2.0)
         made.hub.orders(one, 2.0)
     assert made.hub.waiting(2.1) == []
-    made.hub.heard("a", Report(events=(Throttled(0.2, 0.0, 5.0),), requests=1, backlog=2), 2.5)
+    made.hub.heard("a", Report(events=(Throttled(0.2, 0.0, 5.0),), used=Used(requests=1), backlog=2), 2.5)
     for one in "ab":
         made.hub.orders(one, 2.5)
     assert made.hub.waiting(3.0) == made.hub.waiting(9.0) == []
