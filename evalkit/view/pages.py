@@ -20,6 +20,7 @@ STATIC = {
     "report.css": "text/css",
     "view.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "elements.js": "text/javascript",
     "common.js": "text/javascript",
     "list.js": "text/javascript",
     "answers.js": "text/javascript",
@@ -27,13 +28,14 @@ STATIC = {
     "live.js": "text/javascript",
 }
 """Files that may be fetched, with their kinds."""
+_OF_THE_REPORT = ("report.css", "elements.js")
 
 
 def static(name: str) -> bytes:
     """A file of the app; raises `KeyError` where it has none of that name."""
     if name not in STATIC:
         raise KeyError(name)
-    return template.asset(name).encode() if name == "report.css" else _own(name).encode()
+    return template.asset(name).encode() if name in _OF_THE_REPORT else _own(name).encode()
 
 
 def page(template_name: str, status: int = 200, /, **context: Any) -> HTMLResponse:

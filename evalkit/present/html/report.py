@@ -25,7 +25,7 @@ from evalkit.summary.racing import departure, race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import interval, signed
 
-_CORE = "core.js"
+_ELEMENTS, _CORE = "elements.js", "core.js"
 _SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
 _MOST_ROWS = 2_000
 _USUAL = 8
@@ -45,7 +45,7 @@ def page(run: Run, links: Sequence[tuple[str, str]] = ()) -> str:
         RecordError: the run's records or tables cannot be read.
     """
     # Each part has names of its own, but for those of the first, which all use.
-    script = "\n".join([asset(_CORE), *(f"{{\n{asset(name)}\n}}" for name in _SCRIPTS)])
+    script = "\n".join([asset(_ELEMENTS), asset(_CORE), *(f"{{\n{asset(name)}\n}}" for name in _SCRIPTS)])
     shown = sample(run)
     data = _data(run, shown.answers)
     context = {

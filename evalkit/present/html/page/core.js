@@ -1,5 +1,4 @@
-"use strict";
-// What all parts of the page share: the data, the state that its address holds, and elements made without markup.
+// What all parts of the page share: the data and the state that its address holds.
 const data = JSON.parse(document.getElementById("data").textContent);
 // An answer is packed as [number of its text, number of how it ended, tokens, what more there is of it].
 for (const prompts of Object.values(data.answers)) for (const [prompt, rows] of Object.entries(prompts)) {
@@ -8,21 +7,6 @@ for (const prompts of Object.values(data.answers)) for (const [prompt, rows] of 
     spans: text === null ? undefined : data.spans[text], ...more,
   }));
 }
-const SVG = "http://www.w3.org/2000/svg";
-const by = (id) => document.getElementById(id);
-
-function put(parent, tag, attributes = {}, ...children) {
-  const element = parent && parent.namespaceURI === SVG || tag === "svg" ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "on") { for (const [event, run] of Object.entries(value)) element.addEventListener(event, run); }
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  if (parent) parent.append(element);
-  return element;
-}
-
 function figure(value, metric) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
