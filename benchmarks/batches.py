@@ -47,7 +47,7 @@ import sys
 from pathlib import Path
 from evalkit.experiment.experiment import load
 from evalkit.sweeping.batching import Waiting, run_batches
-from evalkit.sweeping.sweeping import Hooks
+from evalkit.sweeping.hooks import Hooks
 hooks = Hooks(note=lambda note: print(note, file=sys.stderr))
 found = run_batches(load(sys.argv[1]), Path(sys.argv[2]), hooks=hooks, waiting=Waiting(wait=True, settles_s=1.0))
 sys.exit(0 if found is not None and found.complete else 3)

@@ -21,8 +21,9 @@ from evalkit.run import Run, load
 from evalkit.store.away import stored
 from evalkit.store.mirror import at_hand
 from evalkit.sweeping import reports, rescoring
+from evalkit.sweeping.hooks import Hooks
 from evalkit.sweeping.options import DEFAULTS, Options
-from evalkit.sweeping.sweeping import Hooks, run_sweep
+from evalkit.sweeping.sweeping import run_sweep
 
 Source = Experiment | Path | str
 

@@ -366,7 +366,7 @@ def _signature(experiment: Experiment, counts: Counts) -> str:
     interval = "Student's t (shares: Wilson's)" if experiment.interval == "t" else "bootstrap-t"
     size = f"{counted(counts.cells, 'setting')} × {counted(counts.prompts, 'prompt')} × {counted(counts.replicates, 'replicate')}"
     return (
-        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.endpoint.model}; {size}, "
+        f"evalkit {__version__}, experiment {experiment.digest()}, model {experiment.models}; {size}, "
         f"{counted(counts.completions, 'answer')} (k = {counts.k}); {interval} intervals over prompts, sign-flip p by the largest |t|, "
         f"equivalence by two one-sided t tests; seed {experiment.seed}"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from evalkit.experiment.parameters import ENDPOINT
 from evalkit.metrics.tokens import is_word, words
 from evalkit.stats.multiple import holm
 from evalkit.stats.ranks import kendall
@@ -44,7 +45,19 @@ def trends(records: Iterable[Record]) -> list[Trend] | None:
     Args:
         records: in the order they came, which no clock that was set can change.
     """
-    anchors = [record.outcome for record in records if record.role == "anchor" and isinstance(record.outcome, Completion)]
+    return _trends([record.outcome for record in records if record.role == "anchor" and isinstance(record.outcome, Completion)])
+
+
+def trends_of_each(records: Iterable[Record]) -> dict[str, tuple[list[Trend], int]]:
+    """The same by the endpoint that the anchors were asked of, where several are, with how many there were; those that have too few are not there."""
+    by: dict[str, list[Completion]] = {}
+    for record in records:
+        if record.role == "anchor" and isinstance(record.outcome, Completion):
+            by.setdefault(str(record.cell.get(ENDPOINT, "")), []).append(record.outcome)
+    return {name: (found, len(anchors)) for name, anchors in by.items() if (found := _trends(anchors)) is not None}
+
+
+def _trends(anchors: Sequence[Completion]) -> list[Trend] | None:
     if len(anchors) < FEWEST:
         return None
     found = []
@@ -58,13 +71,15 @@ def trends(records: Iterable[Record]) -> list[Trend] | None:
     return [one._replace(p=float(p)) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 
-def sentence(found: Sequence[Trend], count: int) -> Note:
-    """What `count` anchors show, for the summary."""
+def sentence(found: Sequence[Trend], count: int, name: str = "") -> Note:
+    """What `count` anchors show, for the summary; `name` is the endpoint's, where there are several."""
+    who = f"the endpoint {name}" if name else "the endpoint"
     shown = [one for one in found if one.shown]
     if not shown:
-        return note(f"no drift over {count} anchors")
+        return note(f"no drift over {count} anchors{f' of {name}' if name else ''}")
     told = "; ".join(f"{one.name} from {one.before:.3g} to {one.after:.3g} (Kendall's tau {one.tau:.2f}, adjusted p {one.p:.2g})" for one in shown)
-    return warning(f"the endpoint changed while it was asked: {told}, over {count} anchors; settings are compared fairly, as it changed for all")
+    fair = "its settings are compared fairly with each other" if name else "settings are compared fairly"
+    return warning(f"{who} changed while it was asked: {told}, over {count} anchors; {fair}, as it changed for all")
 
 
 def _words(one: Completion) -> float | None:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from evalkit.probe.findings import Probe
     from evalkit.run import Run
     from evalkit.sweeping.batching import Waiting
+    from evalkit.sweeping.hooks import Pending
     from evalkit.sweeping.part import Part
-    from evalkit.sweeping.sweeping import Pending
 
 DONE, CHECK_FAILED, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -219,7 +219,8 @@ def _swept(loaded: Experiment, output: Path | None, options: Options, quiet: boo
     """The run, or how far it is where it is not scored, with its progress shown; None where nothing was to be sent after all."""
     from evalkit.plan.shard import Shard  # late: --help stays instant
     from evalkit.store.mirror import name_of  # as above
-    from evalkit.sweeping.sweeping import Hooks, folder_of, run_shard, run_sweep  # as above
+    from evalkit.sweeping.hooks import Hooks  # as above
+    from evalkit.sweeping.sweeping import folder_of, run_shard, run_sweep  # as above
 
     place = output or (folder_of(loaded, way) if isinstance(way, Shard) else Path("results") / loaded.name)
     with progress(quiet) as report:
@@ -377,6 +378,7 @@ def probe(
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seeds the requests and the tests.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be probed, send nothing.")] = False,
     json: Json = None,
+    settings: Settings = [],  # noqa: B006
 ) -> None:
     """Find out which parameters an endpoint honours.
 
@@ -396,7 +398,7 @@ def probe(
         raise ExperimentError(f"--depth: found {depth!r}; expected usual or meaning")
     if base_url and not model and experiment is None:
         model = "(the only one listed there)" if dry_run else subject.only_model(base_url, api_key_env)
-    probed = subject.subject_of_probe(None if experiment is None else _load(experiment, []), base_url, model, api_key_env)
+    probed = subject.subject_of_probe(None if experiment is None else _load(experiment, settings), base_url, model, api_key_env)
     if corners and depth != "meaning":
         raise ExperimentError("--corners: measures what parameters mean; give --depth meaning with it")
     words, about, planned = announced(probed, depth, calls, corners)
@@ -574,4 +576,4 @@ def _agreed(pending: Pending, experiment: Experiment) -> bool:
 
     beside = [f"judge {one.name}" for one in experiment.judges] + (["the endpoint for embeddings"] if experiment.embeddings is not None else [])
     also = f", and their answers to {escape(', '.join(beside))}" if beside else ""
-    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.endpoint.base_url)}{also}?", default=False)
+    return Confirm.ask(f"Send {pending.requests:,} requests to {escape(experiment.addresses)}{also}?", default=False)

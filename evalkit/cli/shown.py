@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from evalkit.experiment.endpoint import Prices
     from evalkit.experiment.experiment import Experiment
     from evalkit.plan.requests import Plan, Tokens
     from evalkit.plan.shard import Shard
     from evalkit.run import Run
+    from evalkit.sweeping.outlook import Left
     from evalkit.sweeping.part import Part
 
 
 def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, json: Path | None = None, part: Shard | None = None) -> None:
     """What a sweep of `experiment` into `output` would send, and what it may cost; `json` is a file for programs, ``-`` for standard output alone."""
+    from evalkit.experiment.several import endpoint_name  # late: --help stays instant
     from evalkit.plan.requests import Plan  # late: --help stays instant
     from evalkit.store.folder import is_run  # late: --help stays instant
     from evalkit.sweeping import outlook  # late: --help stays instant
@@ -41,7 +42,9 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
             return
     for warning in experiment.warnings():
         complain(f"warning: {warning}")
-    print(f"{experiment.name}: {experiment.endpoint.model} at {', '.join(experiment.endpoint.addresses)}")
+    for one in experiment.asked:
+        named = f" ({name})" if (name := endpoint_name(one)) else ""
+        print(f"{experiment.name}: {one.model} at {', '.join(one.addresses)}{named}")
     over: Mapping[str, Any] | None = None if experiment.search is None else experiment.search.over
     for name, levels in (over or experiment.parameters).items():
         spread = f"from {levels['min']} to {levels['max']}" if isinstance(levels, Mapping) else ", ".join(map(str, levels))
@@ -72,18 +75,20 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     of_it = "what is still to send: " if begun else ""
     most = left.answers_most
     print(f"{of_it}at most {most:,} tokens of answers" if most is not None else f"{of_it}no limit on answers' tokens (a setting has no max_tokens)")
-    print(_cost_of(left, experiment.endpoint.prices, "endpoint"))
-    for place, (judge, asked) in enumerate(zip(experiment.judges, judged, strict=True)):
-        print(harmless(f"judge {judge.name}, {_cost_of(asked, judge.endpoint.prices, f'judges[{place}].endpoint')}"))
+    for asked in outlook.left_of_each(experiment, output, left, retry_failed=retry_failed):
+        print(harmless(_cost_of(asked) if asked.name == "sweep" else f"{asked.name}: {counted(asked.tokens.requests, 'request')}, {_cost_of(asked)}"))
+    for place, (judge, tokens) in enumerate(zip(experiment.judges, judged, strict=True)):
+        asked = outlook.Left(judge.name, f"judges[{place}].endpoint", judge.endpoint.model, judge.endpoint.prices, judge.endpoint.prices, tokens)
+        print(harmless(f"judge {judge.name}, {_cost_of(asked)}"))
 
 
 def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, judged: Sequence[Tokens]) -> Iterator[str]:
     """What a sweep needs, and what is asked beside its own requests."""
     beside = [judge.endpoint for judge in experiment.judges] + ([] if experiment.embeddings is None else [experiment.embeddings])
-    for key in dict.fromkeys(one.api_key_env for one in (experiment.endpoint, *beside) if one.base_url != "local"):
+    for key in dict.fromkeys(one.api_key_env for one in (*experiment.asked, *beside) if one.base_url != "local"):
         if key and not os.environ.get(key):
             yield f"a sweep will need the environment variable {key}, which is not set"
-    for program in dict.fromkeys(one.api_key_command[0] for one in (experiment.endpoint, *beside) if one.api_key_command and one.base_url != "local"):
+    for program in dict.fromkeys(one.api_key_command[0] for one in (*experiment.asked, *beside) if one.api_key_command and one.base_url != "local"):
         yield f"a sweep will run {program} (api_key_command) for the key"  # its arguments are not shown: they may tell too much
     for judge, asked in zip(experiment.judges, judged, strict=True):
         once = (
@@ -97,16 +102,17 @@ def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, ju
         yield f"besides, the reference setting is asked {planned.anchor_count} times{still}, to show a drift (anchor: {{every: 0}} for none)"
 
 
-def _cost_of(left: Tokens, prices: Prices | None, where: str) -> str:
-    from evalkit.collect.budget import least_cost, most_cost, priced  # late: --help stays instant
+def _cost_of(left: Left) -> str:
+    from evalkit.collect.budget import priced  # late: --help stays instant
 
+    prices, where = left.cheapest, f"{left.where}.prices"
     if prices is None:
-        return f"cost: unknown ({where}.prices: {{input: ..., output: ...}}, a million tokens each, or known)"
-    by = f"{where}.prices" + (f" ({prices.source})" if prices.source else "")
-    least = priced(least_cost(prices, left.prompts_least, left.requests + left.anchors), prices)
-    if left.answers_most is None:
+        return f"cost: unknown ({where}: {{input: ..., output: ...}}, a million tokens each, or known)"
+    by = where + (f" ({prices.source})" if prices.source else "")
+    least = priced(left.cost_least, prices)
+    if left.cost_most is None:
         return f"cost: at least {least}, no upper bound"
-    return f"cost: from {least} to {priced(most_cost(prices, left.prompts_most, left.answers_most), prices)}, by {by} and lengths of prompts"
+    return f"cost: from {least} to {priced(left.cost_most, prices)}, by {by} and lengths of prompts"
 
 
 def _product(cells: int, prompts: int, replicates: int) -> str:

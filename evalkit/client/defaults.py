@@ -34,9 +34,11 @@ def defaults_of(told: Any) -> OwnDefaults | None:
     return OwnDefaults(values=values, cuts_first=cuts_first) if values else None
 
 
-def defaults_in(run: Mapping[str, Any] | None) -> OwnDefaults | None:
-    """What the last look of a run was told, by its ``run.json``; None where it was told nothing."""
+def defaults_in(run: Mapping[str, Any] | None, name: str = "") -> OwnDefaults | None:
+    """What the last look of a run was told, by its ``run.json``; of several endpoints the one of this `name`. None where it was told nothing."""
     look = (run or {}).get("preflight")
+    if name:
+        look = (look.get("of") or {}).get(name) if isinstance(look, dict) else None
     try:
         return msgspec.convert(look.get("defaults") if isinstance(look, dict) else None, OwnDefaults | None)
     except msgspec.ValidationError:

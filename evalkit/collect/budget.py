@@ -37,7 +37,8 @@ class Spent:
         requests: calls made, each try counted.
         tokens_in, tokens_out: as the endpoint counts them; of these `cached` had been read before, and `thought` are not shown.
         uncounted: answers whose usage the endpoint did not tell, so that tokens and cost are higher than what stands here.
-        earlier: what was spent before elsewhere, of the same budget.
+        earlier: what was or is spent elsewhere, of the same budget.
+        parts: what it is the sum of, where several endpoints are asked; brought up to date by `add_up`.
     """
 
     prices: Prices | None = None
@@ -48,6 +49,12 @@ class Spent:
     thought: int = 0
     uncounted: int = 0
     earlier: tuple[Spent, ...] = ()
+    parts: tuple[Spent, ...] = ()
+
+    def add_up(self) -> None:
+        """Count anew what the parts have come to."""
+        for name in Used._fields:
+            setattr(self, name, sum(getattr(one, name) for one in self.parts))
 
     def add(self, usage: Usage | None, *, answered: bool) -> None:
         """Count what one call used, by what is billed of it; a call that brought no answer and tells no usage is taken to have used nothing."""
@@ -77,20 +84,32 @@ class Spent:
     @property
     def cost(self) -> float | None:
         """Money; None where it is not known: no prices, or an answer without usage."""
+        if self.parts:
+            return total_cost(self.parts)
         if self.prices is None or self.uncounted:
             return None
         return cost_of(self.prices, self.tokens_in, self.tokens_out, cached=self.cached, thought=self.thought)
 
-    def committed(self, budget: Budget, in_flight: int) -> bool:
-        """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far: then it is waited for."""
-        done = self.requests - in_flight
-        if not in_flight or done <= 0 or (budget.tokens is None and budget.cost is None):
+    def committed(self, budget: Budget, in_flight: int, beside: Sequence[tuple[Spent, int]] = ()) -> bool:
+        """Whether what is under way is likely to use up a budget of tokens or money, by what a call has used so far: then it is waited for.
+
+        Args:
+            in_flight: calls under way; nothing is known of one before the first has come.
+            beside: what is spent at other endpoints that are asked meanwhile, with the calls under way there; it stands in `earlier` too.
+        """
+        if budget.tokens is None and budget.cost is None:
             return False
-        every, share = (self, *self.earlier), 1 + in_flight / done
-        if budget.tokens is not None and self.tokens * share + sum(one.tokens for one in self.earlier) >= budget.tokens:
+        every = [(self, in_flight), *beside]
+        if not any(count for _, count in every) or self.requests <= in_flight:
+            return False
+        shares = [(one, count / (one.requests - count) if one.requests > count else 0.0) for one, count in every]
+        known = (self, *self.earlier)
+        if budget.tokens is not None and sum(one.tokens for one in known) + sum(one.tokens * share for one, share in shares) >= budget.tokens:
             return True
-        cost, own = total_cost(every), self.cost
-        return budget.cost is not None and cost is not None and own is not None and cost + own * (share - 1) >= budget.cost
+        cost, costs = total_cost(known), [(one.cost, share) for one, share in shares]
+        if budget.cost is None or cost is None or any(one is None for one, _ in costs):
+            return False
+        return cost + sum((one or 0.0) * share for one, share in costs) >= budget.cost
 
     def over(self, budget: Budget, seconds: float) -> str | None:
         """Why nothing more may be sent, or None."""

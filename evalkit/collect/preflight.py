@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from evalkit.collect.health import unusable
 from evalkit.collect.pace import backoff
 from evalkit.errors import EndpointError
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, level_key, same_level
+from evalkit.experiment.parameters import DEFAULT, ENDPOINT, level_key, same_level
 from evalkit.plan.design import Cell
 from evalkit.plan.requests import Plan, Request
 from evalkit.store.records import Failure, Outcome, Standing
@@ -104,15 +104,14 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
         AuthError: it refuses the key.
         EndpointError: it cannot be reached, is no chat API, or refuses everything that it is asked.
     """
-    experiment = plan.experiment
     listed = await caller.models()
-    _tell_of_models(experiment, listed, caller.tell)
+    _tell_of_models(plan, listed, caller.tell)
     work = _Look(caller, plan, there, keep)
     base, cells = _base(plan), _cells_to_try(plan)
     first = await work.first(base)
     if listed is None:  # a server that was still loading its model lists it now
         listed = await caller.models()
-        _tell_of_models(experiment, listed, caller.tell)
+        _tell_of_models(plan, listed, caller.tell)
     defaults = await caller.own_defaults()
     others = list(dict.fromkeys(cell for cell in cells.values() if cell != base))
     found = dict(zip(others, await asyncio.gather(*(work.of(cell) for cell in others)), strict=True)) | {base: first}
@@ -126,13 +125,14 @@ async def look(caller: Onlooker, plan: Plan, there: Standing, keep: Callable[[Re
         raise _refusal(_Tried(False, work.unread[0], "address"))
     if not taken and first.failure is not None and not explained:
         raise _refusal(first)
-    return Preflight(listed=None if listed is None else _lists(experiment, listed), calls=calls, answered=bool(taken), defaults=defaults)
+    return Preflight(listed=None if listed is None else _lists(plan, listed), calls=calls, answered=bool(taken), defaults=defaults)
 
 
 def _cells_to_try(plan: Plan) -> dict[tuple[str, Any], int]:
     """For each extreme level that a cell has, by its parameter and key, the cell to try it in."""
     base = _base(plan)
-    wanted = [(name, level) for name, levels in plan.experiment.parameters.items() for level in _extremes(name, levels)]
+    swept = {name: levels for name, levels in plan.experiment.parameters.items() if name != ENDPOINT}  # each has a look of its own
+    wanted = [(name, level) for name, levels in swept.items() for level in _extremes(name, levels)]
     cells = {(name, level_key(level)): _cell_with(plan, name, level, base) for name, level in wanted}
     return {where: cell for where, cell in cells.items() if cell is not None}
 
@@ -142,18 +142,13 @@ def _base(plan: Plan) -> int:
     plainest = plan.plainest
     if plan.shard is None or plan.asks(plainest):
         return plainest
-    return _nearest(plan, [index for index in range(len(plan.cells)) if plan.asks(index)], plainest, default=plainest)
+    return _nearest(plan, [index for index in plan.selected if plan.asks(index)], plainest, default=plainest)
 
 
 def _nearest(plan: Plan, cells: Sequence[int], base: int, default: int) -> int:
     """Of these cells the one that has most in common with `base`, of several the first; `default` where there are none."""
     plain = plan.cells[base]
     return max(cells, key=lambda index: (sum(same_level(plan.cells[index][one], plain[one]) for one in plain), -index), default=default)
-
-
-def needed(plan: Plan) -> int:
-    """Calls that `look` makes at the most, where none has to be tried again."""
-    return len({_base(plan), *_cells_to_try(plan).values()})
 
 
 class _Look:
@@ -167,8 +162,7 @@ class _Look:
         self._caller, self._plan, self._there, self._keep = caller, plan, there, keep
         self._prompt = 0
         self.unread: list[Failure] = []
-        experiment = plan.experiment
-        self._together = min(experiment.endpoint.replicates_per_call, experiment.replicates)  # answers of one call stay together
+        self._together = min(plan.endpoint.replicates_per_call, plan.experiment.replicates)  # answers of one call stay together
 
     async def first(self, cell: int) -> _Tried:
         """The plainest cell on the first prompt that the endpoint does not refuse for what the prompt says."""
@@ -245,7 +239,7 @@ def _extremes(name: str, levels: Sequence[Any]) -> list[Any]:
 
 def _cell_with(plan: Plan, name: str, level: Any, base: int) -> int | None:
     """The cell with a level that has most else in common with the plainest one; None where no cell has it."""
-    having = [index for index, cell in enumerate(plan.cells) if same_level(cell.get(name), level)]
+    having = [index for index in plan.selected if same_level(plan.cells[index].get(name), level)]
     if plan.shard is not None:  # what falls to others is not asked here
         having = [index for index in having if plan.asks(index)]
     return _nearest(plan, having, base, default=base) if having else None
@@ -261,40 +255,62 @@ def _refuses(tried: _Tried, name: str, level: Any, taken: Sequence[Cell]) -> boo
     return bool(taken) and not any(same_level(cell.get(name), level) for cell in taken)
 
 
-def _tell_of_models(experiment: Experiment, listed: frozenset[str] | None, tell: Tell) -> None:
+def _tell_of_models(plan: Plan, listed: frozenset[str] | None, tell: Tell) -> None:
     """A list of models is no proof of what an endpoint takes: names of deployments, suffixes, wildcards stand in none."""
-    absent = [] if not listed else [name for name in _models(experiment) if name not in listed]
+    absent = [] if not listed else [name for name in _models(plan) if name not in listed]
     if absent and listed is not None:
         known = ", ".join(name[:60] for name in sorted(listed)[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
         lacks = f"the endpoint's list of models lacks {', '.join(map(repr, absent[:5]))}"
         tell(warning(f"{lacks}; it lists: {known}. It is asked all the same"))
 
 
-def _models(experiment: Experiment) -> list[str]:
-    return [level for level in experiment.parameters.get("model", ()) if level != DEFAULT] or [experiment.endpoint.model]
+def _models(plan: Plan) -> list[str]:
+    """The names of the models that the endpoint is asked for."""
+    levels = [plan.cells[index].get("model") for index in plan.selected]
+    return list(dict.fromkeys(plan.endpoint.model if level is None or level == DEFAULT else str(level) for level in levels))
 
 
-def _lists(experiment: Experiment, listed: frozenset[str]) -> bool:
-    return all(name in listed for name in _models(experiment))
+def _lists(plan: Plan, listed: frozenset[str]) -> bool:
+    return all(name in listed for name in _models(plan))
 
 
-def without(experiment: Experiment, rejected: Sequence[Checked]) -> Experiment:
-    """The experiment without the rejected levels; a parameter left without any is left out of the requests."""
+def without(experiment: Experiment, rejected: Mapping[str, Sequence[Checked]]) -> Experiment:
+    """The experiment without the rejected levels; a parameter left without any is left out of the requests.
+
+    What some of several endpoints reject and others take is excluded for those alone.
+
+    Args:
+        rejected: by the name of each endpoint that rejects any; the one there is has the name ``""``.
+
+    Raises:
+        EndpointError: nothing is left, or the design cannot do without.
+    """
+    found = {name: [(one.parameter, one.level) for one in checked if one.parameter is not None] for name, checked in rejected.items()}
+    every = {len(found)} == {len(experiment.asked)}
+    by_all = [one for one in next(iter(found.values()), []) if every and all(_among(one, others) for others in found.values())]
     parameters = {
-        name: tuple(level for level in levels if not any(one.parameter == name and same_level(one.level, level) for one in rejected)) or (DEFAULT,)
-        for name, levels in experiment.parameters.items()
+        name: tuple(level for level in levels if not _among((name, level), by_all)) or (DEFAULT,) for name, levels in experiment.parameters.items()
     }
     named = experiment.cells
     if named is not None:
-        refused = [(one.parameter, one.level) for one in rejected]
-        named = {
-            label: cell
-            for label, cell in named.items()
-            if not any(name in cell and same_level(cell[name], level) for name, level in refused if name is not None)
-        }
+
+        def refused(cell: Mapping[str, Any]) -> bool:
+            wanted = found.get(str(cell[ENDPOINT]) if experiment.endpoints is not None else "", [])
+            return any(_among((name, level), wanted) for name, level in cell.items())
+
+        named = {label: cell for label, cell in named.items() if not refused(cell)}
         if not named:
             raise EndpointError("the endpoint rejects a level of every setting under 'cells', so nothing is left to sweep; change 'cells'")
-    return experiment.model_copy(update={"parameters": parameters, "cells": named})
+        return experiment.model_copy(update={"parameters": parameters, "cells": named})
+    apart = [{ENDPOINT: name, one[0]: one[1]} for name, wanted in found.items() for one in wanted if name and not _among(one, by_all)]
+    if apart and experiment.design == "fractional":
+        raise EndpointError("a fraction cannot do without levels that some endpoints alone reject; write design: grid, or take them out")
+    exclude = (*(one for one in experiment.exclude if not any(_among(item, by_all) for item in one.items())), *apart)
+    return experiment.model_copy(update={"parameters": parameters, "exclude": exclude})
+
+
+def _among(one: tuple[str, Any], levels: Sequence[tuple[str, Any]]) -> bool:
+    return any(one[0] == name and same_level(one[1], level) for name, level in levels)
 
 
 def _refusal(tried: _Tried) -> EndpointError:

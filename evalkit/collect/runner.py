@@ -180,7 +180,7 @@ class _Run:
             now = time.monotonic()
             if self._ends() or replica.gone or replica.workers > max(1, pace.limit):
                 return None
-            if self._tally.spent.committed(self._policy.budget, self._tally.in_flight):
+            if self._tally.committed(self._policy.budget):
                 await self._until(now + _LONGEST_LOOK_S)
                 continue
             if health.down_since is not None:

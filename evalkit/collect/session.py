@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -112,13 +112,13 @@ async def looked(
 
     every = access.each()
     for one in every:
-        async with one.client(plan.experiment.endpoint) as client:
+        async with one.client(plan.endpoint) as client:
             looking = Looking(client, spent, policy, tell)
             try:
                 return await look(looking, plan, there, keep), looking.not_before
             except EndpointError as fault:
                 if one is every[-1]:
-                    raise await _elsewhere(fault, plan.experiment.endpoint, one) from None
+                    raise await _elsewhere(fault, plan.endpoint, one) from None
                 tell(warning(f"{client.address}: {fault}; the next address is tried"))
     raise ValueError("there is no address to look at")
 
@@ -140,16 +140,22 @@ async def _elsewhere(fault: EndpointError, endpoint: Endpoint, access: Access) -
     return type(fault)(f"{fault}. Did you forget /v1 at the end?") if nowhere or "model" not in its_words.lower() else fault
 
 
-def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool, tell: Tell) -> Experiment:
-    """The experiment without the levels that the endpoint rejects; raises `EndpointError` with its words where they are not to be skipped."""
+def without_rejected(experiment: Experiment, rejected: Mapping[str, Sequence[Checked]], skip: bool, tell: Tell) -> Experiment:
+    """The experiment without the levels that its endpoints reject; raises `EndpointError` with their words where they are not to be skipped.
+
+    Args:
+        rejected: by the name of each endpoint that rejects any; the one there is has the name ``""``.
+    """
     from evalkit.collect.preflight import advice, without  # as above
 
     told = []
-    for one in rejected:
-        failure = one.failure
-        if failure is not None:
-            said = f" (HTTP {failure.status})" if failure.status else ""
-            told.append(f"{one.parameter}={level_text(one.level)} is rejected{said}: {failure.message}{advice(failure)}")
+    for name, checked in rejected.items():
+        for one in checked:
+            failure = one.failure
+            if failure is not None:
+                said = f" (HTTP {failure.status})" if failure.status else ""
+                where = f" by {name}" if name else ""
+                told.append(f"{one.parameter}={level_text(one.level)} is rejected{where}{said}: {failure.message}{advice(failure)}")
     if not skip:
         raise EndpointError(
             "the endpoint does not take every level of this experiment; nothing more was sent.\n"
@@ -161,49 +167,122 @@ def without_rejected(experiment: Experiment, rejected: list[Checked], skip: bool
     return without(experiment, rejected)
 
 
+class Errand(NamedTuple):
+    """What one endpoint is asked, and how.
+
+    Attributes:
+        paces: one for each address that `access` names.
+        policy, together, proven: as in `evalkit.collect.runner.run`.
+        name: of the endpoint, where there are several.
+    """
+
+    endpoint: Endpoint
+    calls: Iterable[Call]
+    access: Access
+    tally: Tally
+    paces: Sequence[Pace]
+    policy: Policy
+    together: int = 1
+    proven: bool = False
+    name: str = ""
+
+
 async def sent(
-    endpoint: Endpoint,
-    calls: Iterable[Call],
-    access: Access,
-    tally: Tally,
+    errand: Errand,
     *,
     sync: Callable[[], object],
-    paces: Sequence[Pace],
-    policy: Policy,
     progress: Callable[[Tally], None],
     tell: Tell,
     interruption: Interruption | None = None,
-    together: int = 1,
-    proven: bool = False,
 ) -> str | None:
-    """Make `calls`; the reason where it stopped before all were made. Asked to stop, it ends when what is in flight has arrived.
+    """Make the calls of an errand; the reason where it stopped before all were made. Asked to stop, it ends when what is in flight has arrived.
 
     Args:
         sync: makes the disk keep what arrived.
-        paces: one for each address that `access` names.
-        together, proven: as in `evalkit.collect.runner.run`.
     """
     stop = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(one.client(endpoint)) for one in access.each()]
-        (client, pace), *others = zip(clients, paces, strict=True)
-        work = run(
-            calls,
-            client,
-            tally,
-            pace=pace,
-            policy=policy,
-            together=together,
-            progress=progress,
-            tell=tell,
-            proven=proven,
-            stop=stop,
-            others=others,
-        )
+    return await attended(_made(errand, stop, progress, tell), stop, errand.tally, sync=sync, progress=progress, tell=tell, interruption=interruption)
+
+
+async def sent_side_by_side(
+    errands: Sequence[Errand],
+    tally: Tally,
+    *,
+    sync: Callable[[], object],
+    progress: Callable[[Tally], None],
+    tell: Tell,
+    interruption: Interruption | None = None,
+) -> dict[str, str | None]:
+    """Make the calls of several errands at once, each at its own pace; by name, the reason where one stopped before all of its calls were made.
+
+    An endpoint that cannot be used leaves its calls to be made another time, and the others go on.
+
+    Args:
+        tally: the sum of the errands' own.
+        sync: as in `sent`.
+
+    Raises:
+        EndpointError: none of them can be used; the first one's.
+    """
+    stop, faults = asyncio.Event(), list[EndpointError]()
+    found: dict[str, str | None] = {}
+
+    def shown(_: Tally) -> None:
+        tally.add_up()
+        progress(tally)
+
+    async def one(errand: Errand) -> None:
         try:
-            return await attended(work, stop, tally, sync=sync, progress=progress, tell=tell, interruption=interruption)
+            found[errand.name] = await _made(errand, stop, shown, _naming(errand.name, tell))
         except EndpointError as fault:
-            raise await _elsewhere(fault, endpoint, access) from None
+            faults.append(fault)
+            found[errand.name] = str(fault)
+        why = found[errand.name]
+        if why not in (None, INTERRUPTED) and not errand.tally.spent.over(errand.policy.budget, 0.0) and len(faults) < len(errands):
+            tell(warning(f"{errand.name}: {why}; what is left for it stays to be asked, and the others go on"))
+
+    async def all_of_them() -> str | None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for errand in errands:
+                    group.create_task(one(errand))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+        if len(faults) == len(errands):
+            raise faults[0]
+        return None
+
+    stopped = await attended(all_of_them(), stop, tally, sync=sync, progress=shown, tell=tell, interruption=interruption)
+    tally.add_up()
+    return {errand.name: stopped or found.get(errand.name) for errand in errands}
+
+
+def _naming(name: str, tell: Tell) -> Tell:
+    """Tells the same, with the name of the endpoint that it is about."""
+    return lambda said: tell(said._replace(text=f"{name}: {said.text}"))
+
+
+async def _made(errand: Errand, stop: asyncio.Event, progress: Callable[[Tally], None], tell: Tell) -> str | None:
+    """The calls of an errand made, as `sent` says."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(one.client(errand.endpoint)) for one in errand.access.each()]
+        (client, pace), *others = zip(clients, errand.paces, strict=True)
+        try:
+            return await run(
+                errand.calls,
+                client,
+                errand.tally,
+                pace=pace,
+                policy=errand.policy,
+                together=errand.together,
+                progress=progress,
+                tell=tell,
+                proven=errand.proven,
+                stop=stop,
+                others=others,
+            )
+        except EndpointError as fault:
+            raise await _elsewhere(fault, errand.endpoint, errand.access) from None
 
 
 async def attended(
@@ -234,6 +313,7 @@ async def attended(
             work.cancel()
             return
         stop.set()
+        tally.add_up()
         if tally.in_flight:
             tell(Note("interrupted", f"waiting for the answers under way ({tally.in_flight}); interrupt again to end at once"))
 
@@ -299,18 +379,8 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
         with opened(endpoint) as url:
             access = Access(url(), bearer_key(endpoint), most, endpoint.addresses[1:])
             tally = Tally(count, spent=spent)
-            work = sent(
-                endpoint,
-                chain(begun, calls),
-                access,
-                tally,
-                sync=sync,
-                paces=paces,
-                policy=policy,
-                progress=terms.progress,
-                tell=terms.tell,
-                interruption=terms.interruption,
-            )
+            errand = Errand(endpoint, chain(begun, calls), access, tally, paces, policy)
+            work = sent(errand, sync=sync, progress=terms.progress, tell=terms.tell, interruption=terms.interruption)
             stopped = asyncio.run(work)
     except (EndpointError, ExperimentError) as fault:
         return str(fault)

@@ -185,8 +185,8 @@ def _side(arm: Arm, about: SideCounts) -> Side:
     return Side(
         folder=str(arm.folder),
         name=experiment.name,
-        model=experiment.endpoint.model,
-        base_url=experiment.endpoint.base_url,
+        model=experiment.models,
+        base_url=experiment.addresses,
         digest=str(arm.written.get("digest", "")),
         evalkit=str(versions.get("evalkit", "unknown")),
         sent=sent_between(arm.written),
@@ -196,7 +196,7 @@ def _side(arm: Arm, about: SideCounts) -> Side:
         missing=about.missing,
         tokens_out=about.tokens_out,
         cost=about.cost,
-        currency=None if experiment.endpoint.prices is None else experiment.endpoint.prices.currency,
+        currency=None if experiment.priced is None else experiment.priced.currency,
     )
 
 

@@ -179,7 +179,7 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
     one, other = (arm.plan.experiment for arm in (pairing.baseline, pairing.candidate))
     found = measures(other, names)
     left_out: dict[str, str] = {}
-    prices = [experiment.endpoint.prices for experiment in (one, other)]
+    prices = [experiment.priced for experiment in (one, other)]
     currencies = {None if its is None else its.currency for its in prices}
     of_money = [metric.name for metric in found.metrics if metric.unit == "money"]
     if currencies == {None} and not names:

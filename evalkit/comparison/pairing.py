@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from evalkit.errors import ExperimentError, RecordError
+from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical, level_key, level_text
 from evalkit.experiment.problems import shown
+from evalkit.experiment.several import endpoint_name
 from evalkit.plan.cells import cell_named, cell_text
 from evalkit.plan.design import Cell, body_of
 from evalkit.plan.requests import Plan
@@ -233,13 +235,14 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
     """Everything about the two runs that is not alike, most telling first."""
     sides = []
     for experiment, about in zip((one, other), written, strict=True):
-        endpoint = experiment.endpoint
-        request = {**endpoint.extra_body, **experiment.request}
+        one_alone = experiment.asked[0] if len(experiment.asked) == 1 else None
+        request = {**({} if one_alone is None else one_alone.extra_body), **experiment.request}
         sides.append(
             {
                 "experiment": experiment.name,
-                "model": endpoint.model,
-                "endpoint": endpoint.known_as,
+                "model": experiment.models,
+                "endpoint": ", ".join(dict.fromkeys(endpoint.known_as for endpoint in experiment.asked)),
+                **({} if one_alone is not None else _of_each(experiment)),
                 **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
                 **{f"request.{name}": _listed([value]) for name, value in request.items()},
                 "design": experiment.design,
@@ -251,8 +254,7 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 "replicates": str(experiment.replicates),
                 "seed": str(experiment.seed),
                 "prompts": str(len(experiment.prompts)),
-                "stripped": _listed(endpoint.strip) or "nothing",
-                "prices": "none" if endpoint.prices is None else f"{endpoint.prices.input} / {endpoint.prices.output} {endpoint.prices.currency}",
+                **({} if one_alone is None else _about(one_alone)),
                 "sent": sent_between(about),
                 "evalkit": str(_within(about, "versions", "evalkit")),
             }
@@ -263,6 +265,25 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     found = [(name, *(side.get(name, "not set") for side in sides)) for name in names]
     return [Contrast(what=name, baseline=first, candidate=second) for name, first, second in found if first != second]
+
+
+def _about(endpoint: Endpoint) -> dict[str, str]:
+    """What an endpoint adds to what is made of its answers."""
+    prices = endpoint.prices
+    return {
+        "stripped": _listed(endpoint.strip) or "nothing",
+        "prices": "none" if prices is None else f"{prices.input} / {prices.output} {prices.currency}",
+    }
+
+
+def _of_each(experiment: Experiment) -> dict[str, str]:
+    """The same of each of several endpoints, with what tells them apart."""
+    out: dict[str, str] = {}
+    for endpoint in experiment.asked:
+        fixed = {f"extra_body.{name}": _listed([value]) for name, value in endpoint.extra_body.items()}
+        told = {"model": endpoint.model, "base_url": endpoint.known_as, **fixed, **_about(endpoint)}
+        out |= {f"endpoints.{endpoint_name(endpoint)}.{key}": value for key, value in told.items()}
+    return out
 
 
 def _listed(levels: Sequence[Any]) -> str:

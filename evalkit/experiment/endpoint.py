@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -179,7 +179,7 @@ class Endpoint(Strict):
         """Whether this was read from a results folder, from where no command is run."""
         return self._stored
 
-    def stored(self) -> Endpoint:
+    def stored(self) -> Self:
         """The same as read from a results folder."""
         if self.api_key_command is None:
             return self

@@ -9,10 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from evalkit.errors import ExperimentError, PromptError
-from evalkit.experiment.endpoint import Endpoint, Strict, a_table, whole
+from evalkit.experiment.endpoint import LOCAL, Endpoint, Prices, Strict, a_table, whole
 from evalkit.experiment.files.columns import PromptFile, Sample
 from evalkit.experiment.files.reading import Read, listed_prompts, read_prompts
 from evalkit.experiment.goals import Choose, Own, Preference, Requirement, faults_of_choose, faults_of_margins, metric_names
@@ -20,6 +30,7 @@ from evalkit.experiment.judges import Judge, Scale, faults_of_names
 from evalkit.experiment.levels import levels_of, with_levels_of_cells
 from evalkit.experiment.parameters import (
     DEFAULT,
+    ENDPOINT,
     KNOWN,
     NO_KEY_HERE,
     OF_OPENAI,
@@ -40,6 +51,7 @@ from evalkit.experiment.prompts import Prompt
 from evalkit.experiment.sampled import schema_of_design, searched, with_sampled, with_searched
 from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
+from evalkit.experiment.several import FIRST, NamedEndpoint, faults_of_each, faults_of_endpoints, faults_of_exclude, with_endpoint_levels
 from evalkit.experiment.strict_yaml import named, parse, read_text
 from evalkit.metrics import checks, custom
 from evalkit.text.numbers import counted
@@ -67,12 +79,29 @@ def _or_a_path(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [path, file, {"type": "array", "minItems": least, "items": items, "description": "the prompts themselves"}]
 
 
+def _first(value: object, info: ValidationInfo) -> object:
+    """The endpoint as it is written, or of several the first."""
+    if value is not FIRST:
+        return a_table(value)
+    several = info.data.get("endpoints")
+    return several[0] if several else Endpoint(base_url=LOCAL, model="placeholder")  # what is wrong with them is told
+
+
+def _one_or_several(schema: dict[str, Any]) -> None:
+    """One of the keys for endpoints is needed, whichever it is."""
+    schema["required"].remove("endpoint")
+    schema["anyOf"] = [{"required": ["endpoint"]}, {"required": ["endpoints"]}]
+
+
 class Experiment(Strict):
     """A sweep: every cell of `parameters` is asked every prompt, `replicates` times.
 
     Attributes:
         name: names the results folder.
-        endpoint: where the requests go.
+        endpoints: several endpoints in place of `endpoint`, each with a name: which of them is asked is swept like a parameter, all of them, or
+            those that ``parameters: {endpoint: [NAME, NAME]}`` lists, or each cell under `cells` names. Each has a pace and prices of its own; one
+            that fails leaves its cells to be asked later, and the others go on.
+        endpoint: where the requests go; of several the first.
         prompts: the conversations, at least one.
         parameters: for each swept parameter its levels, in order; ``default`` leaves the parameter out of the request.
         request: sent with every call; ``seed: per_replicate`` sends a seed of each prompt's and replicate's own, alike in every cell.
@@ -88,6 +117,7 @@ class Experiment(Strict):
             itself (``one_at_a_time``), or for two levels each a fraction that keeps effects and pairs apart (``fractional``); or so many
             points drawn from levels and ranges ``{min, max}``, like ``{kind: sobol, points: 24}`` (``random``, ``sobol`` or ``lhs``).
         cells: the named cells of a list; a parameter that a cell does not hold is left out of its requests.
+        exclude: combinations of levels that are not asked, like ``{endpoint: small, max_tokens: 4000}``: a cell that has them all is left out.
         reference: the cell that others are compared with, by its levels or its name; left out: the one nearest to all defaults.
         margins: for a metric the difference that is too small to matter: a number in its unit, or a share of the reference like ``5 %``.
         interval: of the means of cells and levels: Student's ``t`` (Wilson's of shares), or ``bootstrap_t`` for what is skewed over prompts.
@@ -98,8 +128,11 @@ class Experiment(Strict):
         pydantic.ValidationError: built with values that do not fit; `load` and `check` raise `ExperimentError` instead.
     """
 
+    model_config = ConfigDict(json_schema_extra=_one_or_several)
+
     name: Annotated[str, Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$", "maxLength": 100})]
-    endpoint: Annotated[Endpoint, BeforeValidator(a_table)]
+    endpoints: Annotated[tuple[Annotated[NamedEndpoint, BeforeValidator(a_table)], ...], Field(strict=False)] | None = None
+    endpoint: Annotated[Endpoint, BeforeValidator(_first)]
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, strict=False, json_schema_extra=_or_a_path)]
     parameters: Annotated[Mapping[str, tuple[Any, ...]], WithJsonSchema(schema_of_swept())] = Field(default_factory=dict)
     request: Annotated[Mapping[str, Any], WithJsonSchema(schema_of_fixed())] = Field(default_factory=dict)
@@ -112,6 +145,7 @@ class Experiment(Strict):
     embeddings: Annotated[Endpoint, BeforeValidator(a_table)] | None = None
     design: Annotated[Literal["grid", "list", "one_at_a_time", "fractional"], WithJsonSchema(schema_of_design())] = "grid"
     cells: Mapping[str, Mapping[str, Any]] | None = None
+    exclude: Annotated[tuple[Mapping[str, Any], ...], Field(strict=False)] = ()
     reference: Mapping[str, Any] | str | None = None
     margins: Mapping[str, float | str] = Field(default_factory=dict)
     interval: Literal["t", "bootstrap_t"] = "t"
@@ -134,7 +168,55 @@ class Experiment(Strict):
         """The same as read from a results folder: no command in it is run."""
         judges = tuple(judge.model_copy(update={"endpoint": judge.endpoint.stored()}) for judge in self.judges)
         embeddings = None if self.embeddings is None else self.embeddings.stored()
-        return self.model_copy(update={"endpoint": self.endpoint.stored(), "judges": judges, "embeddings": embeddings})
+        several = None if self.endpoints is None else tuple(one.stored() for one in self.endpoints)
+        changes = {"endpoint": self.endpoint.stored(), "endpoints": several, "judges": judges, "embeddings": embeddings}
+        return self.model_copy(update=changes)
+
+    @property
+    def asked(self) -> tuple[Endpoint, ...]:
+        """The endpoints that settings are asked of, in the order of their levels; most often one."""
+        if self.endpoints is None:
+            return (self.endpoint,)
+        named = {one.name: one for one in self.endpoints}
+        return tuple(named[name] for name in self.parameters.get(ENDPOINT, ()) if name in named) or (self.endpoint,)
+
+    def endpoint_of(self, cell: Mapping[str, Any], model: str | None = None) -> Endpoint:
+        """The endpoint that a setting is asked of.
+
+        Args:
+            cell: where it names none, as in what was recorded while there was one endpoint, the first with this `model` counts, else the first.
+        """
+        if self.endpoints is None:
+            return self.endpoint
+        name = cell.get(ENDPOINT)
+        fitting = (one for one in self.endpoints if (one.name == name if name is not None else one.model == model))
+        return next(fitting, self.endpoint)
+
+    @property
+    def models(self) -> str:
+        """The models that are asked, as people read it."""
+        return ", ".join(dict.fromkeys(one.model for one in self.asked))
+
+    @property
+    def addresses(self) -> str:
+        """The base URLs that are asked, as people read it."""
+        return ", ".join(dict.fromkeys(address for one in self.asked for address in one.addresses))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether nothing is asked but the embedded model."""
+        return all(one.base_url == LOCAL for one in self.asked)
+
+    @property
+    def priced(self) -> Prices | None:
+        """The prices that stand for all in what they have in common, their currency; None where no endpoint has any."""
+        return next((one.prices for one in self.asked if one.prices is not None), None)
+
+    def asked_at(self) -> list[tuple[str, Endpoint]]:
+        """Each endpoint that settings are asked of, with the key under which it stands in the file."""
+        if self.endpoints is None:
+            return [("endpoint", self.endpoint)]
+        return [(f"endpoints[{at}]", one) for at, one in enumerate(self.endpoints) if one in self.asked]
 
     def with_seeds(self, seeds: Seeds) -> Experiment:
         """The same experiment, whose seeds of replicates are made in this way."""
@@ -143,6 +225,13 @@ class Experiment(Strict):
         changed = self.model_copy()
         changed._seeds = seeds
         return changed
+
+    @field_validator("endpoints", mode="after")
+    @classmethod
+    def _at_least_one(cls, value: tuple[NamedEndpoint, ...] | None) -> tuple[NamedEndpoint, ...] | None:
+        if value is not None and not value:
+            raise ValueError("the list is empty; expected endpoints, each with name, base_url and model")
+        return value
 
     @field_validator("margins", mode="before")
     @classmethod
@@ -227,6 +316,7 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _levels_of_cells(cls, data: Any) -> Any:
+        data = with_endpoint_levels(data) if isinstance(data, Mapping) else data
         if isinstance(data, Mapping) and searched(data):
             data = with_searched(data)
         elif isinstance(data, Mapping) and isinstance(data.get("design"), Mapping):
@@ -241,23 +331,22 @@ class Experiment(Strict):
         ids = [prompt.id for prompt in self.prompts]
         if len(set(ids)) < len(ids):
             faults.append((("prompts",), "two prompts have the same id; ids must differ"))
-        for name in self.endpoint.extra_body:
-            if name in self.parameters or name in self.request:
-                faults.append((("endpoint", "extra_body", name), "stands under 'parameters' or 'request' too; keep one of them"))
-        if self.endpoint.replicates_per_call > 1 and self.request.get("seed") == PER_REPLICATE:
-            faults.append((("endpoint", "replicates_per_call"), f"one call has one seed; take out request.seed: {PER_REPLICATE}, or this"))
+        if self.endpoints is not None and self.endpoint != self.endpoints[0]:
+            faults.append((("endpoints",), "stands beside endpoint; keep one of the two"))
+        faults += faults_of_endpoints(self.endpoints, self.parameters, self.cells)
+        faults += faults_of_exclude(self.exclude, self.parameters, self.design)
+        every: list[tuple[Path, Endpoint]] = [(("endpoint",), self.endpoint)]
+        every = every if self.endpoints is None else [(("endpoints", at), one) for at, one in enumerate(self.endpoints)]
+        for where, one in every:
+            faults += faults_of_each(one, where, self.parameters, self.request, DEFAULT)
+        taken = {*self.parameters, *self.request, *(name for _, one in every for name in one.extra_body)}
         for index, prompt in enumerate(self.prompts):
-            own = [name for name in prompt.fields() if name in self.parameters or name in self.request or name in self.endpoint.extra_body]
+            own = [name for name in prompt.fields() if name in taken]
             faults += [(("prompts", index, name), "stands under 'parameters', 'request' or 'extra_body' too; keep one of them") for name in own]
         faults += self._faults_of_reference() + self._faults_of_design()
         if self.search is not None and self.choose is None:
             what = "a search" if self.search.bayes else "a race"
             faults.append((("search",), f"{what} needs to know what is better; add choose: {{profile: balanced}}, or take search out"))
-        models = self.parameters.get("model", ())
-        if DEFAULT in models and self.endpoint.model in models:
-            faults.append(
-                (("parameters", "model"), f"default stands for endpoint.model, {shown(self.endpoint.model)}, which is a level too; keep one")
-            )
         if faults:
             raise Faults(faults)
         return self
@@ -332,7 +421,7 @@ class Experiment(Strict):
             f"{section}.{name} is not one of OpenAI's parameters; it is sent as it stands, and a server may ignore or refuse it"
             for section, names in (("parameters", self.parameters), ("request", self.request))
             for name in names
-            if name not in OF_OPENAI
+            if name not in OF_OPENAI and name != ENDPOINT
         ]
         temperatures = self.parameters.get("temperature", (self.request.get("temperature"),))
         if any(isinstance(level, int | float) and level == 0 for level in temperatures):
@@ -369,18 +458,25 @@ class Experiment(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
-        out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
-        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers", "judges")}
+        out = self.model_dump(mode="json", exclude={"prompts", "endpoint" if self.endpoints is not None else "endpoints"}, exclude_none=True)
+        out = {name: value for name, value in out.items() if value or name not in ("checks", "scorers", "judges", "exclude")}
         return out | {"prompts": [prompt.plain() for prompt in self.prompts]}
 
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
         data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
-        endpoint = {key: value for key, value in data["endpoint"].items() if key in ("model", "extra_body", "strip")}
-        data["endpoint"] = {"base_url": self.endpoint.known_as, **endpoint}
+        if self.endpoints is None:
+            data["endpoint"] = _telling(data["endpoint"], self.endpoint)
+        else:
+            data["endpoints"] = [{"name": one.name, **_telling(told, one)} for told, one in zip(data["endpoints"], self.endpoints, strict=True)]
         text = json.dumps(canonical(data), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _telling(resolved: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Of an endpoint what decides which requests are sent, and what is scored of their answers."""
+    return {"base_url": endpoint.known_as, **{key: value for key, value in resolved.items() if key in ("model", "extra_body", "strip")}}
 
 
 _JUDGEMENT = frozenset(("reference", "margins", "interval", "choose", "checks", "scorers", "judges", "embeddings", "anchor"))
@@ -408,6 +504,7 @@ def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -
 _FIELDS: dict[str, list[str]] = {
     "": list(Experiment.model_fields),
     "endpoint": list(Endpoint.model_fields),
+    "endpoints[]": list(NamedEndpoint.model_fields),
     "judges[]": list(Judge.model_fields),
     "judges[].scale": list(Scale.model_fields),
     "judges[].endpoint": list(Endpoint.model_fields),

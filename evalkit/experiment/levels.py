@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from evalkit.experiment.parameters import DEFAULT, KNOWN, canonical, fault_of_level, fault_of_name, level_key, same_level, settled
+from evalkit.experiment.parameters import DEFAULT, ENDPOINT, KNOWN, canonical, fault_of_level, fault_of_name, level_key, same_level, settled
 from evalkit.experiment.problems import Faults, Path, shown
 
 _MOST_COMBINATIONS = 100_000
@@ -80,7 +80,8 @@ def with_levels_of_cells(data: Mapping[str, Any]) -> dict[str, Any]:
     if faults:
         raise Faults(faults)
     for name, found in levels.items():
-        for level in (settled(name, cell.get(name, DEFAULT)) for cell in cells.values()):
+        having = [cell for cell in cells.values() if name in cell or name != ENDPOINT]  # without it a cell is at fault, which is told elsewhere
+        for level in (settled(name, cell.get(name, DEFAULT)) for cell in having):
             if not any(same_level(level, one) for one in found):
                 found.append(level)
     given = data.get("parameters")

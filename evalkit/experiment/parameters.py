@@ -13,6 +13,9 @@ from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Path, half_a_c
 DEFAULT = "default"
 """The level that leaves a parameter out of the request."""
 
+ENDPOINT = "endpoint"
+"""The parameter that is none of a request's: which of several endpoints is asked."""
+
 PER_REPLICATE = "per_replicate"
 """The value of ``request.seed`` that sends a seed of each prompt's and replicate's own."""
 
@@ -108,7 +111,7 @@ def fault_of_name(name: str, section: str) -> str | None:
         return REFUSED[name]
     if name == "model" and section == "request":
         return "the model stands under endpoint.model (or under 'parameters', to sweep it)"
-    if name in KNOWN:
+    if name in KNOWN or (name == ENDPOINT and section == "parameters"):
         return None
     if is_secret(name):
         return NO_KEY_HERE
@@ -123,6 +126,8 @@ def fault_of_name(name: str, section: str) -> str | None:
 
 def fault_of_level(name: str, value: object) -> str | None:
     """What is wrong with one level of the parameter `name`, or None."""
+    if name == ENDPOINT:
+        return None if isinstance(value, str) and value != DEFAULT else f"found {shown(value)}; expected the name of one of the endpoints"
     if value == DEFAULT:
         return None
     fault = fault_of_value(name, value)
@@ -230,7 +235,7 @@ def _range(low: float, high: float) -> str:
 def never(section: str) -> dict[str, str]:
     """The names that never stand in `section`, each with the reason; for the JSON Schema."""
     names = [*REFUSED, *_NEVER_SENT, *sorted(_SECRETS), *(["model"] if section == "request" else [])]
-    return {name: str(fault_of_name(name, section)) for name in names}
+    return {name: reason for name in names if (reason := fault_of_name(name, section)) is not None}
 
 
 def json_schema(name: str) -> dict[str, Any]:
@@ -257,6 +262,8 @@ def json_schema(name: str) -> dict[str, Any]:
 def schema_of_swept() -> dict[str, Any]:
     """JSON Schema of ``parameters:``."""
     levels = {name: _schema_of_levels(name) for name in KNOWN}
+    name_of_one = {"type": "string", "not": {"const": DEFAULT}}
+    levels[ENDPOINT] = {"anyOf": [name_of_one, {"type": "array", "items": name_of_one, "minItems": 1}], "description": "which of the endpoints"}
     return {
         "type": "object",
         "properties": levels | {name: {"not": {}, "description": why} for name, why in never("parameters").items()},

@@ -9,7 +9,7 @@ from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.experiment.parameters import level_key, level_text, same_level
 
-_DECIDING = ("name", "design", "request", "seed")
+_DECIDING = ("name", "design", "exclude", "request", "seed")
 _OF_THE_ENDPOINT = ("base_url", "model", "extra_body")
 _FREE = frozenset(("prompts", "parameters", "cells", "replicates", *_DECIDING))
 _MOST_SHOWN = 60
@@ -62,19 +62,39 @@ def _joined(first: Experiment, every: Sequence[Experiment]) -> Experiment:
 def _judged(experiment: Experiment) -> dict[str, Any]:
     """What decides nothing of which requests are sent, nor where they go."""
     whole = experiment.resolved()
-    endpoint = {f"endpoint.{name}": value for name, value in whole["endpoint"].items() if name not in _OF_THE_ENDPOINT}
-    return {name: value for name, value in whole.items() if name not in _FREE and name != "endpoint"} | endpoint
+    endpoint = {f"{where}.{name}": value for where, one in _endpoints(whole).items() for name, value in one.items() if name not in _OF_THE_ENDPOINT}
+    return {name: value for name, value in whole.items() if name not in _FREE and name not in ("endpoint", "endpoints")} | endpoint
+
+
+def _endpoints(resolved: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The endpoints of an experiment, each by what it is called in messages."""
+    if "endpoint" in resolved:
+        return {"endpoint": resolved["endpoint"]}
+    return {f"endpoints.{one['name']}": {key: value for key, value in one.items() if key != "name"} for one in resolved["endpoints"]}
+
+
+def _told_apart(experiment: Experiment, resolved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of each endpoint what decides which requests are sent."""
+    known = [experiment.endpoint] if experiment.endpoints is None else list(experiment.endpoints)
+    return {
+        where: {key: one.known_as if key == "base_url" else told.get(key) for key in _OF_THE_ENDPOINT}
+        for (where, told), one in zip(_endpoints(resolved).items(), known, strict=True)
+    }
 
 
 def _differences(one: Experiment, other: Experiment) -> list[tuple[str, str]]:
     """What `other` has that speaks against it, and what stands there instead in `one`."""
     here, there = one.resolved(), other.resolved()
     out = [(f"{key} is {_shown(there.get(key))}", _shown(here.get(key))) for key in _DECIDING if not _alike(here.get(key), there.get(key))]
-    mine, others = ({**whole["endpoint"], "base_url": run.endpoint.known_as} for whole, run in ((here, one), (there, other)))
+    mine, others = _told_apart(one, here), _told_apart(other, there)
+    if mine.keys() != others.keys():
+        out.append((f"the endpoints are {', '.join(others)}", ", ".join(mine)))
     out += [
-        (f"endpoint.{key} is {_shown(others.get(key))}", _shown(mine.get(key)))
+        (f"{where}.{key} is {_shown(told.get(key))}", _shown(mine[where].get(key)))
+        for where, told in others.items()
+        if where in mine
         for key in _OF_THE_ENDPOINT
-        if not _alike(mine.get(key), others.get(key))
+        if not _alike(mine[where].get(key), told.get(key))
     ]
     if one.seeds != other.seeds:
         out.append((f"seeds of replicates are made in another way ({other.seeds})", one.seeds))

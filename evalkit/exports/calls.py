@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from evalkit.choice.recommendation import call_of
-from evalkit.experiment.endpoint import LOCAL
+from evalkit.experiment.endpoint import LOCAL, Endpoint
 from evalkit.exports.settings import Exported, without_place
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
@@ -19,26 +19,22 @@ _SERVED = "http://127.0.0.1:8080/v1"
 """Where ``evalkit serve`` serves the embedded model."""
 
 
-def _address(run: Run) -> str:
-    return _SERVED if run.experiment.endpoint.base_url == LOCAL else run.experiment.endpoint.base_url
-
-
-def _parts(run: Run) -> tuple[str, str]:
+def _parts(endpoint: Endpoint) -> tuple[str, str]:
     """The base URL, and its query behind a question mark where it has one."""
-    base, mark, query = _address(run).partition("?")
+    base, mark, query = (_SERVED if endpoint.base_url == LOCAL else endpoint.base_url).partition("?")
     return base.rstrip("/"), mark + query
 
 
 def _about(run: Run, one: Exported, mark: str) -> list[str]:
     said = [f"{mark} {harmless(run.experiment.name)}: {harmless(one.name)}, chosen by evalkit"]
-    left = without_place(run.experiment.endpoint)
+    left = without_place(one.endpoint)
     return said + ([f"{mark} Not here: {harmless(', '.join(left))}."] if left else [])
 
 
 def in_python(run: Run, settings: Sequence[Exported]) -> str:
     """A call of the openai client."""
-    one, endpoint = settings[0], run.experiment.endpoint
-    base, query = _parts(run)
+    one, endpoint = settings[0], settings[0].endpoint
+    base, query = _parts(endpoint)
     key = f'os.environ["{endpoint.api_key_env}"]' if endpoint.api_key_env else repr(_NO_KEY)
     version = f", default_query={dict(parse_qsl(query[1:]))!r}" if query else ""
     lines = [
@@ -56,8 +52,8 @@ def in_python(run: Run, settings: Sequence[Exported]) -> str:
 
 def in_curl(run: Run, settings: Sequence[Exported]) -> str:
     """A call by curl, for a POSIX shell."""
-    one, endpoint = settings[0], run.experiment.endpoint
-    base, query = _parts(run)
+    one, endpoint = settings[0], settings[0].endpoint
+    base, query = _parts(endpoint)
     headers = ["-H 'Content-Type: application/json'"]
     headers += [f'-H "Authorization: Bearer ${endpoint.api_key_env}"'] if endpoint.api_key_env else []
     body = json.dumps(_body(one), ensure_ascii=True, indent=2)
@@ -68,8 +64,8 @@ def in_curl(run: Run, settings: Sequence[Exported]) -> str:
 
 def in_javascript(run: Run, settings: Sequence[Exported]) -> str:
     """A call by fetch, as a module for Node 18 or newer."""
-    one, endpoint = settings[0], run.experiment.endpoint
-    base, query = _parts(run)
+    one, endpoint = settings[0], settings[0].endpoint
+    base, query = _parts(endpoint)
     key = f"    Authorization: `Bearer ${{process.env.{endpoint.api_key_env}}}`,\n" if endpoint.api_key_env else ""
     body = json.dumps(_body(one), ensure_ascii=True, indent=2).replace("\n", "\n  ")
     return (

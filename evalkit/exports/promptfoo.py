@@ -35,14 +35,14 @@ def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
     """
     import yaml
 
-    experiment, endpoint = run.experiment, run.experiment.endpoint
-    if endpoint.base_url == LOCAL:
+    experiment = run.experiment
+    if any(one.endpoint.base_url == LOCAL for one in settings):
         raise ExperimentError(f"{run.folder}: the embedded model has no address that promptfoo could call; export a run of another endpoint")
     missing: list[str] = []
     config = {
         "description": _shown(experiment.name),
         "prompts": ["{{messages}}"],
-        "providers": [_provider(run, one) for one in settings],
+        "providers": [_provider(one) for one in settings],
         "tests": [_test(prompt, experiment.checks, missing) for prompt in experiment.prompts],
         "evaluateOptions": {"repeat": experiment.replicates, "cache": False},
     }
@@ -51,13 +51,14 @@ def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
     if experiment.scorers:
         missing.append("scorers")
     head = [f"# {harmless(experiment.name)}, exported by evalkit; run it with: npx promptfoo eval --no-cache"]
-    missing += without_place(endpoint) + (["the version in the address"] if "?" in endpoint.base_url else [])
+    for one in settings:
+        missing += without_place(one.endpoint) + (["the version in the address"] if "?" in one.endpoint.base_url else [])
     head += [f"# No counterpart: {harmless(', '.join(dict.fromkeys(missing)))}."] if missing else []
     return "\n".join(head) + "\n" + yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _provider(run: Run, one: Exported) -> dict[str, Any]:
-    endpoint = run.experiment.endpoint
+def _provider(one: Exported) -> dict[str, Any]:
+    endpoint = one.endpoint
     direct = {name: value for name, value in one.parameters.items() if name in _DIRECT}
     other = {name: value for name, value in one.parameters.items() if name not in _DIRECT}
     config: dict[str, Any] = {"apiBaseUrl": endpoint.base_url.partition("?")[0], "omitDefaults": True, **direct}

@@ -75,13 +75,14 @@ def for_litellm(run: Run, settings: Sequence[Exported]) -> str:
     """The ``model_list`` of a LiteLLM proxy: a model a setting, whose defaults it sends where a request names nothing."""
     import yaml
 
-    endpoint = run.experiment.endpoint
-    if endpoint.base_url == LOCAL:
+    if any(one.endpoint.base_url == LOCAL for one in settings):
         raise ExperimentError(f"{run.folder}: the embedded model has no address that a proxy could call; export a run of another endpoint")
-    base, _, version = endpoint.base_url.partition("?")
     slugs = Counter(one.slug for one in settings)
-    models = []
+    models, missing = [], list[str]()
     for one in settings:
+        endpoint = one.endpoint
+        base, _, version = endpoint.base_url.partition("?")
+        missing += without_place(endpoint) + (["the version in the address"] if version else [])
         known = {name: value for name, value in one.parameters.items() if name in OF_OPENAI}
         other = {name: value for name, value in one.parameters.items() if name not in OF_OPENAI}
         entry: dict[str, Any] = {"model": f"openai/{one.model}", "api_base": base}
@@ -89,8 +90,7 @@ def for_litellm(run: Run, settings: Sequence[Exported]) -> str:
         entry |= known | ({"extra_body": other} if other else {})
         named = f"{one.model}-{one.slug}" + (f"-{one.index}" if slugs[one.slug] > 1 else "")  # of two models of one name a proxy takes either
         models.append({"model_name": named if len(settings) > 1 else one.model, "litellm_params": entry})
-    missing = without_place(endpoint) + (["the version in the address"] if version else [])
-    about = _about(run, settings[0], [], missing)
+    about = _about(run, settings[0], [], list(dict.fromkeys(missing)))
     return "\n".join(about) + "\n" + yaml.safe_dump({"model_list": models}, sort_keys=False, allow_unicode=False)
 
 

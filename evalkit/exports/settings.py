@@ -22,12 +22,14 @@ class Exported:
     Attributes:
         index: its number in the run.
         name: as people name it.
+        endpoint: where it is asked.
         model: the one that it is asked of.
         parameters: of a request, without the model and without what only a sweep needs.
     """
 
     index: int
     name: str
+    endpoint: Endpoint
     model: str
     parameters: Mapping[str, Any]
 
@@ -60,8 +62,9 @@ def exported(run: Run, named: Sequence[str] = ()) -> list[Exported]:
 
 
 def _exported(run: Run, plan: Plan, index: int) -> Exported:
-    fields = plain(parameters_of(plan.cells[index], run.experiment))
-    return Exported(index, cell_text(plan, index), fields.pop("model"), fields)
+    cell = plan.cells[index]
+    fields = plain(parameters_of(cell, run.experiment))
+    return Exported(index, cell_text(plan, index), run.experiment.endpoint_of(cell), fields.pop("model"), fields)
 
 
 def without_place(endpoint: Endpoint) -> list[str]:

@@ -84,8 +84,8 @@ def _about(run: Run) -> dict[str, str | int]:
     experiment = run.experiment
     return {
         "evalkit.experiment": experiment.name,
-        "evalkit.model": experiment.endpoint.model,
-        "evalkit.endpoint": experiment.endpoint.base_url,
+        "evalkit.model": experiment.models,
+        "evalkit.endpoint": experiment.addresses,
         "evalkit.prompts": len(experiment.prompts),
         "evalkit.replicates": experiment.replicates,
     }

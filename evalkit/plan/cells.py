@@ -68,8 +68,9 @@ def _only(plan: Plan, wanted: Mapping[str, Any], where: str) -> int:
 
 def parameters_of(cell: Cell, experiment: Experiment) -> dict[str, Any]:
     """The request's parameters for a cell, its model among them, without what only a sweep needs."""
-    body = body_of(cell, {**experiment.endpoint.extra_body, **experiment.request})
+    endpoint = experiment.endpoint_of(cell)
+    body = body_of(cell, {**endpoint.extra_body, **experiment.request})
     if body.get("seed") == PER_REPLICATE:
         del body["seed"]
-    model = body.pop("model", experiment.endpoint.model)
-    return {"model": model} | {experiment.endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}
+    model = body.pop("model", endpoint.model)
+    return {"model": model} | {endpoint.max_tokens_field if name == "max_tokens" else name: value for name, value in body.items()}

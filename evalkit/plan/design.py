@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, VOID_AT_TEMPERATURE_0, level_key, same_level
+from evalkit.experiment.parameters import DEFAULT, ENDPOINT, VOID_AT_TEMPERATURE_0, level_key, same_level
 from evalkit.stats.factorial import fractional
 
 Cell = Mapping[str, Any]
@@ -31,7 +32,26 @@ class Design(NamedTuple):
 
 
 def design_of(experiment: Experiment) -> Design:
-    """The cells that an experiment's ``design`` makes of its parameters."""
+    """The cells that an experiment's ``design`` makes of its parameters, but for those that it excludes.
+
+    Raises:
+        ExperimentError: it excludes all of them.
+    """
+    found = _of_kind(experiment)
+    if not experiment.exclude:
+        return found
+    cells = tuple(cell for cell in found.cells if not any(_has_all(cell, one) for one in experiment.exclude))
+    if not cells:
+        raise ExperimentError("exclude leaves out every setting; take entries out of it")
+    return found._replace(cells=cells)
+
+
+def _has_all(cell: Cell, levels: Mapping[str, Any]) -> bool:
+    """Whether a cell has all these levels; one that is void, and so never sent, it has not."""
+    return all(cell[name] is not None and same_level(cell[name], level) for name, level in levels.items())
+
+
+def _of_kind(experiment: Experiment) -> Design:
     levels, fixed = experiment.parameters, experiment.request
     match experiment.design:
         case "grid":
@@ -149,9 +169,9 @@ def _void(cell: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[str]:
 def body_of(cell: Cell, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """The request fields that a cell and the fixed parameters stand for: void and default levels left out.
 
-    A parameter counts alike swept and fixed, so a fixed top_p is left out at temperature 0 too.
+    A parameter counts alike swept and fixed, so a fixed top_p is left out at temperature 0 too. Which endpoint is asked is no field of a request.
     """
-    body = dict(fixed) | {name: level for name, level in cell.items() if level is not None and level != DEFAULT}
+    body = dict(fixed) | {name: level for name, level in cell.items() if level is not None and level != DEFAULT and name != ENDPOINT}
     for name in list(_void(body, {})):
         del body[name]
     return body

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
-from evalkit.experiment.endpoint import LOCAL, as_sent
+from evalkit.experiment.endpoint import LOCAL, Endpoint, as_sent
 from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical
 from evalkit.experiment.prompts import text_of
@@ -113,12 +113,37 @@ class Plan:
         """The cells, in grid order."""
         return self.design.cells
 
+    @property
+    def selected(self) -> Sequence[int]:
+        """The cells that this plan is of, by their numbers."""
+        return range(len(self.cells)) if self.only is None else self.only
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that is asked; where there are several, each of `parts` has one of its own, and this is the first cell's."""
+        return self.experiment.endpoint_of(self.cells[self.selected[0]] if self.selected else {})
+
+    @cached_property
+    def parts(self) -> tuple[Plan, ...]:
+        """A plan for each endpoint that is asked, in the order of their levels; most often this one alone."""
+        if len(self.experiment.asked) < 2:
+            return (self,)
+        cells: dict[int, list[int]] = {}
+        of = {id(endpoint): number for number, endpoint in enumerate(self.experiment.asked)}
+        for index in self.selected:
+            cells.setdefault(of[id(self.experiment.endpoint_of(self.cells[index]))], []).append(index)
+        return (self,) if len(cells) < 2 else tuple(replace(self, only=tuple(cells[number])) for number in sorted(cells))
+
+    @property
+    def _replicates(self) -> int:
+        return self.experiment.replicates if self.count is None else self.count
+
     def __len__(self) -> int:
-        cells = len(self.cells) if self.only is None else len(self.only)
-        pairs = cells * len(self.experiment.prompts) if self.blocks is None else len(self.blocks)
-        if self._of_the_shard is not None:
+        if self._of_the_shard is not None or (self.blocks is not None and self.only is not None):
             pairs = sum(1 for _ in self._pairs())
-        return pairs * (self.experiment.replicates if self.count is None else self.count)
+        else:
+            pairs = len(self.selected) * len(self.experiment.prompts) if self.blocks is None else len(self.blocks)
+        return pairs * self._replicates
 
     def has(self, cell_index: int, prompt_index: int) -> bool:
         """Whether a cell is asked a prompt."""
@@ -135,17 +160,21 @@ class Plan:
         """For each pair of a cell and a prompt whether it falls to the shard; a byte each, so that a large plan stays small."""
         if self.shard is None:
             return None
-        fixed = {**self.experiment.endpoint.extra_body, **self.experiment.request}
-        cells = [_hashed(body_of(cell, fixed)) for cell in self.cells]
+        cells = [_hashed(self._told_of(cell)) for cell in self.cells]
         prompts = [_hashed([name, messages, own]) for name, own, messages, _ in self._identities]
         return bytes(self.shard.has(hashlib.sha256(cell + prompt).digest()) for cell in cells for prompt in prompts)
+
+    def _told_of(self, cell: Cell) -> Any:
+        """What tells a cell from others wherever it stands: the fields of its requests, and which of several endpoints it is asked of."""
+        endpoint = self.experiment.endpoint_of(cell)
+        body = body_of(cell, {**endpoint.extra_body, **self.experiment.request})
+        return body if self.experiment.endpoints is None else [endpoint.known_as, endpoint.model, body]
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """The pairs of a cell and a prompt that are asked, by their numbers."""
         if self.blocks is not None and self.shard is None and self.only is None:
             return iter(self.blocks)
-        cells = range(len(self.cells)) if self.only is None else self.only
-        return ((cell, prompt) for cell in cells for prompt in range(len(self.experiment.prompts)) if self._falls(cell, prompt))
+        return ((cell, prompt) for cell in self.selected for prompt in range(len(self.experiment.prompts)) if self._falls(cell, prompt))
 
     @cached_property
     def common_prompts(self) -> tuple[int, ...]:
@@ -153,7 +182,7 @@ class Plan:
         prompts = range(len(self.experiment.prompts))
         if self.blocks is None and self.shard is None:
             return tuple(prompts)
-        return tuple(prompt for prompt in prompts if all(self._falls(cell, prompt) for cell in range(len(self.cells))))
+        return tuple(prompt for prompt in prompts if all(self._falls(cell, prompt) for cell in self.selected))
 
     def asks(self, cell_index: int) -> bool:
         """Whether a cell is asked anything."""
@@ -175,8 +204,8 @@ class Plan:
         experiment = self.experiment
         pairs: dict[tuple[int, int], _Pair] = {}
         many = len(experiment.prompts) > 1 or len(self.cells) > 1
-        together = experiment.endpoint.replicates_per_call
-        end = self.first + (experiment.replicates if self.count is None else self.count)
+        together = max(part.endpoint.replicates_per_call for part in self.parts)
+        end = self.first + self._replicates
         wanted = range(len(self.cells)) if self.only is None else frozenset(self.only)
         whole = self.blocks is None and self.shard is None
         for first in range(self.first, end, together):
@@ -201,11 +230,13 @@ class Plan:
     @property
     def plainest(self) -> int:
         """The cell nearest to the defaults: the one that leaves most parameters out."""
-        levels = [sum(level == DEFAULT or level is None for level in cell.values()) for cell in self.cells]
-        return levels.index(max(levels))
+        return max(self.selected, key=lambda index: (sum(level == DEFAULT or level is None for level in self.cells[index].values()), -index))
 
     def anchors(self) -> Iterator[Request]:
-        """One cell on one prompt again and again: the plainest, on the first prompt."""
+        """One cell on one prompt again and again: the plainest, on the first prompt; of several endpoints one of each."""
+        if len(self.parts) > 1:
+            yield from chain.from_iterable(part.anchors() for part in self.parts)
+            return
         cell_index = self.plainest
         pair = self._pair(cell_index, 0)
         for replicate in range(self._anchors_of_all):
@@ -215,6 +246,8 @@ class Plan:
     @property
     def anchor_count(self) -> int:
         """How many anchors stand in the sequence; too few to show a drift are none."""
+        if len(self.parts) > 1:
+            return sum(part.anchor_count for part in self.parts)
         if self.shard is None:
             return self._anchors_of_all
         return sum(map(self.shard.has_number, range(self._anchors_of_all)))
@@ -225,23 +258,28 @@ class Plan:
         return self.anchors_among(len(self if self.shard is None else replace(self, shard=None)))
 
     def anchors_among(self, requests: int) -> int:
-        """How many anchors would stand among so many requests."""
+        """How many anchors would stand among so many requests, spread over several endpoints as those of this plan are."""
         if self.role != "sweep":
             return 0
+        if len(self.parts) > 1:
+            return sum(part.anchors_among(round(requests * len(part) / max(1, len(self)))) for part in self.parts)
         anchor = self.experiment.anchor
-        every = anchor.every if anchor is not None else 0 if self.experiment.endpoint.base_url == LOCAL else _ANCHOR_EVERY
+        every = anchor.every if anchor is not None else 0 if self.endpoint.base_url == LOCAL else _ANCHOR_EVERY
         count = requests // every if every else 0
         return count if count >= _FEWEST_ANCHORS or anchor is not None else 0
 
     def sequence(self) -> Iterator[Request]:
-        """The requests of the sweep with the anchors, spread evenly among them."""
+        """The requests of the sweep with the anchors, spread evenly among them; of several endpoints one after the other."""
+        if len(self.parts) > 1:
+            yield from chain.from_iterable(part.sequence() for part in self.parts)
+            return
         count = self.anchor_count
         if not count:
             yield from self
             return
         anchors, every = self.anchors(), max(1, len(self) // count)
         requests = iter(self)
-        together = self.experiment.endpoint.replicates_per_call
+        together = self.endpoint.replicates_per_call
         every = max(together, every // together * together)  # a call's requests stay together
         while block := list(islice(requests, every)):
             yield from islice(anchors, 1)
@@ -258,13 +296,14 @@ class Plan:
         return out
 
     def _pair(self, cell_index: int, prompt_index: int) -> _Pair:
-        experiment = self.experiment
+        cell = self.cells[cell_index]
+        endpoint = self.experiment.endpoint_of(cell)
         prompt_id, own, _, identity = self._identities[prompt_index]
-        fields = {**body_of(self.cells[cell_index], {**experiment.endpoint.extra_body, **experiment.request}), **own}
-        model = fields.pop("model", experiment.endpoint.model)
-        begun = _begun(experiment.endpoint.known_as, model, prompt_id, identity, fields)
-        # How an answer is fetched is no part of what identifies it.
-        return _Pair(begun, _json(canonical(fields.get("tools"))), model, {"model": model, **as_sent(fields, experiment.endpoint)})
+        fields = {**body_of(cell, {**endpoint.extra_body, **self.experiment.request}), **own}
+        model = fields.pop("model", endpoint.model)
+        begun = _begun(endpoint.known_as, model, prompt_id, identity, fields)
+        # How an answer is fetched, and what an endpoint is called, is no part of what identifies it.
+        return _Pair(begun, _json(canonical(fields.get("tools"))), model, {"model": model, **as_sent(fields, endpoint)})
 
     def _request(self, pair: _Pair, cell_index: int, prompt_index: int, replicate: int, role: Role) -> Request:
         body = pair.body
@@ -278,8 +317,7 @@ class Plan:
 
     def _key(self, pair: _Pair, cell_index: int, prompt_index: int, replicate: int, role: Role, seed: Any) -> str:
         """The request's key, hashed once however often the plan is gone through."""
-        count = self.experiment.replicates if self.count is None else self.count
-        if role != self.role or not self.first <= replicate < self.first + count:
+        if role != self.role or not self.first <= replicate < self.first + self._replicates:
             return _ended(pair.begun, replicate, role, seed, pair.tools)
         at = KEY_BYTES * (((replicate - self.first) * len(self.experiment.prompts) + prompt_index) * len(self.cells) + cell_index)
         known = self._keys[at : at + KEY_BYTES]
@@ -298,8 +336,7 @@ class Plan:
     @cached_property
     def _keys(self) -> bytearray:
         """The keys by replicate, prompt and cell, as far as they were asked for."""
-        count = self.experiment.replicates if self.count is None else self.count
-        return bytearray(KEY_BYTES * len(self.cells) * len(self.experiment.prompts) * count)
+        return bytearray(KEY_BYTES * len(self.cells) * len(self.experiment.prompts) * self._replicates)
 
     def tokens_in(self) -> tuple[int, int]:
         """Bounds of the tokens that prompts have, over all requests of the sweep.
@@ -308,18 +345,18 @@ class Plan:
         """
         if self.blocks is not None or self.shard is not None:
             found = [self._prompt_tokens[prompt] for _, prompt in self._pairs()]
-            return self.experiment.replicates * sum(low for low, _ in found), self.experiment.replicates * sum(high for _, high in found)
-        each = len(self.cells) * self.experiment.replicates
+            return self._replicates * sum(low for low, _ in found), self._replicates * sum(high for _, high in found)
+        each = len(self.selected) * self._replicates
         return each * sum(low for low, _ in self._prompt_tokens), each * sum(high for _, high in self._prompt_tokens)
 
     def most_tokens(self) -> int | None:
         """Upper bound of the tokens that answers can have, over all requests of the sweep; None where a cell sets no bound."""
-        bounds = [bound for bound in self._answer_tokens if bound is not None]
-        if len(bounds) < len(self.cells):
+        bounds = {cell: bound for cell in self.selected if (bound := self._answer_tokens[cell]) is not None}
+        if len(bounds) < len(self.selected):
             return None
         if self.blocks is not None or self.shard is not None:
-            return self.experiment.replicates * sum(bounds[cell] for cell, _ in self._pairs())
-        return sum(bounds) * len(self.experiment.prompts) * self.experiment.replicates
+            return self._replicates * sum(bounds[cell] for cell, _ in self._pairs())
+        return sum(bounds.values()) * len(self.experiment.prompts) * self._replicates
 
     def tokens(self) -> Tokens:
         """As `tokens_of` gives them for all requests, the anchors included."""

@@ -15,7 +15,8 @@ from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment, check
-from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
+from evalkit.experiment.parameters import DEFAULT, ENDPOINT, PER_REPLICATE
+from evalkit.experiment.several import endpoint_name
 from evalkit.probe import findings, survey
 from evalkit.probe.findings import KNOWN, Finding, Probe
 from evalkit.probe.meaning.corners import CALLS_OF_CORNERS, FIXED, corners_of
@@ -46,10 +47,15 @@ def subject_of_probe(experiment: Experiment | None, base_url: str | None, model:
     if experiment is not None:
         if base_url or model or api_key_env:
             raise ExperimentError("an experiment and --base-url, --model or --api-key-env: give one or the other")
-        swept = {name: [level for level in levels if level != DEFAULT] for name, levels in experiment.parameters.items()}
-        fixed = {name: [value] for name, value in {**experiment.request, **experiment.endpoint.extra_body}.items() if value != PER_REPLICATE}
-        corners = corners_of({**experiment.parameters, **{name: values for name, values in fixed.items() if name not in experiment.parameters}})
-        return Subject(experiment.endpoint, swept | fixed, experiment.name, corners)
+        endpoint, *others = experiment.asked
+        if others:
+            one, names = endpoint_name(endpoint), ", ".join(map(endpoint_name, experiment.asked))
+            raise ExperimentError(f"probe: asks one endpoint, and the experiment has {names}; say which: --set 'parameters.{ENDPOINT}=[{one}]'")
+        swept = {name: [level for level in levels if level != DEFAULT] for name, levels in experiment.parameters.items() if name != ENDPOINT}
+        fixed = {name: [value] for name, value in {**experiment.request, **endpoint.extra_body}.items() if value != PER_REPLICATE}
+        levels_of = {name: levels for name, levels in experiment.parameters.items() if name != ENDPOINT}
+        corners = corners_of({**levels_of, **{name: values for name, values in fixed.items() if name not in levels_of}})
+        return Subject(endpoint, swept | fixed, experiment.name, corners)
     if not base_url or not model:
         raise ExperimentError("nothing to probe: give an experiment file, or --base-url URL")
     data = {"name": "probe", "endpoint": {"base_url": base_url, "model": model, "api_key_env": api_key_env}, "prompts": [{"id": "a", "user": "a"}]}

@@ -153,8 +153,8 @@ class Course:
         return {
             "choose": None if experiment.choose is None else experiment.choose.model_dump(mode="json", exclude_none=True),
             "search": self.search.model_dump(mode="json", exclude_none=True, exclude={"rounds"}),
-            "model": experiment.endpoint.model,
-            "base_url": experiment.endpoint.known_as,
+            "model": experiment.models,
+            "base_url": ", ".join(dict.fromkeys(one.known_as for one in experiment.asked)),
             "seed": experiment.seed,
         }
 

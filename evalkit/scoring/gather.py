@@ -16,6 +16,7 @@ from evalkit.client.outcome import ending
 from evalkit.collect.budget import cost_of
 from evalkit.engine.processes import Elsewhere
 from evalkit.experiment.endpoint import Endpoint
+from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import canonical
 from evalkit.metrics import RECORDED, UAX29, Group, Metric, Tokenizer, label_of, length
 from evalkit.metrics.checks import REFUSED
@@ -102,7 +103,7 @@ def gather(plan: Plan, records: Iterable[Record], scorers: Sequence[Scorer] = ()
         failed.pop(number, None)
         found.unmet.update({one.partition(":")[0] for one in record.outcome.unmet})
         cell, prompt, replicate = places.place(number)
-        answer = scored_answer(record.outcome, plan.experiment.endpoint, record.request)
+        answer = scored_answer(record.outcome, plan.experiment.endpoint_of(plan.cells[cell]), record.request)
         noticed.see(cell, prompt, record)
         answer.recorded.update({one.metric.name: one.of(record, answer.text) for one in columns})
         _own(scorers, record, answer, found)
@@ -138,12 +139,11 @@ def texts_of(folder: Path, plan: Plan, wanted: Collection[str]) -> Iterator[tupl
         RecordError: the records cannot be read.
     """
     seen: set[str] = set()
-    strip = plan.experiment.endpoint.strip
     for record in read(folder):
         if not isinstance(record.outcome, Completion) or record.key in seen or not (record.key in wanted or record.role == "confirm"):
             continue
         seen.add(record.key)
-        yield record, scored_text(record.outcome, strip)
+        yield record, text_scored(record.outcome, record, plan.experiment)
 
 
 _TRUNCATED = {"cut": 1.0, "whole": 0.0}  # of all other endings nobody says whether a limit had a part in them
@@ -212,6 +212,11 @@ def scored_text(completion: Completion, strip: Sequence[str] = ()) -> str:
                 text = regex.sub(pattern, "", text, timeout=5.0)
     calls = [f"{call['function']['name']} {_canonical_json(call['function']['arguments'])}" for call in completion.tool_calls or ()]
     return "\n".join(filter(None, [text, *calls]))
+
+
+def text_scored(answer: Completion, record: Record, experiment: Experiment) -> str:
+    """What is scored of the answer in a record, by what the endpoint that gave it asks to be stripped."""
+    return scored_text(answer, experiment.endpoint_of(record.cell, record.model).strip)
 
 
 def _canonical_json(text: str) -> str:

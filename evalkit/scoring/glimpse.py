@@ -58,7 +58,7 @@ class Glimpse:
         at = self._place(level)
         if at is None or self._answers[at] >= _MOST_ANSWERS:
             return
-        answer = scored_answer(record.outcome, self._experiment.endpoint, record.request)
+        answer = scored_answer(record.outcome, self._experiment.endpoint_of(record.cell, record.model), record.request)
         found = float(values(self.metric, tokenise([answer.text], truncated=[answer.truncated], completion_tokens=[answer.completion_tokens]))[0])
         if not math.isnan(found):
             self._answers[at] += 1

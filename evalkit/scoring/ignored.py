@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Protocol
 
-from evalkit.experiment.parameters import level_key
+from evalkit.experiment.parameters import ENDPOINT, level_key
 from evalkit.plan.requests import Plan
 
 _SAME_PAIRS = 12
-_NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed"})
+_NO_TEXT_OF_THEIRS = frozenset({"max_tokens", "max_completion_tokens", "stop", "model", "seed", ENDPOINT})
 
 
 class Texted(Protocol):

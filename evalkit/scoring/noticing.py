@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
+from evalkit.experiment.several import endpoint_name
 from evalkit.plan.requests import Plan
 from evalkit.store.records import Completion, Record
 from evalkit.text.notes import Note, warning
@@ -45,7 +46,7 @@ class Noticed:
             self._differ.add(where)
         self._words[where] = max(self._words.get(where, 0), len(answer.text.split()))
         if answer.id and answer.usage_shared_by == 1:
-            self._ids.append(hash(answer.id))
+            self._ids.append(hash((endpoint_name(self._plan.experiment.endpoint_of(self._plan.cells[cell])), answer.id)))
             self._texts.append(text)
         if answer.model:
             self._models[record.model, answer.model] += 1

@@ -18,7 +18,7 @@ from evalkit.experiment.judges import Judge
 from evalkit.metrics import Metric, length
 from evalkit.plan.places import Places
 from evalkit.plan.requests import Plan
-from evalkit.scoring.gather import Column, scored_text
+from evalkit.scoring.gather import Column, text_scored
 from evalkit.stats.intervals import Interval, share_interval
 from evalkit.stats.preference import Compared, compared, components, kappa_interval, strengths, win_share, win_shares
 from evalkit.store import judgements, ratings
@@ -109,7 +109,7 @@ def rated_answer(record: Record, plan: Plan, number: int | None, places: Places)
     if number is None or not isinstance(record.outcome, Completion):
         return None
     place = places.place(number)
-    return Rated(place.cell, place.prompt, scored_text(record.outcome, plan.experiment.endpoint.strip))
+    return Rated(place.cell, place.prompt, text_scored(record.outcome, record, plan.experiment))
 
 
 def comparisons(rated: Sequence[Rating], answers: dict[str, Rated]) -> tuple[Compared, list[int], int]:

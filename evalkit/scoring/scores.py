@@ -147,7 +147,7 @@ def scored(
     short = [not on.ks[prompt] or int(np.count_nonzero(one)) < on.ks[prompt] for (_, prompt), one in groups.lengths.items()]
     lengths, unit = _lengths(gathered, len(plan.cells))
     uncounted = int(np.isnan(gathered.answers.completion_tokens).sum())
-    unpriced = int(np.isnan(gathered.answers.recorded("cost")).sum()) if plan.experiment.endpoint.prices else 0
+    unpriced = int(np.isnan(gathered.answers.recorded("cost")).sum()) if plan.experiment.priced else 0
     measured = Measured(plan, on, (*metrics, *gathered.own.values()), beside=beside, sizes=sizes)
     measured.take(groups, [one for one in gathered.scorers if one.takes == "texts"], vectors, gathered.complaints, jobs)
     return Scores(

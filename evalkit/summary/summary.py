@@ -128,6 +128,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         spent: what this time's calls took, by whom they were made to; `cost` of all together, None where it is not known.
         purpose: what was looked for, like "creative: many different answers"; empty where nothing was.
         use: the setting to use; None where none is recommended.
+        where: which of several endpoints that is asked of, its model and address; None where there is one, or no setting to use.
         nearest: where no setting satisfies, the one that comes nearest.
         reference: what it is compared with.
         rows: what the setting buys, what the choice was made by first; without a setting to use, the figures of the reference.
@@ -169,6 +170,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     race: Raced | None = None
     raced: list[str] = []
     replayed: str = ""
+    where: str | None = None
 
     @property
     def raced_label(self) -> str:

@@ -10,6 +10,7 @@ from evalkit.analysis.control import LIMITS
 from evalkit.analysis.sentences import in_words
 from evalkit.choice import Choice, unproved_in_words
 from evalkit.collect.budget import Spent, total_cost
+from evalkit.experiment.several import endpoint_name
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
@@ -33,15 +34,15 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
     chosen = choice.chosen if choice is not None else None
     nearest = choice.nearest if choice is not None else None
     decisive = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints] if choice is not None else []
-    calls = [("sweep", run.sent.spent)] if run.sent is not None and run.sent.spent.requests else []
+    calls = [] if run.sent is None else [(name, one.spent) for name, one in (run.sent.parts or {"sweep": run.sent}).items() if one.spent.requests]
     calls += [(one.name, one.spent) for one in run.beside if one.spent.requests]
     shown = next(one for one in (chosen, nearest, analysis.reference) if one is not None)
     found = rows(run, choice, shown) if counts.completions else []
     return Summary(
         name=analysis.name,
         outcome=_outcome(run),
-        model=run.experiment.endpoint.model,
-        base_url=run.experiment.endpoint.base_url,
+        model=run.experiment.models,
+        base_url=run.experiment.addresses,
         settings=counts.cells,
         prompts=counts.prompts,
         replicates=counts.replicates,
@@ -55,6 +56,7 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         purpose=_purpose(choice),
         use=None if chosen is None else setting(analysis, chosen),
         nearest=None if nearest is None else setting(analysis, nearest),
+        where=_where(run, chosen),
         reference=setting(analysis, analysis.reference),
         rows=found,
         unmet=unmet(choice, run.analysis) if choice is not None and not choice.satisfying else [],
@@ -75,6 +77,14 @@ def setting(analysis: Analysis, index: int) -> Setting:
     name = analysis.name_of(index)
     levels = in_words(values)
     return Setting(cell_index=index, name=name, values=values, in_words=levels if name is None else f"{name} ({levels})")
+
+
+def _where(run: Run, cell: int | None) -> str | None:
+    """Which of several endpoints a setting was asked of, its model and its address."""
+    if cell is None or len(run.experiment.asked) == 1:
+        return None
+    endpoint = run.experiment.endpoint_of(run.analysis.cells[cell])
+    return f"{endpoint_name(endpoint)}: {endpoint.model} at {endpoint.base_url}"
 
 
 def _outcome(run: Run) -> Outcome:
@@ -141,7 +151,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
     if counts.prompts < FEW_PROMPTS:
         few = "1 prompt is few" if counts.prompts == 1 else f"{counts.prompts} prompts are few"
         yield "note", f"{few}: intervals are wide, and other prompts may say otherwise"
-    if run.experiment.endpoint.base_url == "local":
+    if run.experiment.embedded:
         yield "warning", "The embedded model babbles: a real one may prefer other settings"
     if choice is not None and choice.chosen is not None and not _judges_content(choice):
         yield "note", "Only form was judged, not what is right: add checks or judges"

@@ -30,12 +30,13 @@ from evalkit.store.away import check_here
 from evalkit.store.batches import BatchWriter, Underway
 from evalkit.store.folder import check_shard, is_run, locked, make, now_text, seeds_of, write_run
 from evalkit.store.records import RecordWriter, Standing, packed, record_of, standing
+from evalkit.sweeping.hooks import Hooks, Pending
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.rescoring import ask_others, what_it_took
-from evalkit.sweeping.sweeping import Hooks, Pending, begin_anew
-from evalkit.sweeping.ways import check_engine
+from evalkit.sweeping.sweeping import begin_anew
+from evalkit.sweeping.ways import check_engine, only_endpoint
 from evalkit.text.notes import Note, note, warning
 from evalkit.text.numbers import counted
 
@@ -90,7 +91,7 @@ def run_batches(
 
 def _check(experiment: Experiment, options: Options, waiting: Waiting) -> None:
     """Raise `ExperimentError` for what cannot be had by batches."""
-    endpoint = experiment.endpoint
+    endpoint = only_endpoint(experiment, "batch")
     if experiment.search is not None or options.race or options.race_budget is not None:
         raise ExperimentError(
             "batch: a race looks at answers before it asks on, and a batch brings them all at the end; take search out, or race without"
@@ -125,7 +126,8 @@ class _Batched:
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
-        self.tally = Tally(0, spent=Spent(None if self.experiment.endpoint.prices is None else self.experiment.endpoint.prices.of_batches()))
+        self.endpoint = only_endpoint(self.experiment, "batch")
+        self.tally = Tally(0, spent=Spent(None if self.endpoint.prices is None else self.endpoint.prices.of_batches()))
         self.measured = measures(self.experiment)
         self.broken_off = False
         self.elsewhere: set[str] = set()
@@ -152,7 +154,7 @@ class _Batched:
         pending = sum(1 for _ in unsent(self.plan, there, self.options.retry_failed))
         known = batches.underway(self.folder)
         fresh = max(0, pending - sum(one.requests for one in known))
-        if fresh and not self.hooks.confirm(Pending(fresh, len(self.plan), self.experiment.endpoint.base_url == LOCAL)):
+        if fresh and not self.hooks.confirm(Pending(fresh, len(self.plan), self.endpoint.base_url == LOCAL)):
             return None
         write_run(self.folder, self.experiment)
         left = known
@@ -162,8 +164,8 @@ class _Batched:
             journal = hold.enter_context(BatchWriter(self.folder))
             for mended in filter(None, (writer.mended, journal.mended)):
                 self.tell(note(mended))
-            base_url = stack.enter_context(opened(self.experiment.endpoint))
-            access = Access(base_url(), bearer_key(self.experiment.endpoint), _AT_ONCE)
+            base_url = stack.enter_context(opened(self.endpoint))
+            access = Access(base_url(), bearer_key(self.endpoint), _AT_ONCE)
             left = asyncio.run(self._through(access, writer, journal, there))
             writer.sync()
         if self.tally.done:
@@ -181,7 +183,7 @@ class _Batched:
 
     async def _through(self, access: Access, writer: RecordWriter, journal: BatchWriter, there: Standing) -> list[Underway]:
         """Take up, collect, start, and wait where that is wanted; what is left under way or unresolved."""
-        endpoint = self.experiment.endpoint
+        endpoint = self.endpoint
         settings = endpoint.batch or Batching()
         async with access.client(endpoint) as client:
             work = Batches(

@@ -21,6 +21,7 @@ from evalkit.store.away import check_here
 from evalkit.store.folder import check_shard, is_run, load_experiment, locked, make, make_inside, now_text, seeds_of, write_run
 from evalkit.store.records import Completion, RecordWriter, record_of, standing
 from evalkit.sweeping.outlook import unsent
+from evalkit.sweeping.ways import only_endpoint
 from evalkit.text.notes import Tell, nobody, note, warning
 from evalkit.text.numbers import counted
 
@@ -62,7 +63,7 @@ def write_batches(experiment: Experiment, folder: Path | None = None, *, retry_f
         ExperimentError: its answers stream, or come several in a call.
         RecordError: the folder cannot be used, or has batches under way.
     """
-    endpoint = experiment.endpoint
+    endpoint = only_endpoint(experiment, "batch write")
     if endpoint.stream or endpoint.replicates_per_call > 1:
         name = "stream" if endpoint.stream else "replicates_per_call"
         raise ExperimentError(f"batch write: a batch has whole answers, one a request; take endpoint.{name} out")
@@ -148,7 +149,7 @@ def _opened(path: Path) -> IO[bytes]:
 def _secrets(experiment: Experiment) -> Secrets:
     """The endpoint's key, where there is one here: an answer that quotes it is not to bring it into a file."""
     try:
-        key = bearer_key(experiment.endpoint)
+        key = bearer_key(only_endpoint(experiment, "batch read"))
     except AuthError:
         return Secrets(None)
     return Secrets(key if isinstance(key, str) else None)

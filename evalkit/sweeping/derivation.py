@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from evalkit.analysis.analysis import Analysis, analyse, summary_csv
-from evalkit.analysis.drift import sentence, trends
+from evalkit.analysis.drift import sentence, trends, trends_of_each
 from evalkit.choice import Choice, choose, confirmed, recommended_yaml
 from evalkit.collect.budget import Besides
 from evalkit.collect.tally import Tally
@@ -147,7 +147,9 @@ def _of_scores(scores: Scores, plan: Plan, others: Sequence[Record]) -> Iterator
         yield note(
             f"{scores.outside} recorded requests are not in this plan (other levels, prompts or replicates): kept in the file, left out of the scores"
         )
-    if plan.anchor_count and (found := trends(others)) is not None:
+    if plan.anchor_count and len(plan.parts) > 1:
+        yield from (sentence(found, count, name) for name, (found, count) in trends_of_each(others).items())
+    elif plan.anchor_count and (found := trends(others)) is not None:
         yield sentence(found, plan.anchor_count)
     if scores.completions:
         yield from _left_out(scores)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,8 +13,9 @@ from evalkit.client.outcome import limit_of
 from evalkit.collect.budget import least_cost, most_cost
 from evalkit.errors import RecordError
 from evalkit.experiment import judges
-from evalkit.experiment.endpoint import Endpoint
+from evalkit.experiment.endpoint import Endpoint, Prices
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.several import endpoint_name
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, reworded, seeds_of
 from evalkit.store.records import Standing, read, standing
@@ -53,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of what an endpoint is still to be asked, and of what that costs.
 
     Attributes:
-        name: ``sweep``, or a judge's.
+        name: ``sweep``, or of several endpoints this one's; or a judge's.
         requests: at most so many; of a judge each may be asked once more.
         tokens_in, tokens_out: at most; None where nothing bounds them.
         cost_least, cost_most: in `currency`; None where no prices are given, or nothing bounds it.
@@ -99,36 +100,99 @@ def planned(experiment: Experiment, folder: Path | None = None, *, retry_failed:
     plan = Plan(experiment)
     left = pending(experiment, folder, retry_failed=retry_failed)
     course = course_ahead(experiment, folder or Path("results") / experiment.name)
-    asked_of = [("sweep", experiment.endpoint, left)]
+    asked_of = left_of_each(experiment, folder, left, retry_failed=retry_failed)
     beside = judged(plan, left, folder or Path("results") / experiment.name)
-    asked_of += [(judge.name, judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
+    asked_of += [_left(judge.name, "", judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
     return Planned(
         name=experiment.name,
-        model=experiment.endpoint.model,
-        base_url=experiment.endpoint.base_url,
+        model=experiment.models,
+        base_url=experiment.addresses,
         parameters={name: list(levels) for name, levels in experiment.parameters.items()},
         settings=len(plan.cells),
         prompts=len(experiment.prompts),
         replicates=experiment.replicates,
         requests=len(plan),
         anchors=plan.anchor_count,
-        asked=[_asked(name, endpoint, tokens) for name, endpoint, tokens in asked_of],
+        asked=[_asked(one) for one in asked_of],
         warnings=[*experiment.warnings(), *plan.design.beware],
         race=None if course is None else planned_race(course),
     )
 
 
-def _asked(name: str, endpoint: Endpoint, tokens: Tokens) -> Asked:
-    prices, most = endpoint.prices, tokens.answers_most
+class Left(NamedTuple):
+    """What is still to be asked of an endpoint.
+
+    Attributes:
+        name: ``sweep``, or of several endpoints this one's; or a judge's.
+        where: the key under which it stands in the experiment.
+        cheapest, dearest: its prices; where it is not known which of several is asked what, the lowest and the highest ones.
+    """
+
+    name: str
+    where: str
+    model: str
+    cheapest: Prices | None
+    dearest: Prices | None
+    tokens: Tokens
+
+    @property
+    def cost_least(self) -> float | None:
+        """The least that it costs; None where no prices are given."""
+        tokens = self.tokens
+        return None if self.cheapest is None else least_cost(self.cheapest, tokens.prompts_least, tokens.requests + tokens.anchors)
+
+    @property
+    def cost_most(self) -> float | None:
+        """The most that it costs; None where no prices are given, or nothing bounds it."""
+        tokens = self.tokens
+        return None if self.dearest is None or tokens.answers_most is None else most_cost(self.dearest, tokens.prompts_most, tokens.answers_most)
+
+
+def _left(name: str, where: str, endpoint: Endpoint, tokens: Tokens) -> Left:
+    return Left(name, where, endpoint.model, endpoint.prices, endpoint.prices, tokens)
+
+
+def left_of_each(experiment: Experiment, folder: Path | None, left: Tokens, *, retry_failed: bool = False) -> list[Left]:
+    """What is `left` of a sweep, by the endpoint that is asked; of a race that asks several, which decides that later, all together."""
+    every = experiment.asked_at()
+    if len(every) == 1:
+        where, endpoint = every[0]
+        return [_left("sweep", where, endpoint, left)]
+    place = folder or Path("results") / experiment.name
+    if experiment.search is not None:
+        prices = [one.prices for _, one in every if one.prices is not None]
+        if len(prices) < len(every):
+            return [Left("sweep", "endpoints", experiment.models, None, None, left)]
+        return [Left("sweep", "endpoints", experiment.models, _each(min, prices), _each(max, prices), left)]
+    begun = is_run(place)
+    plan = Plan(experiment.with_seeds(seeds_of(place)) if begun else experiment)
+    there = standing(place) if begun else Standing()
+    parts = {endpoint_name(part.endpoint): part for part in plan.parts}
+    return [
+        _left(name, where, one, parts[name].tokens_of(unsent(parts[name], there, retry_failed)))
+        for where, one in every
+        if (name := endpoint_name(one)) in parts
+    ]
+
+
+def _each(of: Callable[[list[float]], float], prices: Sequence[Prices]) -> Prices:
+    """Prices each of which is the lowest, or the highest, of several."""
+    cached = [one.input if one.cached_input is None else one.cached_input for one in prices]
+    hidden = [one.output if one.reasoning is None else one.reasoning for one in prices]
+    asked, said = of([one.input for one in prices]), of([one.output for one in prices])
+    return Prices(input=asked, output=said, cached_input=of(cached), reasoning=of(hidden), currency=prices[0].currency)
+
+
+def _asked(left: Left) -> Asked:
     return Asked(
-        name=name,
-        model=endpoint.model,
-        requests=tokens.requests + tokens.anchors,
-        tokens_in=tokens.prompts_most,
-        tokens_out=most,
-        cost_least=None if prices is None else least_cost(prices, tokens.prompts_least, tokens.requests + tokens.anchors),
-        cost_most=None if prices is None or most is None else most_cost(prices, tokens.prompts_most, most),
-        currency=None if prices is None else prices.currency,
+        name=left.name,
+        model=left.model,
+        requests=left.tokens.requests + left.tokens.anchors,
+        tokens_in=left.tokens.prompts_most,
+        tokens_out=left.tokens.answers_most,
+        cost_least=left.cost_least,
+        cost_most=left.cost_most,
+        currency=None if left.cheapest is None else left.cheapest.currency,
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.client.defaults import OwnDefaults, defaults_in
+from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import DEFAULT
+from evalkit.experiment.several import endpoint_name
 from evalkit.store.folder import PROBE_FILE, read_run
 from evalkit.store.meanings import Corner, Meaning, read_corners, read_meanings
 from evalkit.text.notes import Note, warning
@@ -19,7 +21,13 @@ _NO_CUT = {"top_p": 1.0, "top_k": 0.0, "min_p": 0.0}
 
 def rules(folder: Path, experiment: Experiment) -> Iterator[Note]:
     """What must be known of how the endpoint samples, beside a decision on this experiment: from the last look, and from ``probe.json``."""
-    sent = _sent(experiment)
+    if len(experiment.asked) > 1:  # a probe is of one of them, and nobody says of which
+        for endpoint in experiment.asked:
+            name = endpoint_name(endpoint)
+            if (own := defaults_in(read_run(folder), name)) is not None:
+                yield from (said._replace(text=f"{name}: {said.text}") for said in _of_defaults(own, _sent(experiment, endpoint), {}))
+        return
+    sent = _sent(experiment, experiment.asked[0])
     meanings = read_meanings(folder / PROBE_FILE)
     defaults = defaults_in(read_run(folder))
     if defaults is not None:
@@ -39,9 +47,9 @@ def _there(corner: Corner, sent: Mapping[str, list[Any]]) -> bool:
     return all(_left_out(sent, name) if level is None else level in _numbers(sent, name) for name, level in levels.items())
 
 
-def _sent(experiment: Experiment) -> dict[str, list[Any]]:
+def _sent(experiment: Experiment, endpoint: Endpoint) -> dict[str, list[Any]]:
     """What is sent of each parameter, level by level; `DEFAULT` where it is left out."""
-    fixed = {**experiment.request, **experiment.endpoint.extra_body}
+    fixed = {**experiment.request, **endpoint.extra_body}
     return {**{name: [value] for name, value in fixed.items()}, **{name: list(levels) for name, levels in experiment.parameters.items()}}
 
 

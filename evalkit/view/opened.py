@@ -17,7 +17,7 @@ from evalkit.plan.requests import Plan, Role
 from evalkit.race.course import Course, OtherRaceError
 from evalkit.race.deciding import goals_of
 from evalkit.run import Run, load
-from evalkit.scoring.gather import scored_text
+from evalkit.scoring.gather import text_scored
 from evalkit.scoring.metric_set import measures
 from evalkit.store import race
 from evalkit.store.folder import ANALYSIS, CHOICE, RUN_FILE, read_experiment
@@ -133,7 +133,7 @@ class Opened:
 
     def text(self, record: Record) -> str | None:
         """What is scored of an answer; None of a failure."""
-        return scored_text(record.outcome, self.experiment.endpoint.strip) if isinstance(record.outcome, Completion) else None
+        return text_scored(record.outcome, record, self.experiment) if isinstance(record.outcome, Completion) else None
 
     def answers(self, prompt: int, cell: int) -> dict[int, Record]:
         """The records of a setting on a prompt, by replicate. Raises `RecordError`."""

@@ -72,9 +72,14 @@ class _Endpoint(msgspec.Struct):
 
 
 class _Experiment(msgspec.Struct):
-    endpoint: _Endpoint
+    endpoint: _Endpoint | None = None
+    endpoints: list[_Endpoint] = []
     prompts: list[msgspec.Raw] = []
     replicates: int = 1
+
+    @property
+    def asked(self) -> list[_Endpoint]:
+        return self.endpoints or ([] if self.endpoint is None else [self.endpoint])
 
 
 class _About(msgspec.Struct):
@@ -292,8 +297,8 @@ def _read(folder: Path, about: _About, running: bool) -> Line:
         "running" if running else "part" if about.shard else "done" if planned is not None and answered == planned else "incomplete",
         f"shard {about.shard} of a run: merge it with the others" if about.shard else "" if running or counts else "cut off before it was scored",
         about.updated,
-        experiment.endpoint.model,
-        "embedded" if experiment.endpoint.base_url == "local" else experiment.endpoint.base_url,
+        ", ".join(dict.fromkeys(one.model for one in experiment.asked)),
+        ", ".join(dict.fromkeys("embedded" if one.base_url == "local" else one.base_url for one in experiment.asked)),
         f"{size}{len(experiment.prompts):,} × {experiment.replicates:,}",
         answered,
         planned,

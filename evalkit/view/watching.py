@@ -15,9 +15,10 @@ from evalkit.analysis.sentences import in_words
 from evalkit.collect.budget import Spent, priced
 from evalkit.errors import RecordError
 from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.several import endpoint_name
 from evalkit.metrics import label_of
 from evalkit.plan.requests import Plan, Role
-from evalkit.scoring.gather import scored_text
+from evalkit.scoring.gather import text_scored
 from evalkit.scoring.glimpse import Glimpse, deciding
 from evalkit.store.folder import RUN_FILE, read_experiment
 from evalkit.store.race import RACE
@@ -53,6 +54,7 @@ class _Seen(msgspec.Struct, gc=False):
     at: str
     cell: msgspec.Raw
     outcome: _Outcome
+    model: str = ""
 
 
 _seen = msgspec.json.Decoder(_Seen)
@@ -79,7 +81,9 @@ class Watching:
         self._begun = self._tail.begun
         self._done: set[bytes] = set()
         self._failed: dict[bytes, str] = {}
-        self._spent = Spent(self.experiment.endpoint.prices)
+        asked = self.experiment.asked
+        self._spents = {endpoint_name(one): Spent(one.prices) for one in asked}
+        self._spent = Spent(self.experiment.priced, parts=tuple(self._spents.values()))
         self._times: deque[float] = deque()
         self._latest: deque[int] = deque(maxlen=_LATEST)
         self._glimpses = [Glimpse(self.experiment, one) for one in deciding(self.experiment, bounded=True)[:_MOST_METRICS]]
@@ -107,7 +111,9 @@ class Watching:
         found = _seen.decode(line)
         outcome, key = found.outcome, packed(found.key)
         answered = outcome.type == "completion"
-        self._spent.add(outcome.usage, answered=answered)
+        endpoint = self.experiment.endpoint_of(msgspec.json.decode(found.cell), found.model) if len(self._spents) > 1 else self.experiment.asked[0]
+        if (spent := self._spents.get(endpoint_name(endpoint))) is not None:  # None where a level was taken out
+            spent.add(outcome.usage, answered=answered)
         if found.role != "sweep":
             return
         if found.at > self._since:
@@ -139,6 +145,7 @@ class Watching:
             self._times.popleft()
         span = min(_OVER_S, max(1.0, now - self._times[0])) if self._times else _OVER_S
         rate, done = len(self._times) / span, len(self._done)
+        self._spent.add_up()
         left = max(0, self._planned - done - len(self._failed))
         race, who = self._race()
         return {
@@ -185,7 +192,7 @@ class Watching:
             return None
         if not isinstance(record.outcome, Completion):
             return None
-        text = scored_text(record.outcome, self.experiment.endpoint.strip)
+        text = text_scored(record.outcome, record, self.experiment)
         levels = {name: level for name, level in record.cell.items() if len(self.experiment.parameters.get(name, (0, 0))) > 1}
         shown = visible(text[:_LONGEST]) + (" …" if len(text) > _LONGEST else "")
         return {"key": record.key, "prompt": visible(record.prompt_id), "setting": visible(in_words(levels)), "text": _sound(shown)}

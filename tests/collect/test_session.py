@@ -18,7 +18,7 @@ from support.sweeps import sweep
 from evalkit.collect.allowance import Budget
 from evalkit.errors import EndpointError, ExperimentError
 from evalkit.experiment.experiment import Experiment, check
-from evalkit.sweeping.sweeping import Pending
+from evalkit.sweeping.hooks import Pending
 
 FINE = Answer(200, JSON, completion("fine"))
 

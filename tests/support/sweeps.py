@@ -7,8 +7,9 @@ from typing import Any
 
 from evalkit.experiment.experiment import Experiment
 from evalkit.run import Run
+from evalkit.sweeping.hooks import Hooks
 from evalkit.sweeping.options import DEFAULTS
-from evalkit.sweeping.sweeping import Hooks, run_sweep
+from evalkit.sweeping.sweeping import run_sweep
 
 HOOKS = ("confirm", "progress", "note", "interruption")
 

@@ -30,9 +30,9 @@ from evalkit.store.merge import merge_runs
 from evalkit.store.records import Completion, read
 from evalkit.sweeping.batching import Waiting, run_batches
 from evalkit.sweeping.by_hand import read_batches, write_batches
+from evalkit.sweeping.hooks import Hooks
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.part import Part
-from evalkit.sweeping.sweeping import Hooks
 
 QUICK = Waiting(settles_s=0.0)
 STAY = Waiting(wait=True, settles_s=0.0)

@@ -8,7 +8,7 @@ from evalkit.client.outcome import ending
 from evalkit.plan.requests import Plan
 from evalkit.present.text.reading import Read, in_units, read_text, repeats
 from evalkit.run import Run
-from evalkit.scoring.gather import scored_text
+from evalkit.scoring.gather import text_scored
 from evalkit.store.records import Completion, Failure, Record, latest, read
 from evalkit.text.escaping import visible
 
@@ -112,4 +112,4 @@ def _rows(group: dict[int, Record], run: Run, most: int, known: dict[str, Read])
 
 
 def _read(record: Record, run: Run) -> str | None:
-    return scored_text(record.outcome, run.experiment.endpoint.strip) if isinstance(record.outcome, Completion) else None
+    return text_scored(record.outcome, record, run.experiment) if isinstance(record.outcome, Completion) else None

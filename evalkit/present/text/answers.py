@@ -15,7 +15,7 @@ from evalkit.plan.requests import Plan
 from evalkit.present.text.decision import cell_in_words
 from evalkit.present.text.reading import Read, read_text, repeats
 from evalkit.run import Run
-from evalkit.scoring.gather import scored_text
+from evalkit.scoring.gather import text_scored
 from evalkit.store.records import Completion, Failure, Record, latest, read
 
 
@@ -73,7 +73,7 @@ def _records(run: Run, prompt: int, cells: Sequence[int]) -> dict[int, dict[int,
 
 def _answers(found: Mapping[int, Record], experiment: Experiment, replicates: int | None) -> list[ShownAnswer]:
     records = [record for _, record in sorted(found.items())][:replicates]
-    texts = [read_text(scored_text(one.outcome, experiment.endpoint.strip)) if isinstance(one.outcome, Completion) else None for one in records]
+    texts = [read_text(text_scored(one.outcome, one, experiment)) if isinstance(one.outcome, Completion) else None for one in records]
     out = []
     for record, text, like in zip(records, texts, repeats(texts), strict=True):
         said = [(f"#{record.replicate + 1}", False)]

@@ -18,6 +18,8 @@ def _said(found: Summary, digest: str) -> Iterator[str]:
     yield f"Recommended by evalkit for {json.dumps(found.name)} ({digest}), {found.purpose}."
     if found.use is not None and found.use.name is not None:
         yield f"The setting {json.dumps(found.use.name, ensure_ascii=False)}."
+    if found.where:
+        yield f"Asked of {found.where}."
     yield from (_row(row) for row in found.rows)
     yield from (f"Found by a {found.raced_label.lower()}: {one}" for one in found.raced)
     yield from (f"How sure: {one}" for one in found.sure)

@@ -20,10 +20,10 @@ from evalkit.text.numbers import between, rounded
 
 def about(run: Run) -> str:
     """Whom was asked what, how often, when."""
-    counts, endpoint, race = run.analysis.counts, run.experiment.endpoint, race_of(run.analysis)
+    counts, experiment, race = run.analysis.counts, run.experiment, race_of(run.analysis)
     when = str(_run_file(run).get("updated", ""))[:10]
     parts = [
-        f"{endpoint.model} at {endpoint.base_url}" if endpoint.base_url != "local" else f"{endpoint.model}, evalkit's embedded model",
+        *(f"{one.model} at {one.base_url}" if one.base_url != "local" else f"{one.model}, evalkit's embedded model" for one in experiment.asked),
         f"{counts.cells:,} settings × {counts.prompts:,} prompts × {counts.replicates:,} answers"
         if race is None or race.common == counts.prompts
         else f"{counts.cells:,} settings on {race.common:,} to {counts.prompts:,} prompts, {counts.replicates:,} answers each",
@@ -75,7 +75,7 @@ def _made_by(run: Run) -> Iterator[str]:
     analysis, counts = run.analysis, run.analysis.counts
     yield f"evalkit {_run_file(run).get('versions', {}).get('evalkit', __version__)}"
     yield f"experiment {analysis.name} {analysis.digest}"
-    yield f"model {run.experiment.endpoint.model}"
+    yield f"model {run.experiment.models}"
     yield f"cells {counts.cells} prompts {counts.prompts} replicates {counts.replicates}"
     yield f"completions {counts.completions}/{counts.planned} k {counts.k}"
     yield f"tokenizer {analysis.tokenizer}"
