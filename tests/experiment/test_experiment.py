@@ -45,8 +45,8 @@ SECRETS = (
 )
 
 KEYS = (
-    "expected one of anchor, cells, checks, choose, design, embeddings, endpoint, interval, judges, margins, name, parameters, prompts, "
-    "reference, replicates, request, scorers, search, seed"
+    "expected one of anchor, cells, checks, choose, design, embeddings, endpoint, endpoints, exclude, interval, judges, margins, name, parameters, "
+    "prompts, reference, replicates, request, scorers, search, seed"
 )
 
 

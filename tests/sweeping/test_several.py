@@ -99,7 +99,8 @@ def test_what_one_endpoint_answered_counts_when_others_come_beside_it(tmp_path: 
         both = experiment(one.url, other.url, prompts=[{"id": "p0", "user": "Say 0."}])
         run = sweep(both, tmp_path / "run")
         assert (len(one.seen), len(other.seen)) == (6, 6), "nothing is paid for twice"
-    assert run is not None and run.complete
+    assert run is not None
+    assert run.complete
 
 
 def test_a_name_is_no_part_of_what_identifies_a_request() -> None:
@@ -123,18 +124,13 @@ def test_one_that_dies_leaves_its_settings_pending_and_the_others_go_on(tmp_path
     assert run.analysis.counts.missing + sum(run.analysis.counts.failures.values()) == 16
     assert any(one.level == "stopped" for one in run.notes)
     with serving(lambda _: FINE) as again, serving(lambda _: FINE) as also:
-        urls = [again.url, also.url]
-        stays = experiment(*(server.url for server in servers))
-        moved = check(
-            stays.resolved()
-            | {
-                "endpoints": [
-                    {**told, "base_url": url, "identity": told["base_url"]} for told, url in zip(stays.resolved()["endpoints"], urls, strict=True)
-                ]
-            }
-        )
+        plain = experiment(*(server.url for server in servers)).resolved()
+        for told, there in zip(plain["endpoints"], (again, also), strict=True):
+            told.update(identity=told["base_url"], base_url=there.url)
+        moved = check(plain)
         run = sweep(moved, tmp_path / "run")
-    assert run is not None and run.complete, "what was left is asked when it is back"
+    assert run is not None
+    assert run.complete, "what was left is asked when it is back"
     assert len(again.seen) + len(also.seen) == 16
 
 
@@ -277,10 +273,7 @@ def test_each_has_anchors_of_its_own() -> None:
 def test_what_can_be_of_one_only_says_how(tmp_path: Path, way: dict[str, Any], told: str) -> None:
     both = experiment("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
     with pytest.raises(ExperimentError, match=told) as caught:
-        if way:
-            sweep(both, tmp_path / "run", **way)
-        else:
-            subject_of_probe(both, None, None, None)
+        _ = sweep(both, tmp_path / "run", **way) if way else subject_of_probe(both, None, None, None)
     assert "--set 'parameters.endpoint=[a]'" in str(caught.value)
     one = check(both.resolved() | {"parameters": {"temperature": [0.2], "endpoint": ["b"]}})
     assert subject_of_probe(one, None, None, None).endpoint.model == "m-b"
@@ -295,4 +288,5 @@ def test_exports_name_the_endpoint_that_each_setting_is_asked_of(tmp_path: Path)
         assert other.url in text, name
         assert one.url not in text, name
     every = text_of(run, "promptfoo", ["0", "2"])
-    assert one.url in every and other.url in every, "providers of one file may be asked at different addresses"
+    assert one.url in every, "providers of one file may be asked at different addresses"
+    assert other.url in every
