@@ -403,8 +403,7 @@ def probe(
         raise ExperimentError("--corners: measures what parameters mean; give --depth meaning with it")
     words, about, planned = announced(probed, depth, calls, corners)
     if dry_run:
-        print(words)
-        print(about)
+        print(f"{words}\n{about}")
         return
     complain(f"Probing {words}.")
     wanted: subject.Depth = "meaning" if depth == "meaning" else "usual"

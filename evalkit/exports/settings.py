@@ -22,16 +22,16 @@ class Exported:
     Attributes:
         index: its number in the run.
         name: as people name it.
-        endpoint: where it is asked.
         model: the one that it is asked of.
         parameters: of a request, without the model and without what only a sweep needs.
+        endpoint: where it is asked.
     """
 
     index: int
     name: str
-    endpoint: Endpoint
     model: str
     parameters: Mapping[str, Any]
+    endpoint: Endpoint
 
     @property
     def slug(self) -> str:
@@ -64,7 +64,7 @@ def exported(run: Run, named: Sequence[str] = ()) -> list[Exported]:
 def _exported(run: Run, plan: Plan, index: int) -> Exported:
     cell = plan.cells[index]
     fields = plain(parameters_of(cell, run.experiment))
-    return Exported(index, cell_text(plan, index), run.experiment.endpoint_of(cell), fields.pop("model"), fields)
+    return Exported(index, cell_text(plan, index), fields.pop("model"), fields, run.experiment.endpoint_of(cell))
 
 
 def without_place(endpoint: Endpoint) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError, MissingExtraError
+from evalkit.experiment.several import endpoint_name
 from evalkit.exports.settings import Exported
 from evalkit.run import Run
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, SUMMARY
@@ -93,7 +94,8 @@ def _about(run: Run) -> dict[str, str | int]:
 
 def _parameters(one: Exported) -> dict[str, Any]:
     """By names that trackers take; a value that is no number is a text, since 1 and 1.0 are not one value there."""
-    every = {"model": one.model, **one.parameters}
+    name = endpoint_name(one.endpoint)
+    every = {"model": one.model, **({"endpoint": name} if name else {}), **one.parameters}
     return {name_for(name): value if isinstance(value, int | float | str) else str(value) for name, value in every.items()}
 
 

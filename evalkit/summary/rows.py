@@ -34,7 +34,14 @@ def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
     by = {(row.cell_index, row.metric): row for row in analysis.by_cell}
     changes = {one.metric: one for one in choice.changes} if choice is not None and cell == choice.chosen else {}
     found = [_row(name, by, cell, analysis, changes.get(name), choice, name in decisive) for name in names if (cell, name) in by]
-    return [row for row in found if row.decides or row.mean is not None or row.reference is not None]
+    shown = [row for row in found if row.decides or row.mean is not None or row.reference is not None]
+    return [_changed(row, label=_label(row.label, row.unit, run)) for row in shown]
+
+
+def _label(label: str, unit: str, run: Run) -> str:
+    """A metric's label; of money with the currency behind a comma, where it is known."""
+    prices = run.experiment.priced
+    return label if unit != "money" or prices is None else f"{label}, {prices.currency}"
 
 
 def _decisive(choice: Choice | None) -> list[str]:
@@ -103,8 +110,9 @@ def _known(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def unmet(choice: Choice, analysis: Analysis) -> list[Unmet]:
+def unmet(choice: Choice, run: Run) -> list[Unmet]:
     """The bounds that no setting keeps to all of, with what the setting that comes nearest to all has, and the best of any by each alone."""
+    analysis = run.analysis
     missed, measured = {one.metric: one for one in choice.misses}, analysis.metrics
     means: dict[str, list[float]] = {}
     for row in analysis.by_cell:
@@ -113,7 +121,7 @@ def unmet(choice: Choice, analysis: Analysis) -> list[Unmet]:
     found: Sequence[Unmet] = [
         Unmet(
             metric=one.metric,
-            label=label_of(one.metric),
+            label=_label(label_of(one.metric), unit_of(one.metric, measured), run),
             unit=unit_of(one.metric, measured),
             low=one.min,
             high=one.max,

@@ -228,19 +228,19 @@ def test_a_version_in_the_address_is_kept_or_named(run: Run) -> None:
 
 
 def test_settings_of_one_spelling_have_names_of_their_own(run: Run) -> None:
-    alike = [Exported(number, name, "m", {"user": name}) for number, name in enumerate(["user=a b", "user=a-b", "user=c"])]
+    alike = [Exported(number, name, "m", {"user": name}, run.experiment.endpoint) for number, name in enumerate(["user=a b", "user=a-b", "user=c"])]
     models = yaml.safe_load(for_litellm(run, alike))["model_list"]
     assert [one["model_name"] for one in models] == ["m-user-a-b-0", "m-user-a-b-1", "m-user-c"]
 
 
 def test_no_name_of_a_model_is_an_option(run: Run) -> None:
     with pytest.raises(ExperimentError, match="it would be an option"):
-        for_vllm(run, [Exported(0, "a", "--trust-remote-code", {})])
+        for_vllm(run, [Exported(0, "a", "--trust-remote-code", {}, run.experiment.endpoint)])
 
 
 @pytest.mark.parametrize("stop", ['a"""\nFROM evil', 'ends with "', "a\rb"])
 def test_a_modelfile_holds_no_text_that_would_end_its_quotes(run: Run, stop: str) -> None:
-    text = for_ollama(run, [Exported(0, "a", "m", {"stop": [stop]})])
+    text = for_ollama(run, [Exported(0, "a", "m", {"stop": [stop]}, run.experiment.endpoint)])
     assert "No place here for stop" in text
     assert text.splitlines()[-1] == "FROM m"
 

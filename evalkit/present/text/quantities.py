@@ -16,8 +16,11 @@ def heading(found: Summary) -> str:
 
 
 def named(label: str, unit: str) -> str:
-    """A quantity's name beside its figures: money is told of 1,000 answers, for of one it is too small to read."""
-    return "cost of 1,000 answers" if unit == "money" else label
+    """A quantity's name beside its figures: money is told of 1,000 answers, for of one it is too small to read, in the currency behind its comma."""
+    if unit != "money":
+        return label
+    _, comma, currency = label.partition(", ")
+    return f"cost of 1,000 answers{comma}{currency}"
 
 
 def _scale(unit: str) -> float:
