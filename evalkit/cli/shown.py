@@ -80,6 +80,8 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     for place, (judge, tokens) in enumerate(zip(experiment.judges, judged, strict=True)):
         asked = outlook.Left(judge.name, f"judges[{place}].endpoint", judge.endpoint.model, judge.endpoint.prices, judge.endpoint.prices, tokens)
         print(harmless(f"judge {judge.name}, {_cost_of(asked)}"))
+    if (vectors := outlook.embedded(planned, left, folder)) is not None:
+        print(harmless(f"embeddings, at most {counted(vectors.tokens.requests, 'text')}, {_cost_of(vectors)}"))
 
 
 def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, judged: Sequence[Tokens]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from evalkit.store.embeddings import FILE, FORM, Embedding, Embeddings, key_of, 
 from evalkit.store.journal import Journal
 from evalkit.store.records import Failure, Outcome, Usage
 from evalkit.text.notes import note, warning
+from evalkit.text.numbers import counted
 
 if TYPE_CHECKING:
     from evalkit.client.client import Client
@@ -104,7 +105,7 @@ class _Batches:
         batches = self._batched(terms.retry_failed, together)
         if not batches:
             return None
-        terms.tell(note(f"embeddings: {len(batches):,} calls to make{'' if together else ', a text each'}"))
+        terms.tell(note(f"embeddings: {counted(len(batches), 'call')} to make{'' if together else ', a text each'}"))
         with Journal(self._folder / FILE, FORM) as journal:
             if journal.mended:
                 terms.tell(note(journal.mended))

@@ -54,8 +54,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of what an endpoint is still to be asked, and of what that costs.
 
     Attributes:
-        name: ``sweep``, or of several endpoints this one's; or a judge's.
-        requests: at most so many; of a judge each may be asked once more.
+        name: ``sweep``, or of several endpoints this one's; or a judge's; or ``embeddings``.
+        requests: at most so many; of a judge each may be asked once more; of embeddings texts, several of which go in a call.
         tokens_in, tokens_out: at most; None where nothing bounds them.
         cost_least, cost_most: in `currency`; None where no prices are given, or nothing bounds it.
     """
@@ -102,7 +102,9 @@ def planned(experiment: Experiment, folder: Path | None = None, *, retry_failed:
     course = course_ahead(experiment, folder or Path("results") / experiment.name)
     asked_of = left_of_each(experiment, folder, left, retry_failed=retry_failed)
     beside = judged(plan, left, folder or Path("results") / experiment.name)
+    vectors = embedded(plan, left, folder or Path("results") / experiment.name)
     asked_of += [_left(judge.name, "", judge.endpoint, asked) for judge, asked in zip(experiment.judges, beside, strict=True)]
+    asked_of += [] if vectors is None else [vectors]
     return Planned(
         name=experiment.name,
         model=experiment.models,
@@ -123,9 +125,10 @@ class Left(NamedTuple):
     """What is still to be asked of an endpoint.
 
     Attributes:
-        name: ``sweep``, or of several endpoints this one's; or a judge's.
+        name: ``sweep``, or of several endpoints this one's; or a judge's; or ``embeddings``.
         where: the key under which it stands in the experiment.
         cheapest, dearest: its prices; where it is not known which of several is asked what, the lowest and the highest ones.
+        answers: whether it answers in tokens; one for embeddings does not.
     """
 
     name: str
@@ -134,12 +137,14 @@ class Left(NamedTuple):
     cheapest: Prices | None
     dearest: Prices | None
     tokens: Tokens
+    answers: bool = True
 
     @property
     def cost_least(self) -> float | None:
         """The least that it costs; None where no prices are given."""
         tokens = self.tokens
-        return None if self.cheapest is None else least_cost(self.cheapest, tokens.prompts_least, tokens.requests + tokens.anchors)
+        said = tokens.requests + tokens.anchors if self.answers else 0
+        return None if self.cheapest is None else least_cost(self.cheapest, tokens.prompts_least, said)
 
     @property
     def cost_most(self) -> float | None:
@@ -221,6 +226,28 @@ def judged(plan: Plan, left: Tokens, folder: Path) -> list[Tokens]:
         bounded = None if limit is None or answer is None else 2 * limit * asked
         out.append(Tokens(asked, 0, int(first / 8 * asked), int((first + again + 64 + 2 * (answer or 0)) * asked), bounded))
     return out
+
+
+def embedded(plan: Plan, left: Tokens, folder: Path) -> Left | None:
+    """What may be asked of the endpoint for embeddings: each different answer that is to come or has no vector; None where there is no such endpoint.
+
+    `Tokens.requests` is the most texts that are sent, several in a call; a token there is taken to be one of the model's that answered.
+
+    Raises:
+        RecordError: the records or vectors in `folder` cannot be read.
+    """
+    endpoint = plan.experiment.embeddings
+    if endpoint is None:
+        return None
+    there = 0
+    if is_run(folder):
+        from evalkit.scoring.embedding import unembedded  # asyncio and more, as above
+
+        there = unembedded(folder, plan, endpoint)
+    texts, longest = left.requests + there, plan.most_tokens()
+    most = None if longest is None else math.ceil(longest / max(1, len(plan)) * texts)
+    tokens = Tokens(texts, 0, 0, most or 0, None if most is None else 0)
+    return Left("embeddings", "embeddings", endpoint.model, endpoint.prices, endpoint.prices, tokens, answers=False)
 
 
 def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str], effects: Sequence[str]) -> list[str]:

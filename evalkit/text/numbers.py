@@ -73,15 +73,16 @@ def p_value(p: float | None) -> str:
 
 
 def money(amount: float | None, currency: str | None, digits: int | None = None) -> str:
-    """A sum; ``unknown`` where it or its currency is, and an empty currency leaves the number alone.
+    """A sum; ``unknown`` where it or its currency is, and an empty currency leaves the number alone. No sum that is spent looks like none.
 
     Args:
         digits: behind the point; None for as many as its size wants.
     """
     if amount is None or currency is None:
         return "unknown"
-    shown = (2 if amount >= 1 else 4) if digits is None else digits
-    return f"{amount:,.{shown}f} {currency}".rstrip()
+    if digits is None:
+        digits = 0 if amount == 0 else 2 if amount >= 1 else 4 if amount >= 0.001 else 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{digits}f} {currency}".rstrip()
 
 
 def duration(seconds: float) -> str:

@@ -98,6 +98,8 @@ def test_a_p_value(p: float | None, shown: str) -> None:
 def test_money_is_unknown_where_the_sum_or_its_currency_is() -> None:
     assert numbers.money(None, "EUR") == numbers.money(1.0, None) == "unknown"
     assert numbers.money(0.0025, "EUR") == "0.0025 EUR"
+    assert numbers.money(0.0, "EUR") == "0 EUR"
+    assert numbers.money(0.00003217, "EUR") == "0.000032 EUR"
     assert numbers.money(1234.5, "EUR") == "1,234.50 EUR"
     assert numbers.money(1234.5, "", digits=4) == "1,234.5000"
 
