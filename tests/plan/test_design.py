@@ -197,8 +197,8 @@ def test_what_the_endpoint_rejects_leaves_named_cells_and_bases():
     data = {"name": "x", "endpoint": {"base_url": "local", "model": "babbler"}, "prompts": [{"id": "a", "user": "b"}]}
     named = check({**data, "cells": {"one": {"temperature": 1}, "two": {"temperature": 2.0}}})
     rejected = [Checked(parameter="temperature", level=2, failure=None)]
-    assert [dict(cell) for cell in design_of(without(named, rejected)).cells] == [{"temperature": 1}]
+    assert [dict(cell) for cell in design_of(without(named, {"": rejected})).cells] == [{"temperature": 1}]
     with pytest.raises(EndpointError, match="every setting under 'cells'"):
-        without(named, [*rejected, Checked(parameter="temperature", level=1.0, failure=None)])
+        without(named, {"": [*rejected, Checked(parameter="temperature", level=1.0, failure=None)]})
     single = check({**data, "parameters": {"temperature": [0.5, 1, 2]}, "design": "one_at_a_time", "reference": {"temperature": 2}})
-    assert [dict(cell) for cell in design_of(without(single, rejected)).cells] == [{"temperature": 1}, {"temperature": 0.5}]
+    assert [dict(cell) for cell in design_of(without(single, {"": rejected})).cells] == [{"temperature": 1}, {"temperature": 0.5}]
