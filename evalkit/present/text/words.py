@@ -9,6 +9,8 @@ from typing import Any
 from evalkit._version import __version__
 from evalkit.analysis.analysis import CellMean
 from evalkit.errors import RecordError
+from evalkit.experiment.endpoint import LOCAL, Endpoint
+from evalkit.experiment.several import endpoint_name
 from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
 from evalkit.run import Run
@@ -23,7 +25,7 @@ def about(run: Run) -> str:
     counts, experiment, race = run.analysis.counts, run.experiment, race_of(run.analysis)
     when = str(_run_file(run).get("updated", ""))[:10]
     parts = [
-        *(f"{one.model} at {one.base_url}" if one.base_url != "local" else f"{one.model}, evalkit's embedded model" for one in experiment.asked),
+        *map(_asked, experiment.asked),
         f"{counts.cells:,} settings × {counts.prompts:,} prompts × {counts.replicates:,} answers"
         if race is None or race.common == counts.prompts
         else f"{counts.cells:,} settings on {race.common:,} to {counts.prompts:,} prompts, {counts.replicates:,} answers each",
@@ -31,6 +33,12 @@ def about(run: Run) -> str:
         when,
     ]
     return visible(" · ".join(filter(None, parts)))
+
+
+def _asked(endpoint: Endpoint) -> str:
+    name = endpoint_name(endpoint)
+    where = f"{endpoint.model} at {endpoint.base_url}" if endpoint.base_url != LOCAL else f"{endpoint.model}, evalkit's embedded model"
+    return f"{name}: {where}" if name else where
 
 
 def _run_file(run: Run) -> dict[str, Any]:
