@@ -41,7 +41,7 @@ from evalkit.experiment.sampled import schema_of_design, searched, with_sampled,
 from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.strict_yaml import named, parse, read_text
-from evalkit.metrics import checks, custom
+from evalkit.metrics import checks, code, custom
 from evalkit.text.numbers import counted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -202,8 +202,12 @@ class Experiment(Strict):
     @field_validator("checks", mode="after")
     @classmethod
     def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
-        expects = any(prompt.expect is not None for prompt in info.data.get("prompts", ()))
-        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects))]
+        prompts = info.data.get("prompts", ())
+        expects, tests = (any(getattr(prompt, name) is not None for prompt in prompts) for name in ("expect", "tests"))
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects, tests))]
+        if not faults and any(kind == "runs" and code.runs(argument).then is None for kind, argument in checks.with_arguments(value, False)):
+            wrong = ((prompt.id, code.fault_of(prompt.tests)) for prompt in prompts if prompt.tests is not None)
+            faults = [((), f"the tests of prompt {shown(name)} are not Python: {fault}") for name, fault in wrong if fault]
         if faults:
             raise Faults(faults)
         return value
@@ -352,6 +356,7 @@ class Experiment(Strict):
                 f"{' and '.join(kinds)}: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) have no 'expect' to compare with; "
                 "their answers are left out there"
             )
+        out += self._untested()
         seen = [prompt.id for prompt in self.prompts if any(message.images() for message in prompt.messages)]
         if seen:
             out.append(
@@ -367,6 +372,17 @@ class Experiment(Strict):
             )
         return out
 
+    def _untested(self) -> list[str]:
+        """Which prompts have nothing that a check ``runs`` could run."""
+        out = []
+        for argument in [argument for kind, argument in checks.with_arguments(self.checks, False) if kind == "runs"]:
+            found = code.runs(argument)
+            if without := [prompt.id for prompt in self.prompts if found.tests(prompt.tests, prompt.vars or {}) is None]:
+                names = ", ".join(map(shown, without[:3])) + (", ..." if len(without) > 3 else "")
+                lack = "have no 'tests'" if found.then is None else "lack a variable of its tests under 'vars'"
+                out.append(f"runs: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) {lack}; their answers are left out there")
+        return out
+
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts"}, exclude_none=True)
@@ -376,7 +392,7 @@ class Experiment(Strict):
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
-        data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
+        data["prompts"] = [{key: value for key, value in prompt.items() if key not in ("expect", "tests")} for prompt in data["prompts"]]
         endpoint = {key: value for key, value in data["endpoint"].items() if key in ("model", "extra_body", "strip")}
         data["endpoint"] = {"base_url": self.endpoint.known_as, **endpoint}
         text = json.dumps(canonical(data), ensure_ascii=False, separators=(",", ":"))

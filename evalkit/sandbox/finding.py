@@ -49,7 +49,17 @@ def _ways() -> Iterator[Sandbox]:
 
 
 def _bubblewrapped(program: str) -> Iterator[str]:
-    yield from (program, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv")
+    yield from (
+        program,
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--clearenv",
+    )
     yield from ("--uid", "1000", "--gid", "1000", "--hostname", "sandbox")
     there = seen()
     for one in there.see:

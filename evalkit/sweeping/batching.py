@@ -23,6 +23,7 @@ from evalkit.experiment.endpoint import LOCAL, Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
+from evalkit.scoring.executing import execute
 from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
@@ -33,7 +34,7 @@ from evalkit.store.records import RecordWriter, Standing, packed, record_of, sta
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.part import Part, part_of
-from evalkit.sweeping.rescoring import ask_others, what_it_took
+from evalkit.sweeping.rescoring import ask_others, sandbox_for, what_it_took
 from evalkit.sweeping.sweeping import Hooks, Pending, begin_anew
 from evalkit.sweeping.ways import check_engine
 from evalkit.text.notes import Note, note, warning
@@ -127,6 +128,7 @@ class _Batched:
         self.began = time.monotonic()
         self.tally = Tally(0, spent=Spent(None if self.experiment.endpoint.prices is None else self.experiment.endpoint.prices.of_batches()))
         self.measured = measures(self.experiment)
+        self.where = sandbox_for(self.measured) if self.options.run_code else None
         self.broken_off = False
         self.elsewhere: set[str] = set()
 
@@ -268,4 +270,6 @@ class _Batched:
         options, hooks = self.options, self.hooks
         terms = Terms(self.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
         beside = ask_others(self.folder, self.plan, self.measured, terms, (self.tally.spent,))
+        if self.where is not None:
+            execute(self.folder, self.plan, self.measured.runs, terms, self.where)
         return settle(self.folder, self.plan, self.notes, self.tally, self.measured, beside=beside, jobs=options.jobs)

@@ -99,7 +99,7 @@ def _parted(null: int, work: Callable[[int], Any]) -> tuple[int, socket.socket, 
         os.closerange(4, 1024)
         here.detach()
         there.detach()
-        sys.stdin = open(0)  # noqa: SIM115, PTH123 (for the rest of this process)
+        sys.stdin = open(0)  # noqa: SIM115 (for the rest of this process)
         os.setsid()
         work(fd)
     finally:

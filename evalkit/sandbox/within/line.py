@@ -33,8 +33,11 @@ _FUNCTIONS = (
 """Functions of Python's own that may be named to the other side, which then calls its own: none that runs a text or looks into what is there."""
 _NAMED = {one: name for name, one in vars(builtins).items() if name[0] != "_" and (isinstance(one, type) or name in _FUNCTIONS)}
 _METHODS = {
-    getattr(kind, name): f"{kind.__name__}.{name}" for kind in (str, list, dict, tuple, set, int, float, bytes) for name in dir(kind) if name[0] != "_"
-}  # fmt: skip
+    getattr(kind, name): f"{kind.__name__}.{name}"
+    for kind in (str, list, dict, tuple, set, int, float, bytes)
+    for name in dir(kind)
+    if name[0] != "_"
+}
 
 
 class GoneError(BaseException):
@@ -101,7 +104,10 @@ class Line:
         self.gone: GoneError | None = None
 
     def ask(self, what: str, *given: Any) -> Any:
-        """What the other side gives for it; raises what was raised there, `TypeError` for what cannot be handed over, `GoneError` where it is gone."""
+        """What the other side gives for it.
+
+        Raises what was raised there, `TypeError` for what cannot be handed over, and `GoneError` where nobody is there any more.
+        """
         message = {"do": what, "with": [self.packed(one) for one in given]}
         self.asked += 1
         try:
@@ -259,7 +265,7 @@ class Line:
 
 def _base(kind: type[BaseException]) -> str:
     """The nearest class of Python's own above an exception class."""
-    return next(one.__name__ for one in kind.__mro__ if getattr(builtins, one.__name__, None) is one)
+    return next(str(one.__name__) for one in kind.__mro__ if getattr(builtins, one.__name__, None) is one)
 
 
 def _plain(value: Any, kind: type) -> Any:

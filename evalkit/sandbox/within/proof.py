@@ -39,7 +39,7 @@ def found(port: int, paths: Sequence[str], place: str, limits: dict[str, int], r
         "a limit of processes": lambda: _few_processes(limits["RLIMIT_NPROC"]),
         "a limit of open files": lambda: _few_files(limits["RLIMIT_NOFILE"]),
         "a limit of a file's size": lambda: _fails(lambda: _fill(["/tmp/long"], limits["RLIMIT_FSIZE"] + 1)),  # noqa: S108
-        "a limit of all files": lambda: _fails(lambda: _fill([f"/tmp/{at}" for at in range(64)], room // 32)),
+        "a limit of all files": lambda: _fails(lambda: _fill([f"/tmp/{at}" for at in range(64)], room // 32)),  # noqa: S108
         "the other limits": lambda: all(resource.getrlimit(getattr(resource, name))[1] <= most for name, most in limits.items()),
     }
     return {name: bool(holds()) for name, holds in tries.items()}

@@ -13,7 +13,7 @@ _TWO = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and
 _ONE = ("neg", "pos", "abs", "invert")
 _ORDER = ("lt", "le", "gt", "ge")
 _CHANGING = (list, dict, set, bytearray, deque)
-_PLAIN = (bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, deque)
+_PLAIN: tuple[Any, ...] = (bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, deque)
 """Types whose value an object of a type below them may be asked for."""
 
 
@@ -40,6 +40,7 @@ class Remote:
         _ask(self, "delete", name)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
+        """What the call gives there; those of the arguments that it changed are changed here."""
         found, changed = _ask(self, "call", list(given), named)
         for at, value in changed:
             _become(given[at] if isinstance(at, int) else named[at], value)

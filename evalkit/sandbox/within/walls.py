@@ -1,7 +1,7 @@
 """The walls of a sandbox out of Linux's namespaces: a root folder with a few folders to read, no network, no other process, no privileges, limits.
 
-What can be seen there is what `Walls.see` names, read-only, beside an empty ``/tmp`` of a bounded size and the devices null, zero and urandom. Neither
-``/proc`` nor ``/sys`` is there. Nothing here needs a program: Linux is asked itself, which has it from version 5.14 on.
+What can be seen there is what `enter` is told, read-only, beside an empty ``/tmp`` of a bounded size and a few devices. Neither ``/proc`` nor
+``/sys`` is there. Nothing here needs a program: Linux is asked itself, which has it from version 5.14 on.
 """
 
 from __future__ import annotations
@@ -214,4 +214,3 @@ def fail(fault: BaseException) -> None:
     """Say why there are no walls, and end."""
     print(json.dumps(f"{type(fault).__name__}: {fault}"), file=sys.stderr, flush=True)  # noqa: T201 (whoever started this reads it there)
     os._exit(70)
-
