@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Judge
-from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, code, custom, named
+from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, code, custom, length, named
 from evalkit.metrics.code import Runs
 from evalkit.metrics.custom import Scorer
 
@@ -45,7 +46,11 @@ def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
     """
     own = checks.metrics(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
     kinds = checks.with_arguments(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
-    runs = tuple(RunsCheck(one, code.runs(argument)) for one, (kind, argument) in zip(own, kinds, strict=True) if kind == "runs")
+    runs = tuple(
+        RunsCheck(one._replace(of=partial(length.recorded, name=one.name)), code.runs(argument))
+        for one, (kind, argument) in zip(own, kinds, strict=True)
+        if kind == "runs"
+    )
     own = tuple(one for one, (kind, _) in zip(own, kinds, strict=True) if kind != "runs")
     embedded = EMBEDDED if experiment.embeddings is not None else ()
     if not names:

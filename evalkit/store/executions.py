@@ -22,7 +22,7 @@ _MANNER = 1
 """Of how code and tests are run; to be raised where that changes what passes, so that all is run anew."""
 
 
-class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """What came of running the code of an answer with its tests.
 
     Attributes:

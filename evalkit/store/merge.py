@@ -39,8 +39,8 @@ _MOST_NAMED = 12
 
 
 class _Line(msgspec.Struct, gc=False):
-    v: int
     key: str
+    v: int = 1  # which some lines leave out
 
 
 class _Conflict(msgspec.Struct):
