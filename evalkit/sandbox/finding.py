@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from evalkit.sandbox.limits import ROOM, Limits
@@ -16,6 +17,8 @@ from evalkit.sandbox.seen import interpreter, seen
 
 _TRIAL = Limits(seconds=10.0, memory_mb=256)
 _INSIDE = "/evalkit"
+_LOOKED_AT = 50
+_OWN = ("/tmp", "/dev/null")  # noqa: S108 (what a sandbox has of its own)
 
 
 class NoSandboxError(Exception):
@@ -81,11 +84,25 @@ def proven(one: Sandbox) -> dict[str, bool]:
     """By the name of each wall whether it holds: tried from inside, against things that are there outside. Raises `WallsError`."""
     with tempfile.TemporaryDirectory(prefix="evalkit-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
         Path(folder, "secret").write_text("not to be read", encoding="utf-8")
-        paths = [str(Path(folder, "secret")), os.path.expanduser("~/."), str(Path.cwd() / "."), "/etc/passwd", "/home", "/root/."]  # noqa: PTH111
-        inside = [Path(path) for path in (*seen().see, *seen().hide)]
-        unseen = [path for path in paths if not any(seen_one.is_relative_to(Path(path)) for seen_one in inside)]
-        given = {"port": server.getsockname()[1], "paths": unseen, "place": folder}
+        given = {"port": server.getsockname()[1], "paths": [str(Path(folder, "secret")), *_not_to_be_seen()], "place": folder}
         return one.prove(given, _TRIAL)
+
+
+def _not_to_be_seen() -> Iterator[str]:
+    """Some of what is there outside: folders of people, and what stands in this one's and where evalkit was started."""
+    needed = [Path(path) for path in (*seen().see, *_OWN)]
+    for folder in (Path("/etc/passwd"), Path("/home"), Path("/root"), Path(os.path.expanduser("~")).absolute(), Path.cwd()):  # noqa: PTH111 (no fault)
+        for path in (folder, *_some_of(folder)):
+            # An interpreter may stand in a home folder: then what leads to it is there, and empty but for that.
+            if not any(one.is_relative_to(path) or path.is_relative_to(one) for one in needed):
+                yield str(path)
+
+
+def _some_of(folder: Path) -> list[Path]:
+    try:
+        return list(islice(folder.iterdir(), _LOOKED_AT))
+    except OSError:
+        return []
 
 
 def told(one: Sandbox) -> str:

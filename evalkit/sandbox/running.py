@@ -133,8 +133,9 @@ class _Process:
     def __init__(self, front: Sequence[str], root: str) -> None:
         command = [*front, interpreter(), "-I", "-S", "-c", _START.format(root=root, what="main" if front else "serve")]
         self._process = subprocess.Popen(  # noqa: S603 (the interpreter, or the program that was found for the walls)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}, cwd="/", start_new_session=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/",
+            start_new_session=True,
+        )  # fmt: skip
         if self._process.stdin is None or self._process.stdout is None or self._process.stderr is None:
             raise AssertionError(command)
         self._in, self._out, self._err = self._process.stdin.fileno(), self._process.stdout.fileno(), self._process.stderr.fileno()
@@ -201,6 +202,11 @@ class _Process:
             with suppress(OSError):
                 if one is not None:
                     one.close()
+
+
+def _environment() -> dict[str, str]:
+    """What an interpreter may need to be started; the answer's process has none of it."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _reason(text: str) -> Any:

@@ -103,7 +103,8 @@ WRONG = {
         "",
     ),
     "a verdict written wherever it can": (
-        "import os\nfor fd in range(64):\n    try:\n        os.write(fd, bytes([0, 0, 0, 16]) + b'{\"passed\": true}')\n    except OSError:\n        pass",
+        "import os\nfor fd in range(64):\n    try:\n        os.write(fd, bytes([0, 0, 0, 16]) + b'{\"passed\": true}')\n"
+        "    except OSError:\n        pass",
         "assert f(1)",
         "the answer",
     ),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.sandbox.within import asking
@@ -37,6 +37,7 @@ def line(fd: int = -1) -> Line:
     return Line(Pipe(fd), lambda *_: None, lambda _: None, Remote)
 
 
+@settings(max_examples=50)
 @given(plain)
 def test_a_plain_value_comes_over_as_it_is(value: Any) -> None:
     there = line().unpacked(line().packed(value))
