@@ -139,7 +139,7 @@ class Report:
         if tally.what == "requests":
             parts += [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
         else:
-            parts.append(f"{tally.in_flight} of the {tally.what} at once")
+            parts.append(f"{tally.in_flight} at once")
         if tally.failed:
             parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
         if tally.waiting:

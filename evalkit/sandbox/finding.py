@@ -30,7 +30,7 @@ def sandbox() -> Sandbox:
     if sys.platform != "linux":
         raise NoSandboxError("code in answers is run on Linux alone, whose namespaces are its sandbox; run it there, on a copy of the results folder")
     said = []
-    for one in _ways():
+    for one in ways():
         try:
             broken = [name for name, holds in proven(one).items() if not holds]
         except (WallsError, OSError) as fault:
@@ -45,7 +45,8 @@ def sandbox() -> Sandbox:
     )
 
 
-def _ways() -> Iterator[Sandbox]:
+def ways() -> Iterator[Sandbox]:
+    """The ways to have walls that there may be here, tried in this order."""
     yield Sandbox("namespaces of Linux")
     if (program := shutil.which("bwrap")) is not None:
         yield Sandbox("bubblewrap", tuple(_bubblewrapped(program)), _INSIDE)

@@ -64,12 +64,15 @@ def execute(folder: Path, plan: Plan, checks: Sequence[RunsCheck], terms: Terms,
         return 0
     terms.tell(note(f"runs: {counted(len(jobs), 'code')} to run, in a sandbox ({where.name}) whose self-test passed"))
     tally = Tally(len(jobs), what="executions", at_once=max(1, min(_MOST_AT_ONCE, os.cpu_count() or 1)))
+    passed = 0
     python = version()
     with Journal(folder / FILE, FORM) as journal:
         if journal.mended:
             terms.tell(note(journal.mended))
 
         def keep(job: _Job, outcome: Outcome) -> None:
+            nonlocal passed
+            passed += outcome.passed
             why = "" if outcome.passed else outcome.why[:_LONGEST_WHY]
             journal.append(
                 Execution(
@@ -85,6 +88,7 @@ def execute(folder: Path, plan: Plan, checks: Sequence[RunsCheck], terms: Terms,
         except WallsError as fault:
             rest = counted(tally.planned - tally.done, "code")
             terms.tell(warning(f"runs: the sandbox failed, and nothing is run without it: {fault}; {rest} left to run: run again to go on"))
+    terms.tell(note(f"runs: {passed:,} of {counted(tally.done, 'code')} passed; why others did not stands in {FILE}"))
     return tally.done
 
 
