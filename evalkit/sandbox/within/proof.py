@@ -15,6 +15,7 @@ _NEW_USER = 1 << 28
 _ATTACH, _DETACH = 16, 17
 _CAPABILITIES = 0x20080522
 _PIECE = 2**20
+_OTHER_FAMILIES = (16, 38, 40)  # of the kernel itself, its ciphers, and of virtual machines
 
 
 def found(port: int, paths: Sequence[str], place: str, limits: dict[str, int], room: int) -> dict[str, bool]:
@@ -29,6 +30,7 @@ def found(port: int, paths: Sequence[str], place: str, limits: dict[str, int], r
     """
     tries: dict[str, Callable[[], bool]] = {
         "no network": lambda: _fails(lambda: socket.create_connection(("127.0.0.1", port), timeout=0.5)),
+        "no network of another kind": lambda: not any(map(_has_socket, _OTHER_FAMILIES)),
         "no file of yours to read": lambda: not any(Path(one).exists() for one in (*paths, "/proc/self", "/sys/kernel", "/run", "/var/run")),
         "no file to write": lambda: all(_fails(Path(one, "evalkit").touch) for one in ("/", "/dev", "/usr/lib", os.path.dirname(os.__file__), place)),  # noqa: PTH120 (a name alone)
         "no environment": lambda: set(os.environ) == {"HOME", "TMPDIR", "LANG", "PATH"} and Path.home() == Path("/tmp"),  # noqa: S108
@@ -50,6 +52,14 @@ def _fails(work: Callable[[], object], kind: type[BaseException] = OSError) -> b
         work()
     except kind:
         return True
+    return False
+
+
+def _has_socket(family: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+        with suppress(OSError):
+            socket.socket(family, kind).close()
+            return True
     return False
 
 

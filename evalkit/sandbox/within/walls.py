@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from evalkit.sandbox.within import calls
+
 INSIDE = 1000
 """The user inside, and the group."""
 _NEW_MOUNTS, _NEW_CGROUP, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PIDS, _NEW_NET = (1 << at for at in (17, 25, 26, 27, 28, 29, 30))
@@ -90,6 +92,7 @@ def close_in(limits: dict[str, int]) -> None:
         resource.setrlimit(number, (most, most))
     # Whoever shares the user here, as the answer's process does, is not to look into this one.
     _checked(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    calls.refuse()
 
 
 def die_with_parent() -> None:
