@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evalkit.sandbox.limits import ROOM, Limits
 from evalkit.sandbox.running import Sandbox, WallsError
-from evalkit.sandbox.seen import interpreter, seen
+from evalkit.sandbox.seen import seen
 
 _TRIAL = Limits(seconds=10.0, memory_mb=256)
 _INSIDE = "/evalkit"
@@ -40,8 +40,8 @@ def sandbox() -> Sandbox:
             return one
         said.append(f"{one.name}: its self-test misses {', '.join(broken)}")
     raise NoSandboxError(
-        f"no sandbox works on this machine, and without one no code is run ({'; '.join(said)}). Allow unprivileged user namespaces (on a kernel from "
-        "5.14 on), or install bubblewrap (bwrap); in a container both want its leave, as by --privileged of a machine for it alone"
+        f"no sandbox works on this machine, and without one no code is run ({'; '.join(said)}). Allow user namespaces to everybody (on a kernel from "
+        "5.14 on), or install bubblewrap (bwrap); a container must be allowed to make namespaces. Or score a copy of the results folder elsewhere"
     )
 
 
@@ -104,8 +104,3 @@ def _some_of(folder: Path) -> list[Path]:
         return list(islice(folder.iterdir(), _LOOKED_AT))
     except OSError:
         return []
-
-
-def told(one: Sandbox) -> str:
-    """In a few words what code is run in."""
-    return f"{one.name}, by {interpreter()}"

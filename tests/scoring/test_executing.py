@@ -179,6 +179,29 @@ def test_what_cannot_be_run_is_refused_before_anything_is(asked: tuple[Path, Exp
     assert not (folder / FILE).exists()
 
 
+REFUSED = """
+import ctypes, sys
+from evalkit.cli import main
+from evalkit.sandbox.within import calls
+
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+calls.refuse()  # namespaces and mounts among them, to this process and all below it
+sys.argv = ["evalkit", "score", "run", "--run-code"]
+main()
+"""
+
+
+@pytest.mark.usefixtures("works")
+def test_where_no_sandbox_can_be_had_nothing_is_run(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED], cwd=folder.parent, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --run-code: no sandbox works on this machine, and without one no code is run (namespaces of Linux: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / FILE).exists()
+
+
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose answers do not end."""
