@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _NEW_USER = 1 << 28
+_CLONE = {"x86_64": 56, "aarch64": 220}
 _ATTACH, _DETACH = 16, 17
 _CAPABILITIES = 0x20080522
 _PIECE = 2**20
@@ -35,7 +36,7 @@ def found(port: int, paths: Sequence[str], place: str, limits: dict[str, int], r
         "no file to write": lambda: all(_fails(Path(one, "evalkit").touch) for one in ("/", "/dev", "/usr/lib", os.path.dirname(os.__file__), place)),  # noqa: PTH120 (a name alone)
         "no environment": lambda: set(os.environ) == {"HOME", "TMPDIR", "LANG", "PATH"} and Path.home() == Path("/tmp"),  # noqa: S108
         "no privileges": _without_capabilities,
-        "no namespaces of its own": lambda: ctypes.CDLL(None).unshare(_NEW_USER) != 0,
+        "no namespaces of its own": _without_namespaces,
         "no look into the tests": _cannot_attach,
         "a limit of memory": lambda: _fails(lambda: bytearray(limits["RLIMIT_AS"]), MemoryError),
         "a limit of processes": lambda: _few_processes(limits["RLIMIT_NPROC"]),
@@ -84,6 +85,20 @@ def _without_capabilities() -> bool:
     has = (ctypes.c_uint32 * 6)()
     asked = ctypes.CDLL(None).capget(ctypes.byref(Who(_CAPABILITIES, 0)), ctypes.byref(has))
     return asked == 0 and not any(has) and os.geteuid() != 0 and _fails(lambda: os.setuid(0))
+
+
+def _without_namespaces() -> bool:
+    """Whether neither this process nor a new one gets a user namespace, in which it would have privileges."""
+    libc = ctypes.CDLL(None)
+    clone = _CLONE.get(os.uname().machine)
+    if libc.unshare(_NEW_USER) == 0 or clone is None:
+        return False
+    child = libc.syscall(clone, _NEW_USER | int(signal.SIGCHLD), 0, 0, 0, 0)
+    if child == 0:
+        os._exit(0)
+    if child > 0:
+        os.waitpid(child, 0)
+    return bool(child < 0)
 
 
 def _cannot_attach() -> bool:
