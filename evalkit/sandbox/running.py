@@ -108,7 +108,7 @@ class Sandbox:
         """What was said from behind the walls, the first word that they stand, and whether the time was over before all was said."""
         given = b"".join(map(_framed, messages))
         process = self._process()
-        late, whole = False, False
+        late, whole, why = False, False, ""
         try:
             found, late = process.told(given, seconds)
             whole = not late and "over" in found[-1] and "passed" in found[-2] if len(found) > 1 else False
@@ -119,9 +119,11 @@ class Sandbox:
                 if again:
                     self._idle.append(process)
             if not again:
+                process.kill()
+                why = process.complaint()
                 process.end()
         if not found or "begun" not in found[0]:
-            raise WallsError("stopped" if self._ended else process.complaint() or ("no answer in time" if late else "no reason given"))
+            raise WallsError("stopped" if self._ended else why or ("no answer in time" if late else "no reason given"))
         if self._ended and not whole:
             raise WallsError("stopped")
         return found, late
@@ -184,6 +186,10 @@ class _Process:
 
     def complaint(self) -> str:
         """What it said last on its error stream, once it has ended."""
+        if not self._complaint:
+            with suppress(OSError, ValueError):  # closed, or nothing there
+                os.set_blocking(self._err, False)
+                self._complaint += os.read(self._err, _MOST_SAID)
         text = bytes(self._complaint).decode(errors="replace").strip().rpartition("\n")[2]
         return str(_reason(text))[:_LONGEST_REASON]
 
