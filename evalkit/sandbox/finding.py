@@ -6,13 +6,14 @@ import os
 import shutil
 import socket
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from evalkit.sandbox.limits import ROOM, Limits
-from evalkit.sandbox.running import Sandbox, WallsError
+from evalkit.sandbox.running import MEMORY, Sandbox, WallsError
 from evalkit.sandbox.seen import seen
 
 _TRIAL = Limits(seconds=10.0, memory_mb=256)
@@ -65,6 +66,8 @@ def _bubblewrapped(program: str) -> Iterator[str]:
         "--clearenv",
     )
     yield from ("--uid", "1000", "--gid", "1000", "--hostname", "sandbox")
+    for name, value in MEMORY.items():
+        yield from ("--setenv", name, value)
     there = seen()
     for one in there.see:
         if os.path.islink(one):  # noqa: PTH114 (a text as it is)
@@ -90,9 +93,10 @@ def proven(one: Sandbox) -> dict[str, bool]:
 
 
 def _not_to_be_seen() -> Iterator[str]:
-    """Some of what is there outside: folders of people, and what stands in this one's and where evalkit was started."""
+    """Some of what is there outside: folders of people, and what stands in this one's, where evalkit was started, and among installed packages."""
     needed = [Path(path) for path in (*seen().see, *_OWN)]
-    for folder in (Path("/etc/passwd"), Path("/home"), Path("/root"), Path(os.path.expanduser("~")).absolute(), Path.cwd()):  # noqa: PTH111 (no fault)
+    own = (os.path.expanduser("~"), os.getcwd(), sysconfig.get_path("purelib"))  # noqa: PTH111, PTH109 (texts, without a fault)
+    for folder in map(Path, ("/etc/passwd", "/home", "/root", *map(os.path.abspath, own))):
         for path in (folder, *_some_of(folder)):
             # An interpreter may stand in a home folder: then what leads to it is there, and empty but for that.
             if not any(one.is_relative_to(path) or path.is_relative_to(one) for one in needed):

@@ -21,6 +21,8 @@ from evalkit.sandbox.seen import interpreter, seen
 
 _MOST_SAID, _LONGEST_REASON = 64 * 2**10, 300
 _LONGEST_CODE = 1_000_000
+MEMORY = {"MALLOC_ARENA_MAX": "1"}
+"""Of the C library: else each thread claims over 64 MB of addresses, which are limited."""
 _START_S = 20.0
 """How long the walls themselves may take: on a machine under load that is no fault of the answer's."""
 _ROOT = str(Path(__file__).parents[2])
@@ -211,8 +213,8 @@ class _Process:
 
 
 def _environment() -> dict[str, str]:
-    """What an interpreter may need to be started; the answer's process has none of it."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    """What an interpreter may need to be started, and what keeps its threads from claiming addresses; the answer's process sees none of it."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ} | MEMORY
 
 
 def _reason(text: str) -> Any:

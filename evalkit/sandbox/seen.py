@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,12 +29,12 @@ def seen() -> Seen:
     prefix = Path(sys.base_prefix).resolve()
     folders = [*_SYSTEM, interpreter()]
     folders += [one for one in _STORES if prefix.is_relative_to(one)]
+    library = Path(os.__file__).resolve().parent  # of the interpreter itself, never of a virtual environment
+    folders.append(str(library))
     if prefix != Path("/usr"):
-        folders.append(str(prefix / "lib"))
-    folders += [str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")]
+        folders += [str(prefix / "lib"), str(Path(sys.base_exec_prefix).resolve() / sys.platlibdir)]
     # A folder goes before what stands in it.
     see = tuple(sorted({one for one in folders if Path(one).exists()}, key=lambda one: (len(Path(one).parts), one)))
-    libraries = {Path(sysconfig.get_path("stdlib")).resolve(), prefix / "lib"}
-    hide = {str(folder / name) for folder in libraries for name in _OF_OTHERS}
+    hide = {str(folder / name) for folder in (library, prefix / "lib") for name in _OF_OTHERS}
     hide |= {f"/usr/lib/python3/{name}" for name in _OF_OTHERS} | {f"/usr/local/lib/python3/{name}" for name in _OF_OTHERS}
     return Seen(see, tuple(sorted(one for one in hide if Path(one).is_dir())))

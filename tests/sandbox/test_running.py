@@ -62,6 +62,7 @@ GOOD = {
     "dates": ("import datetime\ndef f():\n    return datetime.date(2024, 5, 31)", "import datetime\nassert f() == datetime.date(2024, 5, 31)"),
     "what is awaited": ("async def f(x):\n    return x", "async def test_it():\n    assert await f(1) == 1"),
     "test functions": ("def f(x):\n    return x", "def test_one():\n    assert f(1) == 1"),
+    "annotations as they are": ("def f(x: int):\n    return f.__annotations__['x'](x)", "assert f('1') == 1"),
     "files of its own": ("def f():\n    open('a', 'w').write('b')\n    return open('a').read()", "assert f() == 'b'"),
     "what it prints": ("print('x' * 10)\ndef f():\n    return 1", "assert f() == 1"),
     "a guarded main": ("def f():\n    return 1\nif __name__ == '__main__':\n    input()", "assert f() == 1"),

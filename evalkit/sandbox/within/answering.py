@@ -25,7 +25,7 @@ def answer(fd: int, code: str) -> None:
     line: Line
 
     def begin() -> Any:
-        exec(compile(code, NAME, "exec"), vars(module))  # noqa: S102 (what all of this is for)
+        exec(compile(code, NAME, "exec", dont_inherit=True), vars(module))  # noqa: S102 (what all of this is for)
         public = {name: one for name, one in vars(module).items() if name[0] != "_" and not isinstance(one, ModuleType)}
         # What Python has by this name the tests are to have from Python.
         names = {name: one for name, one in public.items() if not hasattr(builtins, name) and name != NAME}

@@ -52,7 +52,7 @@ def verdict(fd: int, tests: str) -> tuple[bool, str]:
 def _run(tests: str, space: ModuleType) -> None:
     """Run the tests, and then what they define as functions called ``test_...``, as pytest would."""
     before = dict(vars(space))
-    exec(compile(tests, NAME, "exec"), vars(space))  # noqa: S102 (whoever wrote the experiment wrote them, and they run behind the walls too)
+    exec(compile(tests, NAME, "exec", dont_inherit=True), vars(space))  # noqa: S102 (whoever wrote the experiment wrote them, and they run behind the walls too)
     for name, one in list(vars(space).items()):
         if name.startswith("test_") and isinstance(one, types.FunctionType) and one is not before.get(name) and not one.__code__.co_argcount:
             found = one()
