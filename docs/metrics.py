@@ -194,7 +194,8 @@ def text() -> str:
         head + "\n".join(_row(metric, found[metric.name]) for metric in EMBEDDED),
         "## Checks and scorers",
         f"`checks:` in an experiment are the share of answers that pass: {', '.join(f'`{kind}`' for kind in KINDS)}, alone or as `kind: argument`; without an argument "
-        "`contains`, `not_contains` and `equals` take what the prompt expects (`expect:`). `refusal` looks for a visible list of phrases (`evalkit.metrics.checks.REFUSALS`).",
+        "`contains`, `not_contains` and `equals` take what the prompt expects (`expect:`). `refusal` looks for a visible list of phrases (`evalkit.metrics.checks.REFUSALS`). `runs` "
+        "counts the answers whose code passes the tests of their prompt (`tests:`), run in a sandbox by `--run-code` and never without it.",
         "`scorers: [mypackage.module:function, {call: mypackage.module:other, better: higher}]` are functions of your own, of a parameter called `text` (an answer), `record` (its "
         "record) or `texts` (the k answers of a group). They give a number, or a mapping of at most 50 names to numbers, which become metrics `function.name`. "
         "What raises, or gives anything but a finite number (`True`, a text, NaN), is told with its record and left out.",

@@ -50,7 +50,8 @@ def sweep(
             there moves aside; ``retry_failed`` sends again what failed in a way that would fail again; ``skip_rejected`` drops levels that the
             endpoint rejects; ``limit`` uses the first so many prompts; ``concurrency`` and ``budget`` bound calls and spending; ``patience_s`` is
             how long the endpoint may be down; ``confirm`` is how many fresh replicates measure the recommended setting again; ``look=False``
-            goes without a look at the endpoint; ``race`` drops settings on the way, and ``race_budget`` says how much that may ask, like ``"1/3"``.
+            goes without a look at the endpoint; ``race`` drops settings on the way, and ``race_budget`` says how much that may ask, like ``"1/3"``;
+            ``run_code`` runs the code of answers in a sandbox, for checks ``runs``, which nothing else does.
 
     Raises:
         ExperimentError, PromptError: the experiment cannot be run as written, or there is no such option.
@@ -185,6 +186,7 @@ def rescore(
     engine: str | None = None,
     address: str | None = None,
     workers: int | None = None,
+    run_code: bool = False,
 ) -> Run:
     """Score a run again from its records; sends no request of the sweep.
 
@@ -194,15 +196,16 @@ def rescore(
         sizes: score also on half and on twice as much text: ``value_half`` and ``value_double`` of `Run.scores`.
         jobs: processes that score.
         engine, address, workers: on a cluster, as `sweep` has them.
+        run_code: run the code of answers that was not run yet, in a sandbox, for checks ``runs``; without it no code is ever run.
 
     Raises:
         RecordError: the folder cannot be used.
-        ExperimentError: there is no metric or tokeniser of that name.
+        ExperimentError: there is no metric or tokeniser of that name, or code is to be run and no sandbox works here.
     """
     folder = _folder(run)
     with stored(folder):
         return rescoring.rescore(
-            folder, metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs, engine=engine, address=address, workers=workers
+            folder, metrics=metrics, tokenizer=tokenizer, sizes=sizes, jobs=jobs, engine=engine, address=address, workers=workers, run_code=run_code
         )
 
 

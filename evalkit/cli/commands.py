@@ -110,6 +110,7 @@ Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, metavar="N", help=W
 Engine = Annotated[str | None, typer.Option("--engine", metavar="E", help=WORDS["engine"])]
 Address = Annotated[str | None, typer.Option("--address", metavar="ADDR", help=WORDS["address"])]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, max=256, metavar="N", help=WORDS["workers"])]
+RunCode = Annotated[bool, typer.Option("--run-code", help=WORDS["run_code"])]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' for standard output, with nothing else there.")
 ]
@@ -145,6 +146,7 @@ def sweep(
     look: Annotated[bool, typer.Option("--look/--no-look", help=WORDS["look"])] = DEFAULTS.look,
     race: Annotated[bool, typer.Option("--race", help=WORDS["race"])] = DEFAULTS.race,
     race_budget: Annotated[str | None, typer.Option("--race-budget", metavar="B", help=WORDS["race_budget"])] = DEFAULTS.race_budget,
+    run_code: RunCode = DEFAULTS.run_code,
     engine: Engine = None,
     address: Address = None,
     workers: Workers = None,
@@ -173,21 +175,10 @@ def sweep(
         show_plan(outlook.narrowed(loaded, limit), output, retry_failed, json, part)
         return
     options = Options(
-        fresh=fresh,
-        retry_failed=retry_failed,
-        skip_rejected=skip_rejected,
-        limit=limit,
-        concurrency=concurrency,
-        jobs=jobs,
-        budget=_budget(max_requests, max_tokens_total, max_cost, max_time),
-        patience_s=seconds("--patience", patience),
-        confirm=confirm,
-        look=look,
-        lock=lock,
-        engine=engine,
-        address=address,
-        workers=workers,
-    )
+        fresh=fresh, retry_failed=retry_failed, skip_rejected=skip_rejected, limit=limit, concurrency=concurrency, jobs=jobs,
+        budget=_budget(max_requests, max_tokens_total, max_cost, max_time), patience_s=seconds("--patience", patience), confirm=confirm,
+        look=look, lock=lock, engine=engine, address=address, workers=workers, run_code=run_code,
+    )  # fmt: skip
     result = _swept(loaded, output, options, quiet, yes, _way(part, batch, wait, resubmit))
     _tell_of(result, console(), experiment, json)
 
@@ -293,6 +284,7 @@ def score(
     metrics: Annotated[str, typer.Option("--metrics", metavar="NAMES", help="Measure these, with commas between, or 'default'.")] = "",
     tokenizer: Annotated[str, typer.Option("--tokenizer", metavar="NAME", help="uax29, whitespace, characters, or icu:LOCALE.")] = "uax29",
     sizes: Annotated[bool, typer.Option("--sizes", help="Score on half and on twice as much text too, for scores.parquet.")] = False,
+    run_code: RunCode = DEFAULTS.run_code,
     jobs: Jobs = 1,
     lock: Lock = DEFAULTS.lock,
     engine: Engine = None,
@@ -302,7 +294,7 @@ def score(
 ) -> None:
     """Score a run again from its records.
 
-    Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks.
+    Nothing is sent, but for judgements and embeddings that the experiment asks for and the run lacks; and no code is run without --run-code.
     """
     from evalkit.store.away import stored  # late: --help stays instant
     from evalkit.sweeping import rescoring  # as above
@@ -322,6 +314,7 @@ def score(
                     engine=engine,
                     address=address,
                     workers=workers,
+                    run_code=run_code,
                     progress=report,
                 )
         except KeyboardInterrupt:
@@ -504,6 +497,7 @@ def import_(
     system: Annotated[str, typer.Option("--system", metavar="COLUMN", help="Column that holds the system message.")] = "",
     identity: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Column that names the prompts.")] = "",
     tags: Annotated[str, typer.Option("--tags", metavar="COLUMN", help="Column that holds tags.")] = "",
+    tests: Annotated[str, typer.Option("--tests", metavar="COLUMN", help="Column that holds tests of code, for the check 'runs'.")] = "",
     template: Annotated[str, typer.Option("--template", metavar="TEXT", help="The question, with {{COLUMN}} for a value of each row.")] = "",
     keep_last: Annotated[bool, typer.Option("--keep-last", help="Send a last message of the assistant, instead of expecting it.")] = False,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=0, help="Take N of them, drawn by tags. [default: all]")] = 0,
@@ -516,7 +510,7 @@ def import_(
     from evalkit.experiment.files.writing import write_prompts  # as above
     from evalkit.experiment.problems import from_pydantic  # as above
 
-    named = {"user": user, "expect": expect, "system": system, "id": identity, "tags": tags, "template": template}
+    named = {"user": user, "expect": expect, "system": system, "id": identity, "tags": tags, "tests": tests, "template": template}
     try:
         how = PromptFile(
             file=str(file),

@@ -39,6 +39,7 @@ def _columns() -> int:
 
 
 _FLAGS = {
+    "run_code": "--run-code",
     "skip_rejected": "--skip-rejected",
     "retry_failed": "--retry-failed",
     "patience_s": "--patience",
@@ -121,7 +122,7 @@ class Report:
         if now - self._last >= self.EVERY_S or tally.done == tally.planned != self._told:
             self._last, self._told = now, tally.done
             left = self._left(tally)
-            complain(f"{tally.done:,} of {tally.planned:,} requests, {tally.paused or self._details(tally)}{', ' if left else ''}{left}")
+            complain(f"{tally.done:,} of {tally.planned:,} {tally.what}, {tally.paused or self._details(tally)}{', ' if left else ''}{left}")
 
     def _left(self, tally: Tally) -> str:
         """How long it will take yet, in words; nothing while so few answers came in so short a time that it would be a guess."""
@@ -135,7 +136,10 @@ class Report:
 
         elapsed = max(time.monotonic() - self._started, 1e-9)
         parts = [tally.stage] if tally.stage else []
-        parts += [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
+        if tally.what == "requests":
+            parts += [f"{tally.done / elapsed:.0f}/s", f"{tally.tokens / elapsed:,.0f} tokens/s", f"{tally.in_flight} of {tally.at_once} in flight"]
+        else:
+            parts.append(f"{tally.in_flight} at once")
         if tally.failed:
             parts.append(", ".join(f"{count} {kind}" for kind, count in sorted(tally.failed.items())))
         if tally.waiting:

@@ -25,6 +25,7 @@ class Tally:
         at_once: calls that may be in flight.
         paused: why nothing is sent at present; empty while it is.
         stage: how far what is sent has come, in a few words, where it comes in stages.
+        what: what is counted, where it is no requests.
         began, last_at: when it started, and when the last outcome came, None where none did; in seconds of the monotonic clock.
         held_until: when calls may start again, as the endpoint asks; in seconds of the monotonic clock, as in `held_s`.
         parts: one for each of several endpoints, by its name; this is their sum, brought up to date by `add_up`.
@@ -40,6 +41,7 @@ class Tally:
     at_once: int = 0
     paused: str = ""
     stage: str = ""
+    what: str = "requests"
     held_until: float = 0.0
     spent: Spent = field(default_factory=Spent)
     began: float = field(default_factory=time.monotonic)

@@ -17,7 +17,7 @@ from evalkit.experiment.goals import metric_names
 from evalkit.metrics import EMBEDDED, METRICS, OPTIONAL, UAX29, Metric, Tokenizer, tokens
 from evalkit.metrics.custom import Scorer
 from evalkit.metrics.rarefaction import Sample
-from evalkit.scoring import judging
+from evalkit.scoring import executing, judging
 from evalkit.scoring.basis import basis
 from evalkit.scoring.gather import Gathered, cut, gather, metric_of
 from evalkit.scoring.metric_set import Measures, measures, without
@@ -196,6 +196,7 @@ def _wanted(pairing: Pairing, names: Sequence[str]) -> tuple[Measures, dict[str,
 
 def _gathered(arm: Arm, measured: Measures) -> Gathered:
     columns = judging.columns(measured.judges, arm.plan.experiment, judgements.load(arm.folder)) if measured.judges else ()
+    columns += executing.columns(measured.runs, arm.plan, arm.folder)
     return gather(arm.plan, read(arm.folder), measured.scorers, columns)
 
 

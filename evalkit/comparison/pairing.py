@@ -141,8 +141,8 @@ def _judged_otherwise(one: Experiment, other: Experiment, common: Sequence[str])
     out = []
     if canonical([list(one.checks), list(one.scorers)]) != canonical([list(other.checks), list(other.scorers)]):
         out.append("checks and scorers differ: both runs are judged by those of the candidate")
-    if any(_expect(one, name) != _expect(other, name) for name in common):
-        out.append("what some prompts expect differs: both runs are judged by what the candidate's prompts expect")
+    if any(_judged_by(one, name) != _judged_by(other, name) for name in common):
+        out.append("what some prompts expect, or their tests, differ: both runs are judged by what the candidate's prompts have")
     return out
 
 
@@ -152,8 +152,9 @@ def _other_seeds(one: Experiment, other: Experiment) -> bool:
     return None not in sent and PER_REPLICATE not in sent and sent[0] != sent[1]
 
 
-def _expect(experiment: Experiment, name: str) -> str | None:
-    return next(prompt.expect for prompt in experiment.prompts if prompt.id == name)
+def _judged_by(experiment: Experiment, name: str) -> dict[str, str | None]:
+    """What answers to a prompt are held against."""
+    return next({"expect": prompt.expect, "tests": prompt.tests} for prompt in experiment.prompts if prompt.id == name)
 
 
 def _common_prompts(one: Experiment, other: Experiment) -> list[str]:
@@ -178,7 +179,7 @@ def _asked(prompt: Any) -> Any:
 def _narrowed(experiment: Experiment, ids: Sequence[str], judge: Experiment) -> Experiment:
     """The experiment with these prompts alone, judged by the checks, scorers and expectations of `judge`."""
     own = {prompt.id: prompt for prompt in experiment.prompts}
-    prompts = tuple(own[name].model_copy(update={"expect": _expect(judge, name)}) for name in ids)
+    prompts = tuple(own[name].model_copy(update=_judged_by(judge, name)) for name in ids)
     return experiment.model_copy(update={"prompts": prompts, "checks": judge.checks, "scorers": judge.scorers})
 
 

@@ -53,7 +53,7 @@ from evalkit.experiment.search import Search
 from evalkit.experiment.settings import changed
 from evalkit.experiment.several import FIRST, NamedEndpoint, faults_of_each, faults_of_endpoints, faults_of_exclude, with_endpoint_levels
 from evalkit.experiment.strict_yaml import named, parse, read_text
-from evalkit.metrics import checks, custom
+from evalkit.metrics import checks, code, custom
 from evalkit.text.numbers import counted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -291,8 +291,12 @@ class Experiment(Strict):
     @field_validator("checks", mode="after")
     @classmethod
     def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
-        expects = any(prompt.expect is not None for prompt in info.data.get("prompts", ()))
-        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects))]
+        prompts = info.data.get("prompts", ())
+        expects, tests = (any(getattr(prompt, name) is not None for prompt in prompts) for name in ("expect", "tests"))
+        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects, tests))]
+        if not faults and any(kind == "runs" and code.runs(argument).then is None for kind, argument in checks.with_arguments(value, False)):
+            wrong = ((prompt.id, code.fault_of(prompt.tests)) for prompt in prompts if prompt.tests is not None)
+            faults = [((), f"the tests of prompt {shown(name)} are not Python: {fault}") for name, fault in wrong if fault]
         if faults:
             raise Faults(faults)
         return value
@@ -441,6 +445,7 @@ class Experiment(Strict):
                 f"{' and '.join(kinds)}: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) have no 'expect' to compare with; "
                 "their answers are left out there"
             )
+        out += self._untested()
         seen = [prompt.id for prompt in self.prompts if any(message.images() for message in prompt.messages)]
         if seen:
             out.append(
@@ -456,6 +461,17 @@ class Experiment(Strict):
             )
         return out
 
+    def _untested(self) -> list[str]:
+        """Which prompts have nothing that a check ``runs`` could run."""
+        out = []
+        for argument in [argument for kind, argument in checks.with_arguments(self.checks, False) if kind == "runs"]:
+            found = code.runs(argument)
+            if without := [prompt.id for prompt in self.prompts if found.tests(prompt.tests, prompt.vars or {}) is None]:
+                names = ", ".join(map(shown, without[:3])) + (", ..." if len(without) > 3 else "")
+                lack = "have no 'tests'" if found.then is None else "lack a variable of its tests under 'vars'"
+                out.append(f"runs: of {counted(len(self.prompts), 'prompt')}, {len(without):,} ({names}) {lack}; their answers are left out there")
+        return out
+
     def resolved(self) -> dict[str, Any]:
         """The experiment as plain data that reads back as an equal one, prompts and environment filled in."""
         out = self.model_dump(mode="json", exclude={"prompts", "endpoint" if self.endpoints is not None else "endpoints"}, exclude_none=True)
@@ -465,7 +481,7 @@ class Experiment(Strict):
     def digest(self) -> str:
         """Hash of all that decides which requests are sent, 16 hexadecimal digits."""
         data = {key: value for key, value in self.resolved().items() if key not in _JUDGEMENT}
-        data["prompts"] = [{key: value for key, value in prompt.items() if key != "expect"} for prompt in data["prompts"]]
+        data["prompts"] = [{key: value for key, value in prompt.items() if key not in ("expect", "tests")} for prompt in data["prompts"]]
         if self.endpoints is None:
             data["endpoint"] = _telling(data["endpoint"], self.endpoint)
         else:

@@ -233,6 +233,12 @@ def _usable_names(values: Mapping[str, str]) -> Mapping[str, str]:
     return values
 
 
+def _together(value: object) -> object:
+    """Tests as one text, where they are given one by one."""
+    return "\n".join(value) if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value) else value
+
+
+_OfTexts = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 _OfAnyText = WithJsonSchema({"type": ["string", "integer"]})
 _Id = Annotated[
     str,
@@ -261,6 +267,7 @@ class Prompt(_Told):
         tags: words of your own, kept beside the prompt.
         tools, tool_choice, response_format: sent with this prompt, as the API takes them.
         expect: never sent; checks compare answers with it.
+        tests: never sent; Python that the check ``runs`` runs with the code of an answer, like ``assert median([1, 3]) == 2``; or a list of such.
         vars: each ``{{name}}`` in the texts stands for its value; without, braces are plain text.
     """
 
@@ -275,6 +282,7 @@ class Prompt(_Told):
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     expect: _Text | None = None
+    tests: Annotated[_Text, BeforeValidator(_together), _OfTexts] | None = None
     vars: Annotated[Mapping[str, Annotated[_Text, BeforeValidator(_text), _OfAnyText]], AfterValidator(_usable_names)] | None = None
 
     @model_validator(mode="wrap")

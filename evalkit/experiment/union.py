@@ -122,7 +122,7 @@ def _named(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str,
 
 def _asked(prompt: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt without what is only made of its answers."""
-    return {key: value for key, value in prompt.items() if key not in ("expect", "tags")}
+    return {key: value for key, value in prompt.items() if key not in ("expect", "tests", "tags")}
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from evalkit.errors import MissingExtraError
-from evalkit.metrics import Group, Metric, label_of
+from evalkit.metrics import Group, Metric, code, label_of
 
-KINDS = ("contains", "not_contains", "facts", "regex", "is_json", "json_schema", "equals", "words", "python", "refusal")
+KINDS = ("contains", "not_contains", "facts", "regex", "is_json", "json_schema", "equals", "words", "python", "runs", "refusal")
 
 _OF_EXPECTED = ("contains", "not_contains", "facts", "equals")
 """Kinds that look for what the prompt expects where they have no text of their own."""
@@ -36,25 +34,24 @@ REFUSED = "refused"
 _OPENING = 200
 _REGEX_S = 5.0
 
-_FENCED = re.compile(r"(?s)```[A-Za-z0-9]*[ \t]*\n(.*?)(?:\n```|$)")
-_TOO_DEEP = re.compile(r"(?:[-+~(\[{]\s*|not\s+|lambda\s*:\s*){100}")
-_LONGEST_CODE = 50_000
-
 Test = Callable[[str, str | None], float]
 """Of an answer and what its prompt expects: 1 where it passes, 0 where not, between them a share of it, NaN where that cannot be said."""
 
 
-def fault(spec: object, expects: bool = True) -> str | None:
+def fault(spec: object, expects: bool = True, tests: bool = True) -> str | None:
     """What is wrong with a check as an experiment writes it: a kind, or a mapping from a kind to its argument; None where nothing is.
 
     Args:
         expects: whether any prompt says what it expects, which a check without a text of its own looks for.
+        tests: whether any prompt has tests, which ``runs`` runs where it has none of its own.
     """
     try:
         kind, argument = _parts(spec)
         _test(kind, argument)
         if argument is None and kind in _OF_EXPECTED and not expects:
             return f"{kind} has nothing to look for; write {kind}: a text, or expect: a text under the prompts"
+        if kind == "runs" and code.runs(argument).then is None and not tests:
+            return "runs has no tests to run; write tests: under the prompts, or {runs: {then: 'assert ...'}}"
     except ValueError as error:
         return str(error)
     except MissingExtraError:
@@ -64,6 +61,8 @@ def fault(spec: object, expects: bool = True) -> str | None:
 
 def metric(spec: object) -> Metric:
     """The check as a metric: the share of answers that pass, the empty ones among them; ``refusal`` counts the refusals, ``facts`` the facts.
+
+    Of ``runs`` it is what the metric is called and which way it is better: its numbers come from where code is run.
 
     Raises:
         ValueError: it is no check.
@@ -79,7 +78,7 @@ def metric(spec: object) -> Metric:
 
     said = "" if argument is None else f" {json.dumps(argument, ensure_ascii=False)[:80]}"
     better: Literal["higher", "lower"] = "lower" if kind == "refusal" else "higher"
-    what = "share of the facts that are expected which an answer holds" if kind == "facts" else f"share of answers that pass: {kind}"
+    what = _SAID.get(kind, f"share of answers that pass: {kind}")
     return Metric(
         kind,
         "response",
@@ -91,6 +90,12 @@ def metric(spec: object) -> Metric:
         bound="n",
         label=label_of(kind),
     )
+
+
+_SAID = {
+    "facts": "share of the facts that are expected which an answer holds",
+    "runs": "share of answers whose code passes its tests",
+}
 
 
 def metrics(specs: Sequence[object], expects: bool) -> tuple[Metric, ...]:
@@ -141,7 +146,10 @@ def _test(kind: str, argument: Any) -> Test:
         case "refusal":
             return lambda text, _: float(any(phrase in text[:_OPENING].lower().replace("’", "'") for phrase in REFUSALS))
         case "python":
-            return lambda text, _: _parses(text)
+            return lambda text, _: code.parses("\n".join(code.FENCED.findall(text)) or text)
+        case "runs":
+            code.runs(argument)
+            return lambda *_: math.nan  # whoever runs code knows it, and no function of a text
         case "facts":
             return _of_facts(argument)
         case "words":
@@ -194,24 +202,6 @@ def _of_words(bounds: Any) -> Test:
     if low > high:
         raise ValueError(f"words: min {low} is above max {high}")
     return lambda text, _: float(low <= len(text.split()) <= high)
-
-
-def _parses(text: str) -> float:
-    """Whether the code of an answer, in its fences if it has any, is Python by its grammar; it is never run."""
-    code = "\n".join(_FENCED.findall(text)) or text
-    if not code.strip():
-        return 0.0
-    if len(code) > _LONGEST_CODE or _TOO_DEEP.search(code):
-        return math.nan  # nested so deeply that the parser itself might give way
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError):
-            return 0.0
-        except (RecursionError, MemoryError):
-            return math.nan
-    return 1.0
 
 
 _NO_JSON = object()

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.judges import Judge
-from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, custom, named
+from evalkit.metrics import EMBEDDED, METRICS, RECORDED, Metric, checks, code, custom, length, named
+from evalkit.metrics.code import Runs
 from evalkit.metrics.custom import Scorer
 
 MEASURED = (*METRICS, *RECORDED)
 """What a run is scored by where nothing else is asked for."""
+
+
+class RunsCheck(NamedTuple):
+    """A check ``runs`` of an experiment: what its numbers are as a metric, and what it runs."""
+
+    metric: Metric
+    runs: Runs
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,7 @@ class Measures:
     scorers: tuple[Scorer, ...] = ()
     judges: tuple[Judge, ...] = ()
     embeddings: Endpoint | None = None
+    runs: tuple[RunsCheck, ...] = ()
 
 
 def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
@@ -34,18 +45,26 @@ def measures(experiment: Experiment, names: Sequence[str] = ()) -> Measures:
         MissingExtraError: a check needs a package that is not installed.
     """
     own = checks.metrics(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
+    kinds = checks.with_arguments(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
+    runs = tuple(
+        RunsCheck(one._replace(of=partial(length.recorded, name=one.name)), code.runs(argument))
+        for one, (kind, argument) in zip(own, kinds, strict=True)
+        if kind == "runs"
+    )
+    own = tuple(one for one, (kind, _) in zip(own, kinds, strict=True) if kind != "runs")
     embedded = EMBEDDED if experiment.embeddings is not None else ()
     if not names:
         found = (*MEASURED, *own, *embedded)
-        return Measures(found, tuple(map(custom.load, experiment.scorers)), experiment.judges, experiment.embeddings)
+        return Measures(found, tuple(map(custom.load, experiment.scorers)), experiment.judges, experiment.embeddings, runs)
     functions = {custom.name_of(spec) or "": spec for spec in experiment.scorers}
-    beside = (*functions, *(one.name for one in experiment.judges))
+    beside = (*functions, *(one.name for one in experiment.judges), *(one.metric.name for one in runs))
     metrics = {one.name: one for name in names if name not in beside for one in _metrics_of(name, (*own, *embedded), beside)}
     return Measures(
         tuple(metrics.values()),
         tuple(custom.load(spec) for name, spec in functions.items() if name in names),
         tuple(one for one in experiment.judges if one.name in names),
         experiment.embeddings if any(one.name in metrics for one in embedded) else None,
+        tuple(one for one in runs if one.metric.name in names),
     )
 
 

@@ -18,10 +18,11 @@ from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.union import union
 from evalkit.plan.requests import Plan
 from evalkit.plan.shard import Shard, shard_of
-from evalkit.store import embeddings, judgements, ratings, records
+from evalkit.store import embeddings, executions, judgements, ratings, records
 from evalkit.store.batches import check_none
 from evalkit.store.blocks import blocks
 from evalkit.store.embeddings import Embedding
+from evalkit.store.executions import Execution
 from evalkit.store.folder import HOLDER_FILE, LOCK_FILE, PROBE_FILE, check_name, is_run, locked, read_experiment, read_run, write_joined
 from evalkit.store.joining import Joined, Kind, join
 from evalkit.store.judgements import Judgement
@@ -38,8 +39,8 @@ _MOST_NAMED = 12
 
 
 class _Line(msgspec.Struct, gc=False):
-    v: int
     key: str
+    v: int = 1  # which some lines leave out
 
 
 class _Conflict(msgspec.Struct):
@@ -66,10 +67,15 @@ def _vector(embedding: Embedding) -> Any:
     return True if embedding.vector else None  # two vectors of one text differ in their last digits, which says nothing
 
 
+def _passed(execution: Execution) -> Any:
+    return execution.passed
+
+
 _KINDS: tuple[Kind[Any], ...] = (
     Kind(records.RESPONSES, records.FORM, msgspec.json.Decoder(records.Brief), _answer, lambda one: one.at),
     Kind(judgements.FILE, judgements.FORM, msgspec.json.Decoder(_Line), _score, lambda one: one.at),
     Kind(embeddings.FILE, embeddings.FORM, msgspec.json.Decoder(_Line), _vector, lambda _: ""),
+    Kind(executions.FILE, executions.FORM, msgspec.json.Decoder(_Line), _passed, lambda one: one.at),
 )
 
 

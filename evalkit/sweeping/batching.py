@@ -23,6 +23,7 @@ from evalkit.experiment.endpoint import LOCAL, Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
+from evalkit.scoring.executing import execute
 from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
@@ -34,7 +35,7 @@ from evalkit.sweeping.hooks import Hooks, Pending
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.part import Part, part_of
-from evalkit.sweeping.rescoring import ask_others, what_it_took
+from evalkit.sweeping.rescoring import ask_others, sandbox_for, what_it_took
 from evalkit.sweeping.sweeping import begin_anew
 from evalkit.sweeping.ways import check_engine, only_endpoint
 from evalkit.text.notes import Note, note, warning
@@ -129,6 +130,7 @@ class _Batched:
         self.endpoint = only_endpoint(self.experiment, "batch")
         self.tally = Tally(0, spent=Spent(None if self.endpoint.prices is None else self.endpoint.prices.of_batches()))
         self.measured = measures(self.experiment)
+        self.where = sandbox_for(self.measured) if self.options.run_code else None
         self.broken_off = False
         self.elsewhere: set[str] = set()
 
@@ -270,4 +272,6 @@ class _Batched:
         options, hooks = self.options, self.hooks
         terms = Terms(self.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
         beside = ask_others(self.folder, self.plan, self.measured, terms, (self.tally.spent,))
+        if self.where is not None:
+            execute(self.folder, self.plan, self.measured.runs, terms, self.where)
         return settle(self.folder, self.plan, self.notes, self.tally, self.measured, beside=beside, jobs=options.jobs)

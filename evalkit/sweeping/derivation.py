@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from evalkit.race.account import account
 from evalkit.race.course import Course
 from evalkit.race.going import finish_of
 from evalkit.run import Run
-from evalkit.scoring import judging, preference
+from evalkit.scoring import executing, judging, preference
 from evalkit.scoring.metric_set import Measures
 from evalkit.scoring.prefix import PREFIXES
 from evalkit.scoring.scores import Scores, score
@@ -33,6 +34,7 @@ from evalkit.scoring.tables import write_tables
 from evalkit.store import artefacts, judgements, ratings
 from evalkit.store.embeddings import Embeddings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, is_merged, replace, write_run
+from evalkit.store.mirror import name_of
 from evalkit.store.records import Record, read
 from evalkit.summary import summarise
 from evalkit.sweeping.advice import replayed
@@ -78,7 +80,7 @@ def settle(
     """
     others: list[Record] = []  # anchors and fresh replicates, few as they are, so that the file is read once
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
-    columns += preference.column(folder, plan)
+    columns += (*executing.columns(measured.runs, plan, folder), *preference.column(folder, plan))
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
 
     def scored(what: Plan, records: Iterable[Record], samples: Sequence[Sample | None] | None = None, there: Elsewhere | None = None) -> Scores:
@@ -92,7 +94,12 @@ def settle(
     choice = choose(scores, analysis, None if course is None else finish_of(course))
     if choice is not None and (again := _confirm_plan(others, plan)) is not None:
         choice = confirmed(choice, scores, scored(again, others, scores.samples))
-    bearing = [*_bearing(scores), *rules(folder, plan.experiment), *(warning(text) for text in plan.experiment.warnings() if choice is not None)]
+    bearing = [
+        *_bearing(scores),
+        *_of_code(folder, plan, measured),
+        *rules(folder, plan.experiment),
+        *(warning(text) for text in plan.experiment.warnings() if choice is not None),
+    ]
     if choice is not None:
         choice = msgspec.structs.replace(choice, notes=[*(one.text for one in bearing), *choice.notes])
     of_scores = [*_of_scores(scores, plan, _in_time(others, folder)), *_of_judges(folder, plan)]
@@ -131,6 +138,16 @@ def _bearing(scores: Scores) -> Iterator[Note]:
         yield warning(
             f"{name} changed no answer in any of {pairs} pairs that differ in it alone: the endpoint seems to ignore it; 'evalkit probe' can tell"
         )
+
+
+def _of_code(folder: Path, plan: Plan, measured: Measures) -> Iterator[Note]:
+    """Which answers' code was not run, and how it is; and by whom it was where that differs."""
+    for one in executing.unrun(folder, plan, measured.runs):
+        if one.answers:
+            what = f"{one.answers:,} of {counted(one.of, 'answer')} {'was' if one.answers == 1 else 'were'} not run, and left out of it"
+            yield warning(f"{one.name}: {what}; to run their code in a sandbox: evalkit score {shlex.quote(name_of(folder))} --run-code")
+        if len(one.pythons) > 1:
+            yield note(f"{one.name}: code was run by {' and '.join(one.pythons)}, between which what passes may differ; --run-code by one runs all")
 
 
 def _in_time(others: Sequence[Record], folder: Path) -> Sequence[Record]:

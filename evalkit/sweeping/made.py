@@ -1,8 +1,8 @@
 """What the tables of a run were made of: where nothing of that has changed since, they are read and not made again.
 
-Everything that they come of is hashed: the records, judgements, embeddings, ratings and the course of a race, the experiment as it is read, what is
-measured, the sources of scorers, of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the hash and one of
-each table, for a table that was deleted or altered is made again too.
+Everything that they come of is hashed: the records, judgements, embeddings, executions, ratings and the course of a race, the experiment as it is
+read, what is measured, the sources of scorers, of evalkit itself with its profiles, and the versions of what it stands on. ``run.json`` keeps the
+hash and one of each table, for a table that was deleted or altered is made again too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evalkit.metrics.tokens import UAX29, Tokenizer
 from evalkit.plan.requests import Plan
 from evalkit.run import Run, as_scored
 from evalkit.scoring.metric_set import Measures
-from evalkit.store import embeddings, judgements, ratings
+from evalkit.store import embeddings, executions, judgements, ratings
 from evalkit.store.folder import ANALYSIS, CHOICE, RECOMMENDED, RESPONSES_TABLE, SCORES_TABLE, SUMMARY, fingerprint, package_versions, read_run
 from evalkit.store.race import RACE
 from evalkit.store.records import RESPONSES
@@ -29,7 +29,7 @@ from evalkit.sweeping.sources import digest_of
 
 TABLES = (RESPONSES_TABLE, SCORES_TABLE, ANALYSIS, SUMMARY, CHOICE, RECOMMENDED)
 """Files that can be made again."""
-_RECORDED = (RESPONSES, judgements.FILE, embeddings.FILE, ratings.FILE, RACE)
+_RECORDED = (RESPONSES, judgements.FILE, embeddings.FILE, executions.FILE, ratings.FILE, RACE)
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +63,12 @@ def inputs_of(folder: Path, plan: Plan, measured: Measures, tokenizer: Tokenizer
     parts: dict[str, Any] = {
         "versions": [platform.python_version(), platform.machine(), package_versions(), _package()],
         "experiment": [experiment.resolved(), experiment.seeds],
-        "measured": [[metric.name for metric in measured.metrics], [judge.name for judge in measured.judges], measured.embeddings is not None],
+        "measured": [
+            [metric.name for metric in measured.metrics],
+            [judge.name for judge in measured.judges],
+            measured.embeddings is not None,
+            [one.metric.name for one in measured.runs],
+        ],
         "scorers": scorers,
         "tokenizer": tokenizer.name,
         "rules": [one.text for one in rules(folder, experiment)],

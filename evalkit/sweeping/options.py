@@ -36,6 +36,7 @@ class Options:
         engine: ``ray``: by workers on a Ray cluster; this process alone where None.
         address: of a cluster that runs; None starts one on this machine.
         workers: as many as there are CPUs where None.
+        run_code: for checks ``runs``; without it no code is ever run.
     """
 
     fresh: bool = _option(False, "Start over; the old run is moved aside, not deleted.")
@@ -54,6 +55,7 @@ class Options:
     engine: str | None = _option(None, "Spread the work over a Ray cluster: ray.")
     address: str | None = _option(None, "With --engine ray: a cluster that runs, HOST:PORT or auto. [default: one is started here]")
     workers: int | None = _option(None, "With --engine ray: how many workers. [default: one a CPU]")
+    run_code: bool = _option(False, "Run the code of answers in a sandbox, for checks 'runs'; never done without this.")
 
     def changed(self, **changes: Any) -> Options:
         """The same with `changes`; raises `ExperimentError` for a name that is none."""

@@ -19,7 +19,7 @@ from evalkit.race.course import Course, OtherRaceError
 from evalkit.race.deciding import goals_of
 from evalkit.race.going import beginning, ending, next_look
 from evalkit.race.proposing import sampler
-from evalkit.scoring import judging
+from evalkit.scoring import executing, judging
 from evalkit.scoring.basis import basis
 from evalkit.scoring.embedding import unembedded
 from evalkit.scoring.gather import Gathered, cut, gather
@@ -116,17 +116,22 @@ class Racing:
         """Requests that later looks may ask at most, and the anchors among them."""
         return sum(self.course.ahead)
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The checks among what decides that rest on code being run."""
+        return tuple(one.metric.name for one in self._deciding().runs)
+
     def heard(self, there: Standing) -> bool:
         """Whether everything that is to be asked before the next look has an outcome."""
         return all(there.has(request.key) for request in self.course.plan)
 
     def judged(self) -> bool:
-        """Whether the judges that decide, and the endpoint for embeddings where they do, have been asked about every answer there is.
+        """Whether the judges that decide, and the endpoint for embeddings where they do, were asked about every answer there is, its code run too.
 
         Without that nobody may be dropped by what they say.
         """
         found, plan = self._deciding(), self.course.plan
-        if any(judging.unjudged(self._folder, plan, found.judges)):
+        if any(judging.unjudged(self._folder, plan, found.judges)) or any(one.answers for one in executing.unrun(self._folder, plan, found.runs)):
             return False
         if found.embeddings is None or not any(one in EMBEDDED for one in found.metrics):
             return True
@@ -184,7 +189,8 @@ class Racing:
         names = self.course.goals.names
         judges = tuple(one for one in self._measured.judges if one.name in names)
         metrics = tuple(one for one in self._measured.metrics if one.name in names)
-        return replace(self._measured, metrics=metrics, judges=judges)
+        runs = tuple(one for one in self._measured.runs if one.metric.name in names)
+        return replace(self._measured, metrics=metrics, judges=judges, runs=runs)
 
 
 _LEFT = {"bound": "excluded by a bound", "worse": "shown worse", "aside": "set aside"}
@@ -195,6 +201,7 @@ def scores_of(
 ) -> Scores:
     """The scores of a race, on each prompt compared on what its first look there fixed; `beside` as `scored` takes it."""
     columns = judging.columns(measured.judges, plan.experiment, judgements.load(folder)) if measured.judges else ()
+    columns += executing.columns(measured.runs, plan, folder)
     vectors = None if measured.embeddings is None else Embeddings(folder, measured.embeddings).of
     gathered = cut(gather(plan, records, measured.scorers, columns), tokenizer)
     return scored(gathered, _fixed(course, gathered), measured.metrics, vectors, beside=beside)

@@ -11,10 +11,13 @@ from typing import Any
 from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.session import Terms
 from evalkit.collect.tally import Tally
+from evalkit.engine.processes import Elsewhere
 from evalkit.errors import ExperimentError
 from evalkit.metrics import tokens
 from evalkit.plan.requests import Plan
 from evalkit.run import Run
+from evalkit.sandbox.running import Sandbox
+from evalkit.scoring.executing import execute, found_sandbox
 from evalkit.scoring.judging import judge
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
@@ -38,6 +41,7 @@ def rescore(
     engine: str | None = None,
     address: str | None = None,
     workers: int | None = None,
+    run_code: bool = False,
     progress: Callable[[Tally], None] = lambda _: None,
 ) -> Run:
     """Score a results folder again from its records; sends nothing, but for judgements and embeddings that it lacks.
@@ -47,11 +51,11 @@ def rescore(
         tokenizer: ``uax29``, ``whitespace``, ``characters``, or ``icu:LOCALE``.
         sizes: score also on half and on twice as much text.
         jobs: processes that score.
-        engine, address, workers: as in `evalkit.sweeping.options.Options`.
+        engine, address, workers, run_code: as in `evalkit.sweeping.options.Options`.
 
     Raises:
         RecordError: the folder cannot be used.
-        ExperimentError: there is no metric or tokeniser of that name.
+        ExperimentError: there is no metric or tokeniser of that name, or code is to be run and cannot be.
         KeyboardInterrupt: interrupted; what judges said stays.
         MissingExtraError: the tokeniser needs a package that is not installed.
     """
@@ -71,19 +75,34 @@ def rescore(
     course = course_of(experiment, folder)
     plan = Plan(experiment) if course is None or course.start is None else course.plan
     measured = measures(experiment, metrics)
+    where = sandbox_for(measured) if run_code else None
     with locked(folder), RecordWriter(folder) as writer:
         if writer.mended:
             tell(Note("note", writer.mended))
         join_left(folder, writer, tell)
-        beside = ask_others(folder, plan, measured, Terms(time.monotonic(), progress=progress, tell=tell))
+        terms = Terms(time.monotonic(), progress=progress, tell=tell)
+        beside = ask_others(folder, plan, measured, terms)
+        if where is not None:
+            execute(folder, plan, measured.runs, terms, where)
         with ExitStack() as stack:
-            there = None
-            if engine is not None:
-                from evalkit.engine.ray import cluster  # late: a heavy library, and an extra
-
-                there = stack.enter_context(cluster(address, workers, tell))
-                there.check(None)
+            there = None if engine is None else _there(stack, address, workers, tell)
             return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course, there=there)
+
+
+def _there(stack: ExitStack, address: str | None, workers: int | None, tell: Tell) -> Elsewhere:
+    """The processes of a cluster, for as long as `stack` is open."""
+    from evalkit.engine.ray import cluster  # late: a heavy library, and an extra
+
+    found = stack.enter_context(cluster(address, workers, tell))
+    found.check(None)
+    return found
+
+
+def sandbox_for(measured: Measures) -> Sandbox:
+    """The sandbox that code is to be run in, tried; raises `ExperimentError` where none works, or nothing that is measured runs code."""
+    if not measured.runs:
+        raise ExperimentError("run_code: nothing that is measured here runs code; add runs under checks:, with tests: under the prompts")
+    return found_sandbox()
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:

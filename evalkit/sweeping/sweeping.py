@@ -19,6 +19,7 @@ from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
 from evalkit.plan.shard import Shard
 from evalkit.run import Run
+from evalkit.scoring.executing import execute
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.away import check_here, stored
@@ -33,7 +34,7 @@ from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
 from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.racing import Racing, raced
-from evalkit.sweeping.rescoring import ask_others, summed
+from evalkit.sweeping.rescoring import ask_others, sandbox_for, summed
 from evalkit.sweeping.ways import check_engine
 from evalkit.text.notes import Note, Tell, note, warning
 
@@ -115,6 +116,7 @@ class _Sweep:
     notes: list[Note] = field(default_factory=list)
     race: Racing | None = None
     shard: Shard | None = None
+    ran: int = 0
 
     def __post_init__(self) -> None:
         check_engine(self.experiment, self.options, "shard" if self.shard is not None else "")
@@ -122,6 +124,9 @@ class _Sweep:
         self.lanes = Lanes(self.experiment, self.folder, self.options, self.hooks, self.tell)
         self.measured: Measures = measures(self.experiment)
         check_jobs(self.options.jobs)
+        if self.options.run_code and self.shard is not None:
+            raise ExperimentError("run_code: a shard is not scored; run code once the shards are merged: evalkit score RUN --run-code")
+        self.where = sandbox_for(self.measured) if self.options.run_code else None
         _check_means(self.experiment, self.options.budget)
         for text in self.experiment.warnings():
             self.tell(warning(text))
@@ -159,6 +164,8 @@ class _Sweep:
         if self.experiment.search is not None:
             self.race = Racing(self.experiment, self.folder, self.measured, anew=fresh)
             self.plan = self.race.course.plan
+            if self.where is None and not self.race.ended and (names := self.race.runs):
+                raise ExperimentError(f"search: this race is decided by {' and '.join(names)}, for which code must be run; add run_code")
         requests = self._left(self.plan, there)
         ahead = 0 if self.race is None else self.race.ahead
         if requests + ahead and not self._agreed(requests + ahead, len(self.plan) + ahead):
@@ -188,7 +195,7 @@ class _Sweep:
             if self.shard is not None:
                 return part_of(self.folder, self.plan, tally if requests else None, self.notes, shard=str(self.shard))
             beside = self._ask_others((tally.spent,))
-        result = self._derived(None if beside else found, tally, beside)
+        result = self._derived(None if beside or self.ran else found, tally, beside)
         if not self.options.confirm or writer is None:
             return result
         return self._confirmed(result, stack, writer, tally, beside)
@@ -312,7 +319,10 @@ class _Sweep:
     def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Besides]:
         options, hooks = self.options, self.hooks
         terms = Terms(self.lanes.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
-        return ask_others(self.folder, self.plan, self.measured, terms, earlier)
+        beside = ask_others(self.folder, self.plan, self.measured, terms, earlier)
+        if self.where is not None:
+            self.ran += execute(self.folder, self.plan, self.measured.runs, terms, self.where)
+        return beside
 
 
 def _check_means(experiment: Experiment, budget: Budget) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -1078,3 +1079,28 @@ def test_a_check_without_anything_to_look_for_is_refused(kind):
         check(SMALL | {"checks": [kind]})
     prompts = [{"id": "a", "user": "2 + 2?", "expect": "4"}, {"id": "b", "user": "Hello"}]
     assert check(SMALL | {"checks": [kind], "prompts": prompts}).checks == (kind,)
+
+
+def test_tests_of_prompts_are_told_of_where_they_are_missing_or_no_python() -> None:
+    def coded(*tests: Any, check: Any = "runs") -> Experiment:
+        prompts = [{"id": str(at), "user": "x", "tests": one} for at, one in enumerate(tests)]
+        return Experiment.build(name="coded", endpoint={"base_url": "local", "model": "babbler"}, prompts=prompts, checks=[check])
+
+    assert coded("assert f(1)", ["x = 1", "assert f(x)"]).prompts[1].tests == "x = 1\nassert f(x)"
+    assert "runs: of 2 prompts, 1 ('1') have no 'tests'; their answers are left out there" in coded("assert f(1)", None).warnings()
+    lacking = coded(None, check={"runs": {"then": "assert {{name}}(1)"}}).warnings()
+    assert any("lack a variable of its tests under 'vars'" in one for one in lacking)
+    with pytest.raises(ExperimentError, match="the tests of prompt '1' are not Python: line 1: invalid syntax"):
+        coded("assert f(1)", "assert f(1) is is 2")
+    with pytest.raises(ExperimentError, match="runs has no tests to run; write tests: under the prompts"):
+        coded(None)
+
+
+def test_tests_decide_what_is_made_of_answers_and_not_what_is_asked(tmp_path: Path) -> None:
+    table = tmp_path / "tasks.csv"
+    table.write_text('id,question,test_list\na,Double it.,"assert double(2) == 4"\n', encoding="utf-8")
+    endpoint = {"base_url": "local", "model": "babbler"}
+    tested = Experiment.build(name="coded", endpoint=endpoint, prompts=str(table), checks=["runs"])
+    assert tested.prompts[0].tests == "assert double(2) == 4"
+    plain = Experiment.build(name="coded", endpoint=endpoint, prompts=[{"id": "a", "user": "Double it."}])
+    assert tested.digest() == plain.digest()

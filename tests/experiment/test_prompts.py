@@ -37,7 +37,7 @@ PROMPTS = st.lists(st.builds(lambda form, extras: form | extras, SHORT | LONG, E
 )
 
 ROLES = "expected 'system', 'developer', 'user', 'assistant' or 'tool'"
-ALL_KEYS = "id, messages, response_format, system, tags, tool_choice, tools, user, vars"
+ALL_KEYS = "id, messages, response_format, system, tags, tests, tool_choice, tools, user, vars"
 
 
 def one(**prompt):
@@ -284,11 +284,11 @@ EMPTY = "the message is empty; expected a 'content' with text"
         ({"user": "x", "usr": "y"}, "usr: unknown key; did you mean 'user'?"),
         (
             {"user": "x", "prompt": "y"},
-            "prompt: unknown key; expected one of expect, id, messages, response_format, system, tags, tool_choice, tools, user, vars",
+            "prompt: unknown key; expected one of expect, id, messages, response_format, system, tags, tests, tool_choice, tools, user, vars",
         ),
         (
             {"user": "x", "\x1b[2J": "y"},
-            r"'\x1b[2J': unknown key; expected one of expect, id, messages, response_format, system, tags, tool_choice, tools, user, vars",
+            r"'\x1b[2J': unknown key; expected one of expect, id, messages, response_format, system, tags, tests, tool_choice, tools, user, vars",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value)[:80],

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.records import completion, experiment, failure, record
 
 from evalkit.errors import ExperimentError, RecordError
+from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment, check
 from evalkit.plan.requests import Plan
 from evalkit.plan.shard import Shard
-from evalkit.store import blocks
+from evalkit.store import blocks, embeddings
+from evalkit.store.embeddings import Embedding, Embeddings, key_of, packed
 from evalkit.store.folder import is_merged, locked, make, read_experiment, read_run, write_run
 from evalkit.store.journal import Journal
 from evalkit.store.judgements import FILE, FORM, Judgement, load
@@ -284,3 +287,15 @@ def test_judgements_are_merged_too(tmp_path: Path) -> None:
     merge_runs(folders, tmp_path / "whole", lambda note: told.append(note.text))
     assert load(tmp_path / "whole").scores == {"0" * 32: 4}
     assert told == ["judgements.jsonl: 1 line say something else than the earliest of the same request, which counts; both stand in conflicts.jsonl"]
+
+
+def test_embeddings_are_merged_too(tmp_path: Path) -> None:
+    """Whose lines leave out the version where it is the first."""
+    endpoint = Endpoint(base_url="local", model="hashed-tfidf")
+    folders = [run(tmp_path / name, MADE) for name in ("one", "two")]
+    for folder in folders:
+        with Journal(folder / embeddings.FILE, embeddings.FORM) as writer:
+            writer.append(Embedding(key=key_of(endpoint, "a text"), vector=packed(np.array([1.0, 2.0]))))
+    merge_runs(folders, tmp_path / "whole")
+    assert (tmp_path / "whole" / embeddings.FILE).read_bytes().count(b"\n") == 1
+    assert Embeddings(tmp_path / "whole", endpoint).of(["a text"]).tolist() == [[1.0, 2.0]]

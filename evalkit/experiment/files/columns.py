@@ -13,7 +13,7 @@ from evalkit.experiment.endpoint import Strict, whole
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.problems import shown, unknown
 
-OWN = ("id", "system", "user", "expect", "tags")
+OWN = ("id", "system", "user", "expect", "tags", "tests")
 """What a column can hold."""
 
 _USUAL: Mapping[str, tuple[str, ...]] = {
@@ -25,6 +25,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
         *("correctanswer", "referenceanswer", "output", "completion", "response"),
     ),
     "tags": ("tags", "tag", "category", "categories", "topic", "topics", "subject"),
+    "tests": ("tests", "test", "testlist"),
 }
 """Names that columns have elsewhere, without case, spaces and signs; of several that stand in one file the first counts."""
 
@@ -50,7 +51,7 @@ class PromptFile(Strict):
 
     Attributes:
         file: its path, from the experiment's.
-        id, system, user, expect, tags: the column (or key) that holds each; left out: the one with a usual name, like question and answer.
+        id, system, user, expect, tags, tests: the column (or key) that holds each; left out: the one with a usual name, like question and answer.
         template: the user's text with ``{{column}}`` for each value, instead of `user`.
         keep_last: send a last message of the assistant (true), or take it as what is expected (false); left out: sent where the prompt has an id.
         sample: take a part of the prompts alone.
@@ -62,6 +63,7 @@ class PromptFile(Strict):
     user: str | None = None
     expect: str | None = None
     tags: str | None = None
+    tests: str | None = None
     template: str | None = None
     keep_last: bool | None = None
     sample: Sample | None = None

@@ -50,9 +50,8 @@ class Progress:
         failed = "".join(f", {count} {kind}" for kind, count in sorted(tally.failed.items()))
         paused = f"; {tally.paused}" if tally.paused else ""
         stage = f"{tally.stage}, " if tally.stage else ""
-        self._line = (
-            f"{stage}{tally.done:,} of {tally.planned:,} requests, {rate:.0f}/s, {tally.tokens / seconds:,.0f} tokens/s{failed}{left}{paused}"
-        )
+        tokens = f", {tally.tokens / seconds:,.0f} tokens/s" if tally.what == "requests" else ""
+        self._line = f"{stage}{tally.done:,} of {tally.planned:,} {tally.what}, {rate:.0f}/s{tokens}{failed}{left}{paused}"
         if self._display is None:
             print(harmless(self._line), file=sys.stderr, flush=True)  # noqa: T201
         else:
