@@ -33,6 +33,15 @@ class _Told(Strict):
 
     model_config = ConfigDict(hide_input_in_errors=False)
 
+    def _keep_little(self) -> None:
+        """Keep the set of fields that were given once for all that were given the same: pydantic makes one each, and there may be millions."""
+        fields = self.__pydantic_fields_set__
+        object.__setattr__(self, "__pydantic_fields_set__", _FIELDS_GIVEN.setdefault(frozenset(fields), fields))
+
+
+_FIELDS_GIVEN: dict[frozenset[str], set[str]] = {}
+"""Of models that are frozen, so that nobody adds to one."""
+
 
 def _whole_characters(value: str) -> str:
     if half_a_character(value):
@@ -189,6 +198,7 @@ class Message(_Told):
             raise ValueError("a tool message must name the call it answers in 'tool_call_id'")
         if self.role != "tool" and self.tool_call_id is not None:
             raise ValueError(f"tool_call_id stands in a message of role '{self.role}'; expected role 'tool'")
+        self._keep_little()
         return self
 
     def texts(self) -> list[str]:
@@ -292,6 +302,7 @@ class Prompt(_Told):
         faults = faults or [*_answers_without_calls(prompt.messages), *_unknown_variables(prompt)]
         if faults:
             raise Faults(faults)
+        prompt._keep_little()
         return prompt
 
     def fields(self) -> dict[str, Any]:
@@ -402,7 +413,7 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
         raise PromptError(told([(at, "the prompt set is empty; expected at least one prompt")], source, marks))
     faults: list[tuple[Path, str]] = []
     prompts: list[Prompt] = []
-    first_at: dict[object, Path] = {}
+    first_at: dict[object, int] = {}
     for index, one in enumerate(data):
         where: Path = (*at, index)
         if isinstance(one, Unread):
@@ -414,10 +425,11 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
             faults += [((*where, *path), message) for path, message in from_pydantic(error, _FIELDS)]
         name = _id_of(one)
         if name in first_at:
-            first = spelled(first_at[name]) + (f", line {line}" if (line := marks.get(first_at[name])) else "")
+            first_place: Path = (*at, first_at[name])
+            first = spelled(first_place) + (f", line {line}" if (line := marks.get(first_place)) else "")
             faults.append(((*where, "id"), f"the id {shown(name)} stands twice, first at {first}; ids must differ"))
         elif name is not None:
-            first_at[name] = where
+            first_at[name] = index
     if faults:
         raise PromptError(told(faults, source, marks))
     return tuple(prompts)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.columns import PromptFile, Sample
-from evalkit.experiment.files.reading import Read, drawn, read_prompts
+from evalkit.experiment.files.draw import drawn
+from evalkit.experiment.files.reading import Read, read_prompts
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.writing import write_prompts
 from evalkit.experiment.prompts import Prompt, check_prompts

@@ -19,4 +19,4 @@ class Said:
 
     def told(self) -> tuple[str, ...]:
         """The sentences, in the order they first came up."""
-        return tuple(sentence.replace("{n}", counted(times, noun)) for (sentence, noun), times in self._seen.items())
+        return tuple(sentence.replace("{n}", counted(times, noun)) if noun else sentence for (sentence, noun), times in self._seen.items())

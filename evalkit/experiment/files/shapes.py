@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.errors import PromptError
-from evalkit.experiment.files.columns import PromptFile, placed, plain, say_columns, tags_of
+from evalkit.experiment.files.beside import further, refuse, refuse_choices, refuse_lost_image
+from evalkit.experiment.files.bodies import body_of, unnested
+from evalkit.experiment.files.columns import PromptFile, nearest_usual, placed, plain, say_columns, tags_of
+from evalkit.experiment.files.promptfoo_tests import of_test
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.template import Template
-from evalkit.experiment.files.values import chat_in, expected, held, is_text, missing, target
+from evalkit.experiment.files.values import chat_in, expected, held, is_text, listed, missing, target
 from evalkit.experiment.parameters import KNOWN
 from evalkit.experiment.problems import Faults, nearest, shown, unknown
 from evalkit.experiment.prompts import Message, Prompt, text_of
@@ -27,6 +30,9 @@ _SPEAKERS = {
 }  # fmt: skip
 _OF_AN_ANSWER = frozenset(("weight", "annotations", "reasoning", "reasoning_content"))
 """Keys of messages in training sets and stored answers that are not sent."""
+_LONGEST_NAME = 60
+_LISTS = ("messages", "conversations", "tools")
+"""Keys whose lists tables keep as JSON."""
 _ANSWERED = "the assistant's answer at the end of {n} is taken as what is expected ('expect'), and not sent; keep_last: true sends it"
 
 
@@ -50,12 +56,15 @@ class Shapes:
             Faults: it holds what has no counterpart in a prompt.
             PromptError: a column that was named is not there.
         """
+        entry = of_test(entry, self._said, self._where, known=self._how.template is not None or "user" in self._how.names())
         if self._how.template is not None:
             return self._template.filled(entry)
         if "user" in self._how.names():
             return self._flat(entry)
-        if isinstance(entry.get("body"), Mapping) and "messages" in entry["body"]:
-            return self._batch(entry)
+        if (body := body_of(entry)) is not None:
+            return self._answered(self._own(body))
+        entry = {key: listed(value) if key in _LISTS else value for key, value in unnested(entry).items()}
+        refuse_lost_image(entry)
         if "doc" in entry and "arguments" in entry:
             return self._logged(entry)
         for key in ("conversations", "conversation"):
@@ -81,7 +90,7 @@ class Shapes:
             if key == "messages" and isinstance(value, list):
                 out[key] = [self._message(one) for one in value]
             elif key in _OF_A_PROMPT:
-                out[key] = value
+                out |= {} if key == "tools" and not value else {key: value}
             elif key in _OF_A_REQUEST:
                 self._said.add(f"left out: {shown(key)} of {{n}}: what is sent beside the messages stands under 'parameters' or 'request'", "entry")
             elif plain(key) in ("name", "customid", "qid", "uid", "uuid") and "id" not in entry:
@@ -119,12 +128,6 @@ class Shapes:
         self._said.add(_ANSWERED, "conversation")
         return {**prompt, "messages": messages[:-1], "expect": text_of(last["content"])}
 
-    def _batch(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        body = {key: value for key, value in entry["body"].items() if key != "user"}  # there it names whose request it is
-        if "custom_id" in entry:
-            body["id"] = entry["custom_id"]
-        return self._answered(self._own(body))
-
     def _spoken(self, entry: Mapping[str, Any], key: str) -> dict[str, Any]:
         messages = []
         for number, turn in enumerate(entry[key]):
@@ -160,9 +163,9 @@ class Shapes:
 
     def _sample(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """An Inspect sample whose input is a conversation, or one of its logs, whose messages hold the model's answer too; OpenAI's evals alike."""
-        further = ("target", "ideal", "metadata", "choices", "files", "setup", "sandbox", "messages", "tools")
-        out = {key: value for key, value in entry.items() if key != "input" and key not in further}
-        _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        others = ("target", "ideal", "metadata", "choices", "files", "setup", "sandbox", "messages", "tools")
+        out = {key: value for key, value in entry.items() if key != "input" and key not in others}
+        refuse(entry, ("choices", "files", "setup", "sandbox"))
         given = entry["input"] if isinstance(entry["input"], list) else [{"role": "user", "content": entry["input"]}]
         out["messages"] = [
             {key: value for key, value in one.items() if key not in ("id", "source", "model")} if isinstance(one, Mapping) else one for one in given
@@ -179,15 +182,13 @@ class Shapes:
             self._columns[keys] = found = placed(keys, self._how.names(), self._where)
             self._refuse_two_questions(keys, found)
             left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
-            say_columns([*found, *(key for key in left if key != _further(keys, found))], found, self._said)
+            say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
             if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
                 raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
         if "target" in entry and "input" in entry:
-            _refuse(entry, ("choices", "files", "setup", "sandbox"))
-        if "user" not in self._how.names() and isinstance(entry.get("choices"), list):
-            raise Faults(
-                [(("choices",), "a question to choose an answer to has no counterpart; put both into one text: template: '... {{choices}}'")]
-            )
+            refuse(entry, ("choices", "files", "setup", "sandbox"))
+        if "user" not in self._how.names():
+            refuse_choices(entry)
         columns = self._columns[keys]
         out: dict[str, Any] = {}
         for name, what in columns.items():
@@ -202,10 +203,10 @@ class Shapes:
                 out[what] = value.strip() if what == "id" and isinstance(value, str) else value
         own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._how.names() else set())
         out.update({key: value for key, value in entry.items() if key in own and value is not None})
-        further = _further(keys, columns)
-        if further is not None and isinstance(entry[further], str) and entry[further].strip() and isinstance(out.get("user"), str):
-            out["user"] = f"{out['user']}\n\n{entry[further]}"  # Alpaca's
-            self._said.add(f"{shown(further)} stands behind the instruction, in {{n}}", "row")
+        more = further(keys, columns)
+        if more is not None and isinstance(entry[more], str) and entry[more].strip() and isinstance(out.get("user"), str):
+            out["user"] = f"{out['user']}\n\n{entry[more]}"
+            self._said.add(f"{shown(more)} stands behind the instruction, in {{n}}", "row")
         if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
             self._refuse_columns(keys)
         return out
@@ -220,20 +221,11 @@ class Shapes:
 
     def _refuse_columns(self, keys: Sequence[str]) -> None:
         hint = "expected one that holds the question, like user, prompt or question; name yours: prompts: {file: FILE, user: NAME}"
+        if near := nearest_usual(keys):
+            hint = f"none holds the question; did you mean {shown(near[1])} by {shown(near[0])}? Else name yours: prompts: {{file: FILE, user: NAME}}"
+        elif self._table and any(len(key) > _LONGEST_NAME or key.endswith("?") for key in keys):
+            hint = "none is a name, so the first row may be one of the prompts; put a row with names above it, like question and answer"
         there = ", ".join(map(shown, keys[:8])) + (" and more" if len(keys) > 8 else "")
         if self._table:
             raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
         raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
-
-
-def _further(keys: Sequence[str], columns: Mapping[str, str]) -> str | None:
-    """Alpaca's ``input``, which belongs behind an ``instruction``."""
-    user = next((name for name, what in columns.items() if what == "user"), "")
-    return next((key for key in keys if plain(key) == "input" and key not in columns), None) if plain(user) == "instruction" else None
-
-
-def _refuse(entry: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Raise `Faults` for keys that say what a prompt cannot."""
-    there = [name for name in names if entry.get(name)]
-    if there:
-        raise Faults([((name,), "has no counterpart in a prompt; write it into the question, and take the key out") for name in there])

@@ -46,6 +46,17 @@ def chat_in(text: str) -> list[Any] | None:
     return [{"role": one["role"], "content": one["content"]} for one in found] if chat else None
 
 
+def listed(text: Any) -> Any:
+    """The list that a cell holds as JSON, as tables keep conversations and tools; another value as it is."""
+    if not isinstance(text, str) or not text.lstrip().startswith("["):
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else text
+
+
 def expected(value: Any, name: str) -> str:
     """What is expected as a text; raises `Faults` where several answers are."""
     if isinstance(value, list) and len(value) == 1:
