@@ -33,7 +33,7 @@ from evalkit.exports.formats import FORMATS, TEXTS, text_of, tracked
 from evalkit.exports.promptfoo import _assertions, _raw
 from evalkit.exports.servers import for_litellm, for_ollama, for_vllm
 from evalkit.exports.settings import Exported
-from evalkit.exports.trackers import name_for
+from evalkit.exports.trackers import name_for, names_for
 from evalkit.run import Run
 
 TEMPLATES = ("{{", "{%", "{#")
@@ -182,6 +182,14 @@ def test_names_for_trackers_hold_what_they_take(text: str) -> None:
     assert name
     assert not set(name) & set("[]()=,%@{}\n")
     assert ".." not in name or "/" not in name or not name.startswith("..")
+
+
+@given(st.lists(st.text() | st.sampled_from(["größe", "grässe", "a,b", "a;b", "a,b_2", "n" * 300 + "a", "n" * 300 + "b"]), unique=True))
+def test_no_two_names_for_trackers_are_one(texts: list[str]) -> None:
+    names = names_for(texts)
+    assert list(names) == texts
+    assert len({name.casefold() for name in names.values()}) == len(texts), "MLflow's files are on disks that do not tell A from a"
+    assert all(name_for(name) == name for name in names.values())
 
 
 def filled_in(template: str) -> str:
