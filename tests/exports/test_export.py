@@ -36,7 +36,7 @@ from evalkit.exports.settings import Exported
 from evalkit.exports.trackers import name_for, names_for
 from evalkit.run import Run
 
-TEMPLATES = ("{{", "{%", "{#")
+TEMPLATES = ("{{", "{%", "{#", "#}")
 HOSTILE = '=HYPERLINK("http://evil.example","x")'
 
 
@@ -58,7 +58,7 @@ def run(served: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Run:
             "endpoint": {"base_url": served.url, "model": "m-1", "concurrency": 4, "api_key_env": None},
             "prompts": [
                 {"id": "france", "system": "Be brief.", "user": "The capital of France?", "expect": "Paris"},
-                {"id": "braces", "user": "What does {{x}} mean in {% raw %}?"},
+                {"id": "braces", "user": "What does {{x}} mean in {% raw %} {#}?"},
                 {"id": "third", "user": "Name one {city}."},
             ],
             "parameters": {"temperature": [0.2, 1], "top_k": ["default", 40]},
@@ -157,7 +157,7 @@ def test_promptfoo_has_a_provider_a_setting_and_a_test_a_prompt(run: Run) -> Non
         {"type": "icontains-all", "value": ["Paris"]},
     ]
     assert not any(mark in braces["vars"]["messages"] for mark in TEMPLATES), "nothing that promptfoo could fill in"
-    assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %}?"
+    assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %} {#}?"
     assert [one["type"] for one in third["assert"]] == ["word-count", "is-json", "icontains-all"], "it expects nothing itself"
     assert config["evaluateOptions"] == {"repeat": 4, "cache": False}
 
@@ -202,7 +202,7 @@ def test_what_an_answer_is_held_against_is_a_text_and_neither_a_template_nor_a_p
     template = _raw(text)
     assert filled_in(template) == text
     assert not template.startswith(("file:", "package:"))
-    assert not any(mark in template.replace('{{ "{" }}', "").replace('{{ "f" }}', "").replace('{{ "p" }}', "") for mark in TEMPLATES)
+    assert not any(mark in piece for piece in re.split(r'\{\{ "[{#fp]" \}\}', template) for mark in TEMPLATES)
 
 
 def test_a_schema_that_refers_is_no_part_of_promptfoos_own_configuration() -> None:

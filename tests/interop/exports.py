@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 import evalkit as ek
-from evalkit.exports.settings import all_of
+from evalkit.exports.settings import all_of, exported
 
 PROMPTS = [
     {"id": "plain", "user": "Say something about lists.", "expect": "list"},
@@ -121,9 +121,9 @@ _PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAA
 _TOOL = {"type": "function", "function": {"name": "look", "description": "{{ x }}", "parameters": {"type": "object", "properties": {}}}}
 _HOSTILE_PROMPTS = [
     {"id": '=HYPERLINK("http://h.example","x")', "user": "=1+1", "expect": "=1+1", "tags": ["=cmd|' /C calc'!A0", "a,b", "[x]", "two\nlines"]},
-    {"id": "a, b [c] {{7*7}} ünïcode 😀", "user": "{{7*7}} {% raw %} {# x #}", "expect": "{{7*7}}", "tags": ["ü" * 300]},
+    {"id": "a, b [c] {{7*7}} ünïcode 😀", "user": "{{7*7}} {% raw %} {# x #} {#}", "expect": "{{7*7}}", "tags": ["ü" * 300]},
     {"id": "../../etc/passwd", "user": "file:///etc/passwd", "expect": "file:///etc/passwd"},
-    {"id": "x" * 200, "system": "s" * 300, "user": "y" * 300},
+    {"id": ("long " * 40).strip(), "system": "short " * 60, "user": "words " * 60},
     {
         "id": "<script>alert(1)</script>",
         "messages": [
@@ -170,8 +170,7 @@ RUNS = {"plain": swept, "raced": raced, "merged": merged, "searched": searched, 
 
 def part_promptfoo(run: ek.Run, folder: Path) -> None:
     config = folder / "promptfooconfig.yaml"
-    cells = {"for-other-tools": [0, 3], "hostile.names-1": range(5)}.get(run.experiment.name, ())
-    config.write_text(ek.export(run, "promptfoo", cells=list(cells)), encoding="utf-8")
+    config.write_text(ek.export(run, "promptfoo", cells=_cells(run)), encoding="utf-8")
     written = yaml.safe_load(config.read_text(encoding="utf-8"))
     node = os.environ.get("PROMPTFOO") or shutil.which("promptfoo")
     assert node, "promptfoo is not there"
@@ -201,9 +200,14 @@ def part_promptfoo(run: ek.Run, folder: Path) -> None:
     assert kinds == wanted.get(run.experiment.name, set()), kinds
 
 
+def _cells(run: ek.Run) -> list[int]:
+    """The settings that are exported: some, all of those with hostile names, else the chosen one and those tied with it."""
+    return {"for-other-tools": [0, 3], "hostile.names-1": list(range(5))}.get(run.experiment.name, [])
+
+
 def _untemplated(text: str) -> str:
     """A name as a configuration of promptfoo shows it."""
-    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")
+    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #").replace("#}", "# }")
 
 
 def part_mlflow(run: ek.Run, folder: Path) -> None:
@@ -286,7 +290,7 @@ def _logged(content: bytes) -> Iterator[bytes]:
 
 def part_litellm(run: ek.Run, folder: Path) -> None:
     config = folder / "litellm.yaml"
-    config.write_text(ek.export(run, "litellm", cells=[0, 3]), encoding="utf-8")
+    config.write_text(ek.export(run, "litellm", cells=_cells(run)), encoding="utf-8")
     names = [one["model_name"] for one in yaml.safe_load(config.read_text(encoding="utf-8"))["model_list"]]
     key = f"sk-{secrets.token_hex(16)}"
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--port", "8797", "--host", "127.0.0.1"]
@@ -299,7 +303,9 @@ def part_litellm(run: ek.Run, folder: Path) -> None:
             request = urllib.request.Request("http://127.0.0.1:8797/v1/chat/completions", body, headers)
             answer = json.loads(_patiently(request, proxy))
             assert answer["choices"][0]["message"]["content"]
-            assert answer["usage"]["completion_tokens"] <= 30, "the setting's max_tokens holds where the request names none"
+            assert answer["usage"]["completion_tokens"] <= run.experiment.request["max_tokens"], (
+                "the setting's max_tokens holds where the request names none"
+            )
     finally:
         proxy.terminate()
         proxy.wait()
@@ -348,11 +354,13 @@ def part_vllm(run: ek.Run, _: Path) -> None:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    command = ek.export(run, "vllm", cells=[3]).splitlines()[-1]
-    parser = EngineArgs.add_cli_args(FlexibleArgumentParser())
-    model, *rest = shlex.split(command)[2:]
-    found = EngineArgs.from_cli_args(parser.parse_args(["--model", model, *rest]))
-    assert found.override_generation_config == {"temperature": 1.1, "top_p": 0.8, "frequency_penalty": 0.5, "max_new_tokens": 30}
+    for one in exported(run, [str(at) for at in _cells(run)]):
+        command = ek.export(run, "vllm", cells=[one.index]).splitlines()[-1]
+        parser = EngineArgs.add_cli_args(FlexibleArgumentParser())
+        model, *rest = shlex.split(command)[2:]
+        found = EngineArgs.from_cli_args(parser.parse_args(["--model", model, *rest]))
+        wanted = {name: value for name, value in one.parameters.items() if name not in ("stop", "max_tokens", "response_format")}
+        assert found.override_generation_config == wanted | {"max_new_tokens": one.parameters["max_tokens"]}
 
 
 ALONE = ("batches",)
