@@ -27,6 +27,7 @@ from support.sweeps import sweep
 import evalkit as ek
 from evalkit.errors import ExperimentError, MissingExtraError
 from evalkit.experiment.experiment import check
+from evalkit.experiment.files.reading import read_prompts
 from evalkit.experiment.prompts import Prompt
 from evalkit.exports.answers import _cell
 from evalkit.exports.formats import FORMATS, TEXTS, text_of, tracked
@@ -298,3 +299,11 @@ def test_it_is_offered_to_python_too(run: Run) -> None:
     assert ek.export(run, "vllm") == text_of(run, "vllm")
     with pytest.raises(ExperimentError, match="unknown format; did you mean 'vllm'"):
         ek.export(run, "vlm")
+
+
+def test_a_configuration_of_promptfoo_reads_back_as_the_prompts_that_were_asked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "promptfooconfig.yaml").write_text(text_of(run, "promptfoo"), encoding="utf-8")
+    found = read_prompts(tmp_path / "promptfooconfig.yaml").prompts
+    asked = run.experiment.prompts
+    assert [one.conversation() for one in found] == [one.conversation() for one in asked]
+    assert found[0].expect == asked[0].expect

@@ -18,6 +18,7 @@ _OF_ALL = ("system", "template", "sample", "keep_last", "messages", "user")
 """Keys that beside a list would hold for all of it; none does."""
 _OF_ONE = frozenset(("user", "id", "prompt", "question", "instruction", "input", "messages", "query", "text", "conversations", "system"))
 """Keys that one prompt has, where a document is one."""
+_BY_ID = "each key is an id, and what stands there its prompt"
 
 
 def entries_of(document: Document, source: str, said: Said) -> Document:
@@ -42,22 +43,27 @@ def _of_mapping(data: dict[str, Any], marks: dict[Path, int], source: str, said:
         return Document(rows, {})
     keys = [one for one in _LISTS if _is_list_of_entries(data.get(one))]
     if len(keys) == 1 and not {"messages", "user"} & data.keys():
-        key = keys[0]
-        if there := [one for one in _OF_ALL if one in data]:
-            raise PromptError(f"{source}: {shown(there[0])} stands beside the list, and is no part of a prompt there; write it into each")
-        if key != "prompts":
-            said.add(f"the prompts are those under {shown(key)}")
-        if left := [shown(one) for one in data if one != key]:
-            said.add(f"left out: {', '.join(left[:8])}{' and more' if len(left) > 8 else ''} beside the list")
-        within = {path[1:]: line for path, line in marks.items() if path[:1] == (key,) and len(path) > 1}
-        return Document(_asked_once(_of_list(data[key], source, said), said), within)
-    if data and not _OF_ONE & data.keys() and all(isinstance(one, str) for one in data.values()):
-        said.add("each key is an id, and what stands there its prompt")
-        return Document([{"id": key, "user": value} for key, value in data.items()], _by_number(data, marks))
-    if data and not _OF_ONE & data.keys() and all(isinstance(one, dict) and "user" in _held(one) for one in data.values()):
-        said.add("each key is an id, and what stands there its prompt")
-        return Document([{"id": key} | value for key, value in data.items()], _by_number(data, marks))
+        return _under(keys[0], data, marks, source, said)
+    if data and not _OF_ONE & data.keys():
+        if all(isinstance(one, str) for one in data.values()):
+            said.add(_BY_ID)
+            return Document([{"id": key, "user": value} for key, value in data.items()], _by_number(data, marks))
+        if all(isinstance(one, dict) and "user" in _held(one) for one in data.values()):
+            said.add(_BY_ID)
+            return Document([{"id": key} | value for key, value in data.items()], _by_number(data, marks))
     return Document(data, marks)
+
+
+def _under(key: str, data: dict[str, Any], marks: Mapping[Path, int], source: str, said: Said) -> Document:
+    """The list under a key of the document; what stands beside it is told."""
+    if there := [one for one in _OF_ALL if one in data]:
+        raise PromptError(f"{source}: {shown(there[0])} stands beside the list, and is no part of a prompt there; write it into each")
+    if key != "prompts":
+        said.add(f"the prompts are those under {shown(key)}")
+    if left := [shown(one) for one in data if one != key]:
+        said.add(f"left out: {', '.join(left[:8])}{' and more' if len(left) > 8 else ''} beside the list")
+    within = {path[1:]: line for path, line in marks.items() if path[:1] == (key,) and len(path) > 1}
+    return Document(_asked_once(_of_list(data[key], source, said), said), within)
 
 
 def _held(entry: Mapping[str, Any]) -> set[str]:

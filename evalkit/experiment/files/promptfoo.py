@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.said import Said
-from evalkit.experiment.files.values import chat_in
+from evalkit.experiment.files.values import is_chat, listed
 from evalkit.experiment.problems import shown
 from evalkit.experiment.strict_yaml import parse
 
@@ -19,6 +19,7 @@ _PLACE = re.compile(r"\{\{(.*?)\}\}|\{%|\{#")
 _NAME = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*")
 _LITERAL = re.compile(r"\s*(?:'[^'\\]*'|\"[^\"\\]*\")\s*")
 COMPARED = ("equals", "contains", "icontains")
+_OF_A_TEST = ("vars", "assert", "description", "metadata")
 _MOST = 100_000
 
 
@@ -48,31 +49,43 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
     tests = data.get("tests")
     if isinstance(tests, str | Mapping) or (isinstance(tests, list) and any(isinstance(one, str) for one in tests)):
         raise PromptError(f"{source}: tests: stand in another file, which is not read; give that file itself, with a template: for its columns")
-    for key in data.keys() - {"prompts", "tests", "defaultTest", "description"}:
+    for key in [one for one in data if one not in ("prompts", "tests", "defaultTest", "description")]:
         said.add(f"left out: {shown(str(key))} of promptfoo's configuration")
     out: list[dict[str, Any]] = []
     for number, test in enumerate(tests if isinstance(tests, list) and tests else [{}]):
-        if not isinstance(test, Mapping):
-            raise PromptError(f"{source}: tests[{number}]: found {shown(test)}; expected a mapping with vars")
         where = f"{source}: tests[{number}]"
+        if not isinstance(test, Mapping):
+            raise PromptError(f"{where}: found {shown(test)}; expected a mapping with vars")
+        for key in [*default, *test]:
+            if key not in _OF_A_TEST:
+                said.add(f"left out: {shown(str(key))} of {{n}} of promptfoo", "test")
         values = {**values_of(default, f"{source}: defaultTest"), **values_of(test, where)}
-        if empty := [name for name, one in values.items() if not one]:
-            raise PromptError(f"{where}: vars.{empty[0]}: the list is empty, so the test asks nothing; give it a value, or take the test out")
         expected = expected_by(test, said) or expected_by(default, said)
-        for filled, (messages, used) in itertools.product(_each(values), asked):
-            if lost := sorted(used - filled.keys()):
-                raise PromptError(f"{where}: a prompt has {{{{{lost[0]}}}}}, for which the test has no value; add it under vars")
-            one: dict[str, Any] = {"messages": messages}
-            if len(used) == 1 and messages[0]["content"].strip() == f"{{{{{(name := min(used))}}}}}" and (chat := chat_in(filled[name])) is not None:
-                one["messages"] = chat  # a conversation as the value of a variable, as evalkit itself writes it
-            elif values:
-                one["vars"] = {name: value for name, value in filled.items() if name in used}
-            if expected is not None:
-                one["expect"] = _with(expected, filled)
+        for one in _combined(asked, values, expected, where):
             out.append(one)
             if len(out) > _MOST:
                 raise PromptError(f"{source}: its prompts, tests and lists of values make over {_MOST:,} combinations; leave some out")
     return out
+
+
+def _combined(
+    asked: list[tuple[list[dict[str, Any]], frozenset[str]]], values: Mapping[str, list[str]], expected: str | None, where: str
+) -> Iterator[dict[str, Any]]:
+    """Each prompt with each combination of a test's values."""
+    if empty := [name for name, one in values.items() if not one]:
+        raise PromptError(f"{where}: vars.{empty[0]}: the list is empty, so the test asks nothing; give it a value, or take the test out")
+    for filled, (messages, used) in itertools.product(_each(values), asked):
+        if lost := sorted(used - filled.keys()):
+            raise PromptError(f"{where}: a prompt has {{{{{lost[0]}}}}}, for which the test has no value; add it under vars")
+        one: dict[str, Any] = {"messages": messages}
+        whole = _PLACE.fullmatch(str(messages[0].get("content")).strip()) if len(messages) == 1 else None
+        if whole is not None and is_chat(chat := listed(filled[whole[1].strip()])):
+            one["messages"] = chat  # a conversation as the value of a variable, as evalkit itself writes it
+        elif values:
+            one["vars"] = {name: value for name, value in filled.items() if name in used}
+        if expected is not None:
+            one["expect"] = _with(expected, filled)
+        yield one
 
 
 def _listed(value: Any) -> list[Any]:
@@ -94,16 +107,13 @@ def _asked(prompt: Any, number: int, source: str) -> tuple[list[dict[str, Any]],
             said = shown(found[0])
             raise PromptError(f"{where}: {said} is a template's command, which is not run; only {{{{name}}}} stands for a value here")
     used = frozenset(found[1].strip() for found in _PLACE.finditer(prompt))
-    try:
-        messages = json.loads(prompt)
-    except ValueError:
-        messages = None
-    if messages is None and prompt.lstrip().startswith("- role:"):
+    messages = listed(prompt)
+    if prompt.lstrip().startswith("- role:"):
         try:
             messages = parse(prompt, where, PromptError).data
         except PromptError as fault:
             raise PromptError(f"{fault} in the conversation of this prompt") from None
-    if isinstance(messages, list) and messages and all(isinstance(one, dict) and "role" in one for one in messages):
+    if is_chat(messages):
         return messages, used
     return [{"role": "user", "content": prompt}], used
 
@@ -143,11 +153,15 @@ def expected_by(test: Mapping[str, Any], said: Said) -> str | None:
         value = one.get("value") if isinstance(one, Mapping) else None
         if found is None and kind in COMPARED and isinstance(value, str | int | float):
             found = str(value)
-            taken = f"what {{n}} of type {shown(kind)} compares with is taken as what is expected"
-            said.add(f"{taken}; write the check itself under 'checks'", "assertion")
+            tell_compared(str(kind), said)
         else:
             said.add(f"left out: {{n}} of type {shown(str(kind))}", "assertion")
     return found
+
+
+def tell_compared(kind: str, said: Said) -> None:
+    """Tell that the text which an assertion of that kind compares with is what is expected."""
+    said.add(f"taken as what is expected: the text of {{n}} of type {shown(kind)}; write the check itself under 'checks'", "assertion")
 
 
 def _with(text: str, values: Mapping[str, str]) -> str:

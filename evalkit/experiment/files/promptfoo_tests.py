@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.columns import placed
-from evalkit.experiment.files.promptfoo import COMPARED, expected_by, values_of
+from evalkit.experiment.files.promptfoo import COMPARED, expected_by, tell_compared, values_of
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.problems import Faults, shown
 
@@ -49,21 +49,9 @@ def of_test(entry: Mapping[str, Any], said: Said, where: str, *, known: bool) ->
     """
     asks = entry.keys() & {"user", "messages", "prompt", "prompts"}
     if isinstance(entry.get("vars"), Mapping) and not asks:
-        out: dict[str, Any] = {}
-        for name, values in values_of(entry, where).items():
-            if len(values) != 1:
-                raise Faults([(("vars", name), f"found {len(values)} values; expected one; write a test for each")])
-            out[name] = values[0]
-        if (wanted := expected_by(entry, said)) is not None:
-            out["expect"] = wanted
+        out = _of_mapping(entry, said, where)
     elif any(str(key).startswith("__expected") for key in entry):
-        out = {key: value for key, value in entry.items() if not str(key).startswith("__")}
-        cells = [_of_cell(str(value), said) for key, value in entry.items() if str(key).startswith("__expected") and value]
-        out["expect"] = next((one for one in cells if one is not None), None)
-        if around := [key for key in ("__prefix", "__suffix") if entry.get(key)]:
-            raise Faults([((around[0],), "has no counterpart; write it into the template")])
-        if left := sorted(str(key) for key in entry if str(key).startswith("__") and not str(key).startswith("__expected")):
-            said.add(f"left out: {', '.join(map(shown, left))} of promptfoo")
+        out = _of_row(entry, said)
     else:
         return entry
     names = tuple(map(str, out))
@@ -75,12 +63,33 @@ def of_test(entry: Mapping[str, Any], said: Said, where: str, *, known: bool) ->
     return out
 
 
+def _of_mapping(entry: Mapping[str, Any], said: Said, where: str) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, values in values_of(entry, where).items():
+        if len(values) != 1:
+            raise Faults([(("vars", name), f"found {len(values)} values; expected one; write a test for each")])
+        out[name] = values[0]
+    expected = expected_by(entry, said)
+    return out if expected is None else {**out, "expect": expected}
+
+
+def _of_row(entry: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    own = [key for key in entry if str(key).startswith("__")]
+    if around := [key for key in ("__prefix", "__suffix") if entry.get(key)]:
+        raise Faults([((around[0],), "has no counterpart; write it into the template")])
+    if left := sorted(str(key) for key in own if not str(key).startswith("__expected")):
+        said.add(f"left out: {', '.join(map(shown, left))} of promptfoo")
+    cells = [_of_cell(str(entry[key]), said) for key in own if str(key).startswith("__expected") and entry[key]]
+    expected = next((one for one in cells if one is not None), None)
+    return {key: value for key, value in entry.items() if key not in own} | {"expect": expected}
+
+
 def _of_cell(text: str, said: Said) -> str | None:
     """What a cell of ``__expected`` compares with; None where it does something else, which is told."""
     found = _KIND.fullmatch(text.strip())
     kind, value = (found[1], found[2]) if found else ("", None)
     if found and kind in COMPARED and value is not None and not text.strip().startswith("not-"):
-        said.add(f"what {{n}} of type {shown(kind)} compares with is taken as what is expected; write the check itself under 'checks'", "assertion")
+        tell_compared(kind, said)
         return str(value)
     if found and (kind in _KINDS or (text.strip().startswith("not-") and kind in COMPARED)) and (value is not None or "-" in kind):
         said.add(f"left out: {{n}} of type {shown(kind if kind != 'file' else 'file://')}", "assertion")

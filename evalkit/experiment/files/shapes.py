@@ -63,7 +63,7 @@ class Shapes:
             return self._flat(entry)
         if (body := body_of(entry)) is not None:
             return self._answered(self._own(body))
-        entry = {key: listed(value) if key in _LISTS else value for key, value in unnested(entry).items()}
+        entry = _with_lists(unnested(entry))
         refuse_lost_image(entry)
         if "doc" in entry and "arguments" in entry:
             return self._logged(entry)
@@ -75,8 +75,6 @@ class Shapes:
         if "messages" in entry:
             own = self._own(entry)
             return own if own.get("id") is not None and self._how.keep_last is None else self._answered(own)
-        if isinstance(entry.get("prompt"), list) and all(isinstance(one, Mapping) for one in entry["prompt"]):
-            return self._answered(self._own({"messages" if key == "prompt" else key: value for key, value in entry.items()}))
         return self._flat(entry)
 
     def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +88,7 @@ class Shapes:
             if key == "messages" and isinstance(value, list):
                 out[key] = [self._message(one) for one in value]
             elif key in _OF_A_PROMPT:
-                out |= {} if key == "tools" and not value else {key: value}
+                out[key] = value
             elif key in _OF_A_REQUEST:
                 self._said.add(f"left out: {shown(key)} of {{n}}: what is sent beside the messages stands under 'parameters' or 'request'", "entry")
             elif plain(key) in ("name", "customid", "qid", "uid", "uuid") and "id" not in entry:
@@ -190,25 +188,15 @@ class Shapes:
         if "user" not in self._how.names():
             refuse_choices(entry)
         columns = self._columns[keys]
-        out: dict[str, Any] = {}
-        for name, what in columns.items():
-            value = entry[name]
-            if what == "tags":
-                out["tags"] = tags_of(value)
-            elif missing(value) and not (isinstance(value, str) and what == "user"):
-                continue
-            elif what == "expect":
-                out["expect"] = expected(value, name)
-            else:
-                out[what] = value.strip() if what == "id" and isinstance(value, str) else value
+        if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
+            self._refuse_columns(keys)
+        out = _values(entry, columns)
         own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._how.names() else set())
         out.update({key: value for key, value in entry.items() if key in own and value is not None})
         more = further(keys, columns)
         if more is not None and isinstance(entry[more], str) and entry[more].strip() and isinstance(out.get("user"), str):
             out["user"] = f"{out['user']}\n\n{entry[more]}"
             self._said.add(f"{shown(more)} stands behind the instruction, in {{n}}", "row")
-        if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
-            self._refuse_columns(keys)
         return out
 
     def _refuse_two_questions(self, keys: Sequence[str], found: Mapping[str, str]) -> None:
@@ -229,3 +217,29 @@ class Shapes:
         if self._table:
             raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
         raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
+
+
+def _with_lists(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry whose conversations and tools are lists, also where a table keeps them as JSON, and a conversation under ``prompt`` as messages."""
+    out = {key: listed(value) if key in _LISTS else value for key, value in entry.items()}
+    if "tools" in out and not out["tools"]:
+        del out["tools"]
+    if "messages" not in out and isinstance(out.get("prompt"), list) and all(isinstance(one, Mapping) for one in out["prompt"]):
+        out["messages"] = out.pop("prompt")
+    return out
+
+
+def _values(entry: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """What the columns of an entry hold of a prompt."""
+    out: dict[str, Any] = {}
+    for name, what in columns.items():
+        value = entry[name]
+        if what == "tags":
+            out["tags"] = tags_of(value)
+        elif missing(value) and not (isinstance(value, str) and what == "user"):
+            continue
+        elif what == "expect":
+            out["expect"] = expected(value, name)
+        else:
+            out[what] = value.strip() if what == "id" and isinstance(value, str) else value
+    return out

@@ -57,6 +57,11 @@ def listed(text: Any) -> Any:
     return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else text
 
 
+def is_chat(value: Any) -> bool:
+    """Whether it is a list of messages."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "role" in one for one in value)
+
+
 def expected(value: Any, name: str) -> str:
     """What is expected as a text; raises `Faults` where several answers are."""
     if isinstance(value, list) and len(value) == 1:
