@@ -21,6 +21,7 @@ from pydantic import (
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.images import check_url, in_words
+from evalkit.experiment.parameters import not_json
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -295,6 +296,9 @@ class Prompt(_Told):
         if not isinstance(data, dict):
             raise ValueError(f"found {shown(data)}; expected a mapping with an id and messages, or an id and a user text")
         long, faults = _long_form(data)
+        for key in _FREE:
+            if (fault := not_json(long.get(key))) is not None:
+                faults.append(((key,), fault))
         try:
             prompt = handler(long)
         except ValidationError as error:
@@ -339,6 +343,8 @@ _FIELDS: dict[str, list[str]] = {
     "messages[].tool_calls[]": list(ToolCall.model_fields),
     "messages[].tool_calls[].function": list(Function.model_fields),
 }
+_FREE = ("tools", "tool_choice", "response_format")
+"""Keys whose values are sent as they stand, whatever they hold."""
 _ANY_MESSAGE = ({"role": "user", "content": "stands for one that is at fault, so that the rest is checked"},)
 
 

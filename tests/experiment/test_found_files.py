@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,15 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         lines({"custom_id": "r", "body": {"input": [{"type": "function_call"}]}}),
         "[0].body.input: found a list; expected a text, or",
     ),
+    "a number that no tool sends": ("q.jsonl", '{"user": "A?", "tools": [{"x": NaN}]}', "[0].tools: found .nan; expected a finite number (line 1)"),
+    "half a character in a schema": ("q.jsonl", '{"user": "A?", "response_format": {"\\ud800": 1}}', "[0].response_format: holds half a character"),
+    "an infinite answer": ("q.jsonl", '{"question": "A?", "answer": 1e400}', "[0].answer: found .inf; expected a text or a number that is finite"),
+    "a schema that is too deep": (
+        "q.jsonl",
+        '{"user": "A?", "response_format": ' + '{"a": ' * 400 + "1" + "}" * 401,
+        "[0]: nested over 64 deep; expected plain lists and mappings (line 1)",
+    ),
+    "thousands of columns": ("q.csv", "x," * 5_000 + "\nA?\n", "found 5,000 columns; expected at most 2,000: are the ends of its lines lost?"),
     "other text behind one id": ("q.csv", "id,question\n1,A?\n1,B?\n", "the id '1' stands twice, first at [0], line 2; ids must differ (line 3)"),
 }
 
@@ -285,8 +295,61 @@ def test_a_name_with_the_signs_of_a_pattern_names_one_file(tmp_path: Path) -> No
     assert prompt.messages[0].content == "yes"
 
 
-def test_a_small_parquet_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
-    bomb = parquet(tmp_path, "SELECT repeat('x', 20000) AS question FROM range(26000)")
-    assert bomb.stat().st_size < 20_000_000
-    with pytest.raises(PromptError, match="unpacks to over 5,000,000 rows or 500 MB of text; draw a part of its rows"):
+def test_a_small_parquet_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.experiment.files.parquet._MOST_CHARACTERS", 5_000_000)
+    bomb = parquet(tmp_path, "SELECT repeat('x', 20000) AS question FROM range(600)")
+    assert bomb.stat().st_size < 200_000
+    with pytest.raises(PromptError, match="unpacks to over 5,000,000 rows or 5 MB of text; draw a part of its rows"):
         read_prompts(bomb)
+
+
+def test_a_configuration_of_promptfoo_with_millions_of_combinations_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.experiment.files.promptfoo._MOST", 100)
+    values = {name: [str(at) for at in range(99)] for name in "abcde"}
+    file = written(tmp_path, "q.json", {"prompts": ["{{a}}{{b}}{{c}}{{d}}{{e}}"], "tests": [{"vars": values}]})
+    with pytest.raises(PromptError, match="make over 100 combinations; leave some out"):
+        read_prompts(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count"),
+    [
+        ("a long line.txt", "x" * 2_000_000 + "\ny\n", 2),
+        ("braces.yaml", 'prompts: ["' + "{{" * 50_000 + '"]\nproviders: [x]\n', 1),
+        ("one behind the other.json", "\n".join(json.dumps({"question": f"{at}?"}, indent=1) for at in range(2_000)), 2_000),
+        ("keys of its own each.jsonl", lines(*({"question": f"{at}?", f"key{at}": 1} for at in range(300))), 300),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "",
+)
+def test_the_time_to_read_grows_with_the_file_and_not_faster(tmp_path: Path, name: str, content: str, count: int) -> None:
+    """Each took minutes or for ever where reading it was quadratic."""
+    found = read_prompts(written(tmp_path, name, content))
+    assert len(found.prompts) == count
+    assert len(found.told) <= 31, "and no more is told of it than a screen holds"
+
+
+def test_a_set_that_yaml_would_take_minutes_to_read_is_written_as_lines(tmp_path: Path) -> None:
+    file = written(tmp_path, "q.jsonl", lines(*({"id": str(at), "user": f"{at}?"} for at in range(1_000)), {"user": "x" * 10_000_001}))
+    with pytest.raises(
+        PromptError, match=r"clean\.yaml: too much for YAML, which would take minutes to read; name a \.jsonl file, like clean\.jsonl"
+    ):
+        write_prompts(PromptFile(file=str(file)), tmp_path / "clean.yaml")
+    found = write_prompts(PromptFile(file=str(file)), tmp_path / "clean.jsonl")
+    assert read_prompts(tmp_path / "clean.jsonl").prompts == found.prompts
+
+
+def test_a_million_prompts_take_about_a_kilobyte_each(tmp_path: Path) -> None:
+    """Held against a few thousand, for each takes as much."""
+    count = 1_000
+    rows = [{"question": f"What is the number {at} called?", "answer": str(at), "category": f"t{at % 7}"} for at in range(count)]
+    file = written(tmp_path, "q.jsonl", lines(*rows))
+    read_prompts(file)
+    tracemalloc.start()
+    try:
+        found = read_prompts(file)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.prompts) == count
+    assert kept / count < 1_200
+    assert peak / count < 1_600

@@ -20,7 +20,7 @@ def further(keys: Sequence[str], columns: Mapping[str, str]) -> str | None:
 def refuse_choices(entry: Mapping[str, Any]) -> None:
     """Raise `Faults` for a question whose answers to choose from stand beside it."""
     key = next((key for key in ("choices", "options") if isinstance(entry.get(key), list | Mapping) and entry[key]), None)
-    letters = [name for name in entry if plain(name) in ("a", "b", "c", "d")]
+    letters = [name for name in entry if len(name) <= len("(a)") and plain(name) in ("a", "b", "c", "d")]
     if key is None and len(letters) == len("abcd"):
         key = letters[0]
         places = " ".join(f"{one}) {{{{{one}}}}}" for one in letters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from heapq import heapify, heappop, heapreplace
 
 from evalkit.experiment.files.columns import Sample
 from evalkit.experiment.files.said import Said
@@ -29,14 +30,17 @@ def drawn(prompts: Sequence[Prompt], sample: Sample, said: Said) -> tuple[Prompt
 def _shares(sizes: Sequence[int], n: int) -> list[int]:
     """How many of each size are drawn: by largest remainders, at least one of each while `n` allows it."""
     least = 1 if n >= len(sizes) else 0
-    exact = [size * n / sum(sizes) for size in sizes]
+    total = sum(sizes)
+    exact = [size * n / total for size in sizes]
     out = [max(least, int(one)) for one in exact]
-    order = sorted(range(len(sizes)), key=lambda at: (out[at] - exact[at], at))
-    while sum(out) < n:
-        at = next(one for one in order if out[one] < sizes[one])
-        out[at] += 1
-        order.sort(key=lambda one: (out[one] - exact[one], one))
-    while sum(out) > n:
-        at = max((one for one in range(len(sizes)) if out[one] > least), key=lambda one: (out[one] - exact[one], -one))
-        out[at] -= 1
+    step = 1 if sum(out) < n else -1
+    heap = [(step * (out[at] - exact[at]), at) for at in range(len(sizes)) if (out[at] < sizes[at] if step > 0 else out[at] > least)]
+    heapify(heap)
+    for _ in range(abs(n - sum(out))):
+        _, at = heap[0]
+        out[at] += step
+        if out[at] < sizes[at] if step > 0 else out[at] > least:
+            heapreplace(heap, (step * (out[at] - exact[at]), at))
+        else:
+            heappop(heap)
     return out

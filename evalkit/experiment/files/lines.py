@@ -33,7 +33,8 @@ def from_lines(text: str, said: Said) -> Document:
         said.add("a prompt is what stands between two lines of '---'")
         return _from_blocks(blocks)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    of_several = re.search(r"\S[^\n]*\n[^\n]*\S[^\n]*\n\s*\n[^\n]*\S", text)
+    numbers = [number for number, _ in lines]
+    of_several = any(after == before + 1 for before, after in pairwise(numbers)) and any(after > before + 1 for before, after in pairwise(numbers))
     hint = "; for prompts of several lines, put a line of '---' between them" if of_several else ""
     said.add(f"each line is a prompt{hint}")
     sign = _sign_of_list([line for _, line in lines])

@@ -14,6 +14,7 @@ from evalkit.experiment.prompts import Unread
 from evalkit.experiment.strict_yaml import Document
 
 _MOST_DIGITS = 40
+_BLANK = re.compile(r"\s*")
 _LAST_COMMA = re.compile(r",\s*$")
 
 
@@ -80,7 +81,7 @@ def _one_behind_the_other(text: str) -> Document | None:
     at, line, counted_to = 0, 1, 0
     try:
         while at < len(text):
-            start = at + len(text[at:]) - len(text[at:].lstrip()) if text[at : at + 1].isspace() else at
+            start = _BLANK.match(text, at).end()  # type: ignore[union-attr]
             if start >= len(text):
                 break
             if data and "\n" not in text[at:start]:

@@ -15,7 +15,7 @@ from evalkit.experiment.problems import shown
 from evalkit.experiment.strict_yaml import parse
 
 _ELSEWHERE = re.compile(r"^(file|https?|exec|python|package|huggingface)://|\.(js|mjs|cjs|ts|py|txt|md|json|ya?ml|csv)(:\w+)?$", re.IGNORECASE)
-_PLACE = re.compile(r"\{\{(.*?)\}\}|\{%|\{#")
+_PLACE = re.compile(r"\{\{((?:(?!\{\{|\}\}).)*)\}\}|\{%|\{#")
 _NAME = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*\s*")
 _LITERAL = re.compile(r"\s*(?:'[^'\\]*'|\"[^\"\\]*\")\s*")
 COMPARED = ("equals", "contains", "icontains")
@@ -74,7 +74,7 @@ def _combined(
     """Each prompt with each combination of a test's values."""
     if empty := [name for name, one in values.items() if not one]:
         raise PromptError(f"{where}: vars.{empty[0]}: the list is empty, so the test asks nothing; give it a value, or take the test out")
-    for filled, (messages, used) in itertools.product(_each(values), asked):
+    for filled, (messages, used) in ((one, two) for one in _each(values) for two in asked):  # no product: that would hold all values first
         if lost := sorted(used - filled.keys()):
             raise PromptError(f"{where}: a prompt has {{{{{lost[0]}}}}}, for which the test has no value; add it under vars")
         one: dict[str, Any] = {"messages": messages}

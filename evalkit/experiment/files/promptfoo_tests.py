@@ -47,8 +47,9 @@ def of_test(entry: Mapping[str, Any], said: Said, where: str, *, known: bool) ->
         Faults: a test has what has no counterpart.
         PromptError: nobody has said what is asked.
     """
-    asks = entry.keys() & {"user", "messages", "prompt", "prompts"}
-    if isinstance(entry.get("vars"), Mapping) and not asks:
+    if isinstance(entry.get("vars"), Mapping):
+        if "messages" in entry or "user" in placed(tuple(map(str, entry)), {}, where).values():
+            return entry
         out = _of_mapping(entry, said, where)
     elif any(str(key).startswith("__expected") for key in entry):
         out = _of_row(entry, said)

@@ -21,7 +21,8 @@ from evalkit.experiment.files.parquet import from_parquet
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.shapes import Shapes
 from evalkit.experiment.files.tables import from_csv
-from evalkit.experiment.images import with_images
+from evalkit.experiment.files.values import MOST_DEEP, is_too_deep
+from evalkit.experiment.images import Images, with_images
 from evalkit.experiment.problems import Faults, Marks, Path, shown
 from evalkit.experiment.prompts import Prompt, Unread, check_prompts
 from evalkit.experiment.strict_yaml import MOST_BYTES, Document, check_file, named, parse, read_bytes, read_text, text_in
@@ -57,7 +58,8 @@ def read_prompts(path: FilePath, how: PromptFile | None = None) -> Read:
         return Read(check_prompts(document.data, source, document.marks), ())
     shapes = Shapes(how, source, said, table=ending in (".csv", ".tsv", ".parquet"))
     own = own and not how.names() and how.template is None
-    entries = (_shaped(shapes.own if own and _is_own(one) else shapes.prompt, one, path.parent) for one in _let_go(document.data))
+    images = Images(path.parent)
+    entries = (_shaped(shapes.own if own and _is_own(one) else shapes.prompt, one, images) for one in _let_go(document.data))
     prompts = _checked(entries, source, document.marks, (), said)
     if how.sample is not None:
         prompts = drawn(prompts, how.sample, said)
@@ -81,7 +83,8 @@ def listed_prompts(entries: list[Any], source: str, marks: Marks, at: Path, fold
     """Prompts that stand in an experiment itself; `at` is their path in it, `folder` where its file is. Raises `PromptError` with all faults."""
     said = Said()
     own = Shapes(PromptFile(file=source or "-"), source, said, table=False).own
-    prompts = _checked([_shaped(own, one, folder) for one in entries], source, marks, at, said)
+    images = Images(folder)
+    prompts = _checked([_shaped(own, one, images) for one in entries], source, marks, at, said)
     return Read(prompts, tuple(f"prompts: {one}" for one in said.told()))
 
 
@@ -110,11 +113,13 @@ def _made(entry: Any) -> Any:
         return entry
 
 
-def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any, folder: FilePath | None) -> Any:
+def _shaped(of: Callable[[Mapping[str, Any]], dict[str, Any]], entry: Any, images: Images) -> Any:
     if not isinstance(entry, dict):
         return entry
+    if is_too_deep(entry):
+        return Unread(f"nested over {MOST_DEEP} deep; expected plain lists and mappings")
     try:
-        return with_images(of(entry), folder)
+        return with_images(of(entry), images)
     except Faults as fault:
         path, message = fault.found[0]
         return Unread(message, path)

@@ -42,6 +42,7 @@ class Shapes:
     def __init__(self, how: PromptFile, where: str, said: Said, *, table: bool) -> None:
         """`table`: its columns are whatever a table has; else an unknown key that is near one of a prompt's is a fault."""
         self._how, self._where, self._said, self._table = how, where, said, table
+        self._names = how.names()
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
         self._template = Template(how, where, said)
 
@@ -56,10 +57,10 @@ class Shapes:
             Faults: it holds what has no counterpart in a prompt.
             PromptError: a column that was named is not there.
         """
-        entry = of_test(entry, self._said, self._where, known=self._how.template is not None or "user" in self._how.names())
+        entry = of_test(entry, self._said, self._where, known=self._how.template is not None or "user" in self._names)
         if self._how.template is not None:
             return self._template.filled(entry)
-        if "user" in self._how.names():
+        if "user" in self._names:
             return self._flat(entry)
         if (body := body_of(entry)) is not None:
             return self._answered(self._own(body))
@@ -79,7 +80,7 @@ class Shapes:
 
     def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What of an entry with messages is a prompt's; the rest is told."""
-        names = self._how.names()
+        names = self._names
         named = {name: what for name, what in placed(tuple(map(str, entry)), names, self._where).items() if what in names} if names else {}
         out: dict[str, Any] = {what: held(what, entry[name], name) for name, what in named.items() if entry[name] not in (None, "")}
         for key, value in entry.items():
@@ -177,7 +178,7 @@ class Shapes:
         """An entry of plain columns, by their names."""
         keys = tuple(map(str, entry))
         if keys not in self._columns:
-            self._columns[keys] = found = placed(keys, self._how.names(), self._where)
+            self._columns[keys] = found = placed(keys, self._names, self._where)
             self._refuse_two_questions(keys, found)
             left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
             say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
@@ -185,13 +186,13 @@ class Shapes:
                 raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
         if "target" in entry and "input" in entry:
             refuse(entry, ("choices", "files", "setup", "sandbox"))
-        if "user" not in self._how.names():
+        if "user" not in self._names:
             refuse_choices(entry)
         columns = self._columns[keys]
         if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
             self._refuse_columns(keys)
         out = _values(entry, columns)
-        own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._how.names() else set())
+        own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._names else set())
         out.update({key: value for key, value in entry.items() if key in own and value is not None})
         more = further(keys, columns)
         if more is not None and isinstance(entry[more], str) and entry[more].strip() and isinstance(out.get("user"), str):
@@ -203,7 +204,7 @@ class Shapes:
         """Raise where a table's column ``user`` may be whose question stands beside it."""
         others = [key for key in keys if plain(key) in ("question", "prompt", "query", "userprompt")]
         mine = next((name for name, what in found.items() if what == "user"), None)
-        if self._table and others and mine is not None and plain(mine) == "user" and "user" not in self._how.names():
+        if self._table and others and mine is not None and plain(mine) == "user" and "user" not in self._names:
             both = f"found the columns {shown(mine)} and {shown(others[0])}, either of which may hold the question"
             raise PromptError(f"{self._where}: {both}; say which: prompts: {{file: FILE, user: NAME}}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from evalkit.experiment.strict_yaml import Document
 from evalkit.text.numbers import counted
 
 _SIGNS = {",": "commas", ";": "';'", "\t": "tabs", "|": "'|'"}
+_MOST_COLUMNS = 2_000
 _LOOKED_AT = 6
 """Rows among which the names of the columns are looked for, below a title or a comment."""
 
@@ -138,19 +140,19 @@ def _header(row: list[str], where: str, said: Said, names: Collection[str]) -> l
     cells = [name.strip() for name in row]
     while cells and not cells[-1]:  # a comma at each line's end
         cells.pop()
+    if len(cells) > _MOST_COLUMNS:
+        raise PromptError(f"{where}: found {len(cells):,} columns; expected at most {_MOST_COLUMNS:,}: are the ends of its lines lost?")
     header: list[str | None] = []
+    before: Counter[str] = Counter()
     for name in cells:
-        twice = name in header
+        before[name] += 1
+        twice = name and before[name] > 1
         if twice and (is_usual(name) or plain(name) in map(plain, names)):
             raise PromptError(f"{where}: the column {shown(name)} stands twice; rename one")
-        header.append(_again(name, cells) if twice else name or None)
+        header.append(f"{name} ({before[name]})" if twice else name or None)
     if without := header.count(None):
         said.add("left out: {n} without a name", "column", without)
     return header
-
-
-def _again(name: str, cells: Sequence[str]) -> str:
-    return next(free for number in range(2, len(cells) + 2) if (free := f"{name} ({number})") not in cells)
 
 
 def _row(header: Sequence[str | None], row: list[str], sign: str, said: Said) -> Any:
