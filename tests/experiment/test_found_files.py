@@ -329,10 +329,8 @@ def test_the_time_to_read_grows_with_the_file_and_not_faster(tmp_path: Path, nam
 
 
 def test_a_set_that_yaml_would_take_minutes_to_read_is_written_as_lines(tmp_path: Path) -> None:
-    file = written(tmp_path, "q.jsonl", lines(*({"id": str(at), "user": f"{at}?"} for at in range(1_000)), {"user": "x" * 10_000_001}))
-    with pytest.raises(
-        PromptError, match=r"clean\.yaml: too much for YAML, which would take minutes to read; name a \.jsonl file, like clean\.jsonl"
-    ):
+    file = written(tmp_path, "q.jsonl", lines(*({"id": str(at), "user": f"{at}?"} for at in range(3)), {"user": "x" * 10_000_001}))
+    with pytest.raises(PromptError, match=r"clean\.yaml: too much for YAML, which .* minutes to read; name a \.jsonl file, like clean\.jsonl"):
         write_prompts(PromptFile(file=str(file)), tmp_path / "clean.yaml")
     found = write_prompts(PromptFile(file=str(file)), tmp_path / "clean.jsonl")
     assert read_prompts(tmp_path / "clean.jsonl").prompts == found.prompts
