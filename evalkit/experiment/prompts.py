@@ -426,7 +426,7 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
             faults.append(((*where, *one.path), one.message))
             continue
         try:
-            prompts.append(Prompt.model_validate(one))
+            prompts.append(one if isinstance(one, Prompt) else Prompt.model_validate(one))
         except ValidationError as error:
             faults += [((*where, *path), message) for path, message in from_pydantic(error, _FIELDS)]
         name = _id_of(one)

@@ -140,7 +140,7 @@ _HOSTILE_CELLS: dict[str, dict[str, Any]] = {
     "{{ env.HOME }} {% if %}": {"temperature": 0.4},
     'a/b: c, d=e [f] "g" #h': {"temperature": 0.6},
     "ü" * 300: {"temperature": 0.8},
-    "ö" * 300: {"temperature": 1, "stop": ["{{x}}", "file://a", "#", "'"]},
+    "ö" * 300: {"temperature": 1, "stop": ["{{x}}", "file://a", "'", "long " * 1500]},
 }
 _LONG_NAME = "m" * 248
 _SCORERS = "\n".join(f"def {name}(text): return {value}" for name, value in (("_hidden", 1.0), (f"{_LONG_NAME}a", 3.0), (f"{_LONG_NAME}b", 4.0)))

@@ -68,8 +68,7 @@ def _moved(marks: Mapping[Place, Any], numbers: Sequence[int]) -> dict[Place, An
 
 def _mark_of(entry: dict[str, Any]) -> bytes:
     """What tells an entry from another that differs anywhere."""
-    said = json.dumps(entry, sort_keys=True, ensure_ascii=True, default=str).encode()
-    return hashlib.blake2b(said, digest_size=_MARK).digest()
+    return hashlib.blake2b(repr(sorted(entry.items())).encode(errors="surrogatepass"), digest_size=_MARK).digest()
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ class Shapes:
         self._how, self._where, self._said, self._table = how, where, said, table
         self._names = how.names()
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+        self._simple: set[tuple[str, ...]] = set()
+        """Keys of entries that are flat where no value is a list or a mapping: most files hold one kind alone."""
         self._template = Template(how, where, said)
 
     def own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +59,12 @@ class Shapes:
             Faults: it holds what has no counterpart in a prompt.
             PromptError: a column that was named is not there.
         """
+        keys = tuple(entry)
+        if keys in self._simple and not any(isinstance(one, dict | list) for one in entry.values()):
+            return self._flat(entry)
+        return self._shaped(entry, keys)
+
+    def _shaped(self, entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
         entry = of_test(entry, self._said, self._where, known=self._how.template is not None or "user" in self._names)
         if self._how.template is not None:
             return self._template.filled(entry)
@@ -76,6 +84,8 @@ class Shapes:
         if "messages" in entry:
             own = self._own(entry)
             return own if own.get("id") is not None and self._how.keep_last is None else self._answered(own)
+        if tuple(entry) == keys and not any(isinstance(one, dict | list) for one in entry.values()):
+            self._simple.add(keys)
         return self._flat(entry)
 
     def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,13 +64,13 @@ def is_chat(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "role" in one for one in value)
 
 
-def is_too_deep(entry: Any) -> bool:
+def is_too_deep(entry: Mapping[str, Any]) -> bool:
     """Whether lists and mappings are nested deeper than anything that is sent, and than Python follows."""
-    level = [entry]
-    for _ in range(MOST_DEEP):
-        level = [one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer) if isinstance(one, dict | list)]
+    level: list[Any] = [one for one in entry.values() if isinstance(one, dict | list)]
+    for _ in range(MOST_DEEP - 1):
         if not level:
             return False
+        level = [one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer) if isinstance(one, dict | list)]
     return True
 
 
