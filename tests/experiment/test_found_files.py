@@ -281,6 +281,14 @@ def test_parquet_as_other_libraries_write_it(tmp_path: Path) -> None:
     chat = str([{"role": role, "content": text, "x": None} for role, text in turns]).replace("None", "NULL")
     (prompt,) = read_prompts(parquet(tmp_path, f"SELECT {chat} AS messages, 'web' AS source")).prompts
     assert ([one.role for one in prompt.messages], prompt.expect) == (["system", "user"], "1")
+    parts = (
+        "[{'type': 'text', 'text': 'A?', 'image_url': NULL}, {'type': 'image_url', 'text': NULL, 'image_url': {'url': 'https://h.example/a.png'}}]"
+    )
+    (prompt,) = read_prompts(parquet(tmp_path, f"SELECT [{{'role': 'user', 'content': {parts}, 'tool_calls': NULL}}] AS messages")).prompts
+    assert prompt.conversation()[0]["content"] == [
+        {"type": "text", "text": "A?"},
+        {"type": "image_url", "image_url": {"url": "https://h.example/a.png"}},
+    ]
     whole = "SELECT * FROM (VALUES ('A?'::BLOB, 1::DOUBLE, 'x'), ('B?'::BLOB, NULL, 'y')) AS t(question, answer, __index_level_0__)"
     found = read_prompts(parquet(tmp_path, whole))
     assert [(one.messages[0].content, one.expect) for one in found.prompts] == [("A?", "1"), ("B?", None)]

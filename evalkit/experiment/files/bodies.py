@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalkit.experiment.files.columns import placed
+from evalkit.experiment.files.values import listed
 from evalkit.experiment.problems import Faults, shown
+
+_LISTS = ("messages", "conversations", "tools")
+"""Keys whose lists tables keep as JSON."""
 
 
 def body_of(entry: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -42,6 +46,23 @@ def _parts(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     return [{**one, "type": "text"} if isinstance(one, Mapping) and one.get("type") in ("input_text", "output_text") else one for one in content]
+
+
+def with_lists(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry whose conversations and tools are lists, also where a table keeps them as JSON, and a conversation under ``prompt`` as messages."""
+    out = {key: listed(value) if key in _LISTS else value for key, value in entry.items()}
+    if "tools" in out and not out["tools"]:
+        del out["tools"]
+    if "messages" not in out and isinstance(out.get("prompt"), list) and all(isinstance(one, Mapping) for one in out["prompt"]):
+        out["messages"] = out.pop("prompt")
+    return out
+
+
+def without_nothing(value: Any) -> Any:
+    """Parts of a message without the fields that tables give every part, because another one has them."""
+    if isinstance(value, list):
+        return [without_nothing(one) for one in value]
+    return {key: without_nothing(one) for key, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 def unnested(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -41,18 +41,11 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
     """
     given = data["prompts"]
     asked = [_asked(one, number, source) for number, one in enumerate(list(given) if isinstance(given, Mapping) else _listed(given))]
-    if data.get("scenarios"):
-        raise PromptError(f"{source}: scenarios have no counterpart here; write their tests under 'tests'")
-    default = data.get("defaultTest") or {}
-    if not isinstance(default, Mapping):
-        raise PromptError(f"{source}: defaultTest: {shown(default)} stands elsewhere, which is neither read nor run; write its vars and assert there")
-    tests = data.get("tests")
-    if isinstance(tests, str | Mapping) or (isinstance(tests, list) and any(isinstance(one, str) for one in tests)):
-        raise PromptError(f"{source}: tests: stand in another file, which is not read; give that file itself, with a template: for its columns")
+    default, tests = _beside(data, source)
     for key in [one for one in data if one not in ("prompts", "tests", "defaultTest", "description")]:
         said.add(f"left out: {shown(str(key))} of promptfoo's configuration")
     out: list[dict[str, Any]] = []
-    for number, test in enumerate(tests if isinstance(tests, list) and tests else [{}]):
+    for number, test in enumerate(tests):
         where = f"{source}: tests[{number}]"
         if not isinstance(test, Mapping):
             raise PromptError(f"{where}: found {shown(test)}; expected a mapping with vars")
@@ -66,6 +59,19 @@ def from_promptfoo(data: Mapping[str, Any], source: str, said: Said) -> list[dic
             if len(out) > _MOST:
                 raise PromptError(f"{source}: its prompts, tests and lists of values make over {_MOST:,} combinations; leave some out")
     return out
+
+
+def _beside(data: Mapping[str, Any], source: str) -> tuple[Mapping[str, Any], list[Any]]:
+    """The default test and the tests; raises `PromptError` where they stand elsewhere."""
+    if data.get("scenarios"):
+        raise PromptError(f"{source}: scenarios have no counterpart here; write their tests under 'tests'")
+    default = data.get("defaultTest") or {}
+    if not isinstance(default, Mapping):
+        raise PromptError(f"{source}: defaultTest: {shown(default)} stands elsewhere, which is neither read nor run; write its vars and assert there")
+    tests = data.get("tests")
+    if isinstance(tests, str | Mapping) or (isinstance(tests, list) and any(isinstance(one, str) for one in tests)):
+        raise PromptError(f"{source}: tests: stand in another file, which is not read; give that file itself, with a template: for its columns")
+    return default, tests if isinstance(tests, list) and tests else [{}]
 
 
 def _combined(

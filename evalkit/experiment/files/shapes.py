@@ -11,12 +11,12 @@ from typing import Any
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.beside import further, refuse, refuse_choices, refuse_lost_image
-from evalkit.experiment.files.bodies import body_of, unnested
+from evalkit.experiment.files.bodies import body_of, unnested, with_lists, without_nothing
 from evalkit.experiment.files.columns import PromptFile, nearest_usual, placed, plain, say_columns, tags_of
 from evalkit.experiment.files.promptfoo_tests import of_test
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.template import Template
-from evalkit.experiment.files.values import chat_in, expected, held, is_text, listed, missing, target
+from evalkit.experiment.files.values import chat_in, expected, held, is_text, missing, target
 from evalkit.experiment.parameters import KNOWN
 from evalkit.experiment.problems import Faults, nearest, shown, unknown
 from evalkit.experiment.prompts import Message, Prompt, text_of
@@ -31,8 +31,6 @@ _SPEAKERS = {
 _OF_AN_ANSWER = frozenset(("weight", "annotations", "reasoning", "reasoning_content"))
 """Keys of messages in training sets and stored answers that are not sent."""
 _LONGEST_NAME = 60
-_LISTS = ("messages", "conversations", "tools")
-"""Keys whose lists tables keep as JSON."""
 _ANSWERED = "the assistant's answer at the end of {n} is taken as what is expected ('expect'), and not sent; keep_last: true sends it"
 
 
@@ -72,7 +70,7 @@ class Shapes:
             return self._flat(entry)
         if (body := body_of(entry)) is not None:
             return self._answered(self._own(body))
-        entry = _with_lists(unnested(entry))
+        entry = with_lists(unnested(entry))
         refuse_lost_image(entry)
         if "doc" in entry and "arguments" in entry:
             return self._logged(entry)
@@ -121,7 +119,7 @@ class Shapes:
             if key in _OF_AN_ANSWER and value not in (None, [], ""):
                 self._said.add(f"left out: {shown(key)} of {{n}}", "message")
             elif key in _OF_A_MESSAGE or (key not in _OF_AN_ANSWER and value not in (None, [], "")):
-                out[key] = value
+                out[key] = without_nothing(value)
         return out
 
     def _answered(self, prompt: dict[str, Any]) -> dict[str, Any]:
@@ -188,12 +186,7 @@ class Shapes:
         """An entry of plain columns, by their names."""
         keys = tuple(map(str, entry))
         if keys not in self._columns:
-            self._columns[keys] = found = placed(keys, self._names, self._where)
-            self._refuse_two_questions(keys, found)
-            left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
-            say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
-            if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
-                raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
+            self._look_at(keys)
         if "target" in entry and "input" in entry:
             refuse(entry, ("choices", "files", "setup", "sandbox"))
         if "user" not in self._names:
@@ -209,6 +202,15 @@ class Shapes:
             out["user"] = f"{out['user']}\n\n{entry[more]}"
             self._said.add(f"{shown(more)} stands behind the instruction, in {{n}}", "row")
         return out
+
+    def _look_at(self, keys: tuple[str, ...]) -> None:
+        """Find what each column holds, and tell it; raise `Faults` for one that is a slip."""
+        self._columns[keys] = found = placed(keys, self._names, self._where)
+        self._refuse_two_questions(keys, found)
+        left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
+        say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
+        if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
+            raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
 
     def _refuse_two_questions(self, keys: Sequence[str], found: Mapping[str, str]) -> None:
         """Raise where a table's column ``user`` may be whose question stands beside it."""
@@ -228,16 +230,6 @@ class Shapes:
         if self._table:
             raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
         raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
-
-
-def _with_lists(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry whose conversations and tools are lists, also where a table keeps them as JSON, and a conversation under ``prompt`` as messages."""
-    out = {key: listed(value) if key in _LISTS else value for key, value in entry.items()}
-    if "tools" in out and not out["tools"]:
-        del out["tools"]
-    if "messages" not in out and isinstance(out.get("prompt"), list) and all(isinstance(one, Mapping) for one in out["prompt"]):
-        out["messages"] = out.pop("prompt")
-    return out
 
 
 def _values(entry: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
