@@ -20,11 +20,13 @@ _BESIDE = {
     "  prices: {input: 0.5, output: 1.5}\n```",
     "Judge": "How a judge is asked and read is told in [Checks, scorers and judges](scoring.md).",
     "Prompt": "`prompts` is a list of these, or the path of a file that holds one, relative to the experiment file:\n\n"
-    "- `.yaml`: a list, as below; or promptfoo's configuration, whose prompts are taken with the `vars` of its tests.\n"
+    "- `.yaml`: a list, as below, or a mapping from ids; or promptfoo's configuration, whose prompts are taken with the `vars` of its tests (a table "
+    "or list of its tests alone wants a `template`).\n"
     "- `.csv`, `.tsv`, `.parquet`: a row a prompt. Columns called question, prompt, input, answer, expected, topic and the like are known, the signs "
-    "between them and the encoding found out.\n"
-    "- `.jsonl`, `.json`: the same keys, OpenAI's `messages` and batches, ShareGPT, Alpaca, the samples of Inspect and lm-evaluation-harness.\n"
-    "- `.txt`: a prompt a line, or between lines of `---`.\n\n"
+    "between them and the encoding found out, a title above and columns without a name left out.\n"
+    "- `.jsonl`, `.json`: the same keys, OpenAI's `messages` and batches, ShareGPT, Alpaca, the samples of Inspect and lm-evaluation-harness, tables "
+    "as pandas writes them.\n"
+    "- `.txt`: a prompt a line, without the bullets or numbers that begin every line, or between lines of `---`.\n\n"
     "What was made of a file is told by `plan` and `sweep`; `evalkit import FILE` writes it as a clean set. A prompt without an id gets one from what it "
     "asks, which stays where the file is sorted anew or grows. A conversation without an id that ends with the assistant's answer expects that answer; "
     "`keep_last: true` sends it instead. Which columns hold what can be said:\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -521,10 +522,19 @@ def import_(
     except ValidationError as error:
         told = [": ".join(["--" + "-".join(map(str, path)), message]) if path else message for path, message in from_pydantic(error, {})]
         raise PromptError("\n".join(told)) from None
-    found = write_prompts(how, output, over=force)
+    try:
+        found = write_prompts(how, output, over=force)
+    except PromptError as fault:
+        raise PromptError(_as_options(str(fault))) from None
     for line in found.told:
-        print(harmless(line))
+        print(harmless(_as_options(line)))
     print(harmless(f"Wrote {counted(len(found.prompts), 'prompt')} to {output}. In an experiment: prompts: {output}"))
+
+
+def _as_options(told: str) -> str:
+    """What is told of a file of prompts, with the options of ``import`` for an experiment's keys."""
+    told = re.sub(r"prompts: \{file: FILE, (user|template): ('.*?'|NAME)\}", r"--\1 \2", told)
+    return told.replace(": template: '", ": --template '").replace("keep_last: true", "--keep-last")
 
 
 @app.command()

@@ -449,8 +449,8 @@ class Experiment(Strict):
         seen = [prompt.id for prompt in self.prompts if any(message.images() for message in prompt.messages)]
         if seen:
             out.append(
-                f"{counted(len(seen), 'prompt')} hold images: what they take in tokens is not foreseen in plans and budgets, "
-                "and a model without eyes refuses them or answers as if they were not there"
+                f"{counted(len(seen), 'prompt')} {'holds' if len(seen) == 1 else 'hold'} images: what they take in tokens is not foreseen in plans "
+                "and budgets, and a model without eyes refuses them or answers as if they were not there"
             )
         answered = [prompt.id for prompt in self.prompts if prompt.messages[-1].role == "assistant"]
         if answered:

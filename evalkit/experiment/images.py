@@ -13,6 +13,8 @@ from evalkit.experiment.problems import Faults, Path, shown
 from evalkit.text.numbers import in_bytes
 
 MOST_BYTES = 20_000_000
+MOST_OF_A_SET = 1_000_000_000
+"""Characters of all images of a prompt set, each as it is sent and counted once; they stand in memory."""
 _LONGEST_URL = 8_000
 _DATA = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,[A-Za-z0-9+/]+={0,2}")
 _KINDS = (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff"), ("image/gif", b"GIF8"))
@@ -40,11 +42,35 @@ def in_words(url: str) -> str:
     return f"[image: {url if len(url) <= 200 else url[:197] + '...'}]"
 
 
-def with_images(prompt: dict[str, Any], folder: FilePath | None) -> dict[str, Any]:
-    """A prompt as it is written, with the bytes of each image that it names as a file, ``{type: image, file: NAME}``, in its place.
+class Images:
+    """The images of one prompt set, each read once.
 
-    Args:
+    Attributes:
         folder: that of the prompt set, below which the files are; None where there is none, and no file is read.
+    """
+
+    def __init__(self, folder: FilePath | None) -> None:
+        self.folder = folder
+        self._read: dict[str, str] = {}
+        self._size = 0
+
+    def url(self, name: str) -> str:
+        """The image in that file as a data URL; raises ValueError where it cannot be sent, or with the others is too much to hold."""
+        if self.folder is None:
+            said = "is a file, and there is no folder of a prompt set to look in; load the experiment from its file"
+            raise ValueError(f"the image {shown(name)} {said}")
+        if name not in self._read:
+            url = _read(name, self.folder)
+            self._size += len(url)
+            if self._size > MOST_OF_A_SET:
+                most = in_bytes(MOST_OF_A_SET)
+                raise ValueError(f"with the image {shown(name)} the prompts have over {most} of images; make them smaller, or ask for a part of them")
+            self._read[name] = url
+        return self._read[name]
+
+
+def with_images(prompt: dict[str, Any], images: Images) -> dict[str, Any]:
+    """A prompt as it is written, with the bytes of each image that it names as a file, ``{type: image, file: NAME}``, in its place.
 
     Raises:
         Faults: a file is missing, elsewhere, too large or no image; each at its part.
@@ -65,7 +91,7 @@ def with_images(prompt: dict[str, Any], folder: FilePath | None) -> dict[str, An
                 parts.append(part)
                 continue
             try:
-                parts.append(_part(part, folder))
+                parts.append(_part(part, images))
             except ValueError as fault:
                 faults.append((("messages", at, "content", index), str(fault)))
         out.append({**message, "content": parts})
@@ -74,13 +100,11 @@ def with_images(prompt: dict[str, Any], folder: FilePath | None) -> dict[str, An
     return {**prompt, "messages": out}
 
 
-def _part(part: Mapping[str, Any], folder: FilePath | None) -> dict[str, Any]:
+def _part(part: Mapping[str, Any], images: Images) -> dict[str, Any]:
     name, detail = part.get("file"), part.get("detail")
     if not isinstance(name, str) or not name.strip() or set(part) - {"type", "file", "detail"}:
         raise ValueError("expected {type: image, file: NAME}, or for an address {type: image_url, image_url: {url: ...}}")
-    if folder is None:
-        raise ValueError(f"the image {shown(name)} is a file, and there is no folder of a prompt set to look in; load the experiment from its file")
-    return {"type": "image_url", "image_url": {"url": _read(name, folder)} | ({} if detail is None else {"detail": detail})}
+    return {"type": "image_url", "image_url": {"url": images.url(name)} | ({} if detail is None else {"detail": detail})}
 
 
 def _read(name: str, folder: FilePath) -> str:

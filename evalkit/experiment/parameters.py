@@ -169,7 +169,7 @@ def fault_of_value(name: str, value: object) -> str | None:
         case "mapping":
             if not isinstance(value, dict):
                 return fault
-    return _not_json(value)
+    return not_json(value)
 
 
 def _not_number(value: object, whole: bool, low: float, high: float, fault: str) -> str | None:
@@ -177,7 +177,7 @@ def _not_number(value: object, whole: bool, low: float, high: float, fault: str)
         return fault + number_hint(value)
     if (whole and value != int(value)) or not low <= value <= high:
         return fault
-    return _not_json(int(value) if whole else value)
+    return not_json(int(value) if whole else value)
 
 
 def settled(name: str, value: Any) -> Any:
@@ -193,7 +193,8 @@ def settled_fields(given: Mapping[str, Any], fault_of: Callable[[str, Any], str 
     return {name: value if value == DEFAULT else settled(name, value) for name, value in given.items()}
 
 
-def _not_json(value: object) -> str | None:
+def not_json(value: object) -> str | None:
+    """What of `value` no request can hold as JSON, in words; None where all of it can be sent."""
     match value:
         case float() if not math.isfinite(value):
             return f"found {shown(value)}; expected a finite number"
@@ -204,9 +205,9 @@ def _not_json(value: object) -> str | None:
         case str() if half_a_character(value):
             return HALF_A_CHARACTER
         case dict():
-            return next((fault for pair in value.items() for one in pair if (fault := _not_json(one))), None)
+            return next((fault for pair in value.items() for one in pair if (fault := not_json(one))), None)
         case list():
-            return next((fault for one in value if (fault := _not_json(one))), None)
+            return next((fault for one in value if (fault := not_json(one))), None)
         case int() | float() | str():
             return None
         case _:

@@ -21,6 +21,7 @@ from pydantic import (
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict
 from evalkit.experiment.images import check_url, in_words
+from evalkit.experiment.parameters import not_json
 from evalkit.experiment.problems import HALF_A_CHARACTER, Faults, Marks, Path, from_pydantic, half_a_character, shown, spelled, told
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -32,6 +33,15 @@ class _Told(Strict):
     """As `Strict`, but an error may show the value: what stands in a prompt set is no secret."""
 
     model_config = ConfigDict(hide_input_in_errors=False)
+
+    def _keep_little(self) -> None:
+        """Keep the set of fields that were given once for all that were given the same: pydantic makes one each, and there may be millions."""
+        fields = self.__pydantic_fields_set__
+        object.__setattr__(self, "__pydantic_fields_set__", _FIELDS_GIVEN.setdefault(frozenset(fields), fields))
+
+
+_FIELDS_GIVEN: dict[frozenset[str], set[str]] = {}
+"""Of models that are frozen, so that nobody adds to one."""
 
 
 def _whole_characters(value: str) -> str:
@@ -189,6 +199,7 @@ class Message(_Told):
             raise ValueError("a tool message must name the call it answers in 'tool_call_id'")
         if self.role != "tool" and self.tool_call_id is not None:
             raise ValueError(f"tool_call_id stands in a message of role '{self.role}'; expected role 'tool'")
+        self._keep_little()
         return self
 
     def texts(self) -> list[str]:
@@ -293,6 +304,9 @@ class Prompt(_Told):
         if not isinstance(data, dict):
             raise ValueError(f"found {shown(data)}; expected a mapping with an id and messages, or an id and a user text")
         long, faults = _long_form(data)
+        for key in _FREE:
+            if (fault := not_json(long.get(key))) is not None:
+                faults.append(((key,), fault))
         try:
             prompt = handler(long)
         except ValidationError as error:
@@ -300,6 +314,7 @@ class Prompt(_Told):
         faults = faults or [*_answers_without_calls(prompt.messages), *_unknown_variables(prompt)]
         if faults:
             raise Faults(faults)
+        prompt._keep_little()
         return prompt
 
     def fields(self) -> dict[str, Any]:
@@ -336,6 +351,8 @@ _FIELDS: dict[str, list[str]] = {
     "messages[].tool_calls[]": list(ToolCall.model_fields),
     "messages[].tool_calls[].function": list(Function.model_fields),
 }
+_FREE = ("tools", "tool_choice", "response_format")
+"""Keys whose values are sent as they stand, whatever they hold."""
 _ANY_MESSAGE = ({"role": "user", "content": "stands for one that is at fault, so that the rest is checked"},)
 
 
@@ -410,22 +427,23 @@ def check_prompts(data: object, source: str = "", marks: Marks | None = None, at
         raise PromptError(told([(at, "the prompt set is empty; expected at least one prompt")], source, marks))
     faults: list[tuple[Path, str]] = []
     prompts: list[Prompt] = []
-    first_at: dict[object, Path] = {}
+    first_at: dict[object, int] = {}
     for index, one in enumerate(data):
         where: Path = (*at, index)
         if isinstance(one, Unread):
             faults.append(((*where, *one.path), one.message))
             continue
         try:
-            prompts.append(Prompt.model_validate(one))
+            prompts.append(one if isinstance(one, Prompt) else Prompt.model_validate(one))
         except ValidationError as error:
             faults += [((*where, *path), message) for path, message in from_pydantic(error, _FIELDS)]
         name = _id_of(one)
         if name in first_at:
-            first = spelled(first_at[name]) + (f", line {line}" if (line := marks.get(first_at[name])) else "")
+            first_place: Path = (*at, first_at[name])
+            first = spelled(first_place) + (f", line {line}" if (line := marks.get(first_place)) else "")
             faults.append(((*where, "id"), f"the id {shown(name)} stands twice, first at {first}; ids must differ"))
         elif name is not None:
-            first_at[name] = where
+            first_at[name] = index
     if faults:
         raise PromptError(told(faults, source, marks))
     return tuple(prompts)

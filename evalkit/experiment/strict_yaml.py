@@ -204,6 +204,8 @@ def _words(fault: yaml.MarkedYAMLError, text: str) -> str:
         return f"{where}the file holds {problem}; a prompt set this big reads better from a .jsonl file"
     if ours := next((words for said, words in _NOT_OURS.items() if said in problem), None):
         return where + ours
+    if line[mark.column : mark.column + 1] == "?" and problem.startswith("expected ','"):
+        return f"{where}not valid YAML: within {{ }} and [ ], a text that holds a '?' stands in quotes, '...?'"
     if "{{" in line:
         return f"{where}not valid YAML: put a text with {{{{ }}}} in quotes, '...', and write the name within {{{{ }}}} without quotes"
     known = next((words for said, words in _NOT_YAML.items() if said in problem), None)

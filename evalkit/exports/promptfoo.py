@@ -21,7 +21,8 @@ from evalkit.metrics.checks import with_arguments
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
 
-_TEMPLATE = re.compile(r"\{(?=[{%#])")
+_TEMPLATE = re.compile(r"\{(?=[{%#])|#(?=\})")
+"""Signs that begin what promptfoo's templates fill in or leave out, and the end of a remark, which alone is a fault there."""
 _READ = ("file:", "package:")
 """What promptfoo reads, and runs where it is a program, instead of taking it as the text that it is."""
 _DIRECT = frozenset(OF_OPENAI) - {"model", "messages", "n", "stream", "stream_options", "logit_bias", "logprobs", "top_logprobs", "user", "metadata"}
@@ -71,7 +72,7 @@ def _test(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> dict[str
     if prompt.fields():
         missing.append("tools and formats of prompts")
     # An escape within a JSON text: no template, whether or not promptfoo renders it, and the same text.
-    messages = _TEMPLATE.sub(r"\\u007b", json.dumps(prompt.conversation(), ensure_ascii=False))
+    messages = _TEMPLATE.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(prompt.conversation(), ensure_ascii=False))
     out: dict[str, Any] = {"description": _shown(prompt.id), "vars": {"messages": messages}}
     wanted = list(_assertions(prompt, checks, missing))
     return out | ({"assert": wanted} if wanted else {})
@@ -106,13 +107,13 @@ def _assertions(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> It
 
 def _raw(text: str) -> str:
     """A text as the template that comes to it, whatever stands in it, also the end of a part that is raw."""
-    out = _TEMPLATE.sub('{{ "{" }}', text)
+    out = _TEMPLATE.sub(lambda sign: f'{{{{ "{sign[0]}" }}}}', text)
     return f'{{{{ "{text[0]}" }}}}{out[1:]}' if text.startswith(_READ) else out
 
 
 def _shown(text: str) -> str:
     """A name that is only shown: without what could be a template."""
-    return _TEMPLATE.sub("{ ", text)
+    return _TEMPLATE.sub(lambda sign: f"{sign[0]} ", text)
 
 
 def _refers(value: Any) -> bool:

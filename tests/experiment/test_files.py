@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from evalkit.errors import PromptError
 from evalkit.experiment.files.columns import PromptFile, Sample
-from evalkit.experiment.files.reading import Read, drawn, read_prompts
+from evalkit.experiment.files.draw import drawn
+from evalkit.experiment.files.reading import Read, read_prompts
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.writing import write_prompts
 from evalkit.experiment.prompts import Prompt, check_prompts
@@ -340,6 +341,9 @@ def test_a_set_is_made_of_a_spreadsheet(tmp_path: Path, evalkit: Callable[..., s
     assert (prompt.expect, prompt.tags) == ("Paris", ("geo",))
     again = evalkit("import", "q.csv", "--user", "frage")
     assert (again.returncode, again.stderr) == (2, "error: prompts.yaml: is there already; give another name, or --force to write over it\n")
+    (tmp_path / "odd.csv").write_text("nummer,wort\n1,x\n", encoding="utf-8")
+    unknown = evalkit("import", "odd.csv", "-o", "new.yaml")
+    assert (unknown.returncode, unknown.stderr.strip().endswith("question; name yours: --user NAME")) == (2, True), unknown.stderr
     beside = evalkit("import", "q.csv", "--template", "Frage", "--sample", "1")
     assert (beside.returncode, beside.stderr.splitlines()) == (
         *(2, ["error: --template: found 'Frage'; expected a text with a column in double braces, like {{question}}"]),

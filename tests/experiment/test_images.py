@@ -11,6 +11,7 @@ from support.sweeps import sweep
 
 from evalkit.errors import ExperimentError, PromptError
 from evalkit.experiment.experiment import Experiment, check, load
+from evalkit.experiment.files.reading import read_prompts
 from evalkit.experiment.prompts import text_of
 from evalkit.plan.requests import Plan
 from evalkit.present.html.report import page
@@ -42,7 +43,7 @@ def test_a_file_is_sent_as_its_bytes(tmp_path: Path, name: str, kind: str) -> No
         "image_url": {"url": f"data:image/{kind};base64,{base64.b64encode(KINDS[name]).decode()}", "detail": "low"},
     }
     assert check(experiment.resolved()) == experiment, "and stands whole in the run's file"
-    assert any("1 prompt hold images" in one or "images" in one for one in experiment.warnings())
+    assert any("1 prompt holds images" in one for one in experiment.warnings())
 
 
 def test_an_address_is_sent_as_it_stands_and_never_fetched(tmp_path: Path) -> None:
@@ -120,3 +121,16 @@ def test_an_image_belongs_to_the_user(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(HEAD)
     with pytest.raises(PromptError, match="an image stands in a message of role 'system'; expected role 'user'"):
         load(tmp_path / "x.yaml")
+
+
+def test_all_images_of_a_set_are_held_once_and_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = '{"messages": [{"role": "user", "content": [{"type": "text", "text": "%d?"}, {"type": "image", "file": "%s.png"}]}]}\n'
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(PNG)
+    (tmp_path / "same.jsonl").write_text("".join(line % (at, "a") for at in range(9)))
+    (tmp_path / "both.jsonl").write_text("".join(line % (at, name) for at, name in enumerate("ab")))
+    monkeypatch.setattr("evalkit.experiment.images.MOST_OF_A_SET", 2 * len(PNG))
+    urls = {id(one.messages[0].images()[0]) for one in read_prompts(tmp_path / "same.jsonl").prompts}
+    assert len(urls) == 1, "nine prompts hold one text"
+    with pytest.raises(PromptError, match=r"\[1\].messages\[0\].content\[1\]: with the image 'b.png' the prompts have over 4 kB of images"):
+        read_prompts(tmp_path / "both.jsonl")

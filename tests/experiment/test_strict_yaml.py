@@ -134,6 +134,7 @@ def test_every_node_is_marked_with_its_line():
         ("name:\tx", "x.yaml: line 1, column 6: a tab stands here; YAML wants spaces"),
         ("a: [1, 2", "x.yaml: line 1, column 9: not valid YAML: a ',' or a ']' is missing before this place"),
         ("a: [", "x.yaml: line 1, column 5: not valid YAML: a value is missing here, or a '[' or a '{' is never closed"),
+        ("- {a: Why?, b: 1}", "x.yaml: line 1, column 10: not valid YAML: within { } and [ ], a text that holds a '?' stands in quotes, '...?'"),
         ("a: {b: 1", "x.yaml: line 1, column 9: not valid YAML: a ',' or a '}' is missing before this place"),
         (
             "a: b: c",

@@ -27,16 +27,17 @@ from support.sweeps import sweep
 import evalkit as ek
 from evalkit.errors import ExperimentError, MissingExtraError
 from evalkit.experiment.experiment import check
+from evalkit.experiment.files.reading import read_prompts
 from evalkit.experiment.prompts import Prompt
 from evalkit.exports.answers import _cell
 from evalkit.exports.formats import FORMATS, TEXTS, text_of, tracked
 from evalkit.exports.promptfoo import _assertions, _raw
 from evalkit.exports.servers import for_litellm, for_ollama, for_vllm
 from evalkit.exports.settings import Exported
-from evalkit.exports.trackers import name_for
+from evalkit.exports.trackers import name_for, names_for
 from evalkit.run import Run
 
-TEMPLATES = ("{{", "{%", "{#")
+TEMPLATES = ("{{", "{%", "{#", "#}")
 HOSTILE = '=HYPERLINK("http://evil.example","x")'
 
 
@@ -58,7 +59,7 @@ def run(served: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Run:
             "endpoint": {"base_url": served.url, "model": "m-1", "concurrency": 4, "api_key_env": None},
             "prompts": [
                 {"id": "france", "system": "Be brief.", "user": "The capital of France?", "expect": "Paris"},
-                {"id": "braces", "user": "What does {{x}} mean in {% raw %}?"},
+                {"id": "braces", "user": "What does {{x}} mean in {% raw %} {#}?"},
                 {"id": "third", "user": "Name one {city}."},
             ],
             "parameters": {"temperature": [0.2, 1], "top_k": ["default", 40]},
@@ -157,7 +158,7 @@ def test_promptfoo_has_a_provider_a_setting_and_a_test_a_prompt(run: Run) -> Non
         {"type": "icontains-all", "value": ["Paris"]},
     ]
     assert not any(mark in braces["vars"]["messages"] for mark in TEMPLATES), "nothing that promptfoo could fill in"
-    assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %}?"
+    assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %} {#}?"
     assert [one["type"] for one in third["assert"]] == ["word-count", "is-json", "icontains-all"], "it expects nothing itself"
     assert config["evaluateOptions"] == {"repeat": 4, "cache": False}
 
@@ -184,6 +185,14 @@ def test_names_for_trackers_hold_what_they_take(text: str) -> None:
     assert ".." not in name or "/" not in name or not name.startswith("..")
 
 
+@given(st.lists(st.text() | st.sampled_from(["größe", "grässe", "a,b", "a;b", "a,b_2", "n" * 300 + "a", "n" * 300 + "b"]), unique=True))
+def test_no_two_names_for_trackers_are_one(texts: list[str]) -> None:
+    names = names_for(texts)
+    assert list(names) == texts
+    assert len({name.casefold() for name in names.values()}) == len(texts), "MLflow's files are on disks that do not tell A from a"
+    assert all(name_for(name) == name for name in names.values())
+
+
 def filled_in(template: str) -> str:
     """What a template comes to that holds nothing but pieces of text."""
     return re.sub(r'\{\{ "(.)" \}\}', r"\1", template)
@@ -194,7 +203,7 @@ def test_what_an_answer_is_held_against_is_a_text_and_neither_a_template_nor_a_p
     template = _raw(text)
     assert filled_in(template) == text
     assert not template.startswith(("file:", "package:"))
-    assert not any(mark in template.replace('{{ "{" }}', "").replace('{{ "f" }}', "").replace('{{ "p" }}', "") for mark in TEMPLATES)
+    assert not any(mark in piece for piece in re.split(r'\{\{ "[{#fp]" \}\}', template) for mark in TEMPLATES)
 
 
 def test_a_schema_that_refers_is_no_part_of_promptfoos_own_configuration() -> None:
@@ -290,3 +299,11 @@ def test_it_is_offered_to_python_too(run: Run) -> None:
     assert ek.export(run, "vllm") == text_of(run, "vllm")
     with pytest.raises(ExperimentError, match="unknown format; did you mean 'vllm'"):
         ek.export(run, "vlm")
+
+
+def test_a_configuration_of_promptfoo_reads_back_as_the_prompts_that_were_asked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "promptfooconfig.yaml").write_text(text_of(run, "promptfoo"), encoding="utf-8")
+    found = read_prompts(tmp_path / "promptfooconfig.yaml").prompts
+    asked = run.experiment.prompts
+    assert [one.conversation() for one in found] == [one.conversation() for one in asked]
+    assert found[0].expect == asked[0].expect

@@ -1,11 +1,13 @@
-"""Give a run to other tools and let each read it: ``python exports.py PART... FOLDER``, in an environment that holds the tool.
+"""Give runs to other tools and let each read them: ``python exports.py PART... FOLDER``, in an environment that holds the tool.
 
-The run is a real sweep of the embedded model, which is served on loopback meanwhile; every part fails by an assertion.
+The runs are real sweeps of the embedded model, which is served on loopback meanwhile: a plain one, a race, one joined from shards, a search, and
+one whose names, texts and parameters are as hostile as an experiment takes them. Every part fails by an assertion.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -21,6 +23,7 @@ from typing import Any
 import yaml
 
 import evalkit as ek
+from evalkit.exports.settings import all_of, exported
 
 PROMPTS = [
     {"id": "plain", "user": "Say something about lists.", "expect": "list"},
@@ -41,10 +44,15 @@ def serving() -> Iterator[str]:
         child.communicate()  # its input ends, and so does it
 
 
+def _endpoint(url: str) -> dict[str, Any]:
+    return {"base_url": url, "model": "babbler", "api_key_env": "INTEROP_KEY"}
+
+
 def swept(url: str, folder: Path) -> ek.Run:
+    """Every cell asked everything."""
     experiment = ek.Experiment.build(
         name="for-other-tools",
-        endpoint={"base_url": url, "model": "babbler", "api_key_env": "INTEROP_KEY"},
+        endpoint=_endpoint(url),
         prompts=PROMPTS,
         parameters={"temperature": [0.3, 1.1], "top_p": ["default", 0.8]},
         request={"max_tokens": 30, "frequency_penalty": 0.5, "stop": ["\n\n"]},
@@ -55,9 +63,114 @@ def swept(url: str, folder: Path) -> ek.Run:
     return ek.sweep(experiment, folder / "run", quiet=True)
 
 
+_TWELVE = [{"id": f"q{at}", "user": f"Say something about the number {at}.", "tags": ["even" if at % 2 == 0 else "odd"]} for at in range(12)]
+
+
+def raced(url: str, folder: Path) -> ek.Run:
+    """Settings that left on the way have fewer prompts."""
+    experiment = ek.Experiment.build(
+        name="a-race",
+        endpoint=_endpoint(url),
+        prompts=_TWELVE,
+        parameters={"temperature": [0, 0.4, 0.8, 1.2], "frequency_penalty": [0, 1]},
+        request={"max_tokens": 20},
+        replicates=2,
+        choose={"prefer": {"distinct_2": {"goal": "maximize"}}},
+    )
+    return ek.sweep(experiment, folder / "run", quiet=True, race_budget="0.6")
+
+
+def merged(url: str, folder: Path) -> ek.Run:
+    """Two shards of one experiment, joined."""
+    experiment = ek.Experiment.build(
+        name="of-shards",
+        endpoint=_endpoint(url),
+        prompts=_TWELVE[:4],
+        parameters={"temperature": [0.2, 1]},
+        request={"max_tokens": 20},
+        replicates=4,
+        choose={"prefer": {"distinct_2": {"goal": "maximize"}}},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "x.json").write_text(json.dumps(experiment.resolved()), encoding="utf-8")
+    evalkit = [sys.executable, "-m", "evalkit"]
+    for shard in ("1/2", "2/2"):
+        command = [*evalkit, "sweep", str(folder / "x.json"), "--shard", shard, "-q", "-o", str(folder / shard[0])]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*evalkit, "merge", str(folder / "1"), str(folder / "2"), "-o", str(folder / "run")], check=True, stdout=subprocess.DEVNULL)
+    return ek.rescore(folder / "run")
+
+
+def searched(url: str, folder: Path) -> ek.Run:
+    """Settings that were proposed on the way, with levels that nobody listed."""
+    experiment = ek.Experiment.build(
+        name="a-search",
+        endpoint=_endpoint(url),
+        prompts=_TWELVE,
+        parameters={"temperature": {"min": 0, "max": 1.2}, "top_p": {"min": 0.3, "max": 1}},
+        request={"max_tokens": 20},
+        search={"method": "bayes", "rounds": 1, "proposals": 4, "budget": 0.7},
+        design={"kind": "sobol", "points": 8},
+        replicates=2,
+        choose={"prefer": {"distinct_2": {"goal": "maximize"}}},
+    )
+    return ek.sweep(experiment, folder / "run", quiet=True)
+
+
+_PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+_TOOL = {"type": "function", "function": {"name": "look", "description": "{{ x }}", "parameters": {"type": "object", "properties": {}}}}
+_HOSTILE_PROMPTS = [
+    {"id": '=HYPERLINK("http://h.example","x")', "user": "=1+1", "expect": "=1+1", "tags": ["=cmd|' /C calc'!A0", "a,b", "[x]", "two\nlines"]},
+    {"id": "a, b [c] {{7*7}} ünïcode 😀", "user": "{{7*7}} {% raw %} {# x #} {#}", "expect": "{{7*7}}", "tags": ["ü" * 300]},
+    {"id": "../../etc/passwd", "user": "file:///etc/passwd", "expect": "file:///etc/passwd"},
+    {"id": ("long " * 40).strip(), "system": "short " * 60, "user": "words " * 60},
+    {
+        "id": "<script>alert(1)</script>",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "{{x}} What is it?"}, {"type": "image_url", "image_url": {"url": _PIXEL}}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "{{ env.HOME }}"},
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [_TOOL],
+    },
+]
+_HOSTILE_CELLS: dict[str, dict[str, Any]] = {
+    "=1+1": {"temperature": 0.2},
+    "{{ env.HOME }} {% if %}": {"temperature": 0.4},
+    'a/b: c, d=e [f] "g" #h': {"temperature": 0.6},
+    "ü" * 300: {"temperature": 0.8},
+    "ö" * 300: {"temperature": 1, "stop": ["{{x}}", "file://a", "'", "long " * 1500]},
+}
+_LONG_NAME = "m" * 248
+_SCORERS = "\n".join(f"def {name}(text): return {value}" for name, value in (("_hidden", 1.0), (f"{_LONG_NAME}a", 3.0), (f"{_LONG_NAME}b", 4.0)))
+
+
+def hostile(url: str, folder: Path) -> ek.Run:
+    """Names of all kinds that mean something elsewhere: to a spreadsheet, a template, a file system, a tracker; images, tools, several turns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "interop_scorers.py").write_text(_SCORERS, encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    experiment = ek.Experiment.build(
+        name="hostile.names-1",
+        endpoint=_endpoint(url),
+        prompts=_HOSTILE_PROMPTS,
+        cells=_HOSTILE_CELLS,
+        request={"max_tokens": 20, "response_format": {"type": "text"}},
+        replicates=2,
+        scorers=[f"interop_scorers:{name}" for name in ("_hidden", f"{_LONG_NAME}a", f"{_LONG_NAME}b")],
+        checks=["contains", {"regex": "{{x}}|file://"}, {"json_schema": {"$ref": "#/definitions/{{x}}", "definitions": {"{{x}}": {}}}}],
+        choose={"prefer": {"distinct_2": {"goal": "maximize"}}},
+    )
+    return ek.sweep(experiment, folder / "run", quiet=True)
+
+
+RUNS = {"plain": swept, "raced": raced, "merged": merged, "searched": searched, "hostile": hostile}
+
+
 def part_promptfoo(run: ek.Run, folder: Path) -> None:
     config = folder / "promptfooconfig.yaml"
-    config.write_text(ek.export(run, "promptfoo", cells=[0, 3]), encoding="utf-8")
+    config.write_text(ek.export(run, "promptfoo", cells=_cells(run)), encoding="utf-8")
     written = yaml.safe_load(config.read_text(encoding="utf-8"))
     node = os.environ.get("PROMPTFOO") or shutil.which("promptfoo")
     assert node, "promptfoo is not there"
@@ -69,16 +182,32 @@ def part_promptfoo(run: ek.Run, folder: Path) -> None:
     done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
     print(done.stdout[-1500:], done.stderr[-1500:])
     results = json.loads((folder / "out.json").read_text(encoding="utf-8"))["results"]["results"]
-    assert len(results) == 2 * 3 * 4, "settings × prompts × replicates"
-    asked = {one["id"]: [{"role": "system", "content": one["system"]}] if "system" in one else [] for one in PROMPTS}
-    asked = {one["id"]: [*asked[one["id"]], {"role": "user", "content": one["user"]}] for one in PROMPTS}
+    prompts = {_untemplated(one.id): one for one in run.experiment.prompts}
+    assert len(results) == len(written["providers"]) * len(prompts) * run.experiment.replicates
     for one in results:
+        prompt = prompts[one["testCase"]["description"]]
+        assert json.loads(one["prompt"]["raw"]) == prompt.conversation(), "it is asked what evalkit asked"
+        if any(message.images() for message in prompt.messages):
+            continue  # the embedded model refuses those
         assert not one.get("error") or one.get("failureReason") == 1, one["error"]  # 1: an assertion, and no fault
-        assert json.loads(one["prompt"]["raw"]) == asked[one["testCase"]["description"]], "it is asked what evalkit asked"
         assert one["response"]["output"]
     assert {one["provider"]["label"] for one in results} == {one["label"] for one in written["providers"]}
-    kinds = {check["assertion"]["type"] for one in results for check in one["gradingResult"]["componentResults"]}
-    assert kinds == {"contains", "word-count", "not-is-refusal", "icontains-all"}, kinds
+    kinds = {check["assertion"]["type"] for one in results for check in (one.get("gradingResult") or {}).get("componentResults", ())}
+    wanted = {
+        "for-other-tools": {"contains", "word-count", "not-is-refusal", "icontains-all"},
+        "hostile.names-1": {"contains", "regex", "is-json"},
+    }
+    assert kinds == wanted.get(run.experiment.name, set()), kinds
+
+
+def _cells(run: ek.Run) -> list[int]:
+    """The settings that are exported: some, all of those with hostile names, else the chosen one and those tied with it."""
+    return {"for-other-tools": [0, 3], "hostile.names-1": list(range(5))}.get(run.experiment.name, [])
+
+
+def _untemplated(text: str) -> str:
+    """A name as a configuration of promptfoo shows it."""
+    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #").replace("#}", "# }")
 
 
 def part_mlflow(run: ek.Run, folder: Path) -> None:
@@ -91,13 +220,27 @@ def part_mlflow(run: ek.Run, folder: Path) -> None:
     (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
     children = [one for one in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" in one.data.tags]
     (parent,) = [one for one in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in one.data.tags]
-    assert len(children) == 4
     assert {one.path for one in client.list_artifacts(parent.info.run_id)} >= {"analysis.json", "choice.json", "recommended.yaml"}
-    means = {(row.cell_index, row.metric): row.mean for row in run.analysis.by_cell}
-    found = {(one.data.params["temperature"], one.data.params.get("top_p")): one.data.metrics for one in children}
-    assert found[("0.3", None)]["distinct_2"] == means[(0, "distinct_2")]
+    assert sorted(len(one.data.metrics) for one in children) == sorted(map(len, _figures(run)))
+    assert sorted(one.data.metrics["distinct_2"] for one in children) == sorted(one["distinct_2"] for one in _figures(run))
+    assert {float(one.data.params["temperature"]) for one in children} == _temperatures(run)
     assert {one.data.tags["evalkit.role"] for one in children} >= {"recommended"}
     print(ek.export(run, "mlflow", place=place))  # and again: a run of its own
+
+
+def _figures(run: ek.Run) -> list[dict[str, float]]:
+    """What a tracker is to hold of each setting: means and the ends of their intervals, as far as there are any, and how desirable it is."""
+    out: dict[int, dict[str, float]] = {at: {} for at in range(len(run.choice.desirability))}
+    for row in run.analysis.by_cell:
+        ends = {"": row.mean, ".low": row.ci_low, ".high": row.ci_high}
+        out[row.cell_index] |= {row.metric + ending: value for ending, value in ends.items() if math.isfinite(value)}
+    for at, worth in enumerate(run.choice.desirability):
+        out[at] |= {} if worth is None or not math.isfinite(worth) else {"desirability": worth}
+    return list(out.values())
+
+
+def _temperatures(run: ek.Run) -> set[float]:
+    return {float(one.parameters["temperature"]) for one in all_of(run)}
 
 
 def part_wandb(run: ek.Run, folder: Path) -> None:
@@ -107,23 +250,24 @@ def part_wandb(run: ek.Run, folder: Path) -> None:
     print(ek.export(run, "wandb", place=str(folder / "tracked")))
     wandb.teardown()  # what its service still holds is written
     every = list((folder / "tracked" / "wandb").glob("offline-run-*"))
-    assert len(every) == 4, every
-    means = {row.mean for row in run.analysis.by_cell if row.metric == "distinct_2"}
-    seen = set()
+    logged, temperatures = [], set()
     for one in every:
         (log,) = one.glob("*.wandb")
         config: dict[str, Any] = {}
+        seen: dict[str, float] = {}
         for content in _logged(log.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(content)
             for item in record.run.config.update if record.HasField("run") else ():
                 config[item.key] = json.loads(item.value_json)
             for item in record.history.item if record.HasField("history") else ():
-                if "distinct_2" in (item.key, *item.nested_key):
-                    seen.add(json.loads(item.value_json))
-        assert config["temperature"] in (0.3, 1.1), config
+                seen[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+        logged.append({name: value for name, value in seen.items() if name not in ("_step", "_runtime", "_timestamp")})
+        temperatures.add(float(config["temperature"]))
         assert (one / "files" / "analysis.json").exists()
-    assert seen == means
+    assert temperatures == _temperatures(run)
+    assert sorted(map(len, logged)) == sorted(map(len, _figures(run)))
+    assert sorted(one["distinct_2"] for one in logged) == sorted(one["distinct_2"] for one in _figures(run))
 
 
 def _logged(content: bytes) -> Iterator[bytes]:
@@ -146,7 +290,7 @@ def _logged(content: bytes) -> Iterator[bytes]:
 
 def part_litellm(run: ek.Run, folder: Path) -> None:
     config = folder / "litellm.yaml"
-    config.write_text(ek.export(run, "litellm", cells=[0, 3]), encoding="utf-8")
+    config.write_text(ek.export(run, "litellm", cells=_cells(run)), encoding="utf-8")
     names = [one["model_name"] for one in yaml.safe_load(config.read_text(encoding="utf-8"))["model_list"]]
     key = f"sk-{secrets.token_hex(16)}"
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--port", "8797", "--host", "127.0.0.1"]
@@ -159,7 +303,9 @@ def part_litellm(run: ek.Run, folder: Path) -> None:
             request = urllib.request.Request("http://127.0.0.1:8797/v1/chat/completions", body, headers)
             answer = json.loads(_patiently(request, proxy))
             assert answer["choices"][0]["message"]["content"]
-            assert answer["usage"]["completion_tokens"] <= 30, "the setting's max_tokens holds where the request names none"
+            assert answer["usage"]["completion_tokens"] <= run.experiment.request["max_tokens"], (
+                "the setting's max_tokens holds where the request names none"
+            )
     finally:
         proxy.terminate()
         proxy.wait()
@@ -208,11 +354,17 @@ def part_vllm(run: ek.Run, _: Path) -> None:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    command = ek.export(run, "vllm", cells=[3]).splitlines()[-1]
-    parser = EngineArgs.add_cli_args(FlexibleArgumentParser())
-    model, *rest = shlex.split(command)[2:]
-    found = EngineArgs.from_cli_args(parser.parse_args(["--model", model, *rest]))
-    assert found.override_generation_config == {"temperature": 1.1, "top_p": 0.8, "frequency_penalty": 0.5, "max_new_tokens": 30}
+    for one in exported(run, [str(at) for at in _cells(run)]):
+        command = ek.export(run, "vllm", cells=[one.index]).splitlines()[-1]
+        parser = EngineArgs.add_cli_args(FlexibleArgumentParser())
+        model, *rest = shlex.split(command)[2:]
+        found = EngineArgs.from_cli_args(parser.parse_args(["--model", model, *rest]))
+        wanted = {name: value for name, value in one.parameters.items() if name not in ("stop", "max_tokens", "response_format")}
+        assert found.override_generation_config == wanted | {"max_new_tokens": one.parameters["max_tokens"]}
+
+
+ALONE = ("batches",)
+"""Parts that are about the tool and not about a run's form."""
 
 
 def main() -> None:
@@ -221,10 +373,12 @@ def main() -> None:
     os.environ["INTEROP_KEY"] = "none"
     folder = Path(place).absolute()
     with serving() as url:
-        run = swept(url, folder)
-        for part in parts:
-            globals()[f"part_{part}"](run, folder)
-            print(f"{part}: read back")
+        for name, made in RUNS.items():
+            run = made(url, folder / name)
+            for part in parts:
+                if name == "plain" or part not in ALONE:
+                    globals()[f"part_{part}"](run, folder / name)
+                    print(f"{part}: {name} read back")
 
 
 if __name__ == "__main__":

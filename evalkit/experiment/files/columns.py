@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from evalkit.errors import PromptError
 from evalkit.experiment.endpoint import Strict, whole
 from evalkit.experiment.files.said import Said
-from evalkit.experiment.problems import shown, unknown
+from evalkit.experiment.problems import nearest, shown, unknown
 
 OWN = ("id", "system", "user", "expect", "tags", "tests")
 """What a column can hold."""
@@ -19,17 +20,26 @@ OWN = ("id", "system", "user", "expect", "tags", "tests")
 _USUAL: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "promptid", "questionid", "qid", "uid", "uuid", "customid", "docid", "key"),
     "system": ("system", "systemprompt", "systemmessage", "developer"),
-    "user": ("user", "prompt", "question", "instruction", "input", "query", "message", "userprompt", "usermessage", "problem", "text"),
+    "user": (
+        *("user", "prompt", "question", "instruction", "input", "query", "message", "userprompt", "usermessage", "problem", "text"),
+        *("frage", "pregunta", "domanda", "pergunta", "q"),
+    ),
     "expect": (
         *("expect", "expected", "answer", "reference", "target", "ideal", "gold", "expectedoutput", "expectedanswer", "groundtruth"),
         *("correctanswer", "referenceanswer", "output", "completion", "response"),
+        *("antwort", "respuesta", "réponse", "risposta", "resposta", "a"),
     ),
-    "tags": ("tags", "tag", "category", "categories", "topic", "topics", "subject"),
+    "tags": ("tags", "tag", "category", "categories", "topic", "topics", "subject", "thema", "kategorie", "catégorie", "categoría", "tema"),
     "tests": ("tests", "test", "testlist"),
 }
 """Names that columns have elsewhere, without case, spaces and signs; of several that stand in one file the first counts."""
 
+_NEEDED = ("context", "passage", "document", "paragraph", "article", "options")
+"""Columns without which many a question cannot be answered."""
+
 _PLAIN = re.compile(r"[\W_]+")
+_IN_QUOTES = re.compile(r"'([^'\"]*)'|\"([^'\"]*)\"")
+_LISTED = re.compile(r"""\[\s*(?:(?:'[^'"]*'|"[^'"]*")\s*(?:,\s*)?)*\]""")
 
 
 class Sample(Strict):
@@ -91,6 +101,17 @@ def plain(name: str) -> str:
     return _PLAIN.sub("", name.casefold())
 
 
+def is_usual(name: str) -> bool:
+    """Whether a column of that name is taken for something of a prompt."""
+    return any(plain(name) in names for names in _USUAL.values())
+
+
+def nearest_usual(names: Iterable[str]) -> tuple[str, str] | None:
+    """Of names the first that is a slip for one which holds the question, and that one."""
+    pairs = ((name, nearest(plain(name), [one for one in _USUAL["user"] if len(one) > 4])) for name in names)
+    return next(((name, meant) for name, meant in pairs if meant is not None), None)
+
+
 def placed(there: Sequence[str], named: Mapping[str, str], where: str) -> dict[str, str]:
     """What each column holds, of those that hold something: by the columns `there`.
 
@@ -113,7 +134,7 @@ def placed(there: Sequence[str], named: Mapping[str, str], where: str) -> dict[s
         if what in found.values():
             continue
         free = {plain(one): one for one in reversed(there) if one not in found}
-        match = next((free[one] for one in _USUAL[what] if one in free), None)
+        match = next((free[one] for one in _USUAL[what] if one in free and (one != "a" or "q" in map(plain, found))), None)
         if match is not None:
             found[match] = what
     return found
@@ -123,13 +144,19 @@ def say_columns(there: Iterable[str], found: Mapping[str, str], said: Said) -> N
     """Tell which columns were taken for what they are not called, and which were left out."""
     if taken := [f"{shown(name)} as {what}" for name, what in sorted(found.items(), key=lambda one: OWN.index(one[1])) if name != what]:
         said.add(f"taken: {', '.join(taken)}")
-    if left := [shown(one) for one in there if one not in found]:
-        said.add(f"left out: {'the column' if len(left) == 1 else 'the columns'} {', '.join(left[:8])}{' and more' if len(left) > 8 else ''}")
+    left = [one for one in there if one not in found]
+    if left:
+        names = ", ".join(map(shown, left[:8])) + (" and more" if len(left) > 8 else "")
+        needed = next((one for one in left if plain(one) in _NEEDED), None)
+        hint = f"; where the question needs {shown(needed)}, put both into one text: template: '{{{{{needed}}}}} ...'" if needed else ""
+        said.add(f"left out: {'the column' if len(left) == 1 else 'the columns'} {names}{hint}")
 
 
 def tags_of(value: Any) -> list[str]:
-    """Tags as a list: of a text, what ``;`` parts, else what commas do."""
+    """Tags as a list: of a text, a list written out as Python or JSON does, what ``;`` parts, else what commas do."""
     if isinstance(value, list | tuple):
         return [str(one).strip() for one in value if str(one).strip()]
-    text = "" if value is None else str(value)
+    text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()
+    if _LISTED.fullmatch(text):
+        return [one for found in _IN_QUOTES.finditer(text) if (one := (found[1] or found[2] or "").strip())]
     return [one.strip() for one in text.split(";" if ";" in text else ",") if one.strip()]

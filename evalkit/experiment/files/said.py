@@ -6,6 +6,8 @@ from collections import Counter
 
 from evalkit.text.numbers import counted
 
+_MOST_TOLD = 30
+
 
 class Said:
     """Sentences about many entries of a file alike, each told once with how many there are."""
@@ -18,5 +20,6 @@ class Said:
         self._seen[sentence, noun] += times
 
     def told(self) -> tuple[str, ...]:
-        """The sentences, in the order they first came up."""
-        return tuple(sentence.replace("{n}", counted(times, noun)) for (sentence, noun), times in self._seen.items())
+        """The sentences, in the order they first came up; past the first thirty only how many more there are."""
+        every = tuple(sentence.replace("{n}", counted(times, noun)) if noun else sentence for (sentence, noun), times in self._seen.items())
+        return every if len(every) <= _MOST_TOLD + 1 else (*every[:_MOST_TOLD], f"and {len(every) - _MOST_TOLD:,} more sentences like these")

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.errors import PromptError
-from evalkit.experiment.files.columns import PromptFile, placed, plain, say_columns, tags_of
+from evalkit.experiment.files.beside import further, refuse, refuse_choices, refuse_lost_image
+from evalkit.experiment.files.bodies import body_of, unnested, with_lists, without_nothing
+from evalkit.experiment.files.columns import PromptFile, nearest_usual, placed, plain, say_columns, tags_of
+from evalkit.experiment.files.promptfoo_tests import of_test
 from evalkit.experiment.files.said import Said
 from evalkit.experiment.files.template import Template
 from evalkit.experiment.files.values import chat_in, expected, held, is_text, missing, target
@@ -27,6 +30,7 @@ _SPEAKERS = {
 }  # fmt: skip
 _OF_AN_ANSWER = frozenset(("weight", "annotations", "reasoning", "reasoning_content"))
 """Keys of messages in training sets and stored answers that are not sent."""
+_LONGEST_NAME = 60
 _ANSWERED = "the assistant's answer at the end of {n} is taken as what is expected ('expect'), and not sent; keep_last: true sends it"
 
 
@@ -36,7 +40,10 @@ class Shapes:
     def __init__(self, how: PromptFile, where: str, said: Said, *, table: bool) -> None:
         """`table`: its columns are whatever a table has; else an unknown key that is near one of a prompt's is a fault."""
         self._how, self._where, self._said, self._table = how, where, said, table
+        self._names = how.names()
         self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+        self._simple: set[tuple[str, ...]] = set()
+        """Keys of entries that are flat where no value is a list or a mapping: most files hold one kind alone."""
         self._template = Template(how, where, said)
 
     def own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,12 +57,21 @@ class Shapes:
             Faults: it holds what has no counterpart in a prompt.
             PromptError: a column that was named is not there.
         """
+        keys = tuple(entry)
+        if keys in self._simple and not any(isinstance(one, dict | list) for one in entry.values()):
+            return self._flat(entry)
+        return self._shaped(entry, keys)
+
+    def _shaped(self, entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+        entry = of_test(entry, self._said, self._where, known=self._how.template is not None or "user" in self._names)
         if self._how.template is not None:
             return self._template.filled(entry)
-        if "user" in self._how.names():
+        if "user" in self._names:
             return self._flat(entry)
-        if isinstance(entry.get("body"), Mapping) and "messages" in entry["body"]:
-            return self._batch(entry)
+        if (body := body_of(entry)) is not None:
+            return self._answered(self._own(body))
+        entry = with_lists(unnested(entry))
+        refuse_lost_image(entry)
         if "doc" in entry and "arguments" in entry:
             return self._logged(entry)
         for key in ("conversations", "conversation"):
@@ -66,13 +82,13 @@ class Shapes:
         if "messages" in entry:
             own = self._own(entry)
             return own if own.get("id") is not None and self._how.keep_last is None else self._answered(own)
-        if isinstance(entry.get("prompt"), list) and all(isinstance(one, Mapping) for one in entry["prompt"]):
-            return self._answered(self._own({"messages" if key == "prompt" else key: value for key, value in entry.items()}))
+        if tuple(entry) == keys and not any(isinstance(one, dict | list) for one in entry.values()):
+            self._simple.add(keys)
         return self._flat(entry)
 
     def _own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What of an entry with messages is a prompt's; the rest is told."""
-        names = self._how.names()
+        names = self._names
         named = {name: what for name, what in placed(tuple(map(str, entry)), names, self._where).items() if what in names} if names else {}
         out: dict[str, Any] = {what: held(what, entry[name], name) for name, what in named.items() if entry[name] not in (None, "")}
         for key, value in entry.items():
@@ -103,7 +119,7 @@ class Shapes:
             if key in _OF_AN_ANSWER and value not in (None, [], ""):
                 self._said.add(f"left out: {shown(key)} of {{n}}", "message")
             elif key in _OF_A_MESSAGE or (key not in _OF_AN_ANSWER and value not in (None, [], "")):
-                out[key] = value
+                out[key] = without_nothing(value)
         return out
 
     def _answered(self, prompt: dict[str, Any]) -> dict[str, Any]:
@@ -118,12 +134,6 @@ class Shapes:
             return prompt
         self._said.add(_ANSWERED, "conversation")
         return {**prompt, "messages": messages[:-1], "expect": text_of(last["content"])}
-
-    def _batch(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        body = {key: value for key, value in entry["body"].items() if key != "user"}  # there it names whose request it is
-        if "custom_id" in entry:
-            body["id"] = entry["custom_id"]
-        return self._answered(self._own(body))
 
     def _spoken(self, entry: Mapping[str, Any], key: str) -> dict[str, Any]:
         messages = []
@@ -160,9 +170,9 @@ class Shapes:
 
     def _sample(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """An Inspect sample whose input is a conversation, or one of its logs, whose messages hold the model's answer too; OpenAI's evals alike."""
-        further = ("target", "ideal", "metadata", "choices", "files", "setup", "sandbox", "messages", "tools")
-        out = {key: value for key, value in entry.items() if key != "input" and key not in further}
-        _refuse(entry, ("choices", "files", "setup", "sandbox"))
+        others = ("target", "ideal", "metadata", "choices", "files", "setup", "sandbox", "messages", "tools")
+        out = {key: value for key, value in entry.items() if key != "input" and key not in others}
+        refuse(entry, ("choices", "files", "setup", "sandbox"))
         given = entry["input"] if isinstance(entry["input"], list) else [{"role": "user", "content": entry["input"]}]
         out["messages"] = [
             {key: value for key, value in one.items() if key not in ("id", "source", "model")} if isinstance(one, Mapping) else one for one in given
@@ -176,64 +186,63 @@ class Shapes:
         """An entry of plain columns, by their names."""
         keys = tuple(map(str, entry))
         if keys not in self._columns:
-            self._columns[keys] = found = placed(keys, self._how.names(), self._where)
-            self._refuse_two_questions(keys, found)
-            left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
-            say_columns([*found, *(key for key in left if key != _further(keys, found))], found, self._said)
-            if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
-                raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
+            self._look_at(keys)
         if "target" in entry and "input" in entry:
-            _refuse(entry, ("choices", "files", "setup", "sandbox"))
-        if "user" not in self._how.names() and isinstance(entry.get("choices"), list):
-            raise Faults(
-                [(("choices",), "a question to choose an answer to has no counterpart; put both into one text: template: '... {{choices}}'")]
-            )
+            refuse(entry, ("choices", "files", "setup", "sandbox"))
+        if "user" not in self._names:
+            refuse_choices(entry)
         columns = self._columns[keys]
-        out: dict[str, Any] = {}
-        for name, what in columns.items():
-            value = entry[name]
-            if what == "tags":
-                out["tags"] = tags_of(value)
-            elif missing(value) and not (isinstance(value, str) and what == "user"):
-                continue
-            elif what == "expect":
-                out["expect"] = expected(value, name)
-            else:
-                out[what] = value.strip() if what == "id" and isinstance(value, str) else value
-        own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._how.names() else set())
-        out.update({key: value for key, value in entry.items() if key in own and value is not None})
-        further = _further(keys, columns)
-        if further is not None and isinstance(entry[further], str) and entry[further].strip() and isinstance(out.get("user"), str):
-            out["user"] = f"{out['user']}\n\n{entry[further]}"  # Alpaca's
-            self._said.add(f"{shown(further)} stands behind the instruction, in {{n}}", "row")
         if "user" not in columns.values() and (self._table or columns.keys() != set(keys)):
             self._refuse_columns(keys)
+        out = _values(entry, columns)
+        own = _OF_A_PROMPT - columns.keys() - set(columns.values()) - ({"messages"} if "user" in self._names else set())
+        out.update({key: value for key, value in entry.items() if key in own and value is not None})
+        more = further(keys, columns)
+        if more is not None and isinstance(entry[more], str) and entry[more].strip() and isinstance(out.get("user"), str):
+            out["user"] = f"{out['user']}\n\n{entry[more]}"
+            self._said.add(f"{shown(more)} stands behind the instruction, in {{n}}", "row")
         return out
+
+    def _look_at(self, keys: tuple[str, ...]) -> None:
+        """Find what each column holds, and tell it; raise `Faults` for one that is a slip."""
+        self._columns[keys] = found = placed(keys, self._names, self._where)
+        self._refuse_two_questions(keys, found)
+        left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
+        say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
+        if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
+            raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
 
     def _refuse_two_questions(self, keys: Sequence[str], found: Mapping[str, str]) -> None:
         """Raise where a table's column ``user`` may be whose question stands beside it."""
         others = [key for key in keys if plain(key) in ("question", "prompt", "query", "userprompt")]
         mine = next((name for name, what in found.items() if what == "user"), None)
-        if self._table and others and mine is not None and plain(mine) == "user" and "user" not in self._how.names():
+        if self._table and others and mine is not None and plain(mine) == "user" and "user" not in self._names:
             both = f"found the columns {shown(mine)} and {shown(others[0])}, either of which may hold the question"
             raise PromptError(f"{self._where}: {both}; say which: prompts: {{file: FILE, user: NAME}}")
 
     def _refuse_columns(self, keys: Sequence[str]) -> None:
         hint = "expected one that holds the question, like user, prompt or question; name yours: prompts: {file: FILE, user: NAME}"
+        if near := nearest_usual(keys):
+            hint = f"none holds the question; did you mean {shown(near[1])} by {shown(near[0])}? Else name yours: prompts: {{file: FILE, user: NAME}}"
+        elif self._table and any(len(key) > _LONGEST_NAME or key.endswith("?") for key in keys):
+            hint = "none is a name, so the first row may be one of the prompts; put a row with names above it, like question and answer"
         there = ", ".join(map(shown, keys[:8])) + (" and more" if len(keys) > 8 else "")
         if self._table:
             raise PromptError(f"{self._where}: found the {'column' if len(keys) == 1 else 'columns'} {there}; {hint}")
         raise Faults([((), f"found the {'key' if len(keys) == 1 else 'keys'} {there}; {hint}")])
 
 
-def _further(keys: Sequence[str], columns: Mapping[str, str]) -> str | None:
-    """Alpaca's ``input``, which belongs behind an ``instruction``."""
-    user = next((name for name, what in columns.items() if what == "user"), "")
-    return next((key for key in keys if plain(key) == "input" and key not in columns), None) if plain(user) == "instruction" else None
-
-
-def _refuse(entry: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Raise `Faults` for keys that say what a prompt cannot."""
-    there = [name for name in names if entry.get(name)]
-    if there:
-        raise Faults([((name,), "has no counterpart in a prompt; write it into the question, and take the key out") for name in there])
+def _values(entry: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """What the columns of an entry hold of a prompt."""
+    out: dict[str, Any] = {}
+    for name, what in columns.items():
+        value = entry[name]
+        if what == "tags":
+            out["tags"] = tags_of(value)
+        elif missing(value) and not (isinstance(value, str) and what == "user"):
+            continue
+        elif what == "expect":
+            out["expect"] = expected(value, name)
+        else:
+            out[what] = value.strip() if what == "id" and isinstance(value, str) else value
+    return out

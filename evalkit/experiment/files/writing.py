@@ -13,7 +13,7 @@ from evalkit.errors import PromptError
 from evalkit.experiment.files.columns import PromptFile
 from evalkit.experiment.files.reading import Read, read_prompts
 from evalkit.experiment.prompts import Prompt
-from evalkit.experiment.strict_yaml import named
+from evalkit.experiment.strict_yaml import MOST_BYTES, MOST_VALUES, named
 
 
 class _Dumper(yaml.SafeDumper):
@@ -41,7 +41,7 @@ def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> R
         over: write over a file that is there.
 
     Raises:
-        PromptError: the file cannot be read, or `output` not be written.
+        PromptError: the file cannot be read, or `output` not be written, or is YAML and more than is read of that.
     """
     ending = output.suffix.lower()
     if ending not in (".yaml", ".yml", ".jsonl"):
@@ -50,6 +50,8 @@ def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> R
         raise PromptError(f"{named(output)}: is there already; give another name, or --force to write over it")
     found = read_prompts(FilePath(how.file), how)
     plain = [_short(prompt) for prompt in found.prompts]
+    if ending != ".jsonl" and (sum(map(_values, plain)) > MOST_VALUES or sum(len(str(one)) for one in plain) > MOST_BYTES // 2):
+        raise PromptError(f"{named(output)}: too much for YAML, which would take minutes to read; name a .jsonl file, like {output.stem}.jsonl")
     text = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in plain) if ending == ".jsonl" else _yaml(plain)
     temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
     try:
@@ -59,6 +61,13 @@ def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> R
         temporary.unlink(missing_ok=True)
         raise PromptError(f"{named(output)}: cannot be written: {fault.strerror}") from None
     return found
+
+
+def _values(data: Any) -> int:
+    """How many values YAML counts in it, keys too."""
+    if isinstance(data, dict):
+        return 1 + sum(1 + _values(one) for one in data.values())
+    return 1 + sum(map(_values, data)) if isinstance(data, list | tuple) else 1
 
 
 def _yaml(plain: list[dict[str, Any]]) -> str:
