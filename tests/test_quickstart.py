@@ -20,7 +20,8 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     from evalkit.experiment.experiment import load
 
     folder = tmp_path_factory.mktemp("quickstart") / "run"
-    result = sweep(load(ROOT / "experiments/quickstart.yaml", ["replicates=3"]), folder)
+    told = "parameters={temperature: [0, 0.4, 0.8, 1.2], frequency_penalty: [0, 1.0], max_tokens: [60, 200]}"  # its levels of what is asked below
+    result = sweep(load(ROOT / "experiments/quickstart.yaml", ["replicates=3", told]), folder)
     assert result is not None
     assert result.complete
     with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:

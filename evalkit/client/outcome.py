@@ -137,6 +137,8 @@ _OTHER_ADDRESS = re.compile(
     r"(?i)unexpected endpoint|no such (endpoint|route|path)|unknown (endpoint|route|path|url)|invalid url|cannot (get|post) /"
     r"|(route|path|url|page|resource)[^.]{0,40}not (found|supported)"
 )
+_READ = 20_000
+"""How many characters of an error's words are searched for what they mean: a server may send megabytes."""
 _WORDS = ("message", "detail", "msg", "error_msg", "error_message")
 """Fields in which servers put the words of an error."""
 _TRANSIENT = frozenset({408, 409, 424, 425, 429, 498, 499})
@@ -196,9 +198,9 @@ def read_error(body: Any, status: int | None = None, wait_s: float | None = None
 def _passing(found: Diagnosis) -> Diagnosis:
     """Diagnosis that passes; but a 429 without a delay, or what has no status at all, may be an empty account in words alone."""
     if found.status in (429, None):
-        if not found.wait_s and _NO_MONEY.search(found.message):
+        if not found.wait_s and _NO_MONEY.search(found.message[:_READ]):
             return found._replace(kind="account", fault="account", certain=False)
-        if found.status == 429 or _TOO_MANY.search(found.message):
+        if found.status == 429 or _TOO_MANY.search(found.message[:_READ]):
             return found._replace(kind="rate_limited", fault="nobody")
     return found._replace(kind="timeout" if found.status == 408 else "server", fault="nobody")
 
@@ -208,11 +210,11 @@ def _rejected(found: Diagnosis, *, too_long: bool) -> Diagnosis:
     status, root = found.status or 0, None if found.param is None else _root(found.param)
     if 300 <= status < 400 or status in (404, 405) or (root == "model" and status in (400, 422)):
         return found._replace(fault="address")
-    if status == 413 or too_long or (root is None and _CONTEXT.search(found.message)) or root in ("messages", "input", "prompt"):
+    if status == 413 or too_long or (root is None and _CONTEXT.search(found.message[:_READ])) or root in ("messages", "input", "prompt"):
         return found._replace(fault="prompt")
     if root is not None and root not in _CHANGES:
         return found._replace(fault="setting")
-    if _NO_MONEY.search(found.message):
+    if _NO_MONEY.search(found.message[:_READ]):
         return found._replace(kind="account", fault="account", certain=False)
     return found
 
@@ -226,11 +228,11 @@ def no_answer(raw: bytes) -> Diagnosis:
         body = None
     if says_error(body):
         found = read_error(body)
-        if _status(_fields(body)) is None and _OTHER_ADDRESS.search(found.message):
+        if _status(_fields(body)) is None and _OTHER_ADDRESS.search(found.message[:_READ]):
             return found._replace(kind="malformed", fault="address")
         return found
     if text[:200].lower().startswith(("<!doctype", "<html", "<head", "<body")):
-        title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text[:20_000])
+        title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text[:_READ])
         named = f" ({' '.join(title[1].split())[:80]})" if title and title[1].strip() else ""
         return Diagnosis("malformed", "address", f"a web page instead of an answer{named}: {text}")
     words = f"not a chat completion: {text}" if text else "an empty body"
@@ -310,7 +312,7 @@ def _delay(told: Mapping[str, Any], words: str) -> float | None:
     metadata = told.get("metadata")
     if isinstance(metadata, Mapping) and (found := _seconds(metadata.get("retry_after") or metadata.get("retry_after_seconds"))) is not None:
         return found
-    match = _DELAY.search(words)
+    match = _DELAY.search(words[:_READ])
     if match is None:
         return None
     unit = match[2].lower()

@@ -40,7 +40,7 @@ def records(pilot, between: float, within: float):
 
 
 def test_a_pilots_variances_are_those_planted() -> None:
-    pilot = experiment(prompts=300)
+    pilot = experiment(prompts=300, replicates=4)
     all_records = list(records(pilot, between=2.0, within=4.0))
     found = of_pilot(pilot, lambda: iter(all_records))
     seen = found["length_tokens"]

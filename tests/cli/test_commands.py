@@ -142,7 +142,7 @@ def test_a_sweep_shows_one_screen_and_the_rest_is_a_command_away(evalkit: Comman
 
 
 def test_no_line_is_wider_than_the_terminal(evalkit: Command) -> None:
-    evalkit("sweep", ROOT / "experiments/quickstart.yaml", "--limit", "1", "--set", "replicates=2")
+    assert evalkit("sweep", ROOT / "experiments/quickstart.yaml", "--limit", "1", "--set", "replicates=2").returncode == 0
     for width in (80, 120):
         shown = evalkit("score", "results/quickstart", env={"COLUMNS": str(width)}).stdout.splitlines()
         assert len(shown) <= 30

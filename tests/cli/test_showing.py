@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.endpoints import completion, serving
+from support.process import Commands, environment
 
 from evalkit.cli.showing import TABLES
 from evalkit.probe import Probe
@@ -29,11 +31,19 @@ EXPERIMENT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def run(evalkit: Command, tmp_path: Path) -> str:
-    (tmp_path / "x.yaml").write_text(json.dumps(EXPERIMENT))
-    done = evalkit("sweep", "x.yaml")
+@pytest.fixture(scope="module")
+def swept(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an experiment and its run."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "x.yaml").write_text(json.dumps(EXPERIMENT))
+    done = commands(["sweep", "x.yaml"], folder, environment())
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(swept: Path, tmp_path: Path) -> str:
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
     return "results/shown"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.experiment.judges import Judge
@@ -29,6 +29,7 @@ def judge(low: int, high: int) -> Metric:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
+@settings(max_examples=20)  # of each of forty metrics
 @given(means)
 def test_a_metric_of_the_catalogue_has_the_margin_of_its_line(name: str, mean: float) -> None:
     margin = margin_of(CATALOGUE[name], mean, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,7 @@ def test_half_a_character_is_what_utf_8_cannot_write():
 # What was meant
 
 
+@cache
 def brute_distance(a, b):
     """Optimal string alignment, by its definition."""
     if not a or not b:

@@ -18,7 +18,7 @@ from support.local import QUESTION, TIED, conditioned, real_sections
 from evalkit.local.model import BREAK, END, Conditioned, Model
 from evalkit.local.sampler import Sampler, Settings, nucleus, shape
 
-DRAWS = 20_000
+DRAWS = 20_000  # 8,000 do not see a tail that is given the share of what is not in it
 FAMILY_ERROR = 0.001
 """How often all chi-square tests together would fail a right sampler, were the seeds not fixed."""
 
@@ -205,9 +205,10 @@ def test_draws_follow_the_definition_over_the_full_vocabulary(name, situation):
     model, wanted = small_model().condition([(question, 1.0)]), SETTINGS[name]
     expected = by_hand(model.probabilities(context), Counter(history), wanted)
     sampler = prepared(model, wanted, history, np.random.default_rng([15, len(name), len(situation)]))
-    drawn = Counter(sampler.draw(context) for _ in range(DRAWS))
+    draws = DRAWS if wanted.temperature else 50  # where chance plays a part
+    drawn = Counter(sampler.draw(context) for _ in range(draws))
     observed = np.array([drawn[token] for token in range(len(expected))])
-    assert observed.sum() == DRAWS
+    assert observed.sum() == draws
     assert observed[expected == 0].sum() == 0
     assert chi_square(observed, expected, model.step(context).ids) > FAMILY_ERROR / TESTS
 

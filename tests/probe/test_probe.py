@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from rich.console import Console
 from support.endpoints import Answer, Asked, completion, serving
-from support.local import api, in_thread
+from support.local import api, in_thread, real_model
 from support.process import ROOT
 
 from evalkit.experiment.experiment import check
 from evalkit.local import rehearsal
+from evalkit.local.api import Api, Chat
 from evalkit.local.server import app
 from evalkit.present.terminal.probe import of_probe
 from evalkit.probe import KNOWN, Finding, Probe, only_model, subject
@@ -54,6 +56,14 @@ QUIRKS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+class Capped(Api):
+    """An endpoint that ends each answer after 400 tokens: where a limit is ignored, the embedded model would write thousands."""
+
+    def chat(self, body: object, *manners: Any) -> Chat:
+        found = super().chat(body, *manners)
+        return found._replace(limit=min(found.limit, 400))
+
+
 @contextmanager
 def served(folder: Path, quirk: str) -> Iterator[str]:
     """An endpoint with one quirk, on a real socket."""
@@ -61,7 +71,8 @@ def served(folder: Path, quirk: str) -> Iterator[str]:
     if quirk:
         (folder / "faults.yaml").write_text(f"quirks:\n  - {quirk}\n")
         rehearsed = rehearsal.load(folder / "faults.yaml")
-    with in_thread(app(api(), rehearsal=rehearsed)) as server:
+    model = Capped(real_model(), ("babbler",)) if quirk == QUIRKS["max_tokens ignored"][0] else api()
+    with in_thread(app(model, rehearsal=rehearsed)) as server:
         yield f"http://127.0.0.1:{server.port}/v1"
 
 

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,12 +42,15 @@ def rep_w(tokens: Tokens) -> float:
 
 def loop_tail(tokens: Tokens) -> float:
     """Every length of the end, the longest first, with every period."""
-    if not tokens:
-        return math.nan
+    return _loop_tail(tuple(tokens)) if tokens else math.nan
+
+
+@lru_cache(maxsize=16)  # two metrics ask it of each text of a group
+def _loop_tail(tokens: tuple[str, ...]) -> float:
     for size in range(len(tokens), 11, -1):
         end = tokens[-size:]
         for period in range(1, size // 3 + 1):
-            if end[period:] == end[:-period]:
+            if end[-1] == end[-1 - period] and end[period:] == end[:-period]:
                 return size / len(tokens)
     return 0.0
 

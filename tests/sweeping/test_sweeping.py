@@ -10,18 +10,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 from support.endpoints import completion, nobody, serving
+from support.local import api, in_thread
 from support.process import ROOT, environment
 from support.sweeps import sweep
 
 from evalkit.comparison.pairing import paired
 from evalkit.errors import AuthError, EndpointError, RecordError
 from evalkit.experiment.experiment import Experiment, check
+from evalkit.local.server import app
 from evalkit.plan.requests import Plan, seed_of
 from evalkit.store.folder import load_experiment
 from evalkit.sweeping import derivation as results
@@ -29,6 +31,13 @@ from evalkit.sweeping import rescoring
 from evalkit.sweeping.outlook import pending
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[str]:
+    """The embedded endpoint, begun once for the tests that are not about its beginning and end."""
+    with in_thread(app(api())) as server:
+        yield f"http://127.0.0.1:{server.port}/v1"
 
 
 def experiment(base_url: str = "local", **changes: object) -> Experiment:
@@ -84,11 +93,11 @@ def test_a_sweep_of_the_embedded_model_records_scores_and_shows(tmp_path: Path) 
     assert rows == [(12, 12)]
 
 
-def test_the_second_sweep_sends_nothing_and_changes_no_record(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "run")
+def test_the_second_sweep_sends_nothing_and_changes_no_record(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "run")
     before = (tmp_path / "run/responses.jsonl").read_bytes()
     summary = (tmp_path / "run/summary.csv").read_bytes()
-    again = sweep(experiment(), tmp_path / "run")
+    again = sweep(experiment(embedded), tmp_path / "run")
     assert again is not None
     assert again.sent is not None
     assert again.sent.planned == 0
@@ -223,9 +232,9 @@ def test_what_the_endpoint_rejects_in_the_middle_is_sent_again_only_when_asked_f
     assert (rejected["kind"], rejected["param"], rejected["code"], rejected["tries"]) == ("rejected", "messages", "bad", 1)
 
 
-def test_streams_tell_the_first_token_and_give_the_same_answers(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "plain")
-    sweep(experiment(endpoint={"base_url": "local", "model": "babbler", "stream": True}), tmp_path / "streamed")
+def test_streams_tell_the_first_token_and_give_the_same_answers(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "plain")
+    sweep(experiment(endpoint={"base_url": embedded, "model": "babbler", "stream": True}), tmp_path / "streamed")
     plain, streamed = ({line["key"]: line for line in lines(tmp_path / name)} for name in ("plain", "streamed"))
     assert plain.keys() == streamed.keys()
     for key, line in streamed.items():
@@ -329,8 +338,8 @@ def test_limit_and_set_narrow_what_is_sent_and_scored_and_records_stay(tmp_path:
     assert len(lines(tmp_path / "run")) == 12
 
 
-def test_scoring_again_gives_the_same_files_and_sends_nothing(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "run")
+def test_scoring_again_gives_the_same_files_and_sends_nothing(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "run")
     derived = {name: (tmp_path / "run" / name).read_bytes() for name in ("summary.csv", "analysis.json")}
     for name in results.DERIVED:
         (tmp_path / "run" / name).unlink()
@@ -339,12 +348,12 @@ def test_scoring_again_gives_the_same_files_and_sends_nothing(tmp_path: Path) ->
     assert (tmp_path / "run/scores.parquet").exists()
 
 
-def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "run")
+def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "run")
     path = tmp_path / "run/responses.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    result = sweep(experiment(), tmp_path / "run")
+    result = sweep(experiment(embedded), tmp_path / "run")
     assert result is not None
     assert result.sent is not None
     assert result.sent.planned == 1
@@ -353,14 +362,14 @@ def test_a_torn_last_line_is_cut_told_and_its_request_sent_again(tmp_path: Path)
     assert path.read_bytes().startswith(whole[: whole[:-1].rindex(b"\n") + 1])
 
 
-def test_a_garbage_line_in_the_middle_is_refused_with_its_number_and_nothing_is_changed(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "run")
+def test_a_garbage_line_in_the_middle_is_refused_with_its_number_and_nothing_is_changed(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "run")
     path = tmp_path / "run/responses.jsonl"
     broken = path.read_bytes().split(b"\n")
     broken[4] = b"not a record"
     path.write_bytes(b"\n".join(broken))
     with pytest.raises(RecordError, match=r"responses\.jsonl: line 5: not a record"):
-        sweep(experiment(), tmp_path / "run")
+        sweep(experiment(embedded), tmp_path / "run")
     assert path.read_bytes() == b"\n".join(broken)
 
 
@@ -482,7 +491,7 @@ def test_interrupted_it_keeps_what_arrived_says_how_to_go_on_and_exits_130(tmp_p
     assert not any(map(_alive, servers))
 
 
-def begun_under_the_old_rule(folder: Path, base_url: str = "local") -> Path:
+def begun_under_the_old_rule(folder: Path, base_url: str) -> Path:
     """A folder as an older evalkit left it: its run.json does not say how seeds were made."""
     sweep(experiment(base_url), folder)
     data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -499,13 +508,13 @@ def begun_under_the_old_rule(folder: Path, base_url: str = "local") -> Path:
     return folder
 
 
-def test_a_folder_begun_when_seeds_were_neighbours_keeps_them_and_is_sent_nothing_again(tmp_path: Path) -> None:
-    folder = begun_under_the_old_rule(tmp_path / "run")
-    assert pending(experiment(), folder).requests == 0
+def test_a_folder_begun_when_seeds_were_neighbours_keeps_them_and_is_sent_nothing_again(tmp_path: Path, embedded: str) -> None:
+    folder = begun_under_the_old_rule(tmp_path / "run", embedded)
+    assert pending(experiment(embedded), folder).requests == 0
     assert load_experiment(folder).seeds == "consecutive"
     before = (folder / "responses.jsonl").read_bytes()
     for _ in range(2):  # the second time its run.json says so
-        result = sweep(experiment(), folder)
+        result = sweep(experiment(embedded), folder)
         assert result is not None
         assert result.complete
         assert result.sent is not None
@@ -513,7 +522,7 @@ def test_a_folder_begun_when_seeds_were_neighbours_keeps_them_and_is_sent_nothin
         assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["seeds"] == "consecutive"
     assert (folder / "responses.jsonl").read_bytes() == before
     assert rescoring.rescore(folder).analysis.counts.completions == 12
-    more = sweep(experiment(replicates=3), folder)
+    more = sweep(experiment(embedded, replicates=3), folder)
     assert more is not None
     assert more.sent is not None
     assert more.sent.done == 6
@@ -524,42 +533,42 @@ def test_a_folder_begun_when_seeds_were_neighbours_keeps_them_and_is_sent_nothin
     assert load_experiment(tmp_path / "elsewhere").seeds == "hashed", "a new folder is begun as all are"
 
 
-def test_a_folder_that_is_begun_anew_has_seeds_that_are_spread(tmp_path: Path) -> None:
-    folder = begun_under_the_old_rule(tmp_path / "run")
-    result = sweep(experiment(), folder, fresh=True)
+def test_a_folder_that_is_begun_anew_has_seeds_that_are_spread(tmp_path: Path, embedded: str) -> None:
+    folder = begun_under_the_old_rule(tmp_path / "run", embedded)
+    result = sweep(experiment(embedded), folder, fresh=True)
     assert result is not None
     assert result.sent is not None
     assert result.sent.done == 12
     assert load_experiment(folder).seeds == "hashed"
 
 
-def test_without_seeds_per_replicate_an_old_folder_has_none_to_keep(tmp_path: Path) -> None:
-    sweep(experiment(request={"max_tokens": 40}), tmp_path / "run")
+def test_without_seeds_per_replicate_an_old_folder_has_none_to_keep(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded, request={"max_tokens": 40}), tmp_path / "run")
     path = tmp_path / "run" / "run.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     del data["seeds"]
     path.write_text(json.dumps(data), encoding="utf-8")
-    result = sweep(experiment(), tmp_path / "run")
+    result = sweep(experiment(embedded), tmp_path / "run")
     assert result is not None
     assert result.sent is not None
     assert result.sent.done == 12
     assert load_experiment(tmp_path / "run").seeds == "hashed"
 
 
-def test_seeds_made_in_a_way_that_is_not_known_are_an_error(tmp_path: Path) -> None:
-    sweep(experiment(), tmp_path / "run")
+def test_seeds_made_in_a_way_that_is_not_known_are_an_error(tmp_path: Path, embedded: str) -> None:
+    sweep(experiment(embedded), tmp_path / "run")
     path = tmp_path / "run" / "run.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"seeds": "hashed"', '"seeds": "by the moon"'), encoding="utf-8")
-    for use in (load_experiment, lambda folder: sweep(experiment(), folder)):
+    for use in (load_experiment, lambda folder: sweep(experiment(embedded), folder)):
         with pytest.raises(RecordError, match="seeds are made in a way that this evalkit does not know"):
             use(tmp_path / "run")
 
 
-def test_comparing_tells_that_two_runs_make_their_seeds_in_other_ways(tmp_path: Path) -> None:
-    old, new = begun_under_the_old_rule(tmp_path / "old"), tmp_path / "new"
-    sweep(experiment(), new)
+def test_comparing_tells_that_two_runs_make_their_seeds_in_other_ways(tmp_path: Path, embedded: str) -> None:
+    old, new = begun_under_the_old_rule(tmp_path / "old", embedded), tmp_path / "new"
+    sweep(experiment(embedded), new)
     told = {one.what: (one.baseline, one.candidate) for one in paired(old, new).differs}
     assert told["seeds of replicates"] == ("consecutive", "hashed")
     assert "seeds of replicates" not in {one.what for one in paired(old, old).differs}
-    sweep(experiment(request={"max_tokens": 40}), tmp_path / "none")
+    sweep(experiment(embedded, request={"max_tokens": 40}), tmp_path / "none")
     assert "seeds of replicates" not in {one.what for one in paired(old, tmp_path / "none").differs}

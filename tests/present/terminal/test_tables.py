@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,11 @@ def analysis(parameters: dict[str, Any], values: dict[str, Sequence[float]] | No
     )
 
 
+@cache
+def of_shape(shape: str) -> Analysis:
+    return analysis(SHAPES[shape])
+
+
 def rendered(what: Any, found: Analysis, width: int = 120, terminal: bool = False, encoding: str = "utf-8") -> str:
     """What stands on a terminal, colours left out."""
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
@@ -108,7 +114,7 @@ def column(found: Analysis, metric: str) -> list[str]:
 @pytest.mark.parametrize(("width", "terminal"), [*((width, False) for width in WIDTHS), (40, True), (120, True)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_line_is_wider_than_the_console(shape: str, width: int, terminal: bool) -> None:
-    for line in both(analysis(SHAPES[shape]), width, terminal=terminal).split("\n"):
+    for line in both(of_shape(shape), width, terminal=terminal).split("\n"):
         assert cell_len(line) <= width, line
 
 
@@ -120,7 +126,7 @@ def figures(found: Analysis, index: int, names: Sequence[str]) -> list[str]:
 @pytest.mark.parametrize("width", WIDTHS[1:])
 @pytest.mark.parametrize("shape", ["small", "large", "models", "nothing swept"])
 def test_every_cell_is_one_whole_line(shape: str, width: int) -> None:
-    found = analysis(SHAPES[shape])
+    found = of_shape(shape)
     text = rendered(by_cell, found, width)
     assert "…" not in text
     dropped = " ".join(text.split()).partition("Not shown, as the window is too narrow: ")[2].rstrip(".").split(", ")
@@ -135,7 +141,7 @@ def test_every_cell_is_one_whole_line(shape: str, width: int) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("shape", ["small", "large", "models", "many"])
 def test_the_levels_show_every_metric_in_as_many_tables_as_it_takes(shape: str, width: int) -> None:
-    found = analysis(SHAPES[shape])
+    found = of_shape(shape)
     text = rendered(by_level, found, width)
     assert "…" not in text
     assert re.search("^(temp|model|a_ra)", text, re.MULTILINE)
