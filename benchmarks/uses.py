@@ -32,6 +32,9 @@ from evalkit.scoring.metric_set import measures
 from evalkit.sweeping.options import DEFAULTS
 from evalkit.sweeping.sweeping import run_sweep
 
+MANNERS = {"gemma": ['request.stop=["<|im_end|>"]']}
+"""Settings that a server's model wants: Gemma's base model knows no end of a turn, and writes the mark of one as text."""
+
 
 def swept(use: str, place: Path, settings: list[str]) -> dict[str, Any]:
     """One use, from its files to a decision, as a row."""
@@ -92,6 +95,7 @@ def main() -> int:
             start(server, port, folder, started)
             address, model = f"http://127.0.0.1:{port}/v1", server.model
         settings = [f"endpoint={json.dumps({'base_url': address, 'model': model})}", f"replicates={1 if options.smallest else options.replicates}"]
+        settings += [] if options.smallest else MANNERS.get(options.server, [])
         for use in options.uses or USES:
             rows.append(swept(use, Path(temporary) / "uses" / use, settings))
             print(told(rows[-1]), flush=True)
