@@ -54,7 +54,8 @@ def interval(low: float, high: float, form: Callable[[float], str] = signed) -> 
 
 def rounded(value: float, digits: int) -> str:
     """A number to so many decimals; what is not 0 never shows as 0, nor what is 0 but for rounding as a power of ten."""
-    return f"{value:.1e}" if _NOTHING < abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+    shown = f"{value:z.{digits}f}"
+    return f"{value:.1e}" if abs(value) > _NOTHING and float(shown) == 0 else shown  # a half goes to the even side, which may be 0
 
 
 def three_digits(value: float) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalkit.text import numbers
@@ -63,6 +63,8 @@ def test_order_is_kept(form: Callable[[float], str], one: float, other: float) -
 
 
 @given(finite, st.integers(0, 6))
+@example(0.5, 0)
+@example(-5e-07, 6)
 def test_what_is_not_0_is_not_rounded_to_0(value: float, digits: int) -> None:
     shown = numbers.rounded(value, digits)
     assert (float(shown) == 0) == (abs(value) <= 1e-12)
