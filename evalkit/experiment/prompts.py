@@ -315,7 +315,7 @@ class Prompt(_Told):
         if faults:
             raise Faults(faults)
         prompt._keep_little()
-        # The short form stands in the messages now, and is never asked for; with two keys fewer a prompt takes a sixth less, and there may be millions.
+        # The short form stands in the messages now; with two keys fewer a prompt takes a sixth less memory, and there may be millions.
         object.__setattr__(prompt, "__dict__", {name: value for name, value in prompt.__dict__.items() if name not in ("system", "user")})
         return prompt
 
