@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from evalkit.client.outcome import ending, limit_of
 from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE
 from evalkit.experiment.several import endpoint_name
 from evalkit.plan.requests import Plan
@@ -20,6 +23,7 @@ _LONG_ENOUGH = 5
 """Words from which two answers are hardly ever alike by chance: labels and numbers are."""
 _FEWEST = 3
 _MOST_NAMES = 2
+_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
 class Noticed:
@@ -34,6 +38,7 @@ class Noticed:
         self._ids, self._texts = array("q"), array("q")
         self._models: Counter[tuple[str, str]] = Counter()
         self._thoughts_only = 0
+        self._longest, self._lowest = 0.0, math.inf  # tokens of an answer, none known where it may be as long as it likes; and of a limit
 
     def see(self, cell: int, prompt: int, record: Record) -> None:
         """Take one answer of the sweep."""
@@ -50,12 +55,21 @@ class Noticed:
             self._texts.append(text)
         if answer.model:
             self._models[record.model, answer.model] += 1
+        self._bounded(answer, record.request)
         self._thoughts_only += bool(answer.reasoning) and not answer.text.strip() and not answer.tool_calls
+
+    def _bounded(self, answer: Completion, body: Mapping[str, Any]) -> None:
+        """Take how long an answer is, and how long it might have been."""
+        tokens = None if answer.usage is None or answer.usage_shared_by > 1 else answer.usage.completion_tokens
+        known = tokens is not None and (tokens > 0 or not answer.text) and ending(answer, body) != "cut"
+        self._longest = max(self._longest, tokens if known and tokens is not None else math.inf)
+        self._lowest = min(self._lowest, limit_of(body) or math.inf)
 
     def notes(self) -> Iterator[Note]:
         """What must be known, if anything."""
         yield from self._copies()
         yield from self._other_models()
+        yield from self._idle_limit()
         if self._thoughts_only:
             many = counted(self._thoughts_only, "answer")
             yield warning(
@@ -96,6 +110,14 @@ class Noticed:
                 yield warning(f"{where}: little may be left to draw from there (a low temperature or top_p), or a cache answers")
                 return
             yield warning(f"{where}: {why}. Variety over replicates cannot be measured so; send seed: per_replicate")
+
+    def _idle_limit(self) -> Iterator[Note]:
+        swept = next((name for name in _LIMITS if len(self._plan.experiment.parameters.get(name, ())) > 1), None)
+        if swept is not None and self._longest < self._lowest < math.inf:
+            yield warning(
+                f"{swept} changed nothing: no answer came near its lowest level, {self._lowest:g} (the longest has {self._longest:g} tokens), "
+                "and what differs between its levels is chance"
+            )
 
     def _other_models(self) -> Iterator[Note]:
         levels = [level for level in self._plan.experiment.parameters.get("model", ()) if level != DEFAULT]

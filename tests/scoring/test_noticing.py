@@ -11,7 +11,7 @@ from support.records import completion, experiment, record
 
 from evalkit.plan.requests import Plan, Request
 from evalkit.scoring.noticing import Noticed
-from evalkit.store.records import Completion
+from evalkit.store.records import Completion, Usage
 
 LONG = "the river runs a long way to the sea"
 
@@ -81,3 +81,19 @@ def test_one_model_for_all_levels_of_model_is_told() -> None:
 def test_thoughts_without_an_answer_are_told() -> None:
     (one,) = told(lambda request: msgspec.structs.replace(varied(request), text="" if request.replicate else LONG, reasoning="hm"))
     assert "12 answers of 16 hold thoughts alone" in one
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lowest", "finish", "idle"),
+    [(12, 40, "stop", True), (12, 12, "stop", False), (40, 40, "length", False), (12, 40, "length", False), (None, 40, "stop", False)],
+)
+def test_a_limit_that_no_answer_comes_near_is_said_to_change_nothing(tokens: int | None, lowest: int, finish: str, idle: bool) -> None:
+    def answer(request: Request) -> Completion:
+        usage = None if tokens is None else Usage(prompt_tokens=3, completion_tokens=tokens, total_tokens=tokens + 3)
+        return msgspec.structs.replace(varied(request), usage=usage, finish_reason=finish)
+
+    said = [one for one in told(answer, {"max_tokens": [lowest, 120]}) if "changed nothing" in one]
+    assert len(said) == idle
+    if idle:
+        assert "max_tokens changed nothing: no answer came near its lowest level, 40 (the longest has 12 tokens)" in said[0]
+    assert not any("changed nothing" in one for one in told(answer, request={"max_tokens": lowest})), "nothing is swept"
