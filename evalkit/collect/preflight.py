@@ -22,6 +22,7 @@ from evalkit.collect.pace import backoff
 from evalkit.errors import EndpointError
 from evalkit.experiment.experiment import Experiment
 from evalkit.experiment.parameters import DEFAULT, ENDPOINT, level_key, same_level
+from evalkit.experiment.problems import nearest
 from evalkit.plan.design import Cell
 from evalkit.plan.requests import Plan, Request
 from evalkit.store.records import Failure, Outcome, Standing
@@ -261,7 +262,9 @@ def _tell_of_models(plan: Plan, listed: frozenset[str] | None, tell: Tell) -> No
     if absent and listed is not None:
         known = ", ".join(name[:60] for name in sorted(listed)[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
         lacks = f"the endpoint's list of models lacks {', '.join(map(repr, absent[:5]))}"
-        tell(warning(f"{lacks}; it lists: {known}. It is asked all the same"))
+        meant = nearest(absent[0], listed)
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        tell(warning(f"{lacks}{hint}; it lists: {known}. It is asked all the same"))
 
 
 def _models(plan: Plan) -> list[str]:
