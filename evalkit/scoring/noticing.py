@@ -23,6 +23,10 @@ _LONG_ENOUGH = 5
 """Words from which two answers are hardly ever alike by chance: labels and numbers are."""
 _FEWEST = 3
 _MOST_NAMES = 2
+_MANY_MARKED = 0.2
+_MARK = re.compile(
+    r"<\|(?:im_(?:start|end)|eot_id|(?:start|end)_header_id|user|assistant|system|end)\|>|</?(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -38,6 +42,7 @@ class Noticed:
         self._ids, self._texts = array("q"), array("q")
         self._models: Counter[tuple[str, str]] = Counter()
         self._thoughts_only = 0
+        self._marks: Counter[str] = Counter()
         self._longest, self._lowest = 0.0, math.inf  # tokens of an answer, none known where it may be as long as it likes; and of a limit
 
     def see(self, cell: int, prompt: int, record: Record) -> None:
@@ -56,6 +61,8 @@ class Noticed:
         if answer.model:
             self._models[record.model, answer.model] += 1
         self._bounded(answer, record.request)
+        if (mark := _MARK.search(answer.text)) is not None:
+            self._marks[mark[0]] += 1
         self._thoughts_only += bool(answer.reasoning) and not answer.text.strip() and not answer.tool_calls
 
     def _bounded(self, answer: Completion, body: Mapping[str, Any]) -> None:
@@ -70,6 +77,7 @@ class Noticed:
         yield from self._copies()
         yield from self._other_models()
         yield from self._idle_limit()
+        yield from self._marked()
         if self._thoughts_only:
             many = counted(self._thoughts_only, "answer")
             yield warning(
@@ -117,6 +125,16 @@ class Noticed:
             yield warning(
                 f"{swept} changed nothing: no answer came near its lowest level, {self._lowest:g} (the longest has {self._longest:g} tokens), "
                 "and what differs between its levels is chance"
+            )
+
+    def _marked(self) -> Iterator[Note]:
+        """Marks of a template as text in many answers: who asks for such a text gets it in a few prompts alone."""
+        count = self._marks.total()
+        if count >= max(_FEWEST, self._answers.total() * _MANY_MARKED):
+            mark = self._marks.most_common(1)[0][0]
+            yield warning(
+                f"{count:,} of {self._answers.total():,} answers hold marks of a chat template as text, like {mark}: the server wraps prompts in a template "
+                "that is not this model's, or it is a base model, which was never taught to answer. Give the server the model's own template"
             )
 
     def _other_models(self) -> Iterator[Note]:

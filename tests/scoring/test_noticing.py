@@ -97,3 +97,19 @@ def test_a_limit_that_no_answer_comes_near_is_said_to_change_nothing(tokens: int
     if idle:
         assert "max_tokens changed nothing: no answer came near its lowest level, 40 (the longest has 12 tokens)" in said[0]
     assert not any("changed nothing" in one for one in told(answer, request={"max_tokens": lowest})), "nothing is swept"
+
+
+@pytest.mark.parametrize(
+    ("mark", "every", "is_told"),
+    [("<|im_end|>", 1, True), ("<end_of_turn>", 1, True), ("[/INST]", 4, True), ("<|im_end|>", 9, False), ("<b>", 1, False)],
+)
+def test_answers_full_of_a_templates_marks_are_told(mark: str, every: int, is_told: bool) -> None:
+    seen = iter(range(1_000))
+
+    def answer(request: Request) -> Completion:
+        text = f"{LONG} {request.prompt_index} {request.replicate} {request.cell['temperature']}"
+        return completion(f"{text} {mark} admin" if next(seen) % every == 0 else text)
+
+    said = [one for one in told(answer, {"temperature": [0.5, 0.9]}, replicates=16) if "chat template" in one]
+    assert len(said) == is_told
+    assert all(f"like {mark}:" in one for one in said)
