@@ -133,8 +133,8 @@ class Noticed:
         if count >= max(_FEWEST, self._answers.total() * _MANY_MARKED):
             mark = self._marks.most_common(1)[0][0]
             yield warning(
-                f"{count:,} of {self._answers.total():,} answers hold marks of a chat template as text, like {mark}: the server wraps prompts in a template "
-                "that is not this model's, or it is a base model, which was never taught to answer. Give the server the model's own template"
+                f"{count:,} of {self._answers.total():,} answers hold marks of a chat template as text, like {mark}: the server wraps prompts in a "
+                "template that is not this model's, or it is a base model, which was never taught to answer. Give the server the model's own template"
             )
 
     def _other_models(self) -> Iterator[Note]:
