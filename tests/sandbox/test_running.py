@@ -124,6 +124,12 @@ WRONG = {
         "assert not f(1) - {1}",
         "TypeError: an object of the answer's own",
     ),
+    "a context that lets nothing fail": (
+        "class All:\n    def __enter__(self):\n        return 0\n    def __exit__(self, *_):\n        return True\ndef f(x):\n    return All()",
+        "with f(1) as x:\n    assert x == 1",
+        "AssertionError",
+    ),
+    "half a character": ("def f(x):\n    raise ValueError('\\ud800')", "f(1)", "ValueError: \\ud800 (tests, line 1: f(1))"),
     "memory that no limit counts": (
         "import os\nfile = os.memfd_create('x')",
         "assert file",
@@ -166,6 +172,7 @@ def test_wrong_code_does_not_pass_whatever_it_does(walls: Sandbox, what: str) ->
     found = walls.run(code, tests, LIMITS)
     assert not found.passed
     assert why in found.why
+    found.why.encode()
     assert found.seconds < 10
 
 
