@@ -38,6 +38,8 @@ _SYNC_EVERY_S = 0.5
 _SHOWN_EVERY_S = 1.0
 _ELSEWHERE_S = 30.0
 """How long another address is waited for, which may be the right one."""
+_LONGEST_LOOK_S = 60.0
+"""How long one call of a look may take where others wait for it."""
 _LONG_WAIT_S = 5.0
 """A wait that a user should be told of."""
 
@@ -46,8 +48,8 @@ class Looking:
     """A client whose calls are counted, end with the budget, and are held back while the endpoint asks to wait.
 
     Args:
-        beside: others are looked at meanwhile, and wait for this one: asked to wait for long, it looks no further, and what the endpoint takes is
-            seen when it is asked.
+        beside: others are looked at meanwhile, and wait for this one: asked to wait for long, or left without an answer, it looks no further, and
+            what the endpoint takes is seen when it is asked.
 
     Attributes:
         not_before: until when it has asked for that.
@@ -56,14 +58,15 @@ class Looking:
     def __init__(self, client: Client, spent: Spent, policy: Policy, tell: Tell, *, beside: bool = False) -> None:
         self._client, self._spent, self._policy, self.tell, self._beside = client, spent, policy, tell, beside
         self._began = self.not_before = time.monotonic()
+        self._silent = False
 
     async def models(self) -> frozenset[str] | None:
         """The names of the models, None where there is no list."""
-        return await self._client.models()
+        return None if self._silent else await self._client.models()
 
     async def own_defaults(self) -> OwnDefaults | None:
         """What the server says is on where a request names nothing; None where it says nothing."""
-        return await self._client.own_defaults()
+        return None if self._silent else await self._client.own_defaults()
 
     async def send(self, request: Request, choices: int) -> Reply | None:
         """One call for so many choices, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
@@ -73,10 +76,17 @@ class Looking:
             if why := self._over(wait_s):
                 raise ExperimentError(f"{why}, by the wait that the endpoint asks for before the sweep; allow more")
             await asyncio.sleep(wait_s)
-        if self._over():
+        if self._silent or self._over():
             return None
         self._spent.requests += 1
-        reply = await self._client.send(request, choices)
+        try:
+            async with asyncio.timeout(self._longest_s if self._beside else None):
+                reply = await self._client.send(request, choices)
+        except TimeoutError:
+            if not self._silent:
+                self.tell(note("the endpoint gives no answer before the sweep; it is asked all the same, and the others do not wait for it"))
+            self._silent = True
+            return None
         self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
@@ -86,6 +96,13 @@ class Looking:
     def patience_s(self) -> float:
         """How long an endpoint may be down."""
         return self._policy.patience_s
+
+    @property
+    def _longest_s(self) -> float:
+        """How long the others wait for one call."""
+        seconds = self._policy.budget.seconds
+        left_s = _LONGEST_LOOK_S if seconds is None else max(0.0, seconds - (time.monotonic() - self._began))
+        return min(_LONGEST_LOOK_S, self.patience_s, left_s)
 
     def _over(self, later_s: float = 0.0) -> str | None:
         return self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s)

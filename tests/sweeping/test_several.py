@@ -323,6 +323,19 @@ def test_one_that_asks_to_wait_holds_up_no_other_before_the_sweep(tmp_path: Path
     assert [one.text for one in run.notes if one.level == "stopped"] == ["b: the time of budget.seconds is used up"]
 
 
+def test_one_that_gives_no_answer_holds_up_no_other_before_the_sweep(tmp_path: Path) -> None:
+    silent = Answer(fault="stall")
+    with serving(lambda _: FINE) as one, serving(lambda _: silent) as other:
+        plain = experiment(one.url, other.url).resolved()
+        plain["endpoints"][1].update(timeout_s=1, max_tries=1)
+        run = sweep(check(plain), tmp_path / "run", budget=Budget(seconds=1.5), patience_s=0.3)
+    assert run is not None
+    assert answered(tmp_path / "run") == {("a", 0.2): 12, ("a", 0.8): 12}
+    assert len(one.seen) == 24
+    assert other.seen
+    assert any(str(said).startswith("b: the endpoint gives no answer before the sweep") for said in run.notes)
+
+
 def test_what_ends_all_of_them_is_not_told_of_each(tmp_path: Path) -> None:
     late = Answer(200, JSON, completion("late"), delay_s=0.1)
     run, _ = swept(tmp_path, lambda _: late, lambda _: late, budget=Budget(seconds=0.5), changes={"replicates": 20})
