@@ -53,7 +53,8 @@ class Client:
         loopback: the endpoint is the embedded one: proxies of the environment are not for it.
         timeout_s: the longest a whole call may take.
         headers: sent with every call.
-        secrets: what must not stand in any message beside the key.
+        secrets: what must not stand in any message or answer beside the key, which is added to it: those who are asked by one run share it, for a
+            gateway between them may quote to one the key of another.
         verify: file of the certificates to trust instead of the system's.
         organization, project: OpenAI's headers; sent only where given.
     """
@@ -67,7 +68,7 @@ class Client:
         loopback: bool = False,
         timeout_s: float = 600.0,
         headers: Mapping[str, str] | None = None,
-        secrets: Sequence[str] = (),
+        secrets: Secrets | None = None,
         verify: str | None = None,
         organization: str | None = None,
         project: str | None = None,
@@ -75,13 +76,15 @@ class Client:
         self._timeout_s = timeout_s
         self._base_url, _, self._query = base_url.partition("?")
         self._chat_url = self._url("/chat/completions")  # whole, so that it is not put together anew for each call
-        told = [value for name, value in (headers or {}).items() if is_secret_header(name)]
         self._tells_props = False
         self._keys = key if isinstance(key, KeyCommand) else None
         key = None if isinstance(key, KeyCommand) else key
-        self._secrets = Secrets(key, (*told, *secrets))
-        for one in self._keys.given if self._keys is not None else ():
+        self._secrets = Secrets(None) if secrets is None else secrets
+        for one in (key,) if key else self._keys.given if self._keys is not None else ():
             self._secrets.add(one)
+        for name, value in (headers or {}).items():
+            if is_secret_header(name):
+                self._secrets.add_value(value)
         if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
             raise AuthError("the key holds characters that no header can carry; set it again, without quotes, spaces or line ends")
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.client.keys import KeyCommand
+from evalkit.client.redaction import Secrets
 from evalkit.errors import AuthError, ExperimentError
 from evalkit.experiment.endpoint import LOCAL, Endpoint, expand
 
@@ -39,17 +40,39 @@ def bearer_key(endpoint: Endpoint) -> str | KeyCommand | None:
     return key
 
 
+def secrets_of(endpoints: Iterable[Endpoint]) -> Secrets:
+    """The secrets of endpoints as the environment has them now: their keys, and what fills in their headers. A command's key is added as it comes."""
+    out = Secrets(None)
+    for endpoint in endpoints:
+        with suppress(AuthError):  # whoever calls it says what is missing
+            if isinstance(key := bearer_key(endpoint), str):
+                out.add(key)
+        for value in endpoint.headers.values():
+            with suppress(ValueError):  # as above
+                _add_filled_in(out, value, expand(value))
+    return out
+
+
+def _add_filled_in(secrets: Secrets, written: str, filled: str) -> None:
+    """Take what the environment put into a header for a secret, and what stands behind its last space, as in ``Bearer ...``."""
+    if filled != written:
+        secrets.add_value(filled)
+        secrets.add_value(filled.rpartition(" ")[2])
+
+
 class Access(NamedTuple):
-    """Where the endpoint is this time, and the key for it; plain data, and never to be shown.
+    """Where the endpoint is this time, and the key for it; never to be shown.
 
     Attributes:
         others: further addresses whose servers answer alike.
+        secrets: of all that the run asks, which its own are added to; None where it is the only one.
     """
 
     base_url: str
     key: str | KeyCommand | None
     at_once: int
     others: tuple[str, ...] = ()
+    secrets: Secrets | None = None
 
     def each(self) -> list[Access]:
         """One for every address."""
@@ -59,14 +82,14 @@ class Access(NamedTuple):
         """A client with all that the endpoint's settings ask for; raises `ExperimentError` where a header cannot be filled in."""
         from evalkit.client.client import Client  # late: a scoring sends nothing
 
-        headers, secrets = {}, []
+        headers: dict[str, str] = {}
+        secrets = Secrets(None) if self.secrets is None else self.secrets
         for name, value in endpoint.headers.items():
             try:
                 headers[name] = expand(value)
             except ValueError as fault:
                 raise ExperimentError(f"endpoint.headers.{name}: {fault}") from None
-            if headers[name] != value:
-                secrets += [headers[name], headers[name].rpartition(" ")[2]]
+            _add_filled_in(secrets, value, headers[name])
         return Client(
             self.base_url,
             self.key,

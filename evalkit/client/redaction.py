@@ -33,7 +33,7 @@ def is_key_like(secret: str) -> bool:
 
 
 class Secrets:
-    """The secrets of one endpoint: every key it was ever given, and the values of its secret headers."""
+    """The secrets of all that is asked: every key that was ever given to any of it, and the values of its secret headers."""
 
     def __init__(self, key: str | None, others: Iterable[str] = ()) -> None:
         self._all: set[str] = set()
@@ -41,9 +41,13 @@ class Secrets:
         if key:
             self.add(key)
         for one in others:
-            if len(one) > 3:
-                self._all.add(one)
-                self._keep_from_answers(one, {one})
+            self.add_value(one)
+
+    def add_value(self, value: str) -> None:
+        """Mask this value of a secret header too from now on; one that is too short to be a secret is none."""
+        if len(value) > 3:
+            self._all.add(value)
+            self._keep_from_answers(value, {value})
 
     def add(self, key: str) -> None:
         """Mask this key too from now on, and what becomes of it where a server quotes it in JSON, in an address or in HTML."""

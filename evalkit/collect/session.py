@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.client.connection import Access, bearer_key, opened
 from evalkit.client.defaults import OwnDefaults
+from evalkit.client.redaction import Secrets
 from evalkit.collect.allowance import Budget
 from evalkit.collect.budget import Spent
 from evalkit.collect.calls import Call
@@ -37,6 +38,8 @@ _SYNC_EVERY_S = 0.5
 _SHOWN_EVERY_S = 1.0
 _ELSEWHERE_S = 30.0
 """How long another address is waited for, which may be the right one."""
+_LONGEST_LOOK_S = 60.0
+"""How long one call of a look may take where others wait for it."""
 _LONG_WAIT_S = 5.0
 """A wait that a user should be told of."""
 
@@ -44,32 +47,46 @@ _LONG_WAIT_S = 5.0
 class Looking:
     """A client whose calls are counted, end with the budget, and are held back while the endpoint asks to wait.
 
+    Args:
+        beside: others are looked at meanwhile, and wait for this one: asked to wait for long, or left without an answer, it looks no further, and
+            what the endpoint takes is seen when it is asked.
+
     Attributes:
         not_before: until when it has asked for that.
     """
 
-    def __init__(self, client: Client, spent: Spent, policy: Policy, tell: Tell) -> None:
-        self._client, self._spent, self._policy, self.tell = client, spent, policy, tell
+    def __init__(self, client: Client, spent: Spent, policy: Policy, tell: Tell, *, beside: bool = False) -> None:
+        self._client, self._spent, self._policy, self.tell, self._beside = client, spent, policy, tell, beside
         self._began = self.not_before = time.monotonic()
+        self._silent = False
 
     async def models(self) -> frozenset[str] | None:
         """The names of the models, None where there is no list."""
-        return await self._client.models()
+        return None if self._silent else await self._client.models()
 
     async def own_defaults(self) -> OwnDefaults | None:
         """What the server says is on where a request names nothing; None where it says nothing."""
-        return await self._client.own_defaults()
+        return None if self._silent else await self._client.own_defaults()
 
     async def send(self, request: Request, choices: int) -> Reply | None:
         """One call for so many choices, not before the endpoint's own time where it has asked to wait; None where the budget allows no more."""
         while (wait_s := self.not_before - time.monotonic()) > 0:
+            if self._beside and (wait_s > _LONG_WAIT_S or self._over(wait_s)):
+                return None
             if why := self._over(wait_s):
                 raise ExperimentError(f"{why}, by the wait that the endpoint asks for before the sweep; allow more")
             await asyncio.sleep(wait_s)
-        if self._over():
+        if self._silent or self._over():
             return None
         self._spent.requests += 1
-        reply = await self._client.send(request, choices)
+        try:
+            async with asyncio.timeout(self._longest_s if self._beside else None):
+                reply = await self._client.send(request, choices)
+        except TimeoutError:
+            if not self._silent:
+                self.tell(note("the endpoint gives no answer before the sweep; it is asked all the same, and the others do not wait for it"))
+            self._silent = True
+            return None
         self._spent.add(reply.usage, answered=bool(reply.completions))
         if reply.wait_s:
             self._wait(reply.wait_s, reply.outcome)
@@ -79,6 +96,13 @@ class Looking:
     def patience_s(self) -> float:
         """How long an endpoint may be down."""
         return self._policy.patience_s
+
+    @property
+    def _longest_s(self) -> float:
+        """How long the others wait for one call."""
+        seconds = self._policy.budget.seconds
+        left_s = _LONGEST_LOOK_S if seconds is None else max(0.0, seconds - (time.monotonic() - self._began))
+        return min(_LONGEST_LOOK_S, self.patience_s, left_s)
 
     def _over(self, later_s: float = 0.0) -> str | None:
         return self._spent.over(self._policy.budget, time.monotonic() - self._began + later_s)
@@ -101,8 +125,13 @@ async def looked(
     spent: Spent,
     policy: Policy,
     tell: Tell = nobody,
+    *,
+    beside: bool = False,
 ) -> tuple[Preflight, float]:
     """What the endpoint takes, and until when it has asked to wait; the calls are counted in `spent`, and their outcomes given to `keep`.
+
+    Args:
+        beside: as of `Looking`.
 
     Raises:
         EndpointError: it cannot be used, or asks for too long a wait.
@@ -113,7 +142,7 @@ async def looked(
     every = access.each()
     for one in every:
         async with one.client(plan.endpoint) as client:
-            looking = Looking(client, spent, policy, tell)
+            looking = Looking(client, spent, policy, tell, beside=beside)
             try:
                 return await look(looking, plan, there, keep), looking.not_before
             except EndpointError as fault:
@@ -226,6 +255,7 @@ async def sent_side_by_side(
     """
     stop, faults = asyncio.Event(), list[EndpointError]()
     found: dict[str, str | None] = {}
+    began = time.monotonic()
 
     def shown(_: Tally) -> None:
         tally.add_up()
@@ -238,7 +268,9 @@ async def sent_side_by_side(
             faults.append(fault)
             found[errand.name] = str(fault)
         why = found[errand.name]
-        if why not in (None, INTERRUPTED) and not errand.tally.spent.over(errand.policy.budget, 0.0) and len(faults) < len(errands):
+        over = errand.tally.spent.over(errand.policy.budget, time.monotonic() - began)  # which ends all of them
+        others = any(found.get(other.name) is None for other in errands if other is not errand)
+        if why not in (None, INTERRUPTED) and over is None and others:
             tell(warning(f"{errand.name}: {why}; what is left for it stays to be asked, and the others go on"))
 
     async def all_of_them() -> str | None:
@@ -346,6 +378,7 @@ class Terms(NamedTuple):
     Attributes:
         budget: of the whole run, which `began` at that monotonic time.
         retry_failed: ask again also for what failed in a way that would fail again.
+        secrets: of all that the run asks.
     """
 
     began: float
@@ -355,6 +388,7 @@ class Terms(NamedTuple):
     progress: Callable[[Tally], None] = lambda _: None
     tell: Tell = nobody
     interruption: Interruption | None = None
+    secrets: Secrets | None = None
 
 
 def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, spent: Spent, sync: Callable[[], object]) -> str | None:
@@ -377,7 +411,7 @@ def asked(endpoint: Endpoint, calls: Iterable[Call], count: int, terms: Terms, s
         pace.expect(sum(one.size for one in begun) + 1)  # until an answer tells what one uses
     try:
         with opened(endpoint) as url:
-            access = Access(url(), bearer_key(endpoint), most, endpoint.addresses[1:])
+            access = Access(url(), bearer_key(endpoint), most, endpoint.addresses[1:], terms.secrets)
             tally = Tally(count, spent=spent)
             errand = Errand(endpoint, chain(begun, calls), access, tally, paces, policy)
             work = sent(errand, sync=sync, progress=terms.progress, tell=terms.tell, interruption=terms.interruption)

@@ -12,7 +12,7 @@ import msgspec
 from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.parameters import DEFAULT, PER_REPLICATE, canonical, level_key, level_text
+from evalkit.experiment.parameters import DEFAULT, ENDPOINT, PER_REPLICATE, canonical, level_key, level_text
 from evalkit.experiment.problems import shown
 from evalkit.experiment.several import endpoint_name
 from evalkit.plan.cells import cell_named, cell_text
@@ -190,8 +190,9 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
             raise ExperimentError(f"both name the setting {cell_text(plans[0], first)}; expected two different ones")
         return [(first, second)]
     names = {name for plan in plans for name in plan.experiment.parameters}
-    theirs = {_levels(plans[1], cell, names): index for index, cell in enumerate(plans[1].cells)}
-    pairs = [(index, theirs[key]) for index, cell in enumerate(plans[0].cells) if (key := _levels(plans[0], cell, names)) in theirs]
+    fixed = [{**body_of({}, one.experiment.request), ENDPOINT: _called(one.experiment, other.experiment)} for one, other in (plans, reversed(plans))]
+    theirs = {_levels(cell, names, fixed[1]): index for index, cell in enumerate(plans[1].cells)}
+    pairs = [(index, theirs[key]) for index, cell in enumerate(plans[0].cells) if (key := _levels(cell, names, fixed[0])) in theirs]
     if not pairs:
         held = [", ".join(cell_text(plan, index) for index in range(min(2, len(plan.cells)))) for plan in plans]
         raise RecordError(
@@ -201,9 +202,14 @@ def _pairs(plans: Sequence[Plan], cells: Sequence[str], *, one_run: bool) -> lis
     return pairs
 
 
-def _levels(plan: Plan, cell: Cell, names: set[str]) -> tuple[str, ...]:
+def _called(experiment: Experiment, other: Experiment) -> str:
+    """What the one endpoint of an experiment is called among the several of another one."""
+    mine = experiment.endpoint
+    return next((one.name for one in other.endpoints or () if (one.known_as, one.model) == (mine.known_as, mine.model)), DEFAULT)
+
+
+def _levels(cell: Cell, names: set[str], fixed: Mapping[str, Any]) -> tuple[str, ...]:
     """What tells cells apart over both runs: the level of each parameter that either of them sweeps; one that is not swept has its fixed value."""
-    fixed = body_of({}, plan.experiment.request)
     return tuple(level_key(cell[name] if name in cell else fixed.get(name, DEFAULT)) for name in sorted(names))
 
 
@@ -235,7 +241,7 @@ def _of_cells(plans: Sequence[Plan], pair: tuple[int, int]) -> list[Contrast]:
 def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str, Any]]) -> list[Contrast]:
     """Everything about the two runs that is not alike, most telling first."""
     sides = []
-    for experiment, about in zip((one, other), written, strict=True):
+    for experiment, beside, about in zip((one, other), (other, one), written, strict=True):
         one_alone = experiment.asked[0] if len(experiment.asked) == 1 else None
         request = {**({} if one_alone is None else one_alone.extra_body), **experiment.request}
         sides.append(
@@ -243,7 +249,7 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 "experiment": experiment.name,
                 "model": experiment.models,
                 "endpoint": ", ".join(dict.fromkeys(endpoint.known_as for endpoint in experiment.asked)),
-                **({} if one_alone is not None else _of_each(experiment)),
+                **({} if one_alone is not None and len(beside.asked) == 1 else _of_each(experiment, beside)),
                 **{f"parameters.{name}": _listed(levels) for name, levels in experiment.parameters.items()},
                 **{f"request.{name}": _listed([value]) for name, value in request.items()},
                 "design": experiment.design,
@@ -255,7 +261,7 @@ def _differing(one: Experiment, other: Experiment, written: Sequence[Mapping[str
                 "replicates": str(experiment.replicates),
                 "seed": str(experiment.seed),
                 "prompts": str(len(experiment.prompts)),
-                **({} if one_alone is None else _about(one_alone)),
+                **({} if one_alone is None or len(beside.asked) > 1 else _about(one_alone)),
                 "sent": sent_between(about),
                 "evalkit": str(_within(about, "versions", "evalkit")),
             }
@@ -277,13 +283,13 @@ def _about(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
-def _of_each(experiment: Experiment) -> dict[str, str]:
-    """The same of each of several endpoints, with what tells them apart."""
+def _of_each(experiment: Experiment, beside: Experiment) -> dict[str, str]:
+    """The same of each endpoint by its name, or by the one that another experiment has for it, with what tells them apart."""
     out: dict[str, str] = {}
     for endpoint in experiment.asked:
         fixed = {f"extra_body.{name}": _listed([value]) for name, value in endpoint.extra_body.items()}
         told = {"model": endpoint.model, "base_url": endpoint.known_as, **fixed, **_about(endpoint)}
-        out |= {f"endpoints.{endpoint_name(endpoint)}.{key}": value for key, value in told.items()}
+        out |= {f"endpoints.{endpoint_name(endpoint) or _called(experiment, beside)}.{key}": value for key, value in told.items()}
     return out
 
 

@@ -218,6 +218,11 @@ class Experiment(Strict):
             return [("endpoint", self.endpoint)]
         return [(f"endpoints[{at}]", one) for at, one in enumerate(self.endpoints) if one in self.asked]
 
+    def called_at(self) -> list[tuple[str, Endpoint]]:
+        """Each endpoint that is called for the experiment, judges and embeddings among them, with the key under which it stands in the file."""
+        judges = [(f"judges[{at}].endpoint", one.endpoint) for at, one in enumerate(self.judges)]
+        return [*self.asked_at(), *judges, *([("embeddings", self.embeddings)] if self.embeddings is not None else [])]
+
     def with_seeds(self, seeds: Seeds) -> Experiment:
         """The same experiment, whose seeds of replicates are made in this way."""
         if seeds == self._seeds:

@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 
 from evalkit.experiment.endpoint import Endpoint
 from evalkit.experiment.parameters import ENDPOINT, PER_REPLICATE, same_level
-from evalkit.experiment.problems import Path, shown, unknown
+from evalkit.experiment.problems import Path, shown, spelled, unknown
 
 FIRST = object()
 """Stands for ``endpoint`` where several are named: the first of them."""
@@ -98,7 +98,7 @@ def faults_of_each(
     if default in models and endpoint.model in models:
         yield (
             ("parameters", "model"),
-            f"default stands for {'.'.join(map(str, where))}.model, {shown(endpoint.model)}, which is a level too; keep one",
+            f"default stands for {spelled((*where, 'model'))}, {shown(endpoint.model)}, which is a level too; keep one",
         )
 
 

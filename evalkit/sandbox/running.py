@@ -72,7 +72,8 @@ class Sandbox:
         took = time.monotonic() - begun
         found: dict[str, Any] = next((one for one in said if "passed" in one), {})
         if found:
-            return Outcome(found["passed"] is True, str(found.get("why", "")), took)
+            why = str(found.get("why", "")).encode("utf-8", "backslashreplace").decode()  # halves of characters cannot be written
+            return Outcome(found["passed"] is True, why, took)
         return Outcome(False, f"not done after {limits.seconds:g} s" if late else "it ended before the tests did", took)
 
     def prove(self, given: dict[str, Any], limits: Limits) -> dict[str, bool]:

@@ -18,7 +18,7 @@ from evalkit.store.journal import Form
 
 FILE = "executions.jsonl"
 VERSION = 1
-_MANNER = 1
+_MANNER = 2
 """Of how code and tests are run; to be raised where that changes what passes, so that all is run anew."""
 
 

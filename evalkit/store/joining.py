@@ -154,7 +154,7 @@ def _sound(kind: Kind[T], path: Path, block: Block) -> list[Any]:
         pass  # told below, with the line's number
     for _ in journal.read(path, kind.form):
         pass
-    raise RecordError(f"{path}: holds a line that is not a {kind.form.name} of evalkit; nothing was changed")
+    raise RecordError(f"{path}: holds a line that is not {kind.form.one} of evalkit; nothing was changed")
 
 
 def _settled(lines: Sequence[Any]) -> int:

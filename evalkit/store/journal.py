@@ -50,10 +50,14 @@ class Form(Generic[T]):
         version: the newest version of it that can be read.
         name: what a line is, for messages.
         torn: what becomes of a line that was cut off.
+
+    Attributes:
+        one: its name with the article.
     """
 
     def __init__(self, kind: type[T], version: int, name: str = "record", torn: str = "its request is sent again") -> None:
         self.version, self.name, self.torn = version, name, torn
+        self.one = f"{'an' if name[0] in 'aeio' else 'a'} {name}"
         self.decode = msgspec.json.Decoder(kind).decode
 
 
@@ -229,7 +233,7 @@ def _unreadable(path: Path, number: int, line: bytes, form: Form[T]) -> RecordEr
     if _version(line) > form.version:
         return RecordError(_newer(f"{path}: line {number}", line, form.version))
     return RecordError(
-        f"{path}: line {number}: not a {form.name} of evalkit; nothing was changed. "
+        f"{path}: line {number}: not {form.one} of evalkit; nothing was changed. "
         "Mend or remove that line, or start over with the option fresh (which keeps the old folder)"
     )
 

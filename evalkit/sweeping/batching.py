@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalkit.client.batches import BatchApi, Told
 from evalkit.client.client import Client
-from evalkit.client.connection import Access, bearer_key, opened
+from evalkit.client.connection import Access, bearer_key, opened, secrets_of
 from evalkit.collect.answers import Answers
 from evalkit.collect.batches import SETTLES_S, Batches
 from evalkit.collect.budget import Spent
@@ -131,6 +131,7 @@ class _Batched:
         self.tally = Tally(0, spent=Spent(None if self.endpoint.prices is None else self.endpoint.prices.of_batches()))
         self.measured = measures(self.experiment)
         self.where = sandbox_for(self.measured) if self.options.run_code else None
+        self.secrets = secrets_of(one for _, one in self.experiment.called_at())
         self.broken_off = False
         self.elsewhere: set[str] = set()
 
@@ -167,7 +168,7 @@ class _Batched:
             for mended in filter(None, (writer.mended, journal.mended)):
                 self.tell(note(mended))
             base_url = stack.enter_context(opened(self.endpoint))
-            access = Access(base_url(), bearer_key(self.endpoint), _AT_ONCE)
+            access = Access(base_url(), bearer_key(self.endpoint), _AT_ONCE, secrets=self.secrets)
             left = asyncio.run(self._through(access, writer, journal, there))
             writer.sync()
         if self.tally.done:
@@ -270,7 +271,16 @@ class _Batched:
         from evalkit.sweeping.derivation import settle  # late: while batches are under way nothing is scored
 
         options, hooks = self.options, self.hooks
-        terms = Terms(self.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
+        terms = Terms(
+            self.began,
+            options.budget,
+            options.patience_s,
+            options.retry_failed,
+            progress=hooks.progress,
+            tell=self.tell,
+            interruption=hooks.interruption,
+            secrets=self.secrets,
+        )
         beside = ask_others(self.folder, self.plan, self.measured, terms, (self.tally.spent,))
         if self.where is not None:
             execute(self.folder, self.plan, self.measured.runs, terms, self.where)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from evalkit.client.client import read_answer
-from evalkit.client.connection import bearer_key
-from evalkit.client.redaction import Secrets
+from evalkit.client.connection import secrets_of
 from evalkit.collect.answers import Answers
-from evalkit.errors import AuthError, ExperimentError, RecordError
+from evalkit.errors import ExperimentError, RecordError
 from evalkit.experiment.endpoint import Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan
@@ -105,7 +104,8 @@ def read_batches(folder: Path, paths: Sequence[Path], tell: Tell = nobody) -> Ta
     check_here(folder, "to read batches by hand")
     experiment = load_experiment(folder)
     plan = Plan(experiment)
-    secrets = _secrets(experiment)
+    only_endpoint(experiment, "batch read")
+    secrets = secrets_of(one for _, one in experiment.called_at())  # an answer that quotes one is not to bring it into a file
     name = ", ".join(map(str, paths))
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
@@ -144,12 +144,3 @@ def _opened(path: Path) -> IO[bytes]:
         return path.open("rb")
     except OSError as fault:
         raise RecordError(f"{path}: cannot be read: {fault.strerror}; expected a file of answers that a batch brought") from None
-
-
-def _secrets(experiment: Experiment) -> Secrets:
-    """The endpoint's key, where there is one here: an answer that quotes it is not to bring it into a file."""
-    try:
-        key = bearer_key(only_endpoint(experiment, "batch read"))
-    except AuthError:
-        return Secrets(None)
-    return Secrets(key if isinstance(key, str) else None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit.client.connection import Access, bearer_key, opened
+from evalkit.client.connection import Access, bearer_key, opened, secrets_of
 from evalkit.collect.budget import Spent
 from evalkit.collect.calls import call_of
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
@@ -101,6 +101,7 @@ class Lanes:
 
     Attributes:
         stopped: why the last sending stopped before its end; None where it did not.
+        secrets: of all that the run asks.
     """
 
     def __init__(self, experiment: Experiment, folder: Path, options: Options, hooks: Hooks, tell: Tell) -> None:
@@ -110,6 +111,7 @@ class Lanes:
         self._every = {name: _Lane(name, one, self.began) for one in experiment.asked for name in [endpoint_name(one) if several else ""]}
         self._cluster: Cluster | None = None
         self.stopped: str | None = None
+        self.secrets = secrets_of(one for _, one in experiment.called_at())
 
     def _of(self, plan: Plan) -> list[tuple[_Lane, Plan]]:
         """What of a plan falls to whom of those that are asked yet."""
@@ -139,7 +141,7 @@ class Lanes:
             self._cluster = stack.enter_context(cluster(self._options.address, self._options.workers, self._tell))
             self._cluster.check(endpoint)
         base_url = stack.enter_context(opened(endpoint))
-        return Access(base_url(), bearer_key(endpoint), min(self._fixed(endpoint) or MOST_AT_ONCE, requests), endpoint.addresses[1:])
+        return Access(base_url(), bearer_key(endpoint), min(self._fixed(endpoint) or MOST_AT_ONCE, requests), endpoint.addresses[1:], self.secrets)
 
     def _fixed(self, endpoint: Endpoint) -> int | None:
         return self._options.concurrency or endpoint.concurrency
@@ -176,13 +178,12 @@ class Lanes:
                 self._hooks.progress(tally)
 
             try:
-                found, lane.not_before = await looked(part, access, there, take, own.spent, self._policy(lane.endpoint), self._named(lane))
+                found, lane.not_before = await looked(
+                    part, access, there, take, own.spent, self._policy(lane.endpoint), self._named(lane), beside=len(lanes) > 1
+                )
             except EndpointError as fault:
                 faults.append(fault)
-                if len(faults) == len(lanes):
-                    raise faults[0] from None
                 lane.ended = str(fault)
-                self._tell(warning(f"{lane.name}: {fault}; its settings stay to be asked, and the others go on"))
             else:
                 out.found[lane.name], lane.proven = found, found.answered
 
@@ -195,6 +196,11 @@ class Lanes:
                 raise several.exceptions[0] from None
 
         asyncio.run(every())
+        if faults and len(faults) == len(lanes):
+            raise faults[0]
+        for lane, _, _ in lanes:
+            if lane.ended is not None:
+                self._tell(warning(f"{lane.name}: {lane.ended}; its settings stay to be asked, and the others go on"))
         return out
 
     def _named(self, lane: _Lane) -> Tell:

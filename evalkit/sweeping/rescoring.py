@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from evalkit.client.connection import secrets_of
 from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.session import Terms
 from evalkit.collect.tally import Tally
@@ -80,7 +81,7 @@ def rescore(
         if writer.mended:
             tell(Note("note", writer.mended))
         join_left(folder, writer, tell)
-        terms = Terms(time.monotonic(), progress=progress, tell=tell)
+        terms = Terms(time.monotonic(), progress=progress, tell=tell, secrets=secrets_of(one for _, one in experiment.called_at()))
         beside = ask_others(folder, plan, measured, terms)
         if where is not None:
             execute(folder, plan, measured.runs, terms, where)

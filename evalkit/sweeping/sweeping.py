@@ -14,7 +14,7 @@ from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.session import Terms, without_rejected
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError
-from evalkit.experiment.endpoint import LOCAL, Endpoint
+from evalkit.experiment.endpoint import LOCAL
 from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
 from evalkit.plan.shard import Shard
@@ -318,7 +318,16 @@ class _Sweep:
 
     def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Besides]:
         options, hooks = self.options, self.hooks
-        terms = Terms(self.lanes.began, options.budget, options.patience_s, options.retry_failed, hooks.progress, self.tell, hooks.interruption)
+        terms = Terms(
+            self.lanes.began,
+            options.budget,
+            options.patience_s,
+            options.retry_failed,
+            progress=hooks.progress,
+            tell=self.tell,
+            interruption=hooks.interruption,
+            secrets=self.lanes.secrets,
+        )
         beside = ask_others(self.folder, self.plan, self.measured, terms, earlier)
         if self.where is not None:
             self.ran += execute(self.folder, self.plan, self.measured.runs, terms, self.where)
@@ -327,11 +336,7 @@ class _Sweep:
 
 def _check_means(experiment: Experiment, budget: Budget) -> None:
     """Raise where keys are not set or costs not known that the run will need."""
-    every: list[tuple[str, Endpoint]] = [
-        *experiment.asked_at(),
-        *((f"judges[{at}].endpoint", one.endpoint) for at, one in enumerate(experiment.judges)),
-    ]
-    every += [("embeddings", experiment.embeddings)] if experiment.embeddings is not None else []
+    every = experiment.called_at()
     for name, endpoint in every:
         bearer_key(endpoint)
         if budget.cost is None:

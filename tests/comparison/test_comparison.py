@@ -190,6 +190,17 @@ def test_a_parameter_that_only_one_run_sweeps_is_matched_with_its_fixed_value_in
     assert compare(other, fixed).cells == [f"temperature={at}, top_p=0.9 → temperature={at}" for at in ("0.5", "1")]
 
 
+def test_the_one_endpoint_of_a_run_is_known_among_the_several_of_another(tmp_path: Path, sound: Path) -> None:
+    plain = experiment({"temperature": [0.5, 1.0]}, PROMPTS, 3).resolved()
+    several = [{"name": "new", "base_url": "http://127.0.0.1:9/v2", "model": "other"}, {"name": "old", **plain.pop("endpoint")}]
+    both = write(tmp_path / "b", check({**plain, "endpoints": several}))
+    found = compare(sound, both)
+    assert found.cells == [f"temperature={at} → endpoint=old, temperature={at}" for at in ("0.5", "1")]
+    assert any("of the candidate alone: 'endpoint=new" in one for one in (*found.notes, *found.left_out))
+    assert not any(row.what.startswith(("endpoints.old", "stripped", "prices")) for row in found.differs)
+    assert compare(both, sound).cells == [f"endpoint=old, temperature={at} → temperature={at}" for at in ("0.5", "1")]
+
+
 def test_what_differs_is_said(tmp_path: Path, sound: Path) -> None:
     other = run(
         tmp_path / "b", endpoint={"base_url": "http://127.0.0.1:9/v2", "model": "other"}, request={"max_tokens": 99}, replicates=2, seed=5

@@ -58,6 +58,12 @@ GOOD = {
         "s = Stack()\ns.push(1)\nassert len(s) == 1 and 1 in s and 2 not in s and s.all == [1] and isinstance(s, Stack)",
     ),
     "named tuples": ("from collections import namedtuple\nP = namedtuple('P', 'a b')", "assert P(1, 2) == (1, 2)\nassert P(1, 2).b == 2"),
+    "numbers of its own": (
+        "import enum\nclass N(enum.IntEnum):\n    TWO = 2\nclass Vector:\n    def __init__(self, x, y):\n        self.x, self.y = x, y\n"
+        "    def __mul__(self, by):\n        return Vector(self.x * by, self.y * by)\n    def __abs__(self):\n"
+        "        return (self.x**2 + self.y**2) ** 0.5",
+        "assert N.TWO + 1 == 3 and 1 - N.TWO == -1 and abs(N.TWO - 5) == 3\nv = Vector(3, 4)\nassert abs(v) == 5 and abs(v * 2) == 10",
+    ),
     "contexts": ("import contextlib\n@contextlib.contextmanager\ndef f():\n    yield 5", "with f() as x:\n    assert x == 5"),
     "dates": ("import datetime\ndef f():\n    return datetime.date(2024, 5, 31)", "import datetime\nassert f() == datetime.date(2024, 5, 31)"),
     "what is awaited": ("async def f(x):\n    return x", "async def test_it():\n    assert await f(1) == 1"),
@@ -98,6 +104,37 @@ WRONG = {
         "assert abs(f(1) - 1) < 1e-9",
         "TypeError: an object of the answer's own",
     ),
+    "nothing less whatever is subtracted": (
+        "class All(int):\n    def __sub__(self, other):\n        return 0\n    __rsub__ = __mod__ = __sub__\ndef f(x):\n    return All(7)",
+        "assert abs(f(1) - 1) < 1e-9",
+        "AssertionError",
+    ),
+    "nothing that is no number": (
+        "class All:\n    def __sub__(self, other):\n        return 0\ndef f(x):\n    return All()",
+        "assert abs(f(1) - 1) < 1e-9",
+        "TypeError: an object of the answer's own",
+    ),
+    "a difference that says it is nothing": (
+        "class All(int):\n    def __sub__(self, other):\n        return All(0)\ndef f(x):\n    return All(7)",
+        "assert abs(f(1) - 1) < 1e-9",
+        "TypeError: an object of the answer's own",
+    ),
+    "a set that has nothing else in it": (
+        "class All:\n    def __sub__(self, other):\n        return set()\ndef f(x):\n    return All()",
+        "assert not f(1) - {1}",
+        "TypeError: an object of the answer's own",
+    ),
+    "a context that lets nothing fail": (
+        "class All:\n    def __enter__(self):\n        return 0\n    def __exit__(self, *_):\n        return True\ndef f(x):\n    return All()",
+        "with f(1) as x:\n    assert x == 1",
+        "AssertionError",
+    ),
+    "half a character": ("def f(x):\n    raise ValueError('\\ud800')", "f(1)", "ValueError: \\ud800 (tests, line 1: f(1))"),
+    "memory that no limit counts": (
+        "import os\nfile = os.memfd_create('x')",
+        "assert file",
+        "the answer raises PermissionError",
+    ),
     "Python's own replaced": (
         "import builtins\nsorted = builtins.sorted = builtins.isinstance = lambda *_: [1]\nf = sorted",
         "assert f(1) == sorted([2, 1])",
@@ -135,6 +172,7 @@ def test_wrong_code_does_not_pass_whatever_it_does(walls: Sandbox, what: str) ->
     found = walls.run(code, tests, LIMITS)
     assert not found.passed
     assert why in found.why
+    found.why.encode()
     assert found.seconds < 10
 
 

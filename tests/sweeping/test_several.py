@@ -290,3 +290,54 @@ def test_exports_name_the_endpoint_that_each_setting_is_asked_of(tmp_path: Path)
     every = text_of(run, "promptfoo", ["0", "2"])
     assert one.url in every, "providers of one file may be asked at different addresses"
     assert other.url in every
+
+
+def test_the_key_of_one_never_stands_in_what_another_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"KEY_A": "zz9-AAAA1111bbbb2222", "KEY_B": "yy8-BBBB3333cccc4444"}
+    for name, key in keys.items():
+        monkeypatch.setenv(name, key)
+
+    def telling(key: str) -> Callable[[Asked], Answer]:
+        quoted = Answer(200, JSON, completion(f"the key of my neighbour is {key}"))
+        return lambda asked: quoted if asked.number != 9 else Answer(400, JSON, b'{"error": {"message": "no: %b"}}' % key.encode())
+
+    with serving(telling(keys["KEY_B"])) as one, serving(telling(keys["KEY_A"])) as other:
+        plain = experiment(one.url, other.url).resolved()
+        for told, name in zip(plain["endpoints"], keys, strict=True):
+            told["api_key_env"] = name
+        run = sweep(check(plain), tmp_path / "run")
+    assert run is not None
+    written = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert b"my neighbour is [key]" in written
+    assert b"no: [key]" in written
+    for key in keys.values():
+        assert key.encode() not in written
+        assert not any(key in str(one) for one in run.notes)
+
+
+def test_one_that_asks_to_wait_holds_up_no_other_before_the_sweep(tmp_path: Path) -> None:
+    later = Answer(429, {**JSON, "Retry-After": "30"}, b'{"error": {"message": "slow down"}}')
+    run, (one, other) = swept(tmp_path, lambda _: FINE, lambda _: later, budget=Budget(seconds=1.5))
+    assert answered(tmp_path / "run") == {("a", 0.2): 12, ("a", 0.8): 12}
+    assert (len(one.seen), len(other.seen)) == (24, 1), "nor is it asked again before its time"
+    assert [one.text for one in run.notes if one.level == "stopped"] == ["b: the time of budget.seconds is used up"]
+
+
+def test_one_that_gives_no_answer_holds_up_no_other_before_the_sweep(tmp_path: Path) -> None:
+    silent = Answer(fault="stall")
+    with serving(lambda _: FINE) as one, serving(lambda _: silent) as other:
+        plain = experiment(one.url, other.url).resolved()
+        plain["endpoints"][1].update(timeout_s=1, max_tries=1)
+        run = sweep(check(plain), tmp_path / "run", budget=Budget(seconds=1.5), patience_s=0.3)
+    assert run is not None
+    assert answered(tmp_path / "run") == {("a", 0.2): 12, ("a", 0.8): 12}
+    assert len(one.seen) == 24
+    assert other.seen
+    assert any(str(said).startswith("b: the endpoint gives no answer before the sweep") for said in run.notes)
+
+
+def test_what_ends_all_of_them_is_not_told_of_each(tmp_path: Path) -> None:
+    late = Answer(200, JSON, completion("late"), delay_s=0.1)
+    run, _ = swept(tmp_path, lambda _: late, lambda _: late, budget=Budget(seconds=0.5), changes={"replicates": 20})
+    assert [one.text for one in run.notes if one.level == "stopped"] == ["the time of budget.seconds is used up"]
+    assert not any("the others go on" in one.text for one in run.notes)

@@ -13,8 +13,8 @@ _NOT_PERMITTED, _NO_SUCH_FAMILY = 1, 97
 _NUMBER, _MACHINE, _FIRST_GIVEN = 0, 4, 16  # where they stand in what a filter sees
 _OTHER_NUMBERS = 0x40000000  # of another way to call the same kernel
 _FAMILIES = (1, 2, 10)  # sockets of this machine and of the internet, which has nobody in it here; others know no namespaces
-_NEW = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442)
-"""Of io_uring, which no filter sees into, of mounts, of others' files: the same everywhere."""
+_NEW = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 447)
+"""Of io_uring, which no filter sees into, of mounts, of others' files, of memory that is hidden: the same everywhere."""
 
 
 class _Machine(NamedTuple):
@@ -22,7 +22,8 @@ class _Machine(NamedTuple):
 
     In this order: ptrace, mount, umount2, pivot_root, swapon, swapoff, reboot, sethostname, init_module, delete_module, kexec_load, add_key,
     request_key, keyctl, unshare, perf_event_open, open_by_handle_at, setns, process_vm_readv, process_vm_writev, kcmp, finit_module,
-    kexec_file_load, bpf, userfaultfd.
+    kexec_file_load, bpf, userfaultfd; and those that hold memory which is no process's own and no file's, so that no limit counts it: shmget, msgget,
+    memfd_create.
     """
 
     name: int
@@ -33,11 +34,13 @@ class _Machine(NamedTuple):
 _MACHINES = {
     "x86_64": _Machine(
         0xC000003E, 41,
-        (101, 165, 166, 155, 167, 168, 169, 170, 175, 176, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 312, 313, 320, 321, 323),
+        (101, 165, 166, 155, 167, 168, 169, 170, 175, 176, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 312, 313, 320, 321, 323, 29,
+         68, 319),
     ),
     "aarch64": _Machine(
         0xC00000B7, 198,
-        (117, 40, 39, 41, 224, 225, 142, 161, 105, 106, 104, 217, 218, 219, 97, 241, 265, 268, 270, 271, 272, 273, 294, 280, 282),
+        (117, 40, 39, 41, 224, 225, 142, 161, 105, 106, 104, 217, 218, 219, 97, 241, 265, 268, 270, 271, 272, 273, 294, 280, 282, 194,
+         186, 279),
     ),
 }  # fmt: skip
 

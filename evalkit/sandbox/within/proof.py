@@ -39,6 +39,7 @@ def found(port: int, paths: Sequence[str], place: str, limits: dict[str, int], r
         "no namespaces of its own": _without_namespaces,
         "no look into the tests": _cannot_attach,
         "a limit of memory": lambda: _fails(lambda: bytearray(limits["RLIMIT_AS"]), MemoryError),
+        "no memory beside that": _no_other_memory,
         "a limit of processes": lambda: _few_processes(limits["RLIMIT_NPROC"]),
         "a limit of open files": lambda: _few_files(limits["RLIMIT_NOFILE"]),
         "a limit of a file's size": lambda: _fails(lambda: _fill(["/tmp/long"], limits["RLIMIT_FSIZE"] + 1)),  # noqa: S108
@@ -109,6 +110,14 @@ def _cannot_attach() -> bool:
         ptrace(_DETACH, parent, None, None)
         return False
     return True
+
+
+def _no_other_memory() -> bool:
+    """Whether memory is to be had neither of System V nor as a file without a name, which the limit of addresses does not count."""
+    libc = ctypes.CDLL(None)
+    if libc.shmget(0, _PIECE, 0o1600) != -1 or libc.msgget(0, 0o1600) != -1:
+        return False
+    return _fails(lambda: os.close(os.memfd_create("evalkit")))
 
 
 def _few_processes(most: int) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from evalkit.sandbox.within.line import Line
@@ -15,20 +17,23 @@ _ORDER = ("lt", "le", "gt", "ge")
 _CHANGING = (list, dict, set, bytearray, deque)
 _PLAIN: tuple[Any, ...] = (bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, deque)
 """Types whose value an object of a type below them may be asked for."""
+_RECKONED = (bool, int, float, complex, Decimal, Fraction, set, frozenset)
 
 
 class Remote:
     """An object of the other side.
 
     With a plain value it is never equal, whatever its own ``__eq__`` says, unless it is of a type below that value's (a named tuple, an enumeration
-    of numbers): else whoever is tested could answer each question with an object that equals everything.
+    of numbers): else whoever is tested could answer each question with an object that equals everything. Nor does it say what comes of reckoning with
+    a plain number or set, where that is one again: else whatever is subtracted from it could be nothing, and it would be near to everything.
     """
 
-    __slots__ = ("_line", "_number")
+    __slots__ = ("_difference", "_line", "_number")
 
     def __init__(self, line: Line, number: int) -> None:
         object.__setattr__(self, "_line", line)
         object.__setattr__(self, "_number", number)
+        object.__setattr__(self, "_difference", False)  # whether it is one from a plain value, whose size is then no plain value either
 
     def __getattr__(self, name: str) -> Any:
         return _ask(self, "get", name)
@@ -55,7 +60,7 @@ class Remote:
         return int(_ask(self, "hash"))
 
     def __bool__(self) -> bool:
-        return bool(_ask(self, "truth"))
+        return bool(_size(self, "truth"))
 
     def __len__(self) -> int:
         return int(_ask(self, "len"))
@@ -94,16 +99,16 @@ class Remote:
         return str(_ask(self, "format", form))
 
     def __int__(self) -> int:
-        return int(_ask(self, "int"))
+        return int(_size(self, "int"))
 
     def __float__(self) -> float:
-        return float(_ask(self, "float"))
+        return float(_size(self, "float"))
 
     def __index__(self) -> int:
-        return int(_ask(self, "index"))
+        return int(_size(self, "index"))
 
     def __round__(self, digits: int | None = None) -> Any:
-        return _ask(self, "round", digits)
+        return _size(self, "round", digits)
 
     def __instancecheck__(self, one: Any) -> bool:
         return type(one) is Remote and bool(_ask(self, "has_instance", one))
@@ -115,7 +120,8 @@ class Remote:
         return _ask(self, "enter")
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: Any) -> bool:
-        return bool(_ask(self, "exit", kind, [] if value is None else list(value.args)))
+        handled = bool(_ask(self, "exit", kind, [] if value is None else list(value.args)))
+        return handled and not isinstance(value, AssertionError)  # an answer has no say in whether a test fails
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from ()
@@ -133,6 +139,30 @@ def _ask(one: Remote, what: str, *given: Any) -> Any:
     return line.ask(what, one, *given)
 
 
+def _size(one: Remote, what: str, *given: Any) -> Any:
+    """How large an object says that it is; raises `TypeError` of a difference, of which it would say so too."""
+    if object.__getattribute__(one, "_difference"):
+        raise TypeError(_NOT_RECKONED)
+    return _ask(one, what, *given)
+
+
+_NOT_RECKONED = "an object of the answer's own is not reckoned with beside a plain value; compare what it holds"
+
+
+def _reckoned(one: Remote, name: str, left: Any, right: Any) -> Any:
+    """What comes of an operation on an object and another value."""
+    found = _ask(one, "two", name, left, right)
+    if not isinstance(right if left is one else left, _RECKONED) or type(right) is type(left) is Remote:
+        return found
+    if type(found) is Remote:
+        object.__setattr__(found, "_difference", name == "sub")
+    elif isinstance(found, _RECKONED):
+        if (own := _ask(one, "plain")) is None:
+            raise TypeError(_NOT_RECKONED)
+        return getattr(operator, name)(*(own[0] if side is one else side for side in (left, right)))
+    return found
+
+
 def _become(old: Any, new: Any) -> None:
     """Make of an argument what a call made of its copy on the other side."""
     if isinstance(old, list | bytearray):
@@ -147,17 +177,17 @@ def _become(old: Any, new: Any) -> None:
 
 def _of_two(name: str) -> tuple[Callable[[Remote, Any], Any], Callable[[Remote, Any], Any]]:
     def forward(self: Remote, other: Any) -> Any:
-        return _ask(self, "two", name, self, other)
+        return _reckoned(self, name, self, other)
 
     def reflected(self: Remote, other: Any) -> Any:
-        return _ask(self, "two", name, other, self)
+        return _reckoned(self, name, other, self)
 
     return forward, reflected
 
 
 def _of_one(name: str) -> Callable[[Remote], Any]:
     def forward(self: Remote) -> Any:
-        return _ask(self, "one", name)
+        return _size(self, "one", name)
 
     return forward
 
