@@ -10,9 +10,9 @@ from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
 from evalkit.metrics import label_of
 from evalkit.present.plots.style import swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, rows
+from evalkit.summary.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import Summary, summarise
+from evalkit.summary.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.text.escaping import markdown, markdown_cell, markdown_prose, visible
 
 _MOST_ROWS = 6

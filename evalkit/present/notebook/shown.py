@@ -10,9 +10,9 @@ from evalkit.choice.recommendation import call_of
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.present.notebook.cards import Html, box, card, columns, table
 from evalkit.present.text.answers import answers_of
-from evalkit.present.text.quantities import bound, changed, measured, named
 from evalkit.run import Run
 from evalkit.summary import summarise
+from evalkit.summary.quantities import bound, changed, measured, named
 from evalkit.text.escaping import harmless
 
 _LABEL = 24

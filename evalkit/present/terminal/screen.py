@@ -10,8 +10,8 @@ from rich.text import Text
 
 from evalkit.experiment.parameters import level_text
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary import Row, Setting, Summary
+from evalkit.summary.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
 
