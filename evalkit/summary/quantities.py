@@ -85,8 +85,9 @@ def _scale(unit: str) -> float:
     return {"share": 100.0, "money": _ANSWERS}.get(unit, 1.0)
 
 
-def _most(unit: str) -> int:
-    return _MOST_OF_MONEY if unit == "money" else _MOST_DIGITS
+def _most(unit: str, value: float) -> int:
+    """Digits behind the point that are shown at most: of money so many that two of its own are among them."""
+    return min(_MOST_OF_MONEY, max(_MOST_DIGITS, 1 - _exponent(value))) if unit == "money" and value else _MOST_DIGITS
 
 
 def digits_for(half: float, value: float, unit: str = "number") -> int:
@@ -101,7 +102,7 @@ def digits_for(half: float, value: float, unit: str = "number") -> int:
         return 0 if size >= 100 or value == round(value) else 1 if size >= 10 else 2
     exponent = math.floor(math.log10(half))
     leading_one = half < 2 * 10.0**exponent
-    return min(_most(unit), max(0, leading_one - exponent))
+    return min(_most(unit, value), max(0, leading_one - exponent))
 
 
 def measured(mean: float | None, low: float | None, high: float | None, unit: str) -> str:
@@ -136,7 +137,7 @@ def changed(row: Row) -> str:
         return _signed(value, digits_for(0.0, value, row.unit))
     low, high = row.change_low * scale, row.change_high * scale
     behind = digits_for((high - low) / 2, value, row.unit)
-    while behind < _most(row.unit) and any(end and float(f"{end:.{behind}f}") == 0 for end in (low, high)):
+    while behind < _most(row.unit, value) and any(end and float(f"{end:.{behind}f}") == 0 for end in (low, high)):
         behind += 1  # an end that is not 0 does not look like 0, for that is what tells whether there is a change
     return f"{_signed(value, behind)} [{_plain(low, behind)}, {_plain(high, behind)}]"
 

@@ -34,6 +34,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "call": visible(call_of(found.parameters)) if found.parameters else "",
         "what": heading(found),
         "reference": visible(found.reference.in_words),
+        "reference_by": visible(found.reference_by),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
         "unmet": [
             {"label": visible(named(one.label, one.unit)), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)}
