@@ -19,6 +19,8 @@ from evalkit.text.escaping import visible
 _WIDTH = 300.0
 _MARGIN = 8.0
 _MOST_TIES = 30
+_THIS = "evalkit report "
+"""The command that makes the page, which whoever reads it has run."""
 
 
 def first_screen(run: Run, found: Summary) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "sure": [visible(one) for one in found.sure],
         "matters": [visible(one) for one in found.matters],
         "mind": [{"level": one.level, "text": visible(one.text)} for one in found.mind],
-        "next": [(visible(one.command), visible(one.what)) for one in found.next],
+        "next": [(visible(one.command), visible(one.what)) for one in found.next if not one.command.startswith(_THIS)],
         "settings": found.settings,
     }
 

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 _MOST_METRICS = 6
 _MOST_CURVES = 2
 _MOST_PAIRS = 1
+_MOST_BESIDE = 2
+"""Axes of a figure that may shrink with a narrow page; of more it is scrolled."""
 
 
 class Figure(NamedTuple):
-    """A figure as SVG, with its caption."""
+    """A figure as SVG, with its caption, and whether it is too wide to be made small."""
 
     svg: str
     caption: str
+    wide: bool = False
 
 
 def metrics_that_matter(run: Run, most: int = _MOST_METRICS) -> list[str]:
@@ -52,7 +55,7 @@ def curves(run: Run) -> list[Figure]:
             continue
         named = headed(metric, currency_of(run))
         said = f"{named} by level of each parameter that moves it: means over prompts and settings, 95 % intervals. {_in_words(run, metric, moving)}"
-        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said))
+        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said, len(moving) > _MOST_BESIDE))
     return out
 
 
