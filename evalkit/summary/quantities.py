@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from evalkit.choice import Constraint, bounds_in_words
 from evalkit.metrics import CATALOGUE, digits, label_of
 from evalkit.summary.summary import Row, Summary, Unmet
 from evalkit.text.numbers import signed
@@ -68,6 +69,17 @@ def digits_among(metric: str, values: Iterable[float]) -> int:
 def plain_size(value: float, keep: int = 2) -> str:
     """A size to so many significant digits, never as a power of ten: ``0.00032``."""
     return f"{value:,.{0 if value == 0 else max(0, keep - 1 - _exponent(value))}f}"
+
+
+def sized(metric: str, value: float) -> str:
+    """A number of a metric in a sentence, to three significant digits, of money that of 1,000 answers."""
+    return plain_size(value * _ANSWERS, keep=3) if is_money(metric) else f"{value:.3g}"
+
+
+def bounds_of(one: Constraint) -> str:
+    """The bounds of a constraint in its metric's unit, of money those of 1,000 answers."""
+    low, high = (None if end is None else end * factor(one.metric) for end in (one.min, one.max))
+    return bounds_in_words(low, high)
 
 
 def signed_of(metric: str, difference: float) -> str:

@@ -158,7 +158,7 @@ def name_axis(axis: Axis, run: Run, metric: str) -> None:
     """Label an axis on which a metric's numbers stand; of money its ticks tell 1,000 answers, what is drawn stays as it was measured."""
     label = label_metric(run, metric)
     # Upright there is less room, and below a line more would run into the legend.
-    axis.set_label_text(label.replace(" answers", "\nanswers") if is_money(metric) and axis.axis_name == "y" else label)
+    axis.set_label_text(label.replace(" answers", "\nanswers") if is_money(metric) and axis is axis.axes.yaxis else label)
     if is_money(metric):
         axis.set_major_formatter(lambda value, _: f"{value * factor(metric):.4g}")
 
