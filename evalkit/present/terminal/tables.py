@@ -3,58 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.control import LIMITS
 from evalkit.choice import Choice
-from evalkit.experiment.parameters import DEFAULT, level_key, level_text
+from evalkit.experiment.parameters import DEFAULT, level_key
 from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.present.shortlists import TERMINAL
+from evalkit.present.terminal.columns import MOST_CELLS, ROOMY, Columns, Signs, behind_of, extremes, levels_shown, marked_figure, signs, with_interval
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
-from evalkit.present.terminal.signs import all_signs
 from evalkit.stats.conventions import FEW_PROMPTS
-from evalkit.summary.deciding import Way, deciding, told_first, wanted
-from evalkit.summary.quantities import digits_among, explained, factor
+from evalkit.summary.deciding import deciding, told_first, wanted
+from evalkit.summary.quantities import explained
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import between, counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
-_MOST_CELLS = 64
-_MOST_TIED = 5  # where not all cells are shown
 _NAME = 24  # columns of a parameter's name
-_ROOMY = 60  # columns from which names and levels need not be squeezed
-
-
-class Signs(NamedTuple):
-    """The signs of the tables, in what the terminal can show."""
-
-    best: str
-    worst: str
-    left_out: str
-    void: str
-    give_or_take: str
-    chosen: str
-    tied: str
-
-
-def signs(console: Console) -> Signs:
-    """Signs that `console` can encode."""
-    return Signs("▲", "▼", "—", "·", "±", "★", "≈") if all_signs(console) else Signs("*", "!", "_", ".", "+-", ">", "~")
-
-
-class _Columns(NamedTuple):
-    """What the columns of metrics hold: which they are, the digits behind the point of each, and whose intervals are shown."""
-
-    metrics: Sequence[str]
-    behind: Mapping[str, int]
-    sure: Collection[str] = ()
 
 
 def by_cell(
@@ -76,12 +47,12 @@ def by_cell(
     sign = signs(console)
     metrics = metrics or _chosen(analysis, choice)
     marks = {
-        metric.name: _marks(metric, wanted(metric.name, choice, analysis.metrics), [row for row in analysis.by_cell if row.metric == metric.name])
+        metric.name: extremes(metric, wanted(metric.name, choice, analysis.metrics), [row for row in analysis.by_cell if row.metric == metric.name])
         for metric in analysis.metrics
         if choice is None or metric.name in deciding(choice)
     }
     order = _shown_cells(analysis, marks, choice) if order is None else order
-    columns = _Columns(metrics, _behind(analysis))
+    columns = Columns(metrics, behind_of(analysis))
     told = {name for name in deciding(choice) if name in metrics}
     found = _fitted_cells(analysis, order, columns._replace(sure=told), marks, choice, console) if told else None
     if found is None or not told.isdisjoint(found[1]):  # intervals only where they push out nothing that decides
@@ -109,7 +80,7 @@ def by_cell(
 def _fitted_cells(
     analysis: Analysis,
     order: Sequence[int],
-    columns: _Columns,
+    columns: Columns,
     marks: Mapping[str, Mapping[int, bool]],
     choice: Choice | None,
     console: Console,
@@ -164,23 +135,23 @@ def _swept(analysis: Analysis) -> list[str]:
 def _shown_cells(analysis: Analysis, marks: Mapping[str, Mapping[int, bool]], choice: Choice | None) -> Sequence[int]:
     """All cells; where they are many those that are marked or recommended, else the first."""
     order = range(len(analysis.cells))
-    if len(order) <= _MOST_CELLS:
+    if len(order) <= MOST_CELLS:
         return order
     chosen = {choice.chosen} if choice is not None and choice.chosen is not None else set()
-    return sorted({index for one in marks.values() for index in one} | chosen) or order[:_MOST_CELLS]
+    return sorted({index for one in marks.values() for index in one} | chosen) or order[:MOST_CELLS]
 
 
 def _rows_of_cells(
-    analysis: Analysis, order: Sequence[int], columns: _Columns, marks: Mapping[str, Mapping[int, bool]], console: Console
+    analysis: Analysis, order: Sequence[int], columns: Columns, marks: Mapping[str, Mapping[int, bool]], console: Console
 ) -> list[Row]:
     sign, swept = signs(console), _swept(analysis)
     means = {(row.cell_index, row.metric): row for row in analysis.by_cell}
-    shown = {name: _shown(analysis.parameters[name], console) for name in swept}
+    shown = {name: levels_shown(analysis.parameters[name], console) for name in swept}
     rows = []
     for index in order:
         cell = analysis.cells[index]
         levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
-        numbers = [_number(means[index, metric], marks.get(metric, {}).get(index), columns, sign) for metric in columns.metrics]
+        numbers = [marked_figure(means[index, metric], marks.get(metric, {}).get(index), columns, sign) for metric in columns.metrics]
         rows.append(([Text(level, justify="right") for level in levels], numbers))
     return rows
 
@@ -212,7 +183,7 @@ def by_level(
         currency: of the prices.
     """
     metrics = shown = list(metrics or _chosen(analysis, choice))
-    rows, starts = _rows_of_levels(analysis, _Columns(metrics, _behind(analysis)), console)
+    rows, starts = _rows_of_levels(analysis, Columns(metrics, behind_of(analysis)), console)
     if not rows:
         return None
     parts: list[RenderableType] = []
@@ -228,7 +199,7 @@ def by_level(
     )
 
 
-def _rows_of_levels(analysis: Analysis, columns: _Columns, console: Console) -> tuple[list[Row], list[int]]:
+def _rows_of_levels(analysis: Analysis, columns: Columns, console: Console) -> tuple[list[Row], list[int]]:
     """The rows, and at which of them a parameter begins."""
     sign = signs(console)
     means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
@@ -237,10 +208,10 @@ def _rows_of_levels(analysis: Analysis, columns: _Columns, console: Console) -> 
     for name in _swept(analysis):
         starts.append(len(rows))
         title = cut(harmless(name, console.encoding), _NAME)
-        title = title if console.width >= _ROOMY else brief(title).replace("\n", " ")
-        for number, (level, shown) in enumerate(_shown(analysis.parameters[name], console).items()):
+        title = title if console.width >= ROOMY else brief(title).replace("\n", " ")
+        for number, (level, shown) in enumerate(levels_shown(analysis.parameters[name], console).items()):
             head = [Text("" if number else title), Text(shown, justify="right")]
-            rows.append((head, [_with_interval(means.get((name, level, metric)), columns, sign) for metric in columns.metrics]))
+            rows.append((head, [with_interval(means.get((name, level, metric)), columns, sign) for metric in columns.metrics]))
     return rows, starts
 
 
@@ -274,73 +245,13 @@ def _chosen(analysis: Analysis, choice: Choice | None = None) -> list[str]:
     return [name for name in dict.fromkeys([*told_first(choice, analysis.metrics), *usual]) if name in measured] or measured
 
 
-def _behind(analysis: Analysis) -> dict[str, int]:
-    """Digits behind the point of each metric, alike in all its rows."""
-    means: dict[str, list[float]] = {}
-    for row in analysis.by_cell:
-        means.setdefault(row.metric, []).append(row.mean)
-    return {metric.name: digits_among(metric.name, means.get(metric.name, [])) for metric in analysis.metrics}
-
-
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
     """Tables between their title and what must be said of them; the title stands by itself, so that no narrow table wraps it."""
     return Group(Text(title, style="bold"), *tables, *(Text(line, style="dim") for line in lines), Text())
 
 
-def _marks(metric: MetricInfo, better: Way | None, rows: Sequence[CellMean]) -> dict[int, bool]:
-    """Cell index: True where it is the best of the metric, False where the worst; none where nothing stands out."""
-    known = [row for row in rows if not math.isnan(row.mean)]
-    if better is None or len(known) < 2:
-        return {}
-    values = [row.mean for row in known]
-    behind = digits_among(metric.name, values)
-    high, low = _figure(max(values), metric.name, behind), _figure(min(values), metric.name, behind)
-    if high == low:
-        return {}
-    best, worst = (high, low) if better == "higher" else (low, high)
-    most = max(1, len(known) // 4) if len(known) <= _MOST_CELLS else _MOST_TIED
-    out: dict[int, bool] = {}
-    for figure, good in ((best, True), (worst, False)):
-        tied = [row.cell_index for row in known if _figure(row.mean, metric.name, behind) == figure]  # what looks alike is marked alike
-        if len(tied) <= most:
-            out |= dict.fromkeys(tied, good)
-    return out
-
-
-def _number(row: CellMean, mark: bool | None, columns: _Columns, sign: Signs) -> Text:
-    text = _with_interval(row, columns, sign) if row.metric in columns.sure else Text(_figure(row.mean, row.metric, columns.behind[row.metric]))
-    text.justify = "right"
-    text.append({None: " ", True: sign.best, False: sign.worst}[mark], style={None: "", True: "green", False: "red"}[mark])
-    return text
-
-
-def _with_interval(row: LevelMean | CellMean | None, columns: _Columns, sign: Signs) -> Text:
-    if row is None or math.isnan(row.mean):
-        return Text("-", justify="right")
-    behind = columns.behind[row.metric]
-    text = Text(_figure(row.mean, row.metric, behind), justify="right")
-    if not math.isnan(row.ci_high):
-        text.append(f" {sign.give_or_take}{_figure((row.ci_high - row.ci_low) / 2, row.metric, behind).removeprefix('0')}", style="dim")
-    return text
-
-
-def _figure(value: float, metric: str, behind: int) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value * factor(metric):.{behind}f}"
-
-
-def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
-    """How the levels of a parameter are shown, by their key: narrow, harmless, and no two alike."""
-    width = 16 if console.width >= _ROOMY else 9
-    whole = [repr(level) if isinstance(level, str) and not level.strip() else level_text(level) or "" for level in levels]
-    texts = [cut(harmless(text, console.encoding), width) for text in whole]
-    numbered = [f"{cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
-    return dict(zip(map(level_key, levels), numbered, strict=True))
-
-
 def _names(analysis: Analysis, console: Console) -> list[Text]:
     """The names of the cells as they are shown; none where they have none."""
     names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
-    shown = _shown(names, console)
+    shown = levels_shown(names, console)
     return [Text(shown[level_key(name)]) for name in names]
