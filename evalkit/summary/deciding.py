@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
-from evalkit.analysis.analysis import MetricInfo
+from evalkit.analysis.analysis import Analysis, MetricInfo
 from evalkit.choice import Choice
 from evalkit.summary.quantities import is_money
 
@@ -23,10 +24,12 @@ def deciding(choice: Choice | None) -> list[str]:
     return list(dict.fromkeys([*preferred(choice), *(one.metric for one in choice.constraints)])) if choice is not None else []
 
 
-def told_first(choice: Choice | None, measured: Sequence[MetricInfo]) -> list[str]:
+def told_first(choice: Choice | None, analysis: Analysis) -> list[str]:
     """The columns that a table of settings begins with: what the choice rests on, then the cost where it is known; those that are measured."""
-    there = [one.name for one in measured]
-    money = [name for name in there if is_money(name)] if choice is not None else []
+    if choice is None:
+        return []
+    there = [one.name for one in analysis.metrics]
+    money = [name for name in there if is_money(name) and any(row.metric == name and not math.isnan(row.mean) for row in analysis.by_cell)]
     return [name for name in dict.fromkeys([*deciding(choice), *money]) if name in there]
 
 

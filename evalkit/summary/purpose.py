@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from evalkit.choice import Choice, Constraint, Weight
+from collections.abc import Mapping
+
+from evalkit.choice import Choice, Constraint
+from evalkit.experiment.goals import Choose, Preference
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.summary.quantities import measured
 from evalkit.summary.rows import unit_of
@@ -19,37 +22,39 @@ _OF_CHECKS = {
     "words": "answers with the words",
     "refusal": "refusals",
 }
-_ALIKE = 1.005
-"""Weights nearer than this ratio are one: they come from shares."""
 
 
-def purpose(choice: Choice | None) -> str:
-    """What was looked for: ``creative: many different answers``, or ``most facts found (weight 3), then least cost``; empty where nothing was."""
+def purpose(choice: Choice | None, choose: Choose | None) -> str:
+    """What was looked for: ``creative: many different answers``, or ``most facts found (weight 3), then least cost``; empty where nothing was.
+
+    Args:
+        choose: what the experiment asks for, whose preferences count also where no setting keeps to the bounds of the `choice`.
+    """
     if choice is None:
         return ""
     about = (choice.about or "").rstrip(".")
     said = f"{choice.profile}: {about}" if choice.profile and about else choice.profile or about
-    return said or _from_wishes(choice)
+    return said or _from_wishes(choice, {} if choose is None else choose.prefer)
 
 
-def _from_wishes(choice: Choice) -> str:
-    weights = sorted(choice.weights, key=lambda one: -one.say)
-    lightest = weights[-1].say if weights else 1.0
-    alike = not weights or weights[0].say < lightest * _ALIKE
-    wishes = [_wish(one) + (f" (weight {one.say / lightest:.3g})" if one.say >= lightest * _ALIKE else "") for one in weights]
-    aims = f"{', '.join(wishes[:-1])} and {wishes[-1]} alike" if alike and len(wishes) > 1 else ", then ".join(wishes)
+def _from_wishes(choice: Choice, prefer: Mapping[str, Preference]) -> str:
+    wished = sorted(prefer.items(), key=lambda one: -one[1].weight)
+    lightest = min((one.weight for _, one in wished), default=1.0)
+    aims = [_wish(name, one) + (f" (weight {one.weight:g})" if one.weight > lightest else "") for name, one in wished]
+    alike = len(aims) > 1 and wished[0][1].weight == lightest
+    joined = f"{', '.join(aims[:-1])} and {aims[-1]} alike" if alike else ", then ".join(aims)
     bounds = ", ".join(_bound(one) for one in choice.constraints)
-    return "; ".join(filter(None, [aims, bounds and f"only with {bounds}"]))
+    return "; ".join(filter(None, [joined, bounds and f"only with {bounds}"]))
 
 
-def _wish(one: Weight) -> str:
-    what = _named(one.metric)
+def _wish(metric: str, one: Preference) -> str:
+    what = _named(metric)
     if one.goal == "target":
-        return f"{what} near {_amount(one.metric, one.target or 0.0)}"
-    countable = one.metric in CATALOGUE and unit_of(one.metric) not in ("money", "seconds", "nats", "number", "ratio")
+        return f"{what} near {_amount(metric, one.target or 0.0)}"
+    countable = metric in CATALOGUE and unit_of(metric) not in ("money", "seconds", "nats", "number", "ratio")
     if one.goal == "maximize":
         return f"most {what}"
-    return f"{'fewest' if countable or one.metric.partition(':')[0] in _OF_CHECKS else 'least'} {what}"
+    return f"{'fewest' if countable or metric.partition(':')[0] in _OF_CHECKS else 'least'} {what}"
 
 
 def _bound(one: Constraint) -> str:

@@ -39,7 +39,7 @@ class Figure(NamedTuple):
 
 def metrics_that_matter(run: Run, most: int = _MOST_METRICS) -> list[str]:
     """The metrics that the choice rests on, the heaviest first, the cost where it is known, then those that parameters explain most of."""
-    own = told_first(run.choice, run.analysis.metrics)
+    own = told_first(run.choice, run.analysis)
     explained = sorted(run.analysis.verdicts, key=lambda one: -(one.share or 0.0) if one.verdict == "effect" else 1.0)
     there = {row.metric for row in run.analysis.by_cell if row.mean == row.mean}
     named = dict.fromkeys([*own, *(one.metric for one in explained if one.verdict == "effect"), *CURVES])

@@ -139,7 +139,7 @@ def _drawn(run: Run, data: dict[str, Any]) -> dict[str, Any]:
         "curves": figures.curves(run),
         "spread": [one for one in (figures.natural_length(run),) if one],
         "usual": data["usual"],
-        "deciding": bool(told_first(run.choice, run.analysis.metrics)),
+        "deciding": bool(told_first(run.choice, run.analysis)),
         "rows": _rows(run, cells, metrics),
         "cells_left_out": max(0, len(cells) - _MOST_ROWS),
     }
@@ -206,7 +206,7 @@ def _verdicts(run: Run) -> dict[str, Any]:
     found = {(one.parameter, one.metric): one for one in run.analysis.verdicts}
     rows = []
     by_name = {info.name: info for info in run.analysis.metrics}
-    for info in (by_name[name] for name in dict.fromkeys([*told_first(run.choice, run.analysis.metrics), *by_name])):
+    for info in (by_name[name] for name in dict.fromkeys([*told_first(run.choice, run.analysis), *by_name])):
         if any((name, info.name) in found for name in names):
             cells = [_verdict(found.get((name, info.name))) for name in names]
             margin = next((one.margin for one in run.analysis.verdicts if one.metric == info.name and one.margin is not None), None)

@@ -69,7 +69,7 @@ def verdicts(
         lines = _mind(analysis)
         return Group(*(_shown(Text(line, style="dim"), console) for line in lines), Text()) if lines else None
     spoken = {one.metric for one in analysis.verdicts}
-    every = dict.fromkeys([*told_first(choice, analysis.metrics), *(metric.name for metric in analysis.metrics)])
+    every = dict.fromkeys([*told_first(choice, analysis), *(metric.name for metric in analysis.metrics)])
     measured = [name for name in every if name in spoken and (not names or name in names)]
     columns = _columns(analysis, measured)
     fit = max(1, (console.width - 22) // _WIDE)

@@ -53,7 +53,8 @@ def by_cell(
     }
     order = _shown_cells(analysis, marks, choice) if order is None else order
     columns = Columns(metrics, behind_of(analysis))
-    told = {name for name in deciding(choice) if name in metrics}
+    known = {row.metric for row in analysis.by_cell if not math.isnan(row.ci_high)}
+    told = {name for name in deciding(choice) if name in metrics and name in known}
     found = _fitted_cells(analysis, order, columns._replace(sure=told), marks, choice, console) if told else None
     if found is None or not told.isdisjoint(found[1]):  # intervals only where they push out nothing that decides
         columns = columns._replace(sure=())
@@ -242,7 +243,7 @@ def _chosen(analysis: Analysis, choice: Choice | None = None) -> list[str]:
     measured = [metric.name for metric in analysis.metrics]
     own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
     usual = [*TERMINAL, *own] if choice is None else [*own, *TERMINAL]
-    return [name for name in dict.fromkeys([*told_first(choice, analysis.metrics), *usual]) if name in measured] or measured
+    return [name for name in dict.fromkeys([*told_first(choice, analysis), *usual]) if name in measured] or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
