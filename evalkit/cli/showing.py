@@ -93,17 +93,20 @@ def _shown(
     from evalkit.present.terminal.screen import screen  # as above
     from evalkit.scoring.preference import rated  # as above
     from evalkit.summary import summarise  # as above
+    from evalkit.summary.rows import currency_of  # as above
 
     analysis = run.analysis
     match table:
         case None:
             return screen(summarise(run), console)
         case "settings":
-            return tables.by_cell(analysis, console, names, listings.order_of(run, sort, _USUAL_SETTINGS if top is None else top))
+            return tables.by_cell(
+                analysis, console, names, listings.order_of(run, sort, _USUAL_SETTINGS if top is None else top), run.choice, currency_of(run)
+            )
         case "levels":
-            return tables.by_level(analysis, console, names) or Text("Nothing is swept: each parameter has one level.")
+            return tables.by_level(analysis, console, names, run.choice, currency_of(run)) or Text("Nothing is swept: each parameter has one level.")
         case "effects":
-            parts = (listings.verdicts(analysis, console, names), listings.answers(analysis, console))
+            parts = (listings.verdicts(analysis, console, names, run.choice, currency_of(run)), listings.answers(analysis, console))
             return Group(*(one for one in parts if one is not None))
         case "choice":
             return listings.choice(_choice(run), analysis, console)

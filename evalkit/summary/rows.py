@@ -11,6 +11,7 @@ from evalkit.analysis.analysis import Analysis, CellMean, MetricInfo
 from evalkit.choice import Choice, Consequence
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.run import Run
+from evalkit.summary.deciding import deciding, wanted
 from evalkit.summary.summary import Row, Unmet, Verdict
 
 _ALWAYS = [one.name for one in sorted(CATALOGUE.values(), key=lambda one: one.told) if one.told]
@@ -28,7 +29,7 @@ def unit_of(metric: str, measured: Sequence[MetricInfo] = ()) -> str:
 def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
     """The rows of a cell, those of the metrics that decided first, by their weight."""
     analysis = run.analysis
-    decisive = _decisive(choice)
+    decisive = deciding(choice)
     measured = [one.name for one in analysis.metrics]
     names = [name for name in dict.fromkeys([*decisive, *_ALWAYS]) if name in measured]
     by = {(row.cell_index, row.metric): row for row in analysis.by_cell}
@@ -40,15 +41,14 @@ def rows(run: Run, choice: Choice | None, cell: int) -> list[Row]:
 
 def _label(label: str, unit: str, run: Run) -> str:
     """A metric's label; of money with the currency behind a comma, where it is known."""
+    currency = currency_of(run)
+    return label if unit != "money" or not currency else f"{label}, {currency}"
+
+
+def currency_of(run: Run) -> str:
+    """The currency of the run's prices; empty where it has none."""
     prices = run.experiment.priced
-    return label if unit != "money" or prices is None else f"{label}, {prices.currency}"
-
-
-def _decisive(choice: Choice | None) -> list[str]:
-    if choice is None:
-        return []
-    weights = sorted(choice.weights, key=lambda one: -one.say)
-    return list(dict.fromkeys([*(one.metric for one in weights), *(one.metric for one in choice.constraints)]))
+    return "" if prices is None else prices.currency
 
 
 def _row(
@@ -83,19 +83,11 @@ def _row(
     # Of a reference near 0 a percentage tells nothing: its interval would reach below -100 %.
     if low is not None and high is not None and low >= -100 and high < _MOST_PERCENT:
         row = _changed(row, percent=change.percent, percent_low=low, percent_high=high)
-    return _changed(row, verdict=_verdict(change, _wanted(name, choice, analysis)))
+    return _changed(row, verdict=_verdict(change, wanted(name, choice, analysis.metrics)))
 
 
 def _changed(row: Row, **fields: object) -> Row:
     return msgspec.structs.replace(row, **fields)
-
-
-def _wanted(name: str, choice: Choice | None, analysis: Analysis) -> str | None:
-    """Which way the metric is better here: as the choice wants it, else as the metric itself is."""
-    for one in choice.weights if choice is not None else ():
-        if one.metric == name:
-            return {"maximize": "higher", "minimize": "lower"}.get(one.goal)
-    return next((one.better for one in analysis.metrics if one.name == name), None)
 
 
 def _verdict(change: Consequence, wanted: str | None) -> Verdict:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.effects import Verdict
-from evalkit.choice import Choice
+from evalkit.choice import Choice, Confirmed
 from evalkit.metrics import CATALOGUE, label_of
 from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.summary.deciding import deciding
+from evalkit.summary.quantities import measured, named
 from evalkit.summary.racing import race_of
+from evalkit.summary.rows import unit_of
 from evalkit.summary.summary import Row
 from evalkit.text.numbers import counted
 
@@ -42,8 +45,17 @@ def sure(choice: Choice, analysis: Analysis, rows: Sequence[Row]) -> list[str]:
     if fresh:
         held = sum(one.ci_low <= one.selected_on <= one.ci_high for one in fresh)
         again = f"{fresh[0].replicates} fresh answers to each prompt"
-        out.append(f"Measured again on {again}: {held} of {counted(len(fresh), 'figure')} held.")
+        out.append(f"Measured again on {again}: {_before_and_fresh(fresh, choice, analysis)}; {held} of {counted(len(fresh), 'figure')} held.")
     return out
+
+
+def _before_and_fresh(fresh: Sequence[Confirmed], choice: Choice, analysis: Analysis) -> str:
+    """The metric that decides most, as it was when it was chosen and on fresh answers: ``facts 96 % before, 95 % [91, 97] fresh``."""
+    by_metric = {one.metric: one for one in fresh}
+    one = next((by_metric[name] for name in deciding(choice) if name in by_metric), fresh[0])
+    unit = unit_of(one.metric, analysis.metrics)
+    before = measured(one.selected_on, None, None, unit)
+    return f"{named(label_of(one.metric), unit)} {before} before, {measured(one.fresh, one.ci_low, one.ci_high, unit)} fresh"
 
 
 def _against_the_reference(rows: Sequence[Row]) -> list[str]:

@@ -130,7 +130,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         use: the setting to use; None where none is recommended.
         where: which of several endpoints that is asked of, its model and address; None where there is one, or no setting to use.
         nearest: where no setting satisfies, the one that comes nearest.
-        reference: what it is compared with.
+        reference: what it is compared with; `reference_by`: why that is it, in few words.
         rows: what the setting buys, what the choice was made by first; without a setting to use, the figures of the reference.
         unmet: the bounds, where no setting keeps to all.
         sure: how sure the choice is, in sentences.
@@ -171,6 +171,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     raced: list[str] = []
     replayed: str = ""
     where: str | None = None
+    reference_by: str = ""
 
     @property
     def raced_label(self) -> str:

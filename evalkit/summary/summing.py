@@ -16,6 +16,7 @@ from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.store.mirror import name_of
 from evalkit.store.records import NOT_SENT_AGAIN
+from evalkit.summary.purpose import purpose
 from evalkit.summary.racing import race_of, said_of_race, said_of_replay
 from evalkit.summary.rows import rows, unmet
 from evalkit.summary.sentences import matters, sure, swept
@@ -53,11 +54,12 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         took_s=None if run.sent is None else run.sent.took_s,
         spent=[_spending(name, spent) for name, spent in calls],
         cost=total_cost([spent for _, spent in calls]) if calls else None,
-        purpose=_purpose(choice),
+        purpose=purpose(choice, run.experiment.choose),
         use=None if chosen is None else setting(analysis, chosen),
         nearest=None if nearest is None else setting(analysis, nearest),
         where=_where(run, chosen),
         reference=setting(analysis, analysis.reference),
+        reference_by="named under reference:" if run.experiment.reference else "nearest to the defaults",
         rows=found,
         unmet=unmet(choice, run) if choice is not None and not choice.satisfying else [],
         sure=sure(choice, analysis, found) if choice is not None else [],
@@ -108,13 +110,6 @@ def _spending(name: str, spent: Spent) -> Spending:
         cost=spent.cost,
         currency=None if spent.prices is None else spent.prices.currency,
     )
-
-
-def _purpose(choice: Choice | None) -> str:
-    if choice is None:
-        return ""
-    about = (choice.about or "").rstrip(".")
-    return f"{choice.profile}: {about}" if choice.profile and about else choice.profile or about or "what choose: of the experiment asks for"
 
 
 def mind(run: Run) -> list[Mind]:

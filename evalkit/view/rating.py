@@ -202,7 +202,7 @@ def ratings(request: Request, viewer: Viewer) -> Response:
 
 
 def _share(one: Interval) -> str:
-    from evalkit.present.text.quantities import measured  # late, as above
+    from evalkit.summary.quantities import measured  # late, as above
 
     return measured(one.mean, None if one.low != one.low else one.low, None if one.high != one.high else one.high, "share")
 

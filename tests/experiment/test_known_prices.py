@@ -10,7 +10,7 @@ import pytest
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import Prices
 from evalkit.experiment.experiment import Experiment, check
-from evalkit.present.text.quantities import measured, named
+from evalkit.summary.quantities import measured, named
 
 
 def with_prices(base_url: str, model: str) -> Experiment:

@@ -10,15 +10,17 @@ from evalkit.choice.constraints import missed
 from evalkit.experiment.parameters import level_text
 from evalkit.metrics import label_of
 from evalkit.present.plots.style import swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.run import Run
 from evalkit.summary import Row, Summary, rows
+from evalkit.summary.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 
 _WIDTH = 300.0
 _MARGIN = 8.0
 _MOST_TIES = 30
+_THIS = "evalkit report "
+"""The command that makes the page, which whoever reads it has run."""
 
 
 def first_screen(run: Run, found: Summary) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "call": visible(call_of(found.parameters)) if found.parameters else "",
         "what": heading(found),
         "reference": visible(found.reference.in_words),
+        "reference_by": visible(found.reference_by),
         "rows": [_row(row, bounds.get(row.metric, (None, None))) for row in found.rows],
         "unmet": [
             {"label": visible(named(one.label, one.unit)), "bound": bound(one), "excludes": one.excludes, "nearest": nearest_in_words(one)}
@@ -44,7 +47,7 @@ def first_screen(run: Run, found: Summary) -> dict[str, Any]:
         "sure": [visible(one) for one in found.sure],
         "matters": [visible(one) for one in found.matters],
         "mind": [{"level": one.level, "text": visible(one.text)} for one in found.mind],
-        "next": [(visible(one.command), visible(one.what)) for one in found.next],
+        "next": [(visible(one.command), visible(one.what)) for one in found.next if not one.command.startswith(_THIS)],
         "settings": found.settings,
     }
 

@@ -13,7 +13,10 @@ from evalkit.present.plots.style import label_of, swept
 from evalkit.present.shortlists import CURVES
 from evalkit.run import Run
 from evalkit.stats.conventions import ALPHA
+from evalkit.summary.deciding import told_first
+from evalkit.summary.quantities import factor, headed
 from evalkit.summary.racing import race_of
+from evalkit.summary.rows import currency_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,19 +25,21 @@ if TYPE_CHECKING:
 _MOST_METRICS = 6
 _MOST_CURVES = 2
 _MOST_PAIRS = 1
+_MOST_BESIDE = 2
+"""Axes of a figure that may shrink with a narrow page; of more it is scrolled."""
 
 
 class Figure(NamedTuple):
-    """A figure as SVG, with its caption."""
+    """A figure as SVG, with its caption, and whether it is too wide to be made small."""
 
     svg: str
     caption: str
+    wide: bool = False
 
 
 def metrics_that_matter(run: Run, most: int = _MOST_METRICS) -> list[str]:
-    """The metrics that the choice rests on, then those that parameters explain most of."""
-    choice = run.choice
-    own = [*(one.metric for one in choice.weights), *(one.metric for one in choice.constraints)] if choice else []
+    """The metrics that the choice rests on, the heaviest first, the cost where it is known, then those that parameters explain most of."""
+    own = told_first(run.choice, run.analysis)
     explained = sorted(run.analysis.verdicts, key=lambda one: -(one.share or 0.0) if one.verdict == "effect" else 1.0)
     there = {row.metric for row in run.analysis.by_cell if row.mean == row.mean}
     named = dict.fromkeys([*own, *(one.metric for one in explained if one.verdict == "effect"), *CURVES])
@@ -48,15 +53,16 @@ def curves(run: Run) -> list[Figure]:
         moving = [one.parameter for one in run.analysis.verdicts if one.metric == metric and one.sure]
         if not moving or len(out) == _MOST_CURVES:
             continue
-        said = f"{metric} by level of each parameter that moves it: means over prompts and settings, 95 % intervals. {_in_words(run, metric, moving)}"
-        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said))
+        named = headed(metric, currency_of(run))
+        said = f"{named} by level of each parameter that moves it: means over prompts and settings, 95 % intervals. {_in_words(run, metric, moving)}"
+        out.append(Figure(drawn(f"effects-{metric}", said, partial(plots.all_main_effects, run, metric, moving)), said, len(moving) > _MOST_BESIDE))
     return out
 
 
 def _in_words(run: Run, metric: str, parameters: Sequence[str]) -> str:
     rows = [row for row in run.analysis.by_level if row.metric == metric and row.parameter in parameters]
     parts = [
-        f"{name}: " + ", ".join(f"{row.mean:.3g} at {label_of(row.level)}" for row in rows if row.parameter == name)
+        f"{name}: " + ", ".join(f"{row.mean * factor(metric):.3g} at {label_of(row.level)}" for row in rows if row.parameter == name)
         for name in dict.fromkeys(row.parameter for row in rows)
     ]
     return "; ".join(parts) + "." if parts else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from evalkit._version import __version__
@@ -21,9 +22,12 @@ from evalkit.present.text import method
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import summarise
+from evalkit.summary.deciding import told_first
+from evalkit.summary.quantities import factor, headed, is_money, plain_size, signed_of
 from evalkit.summary.racing import departure, race_of
+from evalkit.summary.rows import currency_of
 from evalkit.text.escaping import visible
-from evalkit.text.numbers import interval, signed
+from evalkit.text.numbers import interval
 
 _ELEMENTS, _CORE = "elements.js", "core.js"
 _SCRIPTS = ("table.js", "parallel.js", "heat.js", "reader.js", "start.js")
@@ -135,7 +139,8 @@ def _drawn(run: Run, data: dict[str, Any]) -> dict[str, Any]:
         "curves": figures.curves(run),
         "spread": [one for one in (figures.natural_length(run),) if one],
         "usual": data["usual"],
-        "rows": _rows(run, cells, [one["name"] for one in metrics]),
+        "deciding": bool(told_first(run.choice, run.analysis)),
+        "rows": _rows(run, cells, metrics),
         "cells_left_out": max(0, len(cells) - _MOST_ROWS),
     }
 
@@ -176,7 +181,7 @@ def _as_data(value: Any) -> str:
     return text
 
 
-def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+def _rows(run: Run, cells: list[dict[str, Any]], metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The settings, the most desirable first, then those that keep to the bounds, then those that miss one, by its name."""
     by = {(visible(row.metric), row.cell_index): row for row in run.analysis.by_cell}
     missed, race = decision.misses(run), race_of(run.analysis)
@@ -190,7 +195,7 @@ def _rows(run: Run, cells: list[dict[str, Any]], names: list[str]) -> list[dict[
         tags += [("misses", f"misses: {visible(', '.join(missed[index]))}")] if missed[index] else []
         tags += [("left", visible(departure(gone[index])))] if index in gone else []
         levels = ["·" if level is None else label_of(level) for level in (run.analysis.cells[index][name] for name in swept(run))]
-        numbers = [mean_and_reach(by.get((name, index))) for name in names]
+        numbers = [mean_and_reach(by.get((one["name"], index)), one["digits"]) for one in metrics]
         name = visible(run.analysis.name_of(index) or "")
         out.append({"index": index, "name": name, "levels": levels, "flags": flags, "tags": tags, "numbers": numbers})
     return out
@@ -200,19 +205,21 @@ def _verdicts(run: Run) -> dict[str, Any]:
     names = [name for name in swept(run) if any(one.parameter == name for one in run.analysis.verdicts)]
     found = {(one.parameter, one.metric): one for one in run.analysis.verdicts}
     rows = []
-    for info in run.analysis.metrics:
+    by_name = {info.name: info for info in run.analysis.metrics}
+    for info in (by_name[name] for name in dict.fromkeys([*told_first(run.choice, run.analysis), *by_name])):
         if any((name, info.name) in found for name in names):
             cells = [_verdict(found.get((name, info.name))) for name in names]
             margin = next((one.margin for one in run.analysis.verdicts if one.metric == info.name and one.margin is not None), None)
-            said = "" if margin is None else f"±{margin:.3g}"
-            rows.append({"metric": visible(info.name), "about": visible(info.definition), "cells": cells, "margin": said})
+            said = "" if margin is None else f"±{plain_size(margin * factor(info.name)) if is_money(info.name) else f'{margin:.3g}'}"
+            rows.append({"metric": visible(headed(info.name, currency_of(run))), "about": visible(info.definition), "cells": cells, "margin": said})
     return {"parameters": [visible(name) for name in names], "rows": rows}
 
 
 def _verdict(one: Verdict | None) -> dict[str, str]:
     if one is None:
         return {"text": "–", "kind": "none", "said": "not compared"}
-    reach = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high)} from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
+    signed = partial(signed_of, one.metric)
+    reach = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high, signed)} from {one.from_level} to {one.to_level}, {one.n_prompts} prompts"
     if one.verdict == "no effect":
         return {"text": "= 0", "kind": "none", "said": visible(f"no effect beyond the margin; at most {reach}")}
     if one.verdict == "inconclusive":

@@ -7,16 +7,22 @@ from itertools import combinations
 from typing import Any
 
 from evalkit.analysis.estimation import codes_of
-from evalkit.metrics import digits
+from evalkit.metrics import CATALOGUE
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.effects import two_ways
 from evalkit.present.plots.style import label_of, swept
 from evalkit.present.text.decision import cell_in_words
 from evalkit.run import Run
+from evalkit.summary.deciding import wanted
+from evalkit.summary.quantities import digits_among, factor, headed, is_money
+from evalkit.summary.rows import currency_of
 from evalkit.text.escaping import visible
 
 _MOST_TILES = 60_000
 """Numbers of all maps together; with more, the metrics that matter come first and the others are left out."""
+
+
+_GOOD_FOR = {"variety": " for variety", "repetition": " for soundness"}
 
 
 def parameters(run: Run) -> list[dict[str, Any]]:
@@ -49,28 +55,52 @@ def cells(run: Run) -> list[dict[str, Any]]:
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
-    """Each metric that has any value: name, direction, definition, digits behind the point, and mean and ends of its interval by cell."""
+    """Each metric that has any value, those that matter first: name and heading, direction, definition, digits, and mean and interval by cell.
+
+    Money is that of 1,000 answers.
+    """
     rows: dict[str, list[tuple[float | None, float | None, float | None]]] = {}
+    means: dict[str, list[float]] = {}
     for row in run.analysis.by_cell:
-        rows.setdefault(row.metric, []).append((number(row.mean), number(row.ci_low), number(row.ci_high)))
+        scale = factor(row.metric)
+        rows.setdefault(row.metric, []).append((number(row.mean * scale), number(row.ci_low * scale), number(row.ci_high * scale)))
+        means.setdefault(row.metric, []).append(row.mean)
+    by_name = {info.name: info for info in run.analysis.metrics}
     out = []
-    for info in run.analysis.metrics:
+    for info in (by_name[name] for name in dict.fromkeys([*metrics_that_matter(run), *by_name])):
         values = rows.get(info.name, [])
         if all(mean is None for mean, _, _ in values):
             continue
         out.append(
             {
                 "name": visible(info.name),
-                "better": info.better,
+                "head": visible(headed(info.name, currency_of(run))),
+                "better": wanted(info.name, run.choice, run.analysis.metrics),
+                "way": way(info.name, run),
                 "about": visible(info.definition),
                 "compared": info.compared,
-                "digits": digits(info.name),
+                "digits": digits_among(info.name, means.get(info.name, [])),
+                "money": is_money(info.name),
                 "mean": [mean for mean, _, _ in values],
                 "low": [low for _, low, _ in values],
                 "high": [high for _, _, high in values],
             }
         )
     return out
+
+
+def way(metric: str, run: Run) -> str:
+    """Which way a metric is better, in a sentence: as the choice wants it, else what it is good for; empty where nobody says."""
+    for one in run.choice.weights if run.choice is not None else ():
+        if one.metric == metric:
+            return {"maximize": "More is wanted.", "minimize": "Less is wanted."}.get(
+                one.goal, f"Wanted near {(one.target or 0.0) * factor(metric):g}."
+            )
+    better = wanted(metric, run.choice, run.analysis.metrics)
+    if better is None:
+        return ""
+    family = CATALOGUE[metric].family if metric in CATALOGUE else None
+    return f"{better.capitalize()} is better{_GOOD_FOR.get(family or '', '')}."
 
 
 def maps(run: Run) -> dict[str, dict[str, list[list[list[float | None]]]]]:
@@ -84,9 +114,10 @@ def maps(run: Run) -> dict[str, dict[str, list[list[list[float | None]]]]]:
     for metric in order[: max(1, _MOST_TILES // max(1, tiles))] if tiles <= _MOST_TILES else []:
         out[metric] = {}
         for x, y in combinations(range(len(names)), 2):
-            table = two_ways(run, metric, names[x], names[y])
+            table, scale = two_ways(run, metric, names[x], names[y]), factor(metric)
             out[metric][f"{x}|{y}"] = [
-                [[number(one.mean), number((one.high - one.low) / 2)] for one in (column[row] for column in table)] for row in range(levels[names[y]])
+                [[number(one.mean * scale), number((one.high - one.low) / 2 * scale)] for one in (column[row] for column in table)]
+                for row in range(levels[names[y]])
             ]
     return out
 

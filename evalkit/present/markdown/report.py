@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.present.html.figures import metrics_that_matter
 from evalkit.present.plots.style import label_of, swept
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.present.text.words import about, failures, mean_and_reach, signature
 from evalkit.run import Run
 from evalkit.summary import Summary, summarise
+from evalkit.summary.quantities import bound, changed, digits_among, headed, heading, measured, named, nearest_in_words
+from evalkit.summary.rows import currency_of
 from evalkit.text.escaping import markdown, markdown_cell, markdown_prose, visible
 
 _MOST_ROWS = 6
@@ -115,14 +116,15 @@ def _settings(run: Run) -> list[str]:
     if not metrics:
         return []
     by = {(row.cell_index, row.metric): row for row in run.analysis.by_cell}
+    behind = {name: digits_among(name, [by[index, name].mean for index in rows if (index, name) in by]) for name in metrics}
     names = swept(run)
     out = [
-        "| " + " | ".join(["", *map(markdown_cell, names), *map(markdown_cell, metrics)]) + " |",
+        "| " + " | ".join(["", *map(markdown_cell, names), *(markdown_cell(headed(name, currency_of(run))) for name in metrics)]) + " |",
         "|---" * (1 + len(names)) + "|--:" * len(metrics) + "|",
     ]
     for index, role in rows.items():
         levels = ["" if (level := run.analysis.cells[index][name]) is None else markdown_cell(label_of(level)) for name in names]
-        numbers = [" ".join(filter(None, mean_and_reach(by.get((index, name))))) for name in metrics]
+        numbers = [" ".join(filter(None, mean_and_reach(by.get((index, name)), behind[name]))) for name in metrics]
         name = run.analysis.name_of(index)
         head = (f"**{role}**" if role == "recommended" else role) + (f" {markdown_cell(name)}" if name is not None else "")
         out.append("| " + " | ".join([head, *levels, *numbers]) + " |")

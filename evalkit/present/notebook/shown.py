@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import singledispatch
 
-from evalkit.choice.choice import Choice, bounds_in_words
+from evalkit.choice.choice import Choice, Consequence
 from evalkit.choice.recommendation import call_of
 from evalkit.comparison.comparison import Comparison, headline
 from evalkit.present.notebook.cards import Html, box, card, columns, table
 from evalkit.present.text.answers import answers_of
-from evalkit.present.text.quantities import bound, changed, measured, named
 from evalkit.run import Run
 from evalkit.summary import summarise
+from evalkit.summary.quantities import bound, bounds_of, changed, headed, is_money, measured, named, signed_of
 from evalkit.text.escaping import harmless
 
 _LABEL = 24
@@ -27,17 +27,21 @@ def html(value: object) -> Html:
 @html.register
 def _of_choice(choice: Choice) -> Html:
     if choice.chosen is None:
-        missed = [("", f"{one.metric} {bounds_in_words(one.min, one.max)}: {one.excludes} settings miss it") for one in choice.constraints]
+        missed = [("", f"{headed(one.metric)} {bounds_of(one)}: {one.excludes} settings miss it") for one in choice.constraints]
         return card("No recommendation", rows=missed, notes=choice.notes)
-    rows = [("Keeps to", ", ".join(f"{one.metric} {bounds_in_words(one.min, one.max)}" for one in choice.constraints))] if choice.constraints else []
+    rows = [("Keeps to", ", ".join(f"{headed(one.metric)} {bounds_of(one)}" for one in choice.constraints))] if choice.constraints else []
     rows.append(("Ranked by", ", ".join(f"{one.goal} {one.metric} ({one.say:.0%})" for one in choice.weights)))
     clear = [one for one in choice.changes if one.clear == "changed"]
     if clear:
-        moves = (f"{one.metric} {one.difference:+.3g} [{one.ci_low:+.3g}, {one.ci_high:+.3g}]" for one in clear)
+        moves = (f"{headed(one.metric)} {_signed(one, one.difference)} [{_signed(one, one.ci_low)}, {_signed(one, one.ci_high)}]" for one in clear)
         rows.append(("Against the reference", ", ".join(moves)))
     rows.append(("Tied with the best", f"{len(choice.tied)} of {len(choice.satisfying)} settings that keep to the bounds"))
     name = f", {choice.chosen_name}" if isinstance(choice.chosen_name, str) else ""
     return card(f"Recommended: setting {choice.chosen}{name}", rows=rows, code=call_of(choice.parameters), notes=choice.notes)
+
+
+def _signed(one: Consequence, value: float) -> str:
+    return signed_of(one.metric, value) if is_money(one.metric) else f"{value:+.3g}"
 
 
 @html.register

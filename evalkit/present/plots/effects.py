@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evalkit.analysis.estimation import codes_of
 from evalkit.errors import ExperimentError
-from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_metric, label_of, legend, muted, short, subplots, swept
+from evalkit.present.plots.style import MARKERS, SERIES, axes, entitle, known, label_of, legend, muted, name_axis, short, subplots, swept
 from evalkit.run import Run
 from evalkit.stats.intervals import Interval
+from evalkit.summary.quantities import factor, is_money, plain_size
 from evalkit.text.numbers import three_digits
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def main_effects(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
     _line(ax, at, means, ends, _joined([row.level for row in rows]), SERIES[0], MARKERS[0])
     show_levels(ax, [label_of(row.level) for row in rows])
     ax.set_xlabel(short(parameter, 40))
-    ax.set_ylabel(label_metric(run, metric))
+    name_axis(ax.yaxis, run, metric)
     entitle(ax, f"{short(metric, 30)} by {short(parameter, 30)}: {MEANS}")
     return ax
 
@@ -53,12 +55,14 @@ def all_main_effects(run: Run, metric: str, parameters: Sequence[str] = ()) -> F
     """
     names = list(parameters) or swept(run) or list(run.analysis.parameters)[:1]
     known(run, [metric], parameters)
-    figure, found = subplots(1, max(1, len(names)), (max(2.2, 2.05 * len(names)), 2.7), sharey=True)
+    figure, found = subplots(1, max(1, len(names)), (max(2.6, 2.05 * len(names)), 2.7), sharey=True)
     for place, (ax, name) in enumerate(zip(found[0], names, strict=False)):
         main_effects(run, metric, name, ax=ax)
-        entitle(ax, f"{short(metric, 40)}: {MEANS}" if not place else "")
+        ax.set_title("")
         if place:
             ax.set_ylabel("")
+    # Over all axes and in lines that they have room for: as the title of the first one it would end at the edge.
+    figure.suptitle(fill(f"{short(metric, 40)}: {MEANS}", max(30, 27 * len(names))), x=0.01, ha="left", fontsize="small")
     if not names:
         found[0][0].text(0.5, 0.5, "nothing is swept", ha="center", transform=found[0][0].transAxes)
     return figure
@@ -88,7 +92,7 @@ def interaction(run: Run, metric: str, x: str, by: str, *, ax: Axes | None = Non
     title = short(by) + (f" ({left} more levels)" if left > 0 else "")
     legend(ax, title, outside=True)
     ax.set_xlabel(short(x, 40))
-    ax.set_ylabel(label_metric(run, metric))
+    name_axis(ax.yaxis, run, metric)
     entitle(ax, f"{short(metric, 30)} by {short(x)} and {short(by)}:\n{MEANS}")  # the legend beside it leaves no room for one line
     return ax
 
@@ -110,9 +114,9 @@ def heatmap(run: Run, metric: str, x: str, y: str, *, ax: Axes | None = None) ->
     ax.set_yticks(*_some([label_of(level) for level in others]))
     ax.grid(False)
     if means.size <= _MOST_TILES:
-        _tiles(ax, table, means)
+        _tiles(ax, table, means, metric)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.9)
-    bar.set_label(label_metric(run, metric))
+    name_axis(bar.ax.yaxis, run, metric)
     bar.outline.set_visible(False)
     ax.set_xlabel(short(x, 40))
     ax.set_ylabel(short(y, 40))
@@ -120,16 +124,17 @@ def heatmap(run: Run, metric: str, x: str, y: str, *, ax: Axes | None = None) ->
     return ax
 
 
-def _tiles(ax: Axes, table: list[list[Interval]], means: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+def _tiles(ax: Axes, table: list[list[Interval]], means: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> None:
+    scale, said = factor(metric), plain_size if is_money(metric) else three_digits
     low, high = (np.nanmin(means), np.nanmax(means)) if not np.isnan(means).all() else (0.0, 1.0)
     for row, column in np.ndindex(*means.shape):
         one = table[column][row]
         if np.isnan(one.mean):
             ax.text(column, row, "–", ha="center", va="center", color=muted(ax))
             continue
-        reach = "" if np.isnan(one.high) else f"\n±{three_digits((one.high - one.low) / 2)}"
+        reach = "" if np.isnan(one.high) else f"\n±{said((one.high - one.low) / 2 * scale)}"
         bright = high > low and (one.mean - low) / (high - low) > 0.55
-        ax.text(column, row, f"{three_digits(one.mean)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
+        ax.text(column, row, f"{said(one.mean * scale)}{reach}", ha="center", va="center", color="#111111" if bright else "#f4f4f4", fontsize="small")
 
 
 def two_ways(run: Run, metric: str, x: str, y: str) -> list[list[Interval]]:

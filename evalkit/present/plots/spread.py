@@ -14,7 +14,7 @@ from evalkit.client.outcome import ending_by_count, limit_of
 from evalkit.experiment.parameters import same_level
 from evalkit.metrics.tokens import is_word, words
 from evalkit.present.plots.effects import show_levels
-from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_metric, label_of, legend, short, swept
+from evalkit.present.plots.style import SERIES, axes, entitle, ink, known, label_of, legend, name_axis, short, swept
 from evalkit.run import Run
 from evalkit.stats.survival import band, kaplan_meier
 
@@ -58,7 +58,7 @@ def distribution(run: Run, metric: str, parameter: str, *, ax: Axes | None = Non
         ax.errorbar([place], [one.mean], yerr=reach, fmt="D", color=SERIES[1], markersize=5, elinewidth=1.6, capsize=4, zorder=4)
     show_levels(ax, [label_of(level) for level in levels])
     ax.set_xlabel(short(parameter, 40))
-    ax.set_ylabel(label_metric(run, metric))
+    name_axis(ax.yaxis, run, metric)
     entitle(ax, f"{short(metric, 30)}: a point for each prompt and setting; mean with 95 % interval")
     return ax
 

@@ -13,10 +13,14 @@ from evalkit.experiment.parameters import level_text
 from evalkit.metrics import CATALOGUE
 from evalkit.metrics.metric import Unit
 from evalkit.run import Run
+from evalkit.summary.deciding import wanted
+from evalkit.summary.quantities import factor, headed, is_money
+from evalkit.summary.rows import currency_of
 from evalkit.text.escaping import harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -144,10 +148,19 @@ def label_of(level: Any) -> str:
 
 
 def label_metric(run: Run, metric: str) -> str:
-    """The metric on an axis: its name, its unit where it has one, and which way is better for variety and soundness."""
-    info = next(one for one in run.analysis.metrics if one.name == metric)
+    """The metric on an axis: its name, its unit where it has one, and which way is better: as the choice wants it, else for variety and soundness."""
     unit = CATALOGUE[metric].unit if metric in CATALOGUE else None
-    return f"{short(metric)}{f' ({unit})' if unit in _TOLD else ''}{BETTER[info.better]}"
+    named = headed(metric, currency_of(run)) if is_money(metric) else short(metric)
+    return f"{named}{f' ({unit})' if unit in _TOLD else ''}{BETTER[wanted(metric, run.choice, run.analysis.metrics)]}"
+
+
+def name_axis(axis: Axis, run: Run, metric: str) -> None:
+    """Label an axis on which a metric's numbers stand; of money its ticks tell 1,000 answers, what is drawn stays as it was measured."""
+    label = label_metric(run, metric)
+    # Upright there is less room, and below a line more would run into the legend.
+    axis.set_label_text(label.replace(" answers", "\nanswers") if is_money(metric) and axis is axis.axes.yaxis else label)
+    if is_money(metric):
+        axis.set_major_formatter(lambda value, _: f"{value * factor(metric):.4g}")
 
 
 def entitle(ax: Axes, text: str) -> None:

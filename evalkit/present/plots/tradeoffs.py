@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from evalkit.analysis.analysis import CellMean
 from evalkit.errors import ExperimentError
 from evalkit.experiment.parameters import same_level
-from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_metric, label_of, legend, muted, short, swept
+from evalkit.present.plots.style import BETTER, SERIES, axes, entitle, ink, known, label_of, legend, muted, name_axis, short, swept
 from evalkit.present.shortlists import PARALLEL, TRADE_OFF
 from evalkit.run import Run
 from evalkit.stats import desirability
+from evalkit.summary.deciding import deciding, preferred, wanted
+from evalkit.summary.quantities import factor, is_money
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     """Each cell by two metrics, with 95 % intervals, and the cells that no other beats in both joined by a line.
 
     Args:
-        x, y: metrics with a better direction; where None, the two that ``choose:`` weighs most, else variety and truncation.
+        x, y: metrics with a better direction; where None, those that ``choose:`` names, what it weighs most first, else variety and truncation.
 
     Raises:
         ExperimentError: the run has no such metric, or a metric has no better direction.
@@ -57,8 +59,8 @@ def pareto(run: Run, x: str | None = None, y: str | None = None, *, ax: Axes | N
     if chosen is not None:
         _mark(ax, by.get((chosen, x)), by.get((chosen, y)), "*", SERIES[1], _called(run, "recommended", chosen))
     ax.grid(True, axis="both")
-    ax.set_xlabel(label_metric(run, x))
-    ax.set_ylabel(label_metric(run, y))
+    name_axis(ax.xaxis, run, x)
+    name_axis(ax.yaxis, run, y)
     entitle(ax, f"{short(y, 30)} against {short(x, 30)}, a point a setting (95 % intervals)")
     legend(ax, below=0.16, columns=2)
     return ax
@@ -75,10 +77,13 @@ def _scatter(ax: Axes, points: Sequence[tuple[int, CellMean, CellMean]], satisfy
 
 
 def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
-    """The metrics asked for; else the one that matters most, and of the others that matter the one most at odds with it."""
+    """The metrics asked for; else the one that matters most, and of the others that the choice names the one most at odds with it.
+
+    Of those it names what it prefers goes before what it bounds, and all of them before the usual ones.
+    """
     goals = _goals(run)
     _check_direction(run, goals, x, y)
-    usual = [*_rests_on(run), *TRADE_OFF]
+    usual = [*deciding(run.choice), *TRADE_OFF]
     means = {name: np.array([row.mean for row in run.analysis.by_cell if row.metric == name]) * sign for name, sign in goals.items()}
     free = [name for name in dict.fromkeys([*usual, *goals]) if name in goals and name not in (x, y)]
     varied = [name for name in free if _varies(means[name])] or free
@@ -86,7 +91,8 @@ def _two(run: Run, x: str | None, y: str | None) -> tuple[str, str]:
     if x is not None:
         return x, y
     rest = [name for name in varied if name != y]
-    others = [name for name in rest if name in usual] or rest or list(goals)
+    pools = (preferred(run.choice), deciding(run.choice), usual)
+    others = next((found for pool in pools if (found := [name for name in rest if name in pool])), rest) or list(goals)
     return min(others, key=lambda name: _agreement(means[name], means[y])), y
 
 
@@ -95,13 +101,6 @@ def _check_direction(run: Run, goals: Collection[str], *metrics: str | None) -> 
         if given is not None and given not in goals:
             known(run, [given])
             raise ExperimentError(f"{given}: neither higher nor lower is better, so it has no front; give another metric")
-
-
-def _rests_on(run: Run) -> list[str]:
-    """What the choice rests on: its weights, the heaviest first, then its constraints; nothing where there is no choice."""
-    if run.choice is None:
-        return []
-    return [*(one.metric for one in sorted(run.choice.weights, key=lambda one: -one.say)), *(one.metric for one in run.choice.constraints)]
 
 
 def _varies(means: Floats) -> bool:
@@ -188,8 +187,7 @@ def parallel(run: Run, metrics: Sequence[str] = (), *, ax: Axes | None = None) -
 def _usual_axes(run: Run) -> list[str]:
     """The metrics of parallel axes where none are asked for."""
     measured = [one.name for one in run.analysis.metrics]
-    rests_on = [*(one.metric for one in run.choice.weights), *(one.metric for one in run.choice.constraints)] if run.choice else []
-    return [name for name in dict.fromkeys(rests_on or PARALLEL) if name in measured] or measured[:3]
+    return [name for name in deciding(run.choice) or PARALLEL if name in measured] or measured[:3]
 
 
 def _draw_lines(ax: Axes, lines: Floats, best: int, tied: Collection[int], label: str) -> None:
@@ -209,8 +207,9 @@ def _backed(ax: Axes) -> dict[str, Any]:
 
 
 def _named(run: Run, column: str) -> str:
-    better = next((one.better for one in run.analysis.metrics if one.name == column and column not in run.analysis.parameters), None)
-    return short(column, 18) + BETTER[better].replace(" (", "\n(")
+    better = None if column in run.analysis.parameters else wanted(column, run.choice, run.analysis.metrics)
+    named = "cost of\n1,000 answers" if is_money(column) else short(column, 18)
+    return named + BETTER[better].replace(" (", "\n(")
 
 
 def _levels_on(ax: Axes, run: Run, name: str, place: int, lines: Floats) -> None:
@@ -232,7 +231,7 @@ def _means_on(ax: Axes, run: Run, name: str, place: int, lines: Floats, best: in
     span = (high - low) or 1.0
     lines[:, place] = (means - low) / span
     for at, value in ((0.0, low), (1.0, high)) if high > low else ((0.0, low),):
-        ax.text(place + 0.04, at, f"{value:.3g}", fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
+        ax.text(place + 0.04, at, f"{value * factor(name):.3g}", fontsize="x-small", va="center", color=ink(ax), bbox=_backed(ax))
     one = rows[best]
     if not np.isnan([one.ci_low, one.ci_high]).any():
         ends = [max(-0.1, (one.ci_low - low) / span), min(1.1, (one.ci_high - low) / span)]

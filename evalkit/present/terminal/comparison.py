@@ -14,8 +14,8 @@ from evalkit.comparison.verdict import Compared
 from evalkit.metrics import label_of
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
 from evalkit.present.text.comparison import basis, ends, not_compared, ordered, sides, verdict_text, where
-from evalkit.present.text.quantities import changed, measured, named
 from evalkit.summary import Row
+from evalkit.summary.quantities import changed, measured, named
 from evalkit.summary.rows import unit_of
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import counted, figure, p_value, signed_figure

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.metrics import CATALOGUE
+from evalkit.summary.quantities import is_money
 
 _SHORT = {
     "temperature": "temp",
@@ -19,6 +20,7 @@ _SHORT = {
     "max_tokens": "max\ntok.",
     "max_completion_tokens": "max\ntok.",
     **{metric.name: metric.heading for metric in CATALOGUE.values() if metric.heading},
+    **{metric.name: f"{metric.name} of\n1,000" for metric in CATALOGUE.values() if metric.unit == "money"},
 }
 """Names of parameters and metrics where there is little room."""
 
@@ -78,6 +80,8 @@ def _needed(widths: Sequence[int]) -> int:
 
 def _long(name: str) -> str:
     """The name, broken where that makes a long one narrower."""
+    if is_money(name):
+        return brief(name)
     return re.sub(r"_(?=penalty|tokens|words|rate|duplicates|completion)", "\n", name)
 
 

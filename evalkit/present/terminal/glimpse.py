@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from evalkit.present.terminal.lines import joined
-from evalkit.present.text.quantities import measured, named
 from evalkit.scoring.glimpse import Glimpse
+from evalkit.summary.quantities import measured, named
 
 
 def glimpsed(one: Glimpse, console: Console) -> Text | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
@@ -20,9 +21,11 @@ from evalkit.present.terminal.signs import plain
 from evalkit.present.text import method, words
 from evalkit.present.text.decision import cell_in_words, glossary, labelled, nothing, why
 from evalkit.run import Run
+from evalkit.summary.deciding import told_first, wanted
+from evalkit.summary.quantities import explained, factor, is_money, plain_size, signed_of
 from evalkit.summary.summing import mind
 from evalkit.text.escaping import harmless
-from evalkit.text.numbers import roughly, signed
+from evalkit.text.numbers import roughly
 
 _ROOMY = 60
 _WIDE = 13  # columns of the console for a column of verdicts
@@ -41,7 +44,7 @@ def order_of(run: Run, sort: str, top: int) -> list[int] | None:
         cells.sort(key=lambda index: (worth[index] is None, -(worth[index] or 0.0)))
     elif sort:
         means = {row.cell_index: row.mean for row in analysis.by_cell if row.metric == sort}
-        down = next(one.better for one in analysis.metrics if one.name == sort) == "lower"
+        down = wanted(sort, run.choice, analysis.metrics) == "lower"
         cells.sort(key=lambda index: (math.isnan(means[index]), means[index] if down else -means[index]))
     elif top == 0 or len(cells) <= top:
         return cells
@@ -50,23 +53,31 @@ def order_of(run: Run, sort: str, top: int) -> list[int] | None:
     return cells[: top or None]
 
 
-def verdicts(analysis: Analysis, console: Console, names: Sequence[str] = ()) -> RenderableType | None:
+def verdicts(
+    analysis: Analysis, console: Console, names: Sequence[str] = (), choice: Choice | None = None, currency: str = ""
+) -> RenderableType | None:
     """A row a metric, a column a parameter: the largest difference between two levels, ``= 0`` for no effect, ``?`` for inconclusive.
 
-    Beside them the margin, and the smallest difference that the run could find; `names` are the metrics to show, all where there are none.
+    Beside them the margin, and the smallest difference that the run could find.
+
+    Args:
+        names: the metrics to show, all where there are none.
+        choice: what was chosen: what it rests on comes first.
+        currency: of the prices.
     """
     if not analysis.verdicts:
         lines = _mind(analysis)
         return Group(*(_shown(Text(line, style="dim"), console) for line in lines), Text()) if lines else None
     spoken = {one.metric for one in analysis.verdicts}
-    measured = [metric.name for metric in analysis.metrics if metric.name in spoken and (not names or metric.name in names)]
+    every = dict.fromkeys([*told_first(choice, analysis), *(metric.name for metric in analysis.metrics)])
+    measured = [name for name in every if name in spoken and (not names or name in names)]
     columns = _columns(analysis, measured)
     fit = max(1, (console.width - 22) // _WIDE)
     parts: list[RenderableType] = [Text("What each parameter does: largest difference between two of its levels", style="bold")]
     for start in range(0, len(columns), fit):
         table = _table(measured, columns[start : start + fit], console)
         parts += [table, Text()] if start + fit < len(columns) else [table]
-    lines = [*_legend(analysis), *_mind(analysis), f"Made by {analysis.signature}."]
+    lines = [*explained(measured, currency), *_legend(analysis), *_mind(analysis), f"Made by {analysis.signature}."]
     return Group(*parts, *(_shown(Text(line, style="dim"), console) for line in lines), Text())
 
 
@@ -83,8 +94,8 @@ def _columns(analysis: Analysis, measured: Sequence[str]) -> list[_Column]:
     of_metric = [[one for one in analysis.verdicts if one.metric == metric] for metric in measured]
     return [
         *columns,
-        _Column("margin", [_figure([one.margin for one in found]) for found in of_metric]),
-        _Column("smallest\nfound", [_figure([one.detectable for one in found]) for found in of_metric]),
+        _Column("margin", [_figure([one.margin for one in found], metric) for metric, found in zip(measured, of_metric, strict=True)]),
+        _Column("smallest\nfound", [_figure([one.detectable for one in found], metric) for metric, found in zip(measured, of_metric, strict=True)]),
     ]
 
 
@@ -95,7 +106,7 @@ def _table(measured: Sequence[str], columns: Sequence[_Column], console: Console
         text = "\n".join(harmless(line, console.encoding) for line in column.heading.split("\n"))
         table.add_column(Text(text), justify="right", vertical="bottom", overflow="fold", max_width=_WIDE + 2)
     for place, metric in enumerate(measured):
-        table.add_row(metric, *(column.cells[place] for column in columns))
+        table.add_row(f"{metric} of 1,000" if is_money(metric) else metric, *(column.cells[place] for column in columns))
     return table
 
 
@@ -127,7 +138,7 @@ def _legend(analysis: Analysis) -> list[str]:
 def _verdict(one: Verdict | None) -> Text:
     if one is None:
         return Text("-")
-    figure = signed(one.difference)
+    figure = signed_of(one.metric, one.difference)
     if one.verdict == "inconclusive":
         return Text("?", style="dim")
     if one.verdict == "no effect":
@@ -135,11 +146,12 @@ def _verdict(one: Verdict | None) -> Text:
     return Text(figure if one.sure else f"({figure})", style="bold" if one.sure and (one.share or 0) >= 0.1 else "")
 
 
-def _figure(values: Sequence[float | None]) -> Text:
-    """The smallest and the largest of several figures that are known."""
-    known = [value for value in values if value is not None]
-    ends = list(dict.fromkeys(map(roughly, (min(known), max(known))))) if known else ["-"]
-    return Text("..".join(ends), style="dim")
+def _figure(values: Sequence[float | None], metric: str) -> Text:
+    """The smallest and the largest of several figures that are known; of money to one digit where two are too long for the column."""
+    known = [value * factor(metric) for value in values if value is not None]
+    forms = (plain_size, partial(plain_size, keep=1)) if is_money(metric) else (roughly,)
+    texts = ["..".join(dict.fromkeys(map(form, (min(known), max(known))))) if known else "-" for form in forms]
+    return Text(next((text for text in texts if len(text) <= _WIDE + 2), texts[-1]), style="dim")
 
 
 def answers(analysis: Analysis, console: Console) -> RenderableType | None:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from evalkit.experiment.parameters import level_text
 from evalkit.present.terminal.lines import LINES, MARKS, fitted, joined, labelled, table
-from evalkit.present.text.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary import Row, Setting, Summary
+from evalkit.summary.quantities import bound, changed, heading, measured, named, nearest_in_words
 from evalkit.summary.summary import Mind
 from evalkit.text.numbers import counted, duration, money
 
@@ -85,7 +85,7 @@ def _thousands(number: int) -> str:
 def _use(found: Summary, width: int) -> list[Text]:
     if found.use is not None:
         out = labelled("Use", _levels(found.use), width, "bold green")
-        out += labelled("Instead of", _instead(found.use, found.reference), width)
+        out += labelled("Instead of", _instead(found, found.use), width)
         return [*out, *labelled("Goal", found.purpose, width)]
     if found.outcome == "none satisfies":
         out = labelled("Use", f"nothing yet: none of the {counted(found.settings, 'setting')} keeps to all bounds", width, "bold red")
@@ -104,14 +104,12 @@ def _use(found: Summary, width: int) -> list[Text]:
     return labelled("Use", said, width, "bold")
 
 
-def _instead(use: Setting, reference: Setting) -> str:
-    """The reference where it is another than the setting: its name, or the levels that differ."""
+def _instead(found: Summary, use: Setting) -> str:
+    """The reference, whole, and why it is that, where it is another setting than the one to use."""
+    reference = found.reference
     if use.cell_index == reference.cell_index:
         return "nothing: the reference stays, for no other setting is shown to be better"
-    if reference.name is not None:
-        return f"{_levels(reference)}, the reference"
-    other = {name: level for name, level in reference.values.items() if name not in use.values or use.values[name] != level}
-    return "  ".join([*(f"{name} {level_text(level)}" for name, level in other.items()), "(the reference)"])
+    return f"{_levels(reference)}  (the reference{f': {found.reference_by}' if found.reference_by else ''})"
 
 
 def _levels(one: Setting) -> str:

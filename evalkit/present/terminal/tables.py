@@ -4,76 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from msgspec import UNSET
 from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from evalkit.analysis.analysis import Analysis, CellMean, LevelMean, MetricInfo
+from evalkit.analysis.analysis import Analysis
 from evalkit.analysis.control import LIMITS
-from evalkit.experiment.parameters import DEFAULT, level_key, level_text
-from evalkit.metrics import METRICS, OPTIONAL, RECORDED, digits
+from evalkit.choice import Choice
+from evalkit.experiment.parameters import DEFAULT, level_key
+from evalkit.metrics import METRICS, OPTIONAL, RECORDED
 from evalkit.present.shortlists import TERMINAL
+from evalkit.present.terminal.columns import MOST_CELLS, ROOMY, Columns, Signs, behind_of, extremes, levels_shown, marked_figure, signs, with_interval
 from evalkit.present.terminal.fitting import Row, brief, cut, fitted, stacked, width_of
-from evalkit.present.terminal.signs import all_signs
 from evalkit.stats.conventions import FEW_PROMPTS
+from evalkit.summary.deciding import deciding, told_first, wanted
+from evalkit.summary.quantities import explained
 from evalkit.text.escaping import harmless
 from evalkit.text.numbers import between, counted
 
 _BUILT_IN = frozenset(metric.name for metric in (*METRICS, *OPTIONAL, *RECORDED))
-_MOST_CELLS = 64
-_MOST_TIED = 5  # where not all cells are shown
 _NAME = 24  # columns of a parameter's name
-_ROOMY = 60  # columns from which names and levels need not be squeezed
 
 
-class Signs(NamedTuple):
-    """The signs of the tables, in what the terminal can show."""
-
-    best: str
-    worst: str
-    left_out: str
-    void: str
-    give_or_take: str
-
-
-def signs(console: Console) -> Signs:
-    """Signs that `console` can encode."""
-    return Signs("▲", "▼", "—", "·", "±") if all_signs(console) else Signs("*", "!", "_", ".", "+-")
-
-
-def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), order: Sequence[int] | None = None) -> RenderableType:
+def by_cell(
+    analysis: Analysis,
+    console: Console,
+    metrics: Sequence[str] = (),
+    order: Sequence[int] | None = None,
+    choice: Choice | None = None,
+    currency: str = "",
+) -> RenderableType:
     """A row a cell, a column a metric: means over prompts, the best and the worst cell of each metric marked.
 
     Args:
-        metrics: which, by name; where none, those that say most.
+        metrics: which, by name; where none, what the choice rests on, then those that say most.
         order: which cells, by their index, in which order; where None, all, or those that are marked where they are many.
+        choice: marks the recommended cell and those tied with it; best and worst are then marked in what it rests on alone, as it wants them.
+        currency: of the prices.
     """
     sign = signs(console)
-    metrics = metrics or _chosen(analysis)
-    marks = {metric.name: _marks(metric, [row for row in analysis.by_cell if row.metric == metric.name]) for metric in analysis.metrics}
-    order = _shown_cells(analysis, marks) if order is None else order
-    rows = _rows_of_cells(analysis, order, metrics, marks, console)
-    heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
-    if analysis.race is not UNSET:  # a race asks some settings more prompts than others, which their numbers must not hide
-        asked = {row.cell_index: row.n_prompts for row in sorted(analysis.by_cell, key=lambda one: one.n_prompts)}
-        rows = [([*levels, Text(str(asked.get(index, 0)), justify="right")], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
-        heads = [*heads, "n"]
-    breaks: Sequence[int] = ()
-    left = 0
-    if names := _names(analysis, console):
-        rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
-        heads, left = ["setting", *heads], 1
-    if names and width_of(heads, metrics[:1], rows) > console.width:  # the names tell the cells apart
-        rows = [(levels[:1], numbers) for levels, numbers in rows]
-        heads = heads[:1]
-    elif width_of(heads, metrics[:1], rows) > console.width:  # the levels below each other instead
-        rows = [([stacked(heads, levels)], numbers) for levels, numbers in rows]
-        heads, breaks, left = ["setting"], range(1, len(rows)), 1
-    table, dropped = fitted(heads, metrics, rows, console.width, breaks, left)
-    legend = _legend(analysis, order, metrics[: len(metrics) - len(dropped)], marks, sign)
-    lines = ["; ".join(legend) + "."] if legend else []
+    metrics = metrics or _chosen(analysis, choice)
+    marks = {
+        metric.name: extremes(metric, wanted(metric.name, choice, analysis.metrics), [row for row in analysis.by_cell if row.metric == metric.name])
+        for metric in analysis.metrics
+        if choice is None or metric.name in deciding(choice)
+    }
+    order = _shown_cells(analysis, marks, choice) if order is None else order
+    columns = Columns(metrics, behind_of(analysis))
+    known = {row.metric for row in analysis.by_cell if not math.isnan(row.ci_high)}
+    told = {name for name in deciding(choice) if name in metrics and name in known}
+    found = _fitted_cells(analysis, order, columns._replace(sure=told), marks, choice, console) if told else None
+    if found is None or not told.isdisjoint(found[1]):  # intervals only where they push out nothing that decides
+        columns = columns._replace(sure=())
+        found = _fitted_cells(analysis, order, columns, marks, choice, console)
+    else:
+        columns = columns._replace(sure=told)
+    table, dropped = found
+    shown = metrics[: len(metrics) - len(dropped)]
+    legend = _legend(analysis, order, shown, marks, sign)
+    lines = _of_choice(choice, order, sign) + (["; ".join(legend) + "."] if legend else [])
+    if columns.sure:
+        lines.append(f"{sign.give_or_take} half of the 95 % interval over prompts.")
+    lines += explained(shown, currency)
     if len(order) < len(analysis.cells):
         lines.append(f"{len(analysis.cells) - len(order):,} more settings are in summary.csv.")
     if len(metrics) < len(analysis.metrics):
@@ -84,29 +78,81 @@ def by_cell(analysis: Analysis, console: Console, metrics: Sequence[str] = (), o
     return _titled(f"By setting: mean over {over}", [table], lines)
 
 
+def _fitted_cells(
+    analysis: Analysis,
+    order: Sequence[int],
+    columns: Columns,
+    marks: Mapping[str, Mapping[int, bool]],
+    choice: Choice | None,
+    console: Console,
+) -> tuple[Table, list[str]]:
+    """The table of cells in the console's width, and the metrics that have no room in it."""
+    metrics = columns.metrics
+    rows = _rows_of_cells(analysis, order, columns, marks, console)
+    heads = [cut(harmless(name, console.encoding), _NAME) for name in _swept(analysis)]
+    if analysis.race is not UNSET:  # a race asks some settings more prompts than others, which their numbers must not hide
+        asked = {row.cell_index: row.n_prompts for row in sorted(analysis.by_cell, key=lambda one: one.n_prompts)}
+        rows = [([*levels, Text(str(asked.get(index, 0)), justify="right")], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads = [*heads, "n"]
+    breaks: Sequence[int] = ()
+    left = 0
+    if names := _names(analysis, console):
+        rows = [([names[index], *levels], numbers) for index, (levels, numbers) in zip(order, rows, strict=True)]
+        heads, left = ["setting", *heads], 1
+    roles = _roles(choice, order, signs(console))
+    narrow = console.width - 2 * bool(roles)
+    if names and width_of(heads, metrics[:1], rows) > narrow:  # the names tell the cells apart
+        rows = [(levels[:1], numbers) for levels, numbers in rows]
+        heads = heads[:1]
+    elif width_of(heads, metrics[:1], rows) > narrow:  # the levels below each other instead
+        rows = [([stacked(heads, levels)], numbers) for levels, numbers in rows]
+        heads, breaks, left = ["setting"], range(1, len(rows)), 1
+    if roles:
+        rows = [([role, *levels], numbers) for role, (levels, numbers) in zip(roles, rows, strict=True)]
+        heads, left = ["", *heads], left + 1
+    return fitted(heads, metrics, rows, console.width, breaks, left)
+
+
+def _roles(choice: Choice | None, order: Sequence[int], sign: Signs) -> list[Text]:
+    """The sign of each cell that the choice speaks of; none where it speaks of none that is shown."""
+    if choice is None or choice.chosen is None:
+        return []
+    said = [sign.chosen if index == choice.chosen else sign.tied if index in choice.tied else "" for index in order]
+    return [Text(one, style="bold green" if one == sign.chosen else "") for one in said] if any(said) else []
+
+
+def _of_choice(choice: Choice | None, order: Sequence[int], sign: Signs) -> list[str]:
+    """What the signs of `_roles` mean."""
+    shown = {text.plain for text in _roles(choice, order, sign)}
+    said = {sign.chosen: "recommended", sign.tied: "does about as well: cannot be told from the best on these prompts"}
+    legend = [f"{one} {words}" for one, words in said.items() if one in shown]
+    return ["; ".join(legend) + "."] if legend else []
+
+
 def _swept(analysis: Analysis) -> list[str]:
     return [name for name, levels in analysis.parameters.items() if len(levels) > 1]
 
 
-def _shown_cells(analysis: Analysis, marks: Mapping[str, Mapping[int, bool]]) -> Sequence[int]:
-    """All cells; where they are many those that are marked, else the first."""
+def _shown_cells(analysis: Analysis, marks: Mapping[str, Mapping[int, bool]], choice: Choice | None) -> Sequence[int]:
+    """All cells; where they are many those that are marked or recommended, else the first."""
     order = range(len(analysis.cells))
-    if len(order) <= _MOST_CELLS:
+    if len(order) <= MOST_CELLS:
         return order
-    return sorted({index for one in marks.values() for index in one}) or order[:_MOST_CELLS]
+    chosen = {choice.chosen} if choice is not None and choice.chosen is not None else set()
+    return sorted({index for one in marks.values() for index in one} | chosen) or order[:MOST_CELLS]
 
 
 def _rows_of_cells(
-    analysis: Analysis, order: Sequence[int], metrics: Sequence[str], marks: Mapping[str, Mapping[int, bool]], console: Console
+    analysis: Analysis, order: Sequence[int], columns: Columns, marks: Mapping[str, Mapping[int, bool]], console: Console
 ) -> list[Row]:
     sign, swept = signs(console), _swept(analysis)
     means = {(row.cell_index, row.metric): row for row in analysis.by_cell}
-    shown = {name: _shown(analysis.parameters[name], console) for name in swept}
+    shown = {name: levels_shown(analysis.parameters[name], console) for name in swept}
     rows = []
     for index in order:
         cell = analysis.cells[index]
         levels = [sign.left_out if cell[name] == DEFAULT else shown[name].get(level_key(cell[name]), sign.void) for name in swept]
-        numbers = [_number(means[index, metric], marks[metric].get(index), sign) for metric in metrics]
+        numbers = [marked_figure(means[index, metric], marks.get(metric, {}).get(index), columns, sign) for metric in columns.metrics]
         rows.append(([Text(level, justify="right") for level in levels], numbers))
     return rows
 
@@ -125,16 +171,20 @@ def _legend(analysis: Analysis, order: Sequence[int], metrics: Sequence[str], ma
     return legend
 
 
-def by_level(analysis: Analysis, console: Console, metrics: Sequence[str] = ()) -> RenderableType | None:
+def by_level(
+    analysis: Analysis, console: Console, metrics: Sequence[str] = (), choice: Choice | None = None, currency: str = ""
+) -> RenderableType | None:
     """A row a level of each swept parameter: means over prompts and cells, give or take half of the 95 % interval.
 
     Metrics for which the console is too narrow follow in further tables. None where nothing is swept.
 
     Args:
-        metrics: which, by name; where none, those that say most.
+        metrics: which, by name; where none, what the choice rests on, then those that say most.
+        choice: what was chosen; None where nothing was.
+        currency: of the prices.
     """
-    metrics = list(metrics or _chosen(analysis))
-    rows, starts = _rows_of_levels(analysis, metrics, console)
+    metrics = shown = list(metrics or _chosen(analysis, choice))
+    rows, starts = _rows_of_levels(analysis, Columns(metrics, behind_of(analysis)), console)
     if not rows:
         return None
     parts: list[RenderableType] = []
@@ -143,10 +193,14 @@ def by_level(analysis: Analysis, console: Console, metrics: Sequence[str] = ()) 
         parts += [table, Text()]
         rows = [(head, numbers[len(metrics) - len(rest) :]) for head, numbers in rows]
         metrics = rest
-    return _titled("By level: mean over prompts, each over the level's settings", parts[:-1], _beneath_levels(analysis, signs(console)))
+    return _titled(
+        "By level: mean over prompts, each over the level's settings",
+        parts[:-1],
+        [*_beneath_levels(analysis, shown, signs(console)), *explained(shown, currency)],
+    )
 
 
-def _rows_of_levels(analysis: Analysis, metrics: Sequence[str], console: Console) -> tuple[list[Row], list[int]]:
+def _rows_of_levels(analysis: Analysis, columns: Columns, console: Console) -> tuple[list[Row], list[int]]:
     """The rows, and at which of them a parameter begins."""
     sign = signs(console)
     means = {(row.parameter, level_key(row.level), row.metric): row for row in analysis.by_level}
@@ -155,21 +209,20 @@ def _rows_of_levels(analysis: Analysis, metrics: Sequence[str], console: Console
     for name in _swept(analysis):
         starts.append(len(rows))
         title = cut(harmless(name, console.encoding), _NAME)
-        title = title if console.width >= _ROOMY else brief(title).replace("\n", " ")
-        for number, (level, shown) in enumerate(_shown(analysis.parameters[name], console).items()):
+        title = title if console.width >= ROOMY else brief(title).replace("\n", " ")
+        for number, (level, shown) in enumerate(levels_shown(analysis.parameters[name], console).items()):
             head = [Text("" if number else title), Text(shown, justify="right")]
-            rows.append((head, [_with_interval(means.get((name, level, metric)), sign) for metric in metrics]))
+            rows.append((head, [with_interval(means.get((name, level, metric)), columns, sign) for metric in columns.metrics]))
     return rows, starts
 
 
-def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
+def _beneath_levels(analysis: Analysis, chosen: Sequence[str], sign: Signs) -> list[str]:
     """What must be known of the table of levels: how sure it is, and which metrics are not those of whole answers."""
     lines = [f"{sign.give_or_take} half of the 95 % interval over prompts."]
     if all(math.isnan(row.ci_high) for row in analysis.by_level):
         lines = ["No intervals: they need two prompts." if analysis.counts.prompts < 2 else "No intervals: no level has values on two prompts."]
     elif analysis.counts.prompts < FEW_PROMPTS:
         lines.append(f"With {counted(analysis.counts.prompts, 'prompt')} intervals are wide; use ten or more prompts to decide.")
-    chosen = _chosen(analysis)
     sampled = [metric.name for metric in analysis.metrics if metric.on == "sample" and metric.name in chosen]
     on_prefix = [metric.name for metric in analysis.metrics if metric.on == "prefix" and metric.name in chosen]
     confounded = [metric.name for metric in analysis.metrics if not metric.compared and metric.name in chosen]
@@ -185,11 +238,12 @@ def _beneath_levels(analysis: Analysis, sign: Signs) -> list[str]:
     return lines
 
 
-def _chosen(analysis: Analysis) -> list[str]:
-    """The metrics to show: those of the shortlist that were measured, and where there are none all."""
+def _chosen(analysis: Analysis, choice: Choice | None = None) -> list[str]:
+    """The metrics to show: what the choice rests on, those of the shortlist that were measured, the user's own; where there are none all."""
     measured = [metric.name for metric in analysis.metrics]
     own = [metric.name for metric in analysis.metrics if metric.name not in _BUILT_IN]
-    return [name for name in TERMINAL if name in measured] + own or measured
+    usual = [*TERMINAL, *own] if choice is None else [*own, *TERMINAL]
+    return [name for name in dict.fromkeys([*told_first(choice, analysis), *usual]) if name in measured] or measured
 
 
 def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) -> RenderableType:
@@ -197,57 +251,8 @@ def _titled(title: str, tables: Sequence[RenderableType], lines: Sequence[str]) 
     return Group(Text(title, style="bold"), *tables, *(Text(line, style="dim") for line in lines), Text())
 
 
-def _marks(metric: MetricInfo, rows: Sequence[CellMean]) -> dict[int, bool]:
-    """Cell index: True where it is the best of the metric, False where the worst; none where nothing stands out."""
-    known = [row for row in rows if not math.isnan(row.mean)]
-    if metric.better is None or len(known) < 2:
-        return {}
-    values = [row.mean for row in known]
-    high, low = _figure(max(values), metric.name), _figure(min(values), metric.name)
-    if high == low:
-        return {}
-    best, worst = (high, low) if metric.better == "higher" else (low, high)
-    most = max(1, len(known) // 4) if len(known) <= _MOST_CELLS else _MOST_TIED
-    out: dict[int, bool] = {}
-    for figure, good in ((best, True), (worst, False)):
-        tied = [row.cell_index for row in known if _figure(row.mean, metric.name) == figure]  # what looks alike is marked alike
-        if len(tied) <= most:
-            out |= dict.fromkeys(tied, good)
-    return out
-
-
-def _number(row: CellMean, mark: bool | None, sign: Signs) -> Text:
-    text = Text(_figure(row.mean, row.metric), justify="right")
-    text.append({None: " ", True: sign.best, False: sign.worst}[mark], style={None: "", True: "green", False: "red"}[mark])
-    return text
-
-
-def _with_interval(row: LevelMean | None, sign: Signs) -> Text:
-    if row is None or math.isnan(row.mean):
-        return Text("-", justify="right")
-    text = Text(_figure(row.mean, row.metric), justify="right")
-    if not math.isnan(row.ci_high):
-        text.append(f" {sign.give_or_take}{_figure((row.ci_high - row.ci_low) / 2, row.metric).removeprefix('0')}", style="dim")
-    return text
-
-
-def _figure(value: float, metric: str) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:.{digits(metric)}f}"
-
-
-def _shown(levels: Sequence[Any], console: Console) -> dict[str, str]:
-    """How the levels of a parameter are shown, by their key: narrow, harmless, and no two alike."""
-    width = 16 if console.width >= _ROOMY else 9
-    whole = [repr(level) if isinstance(level, str) and not level.strip() else level_text(level) or "" for level in levels]
-    texts = [cut(harmless(text, console.encoding), width) for text in whole]
-    numbered = [f"{cut(text, width - 4)}#{number}" if texts.count(text) > 1 else text for number, text in enumerate(texts, 1)]
-    return dict(zip(map(level_key, levels), numbered, strict=True))
-
-
 def _names(analysis: Analysis, console: Console) -> list[Text]:
     """The names of the cells as they are shown; none where they have none."""
     names = [name for index in range(len(analysis.cells)) if (name := analysis.name_of(index)) is not None]
-    shown = _shown(names, console)
+    shown = levels_shown(names, console)
     return [Text(shown[level_key(name)]) for name in names]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from evalkit.present.text.quantities import changed, measured, named
 from evalkit.summary import Row, Summary
+from evalkit.summary.quantities import changed, measured, named
 
 
 def comments(found: Summary, digest: str) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 from evalkit.analysis.analysis import Analysis
-from evalkit.choice import Choice, Consequence, Miss, Weight, bounds_in_words, unproved_in_words
+from evalkit.choice import Choice, Confirmed, Consequence, Miss, Weight, unproved_in_words
 from evalkit.stats.conventions import FEWEST_PROMPTS
+from evalkit.summary.quantities import bounds_of, factor, headed, signed_of, sized
 from evalkit.summary.racing import race_of, said_of_race
 from evalkit.summary.summing import setting
-from evalkit.text.numbers import counted, interval, signed
+from evalkit.text.numbers import counted, interval
 
 _MOST_CELLS = 6
 
@@ -96,7 +98,7 @@ def nothing(found: Choice, analysis: Analysis) -> list[str]:
     for one in found.constraints:
         alone = f", {one.excludes_alone} of them for this alone" if one.excludes_alone and len(found.constraints) > 1 else ""
         how = "" if one.by == "interval" else " on the mean" if one.provable else " on the mean (too few prompts to prove it)"
-        out.append(f"  {one.metric} {bounds_in_words(one.min, one.max)}{how}: excludes {one.excludes}{alone}.")
+        out.append(f"  {headed(one.metric)} {bounds_of(one)}{how}: excludes {one.excludes}{alone}.")
     if found.nearest is not None:
         out.append(f"Nearest: {cell_in_words(analysis, found.nearest)}")
         out += [f"  {_miss(one)}" for one in found.misses]
@@ -129,7 +131,7 @@ def glossary(found: Choice, analysis: Analysis) -> list[str]:
 def _kept(found: Choice) -> str:
     """The bounds, those on the mean last, and what the others are judged by: a mean in a table may lie within a bound that its interval breaks."""
     behind = {one.metric: f" (not proved: {unproved_in_words(one)})" for one in found.unproved}
-    said = [(one.by, f"{one.metric} {bounds_in_words(one.min, one.max)}{behind.get(one.metric, '')}") for one in found.constraints]
+    said = [(one.by, f"{headed(one.metric)} {bounds_of(one)}{behind.get(one.metric, '')}") for one in found.constraints]
     by_interval, by_mean = (", ".join(text for how, text in said if how == by) for by in ("interval", "mean"))
     parts = [f"{by_interval}, even at the bad end of the 95 % interval"] if by_interval else []
     return "; ".join([*parts, f"{by_mean} on the mean"] if by_mean else parts)
@@ -184,14 +186,20 @@ def _fresh(found: Choice) -> list[str]:
     for index in dict.fromkeys(one.cell_index for one in found.confirmed):
         rows = [one for one in found.confirmed if one.cell_index == index]
         role = "the chosen" if index == found.chosen else "the best as measured" if index == found.best else "the runner-up"
-        figures = ", ".join(f"{one.metric} {one.fresh:.3g} [{one.ci_low:.3g}, {one.ci_high:.3g}] (was {one.selected_on:.3g})" for one in rows)
+        figures = ", ".join(_fresh_and_old(one) for one in rows)
         out.append(f"{rows[0].replicates} new answers a prompt, {role}: {figures}")
     return out
 
 
+def _fresh_and_old(one: Confirmed) -> str:
+    fresh, low, high, old = (sized(one.metric, value) for value in (one.fresh, one.ci_low, one.ci_high, one.selected_on))
+    return f"{headed(one.metric)} {fresh} [{low}, {high}] (was {old})"
+
+
 def _miss(one: Miss) -> str:
-    judged = "" if one.judged == one.mean else f", its interval reaches {one.judged:.3g}"
-    return f"{one.metric} is {one.mean:.3g}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {one.bound:g}"
+    judged = "" if one.judged == one.mean else f", its interval reaches {sized(one.metric, one.judged)}"
+    bound = f"{one.bound * factor(one.metric):g}"
+    return f"{headed(one.metric)} is {sized(one.metric, one.mean)}{judged}; wanted {'at most' if one.judged > one.bound else 'at least'} {bound}"
 
 
 def _change(one: Consequence) -> str:
@@ -207,5 +215,5 @@ def _change(one: Consequence) -> str:
     ):
         text = f"{one.percent:+.0f} % {one.metric} [{one.percent_low:.0f}, {one.percent_high:.0f}]"
     else:
-        text = f"{signed(one.difference)} {one.metric} {interval(one.ci_low, one.ci_high)}"
-    return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {one.metric}', '')})"
+        text = f"{signed_of(one.metric, one.difference)} {headed(one.metric)} {interval(one.ci_low, one.ci_high, partial(signed_of, one.metric))}"
+    return text if one.clear == "changed" else f"{one.metric} unclear ({text.replace(f' {headed(one.metric)}', '').replace(f' {one.metric}', '')})"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from evalkit.present.text.quantities import measured
 from evalkit.scoring.preference import Agreement, People
 from evalkit.stats.intervals import Interval
+from evalkit.summary.quantities import measured
 from evalkit.text.numbers import counted
 
 

@@ -11,10 +11,10 @@ from evalkit.analysis.analysis import CellMean
 from evalkit.errors import RecordError
 from evalkit.experiment.endpoint import LOCAL, Endpoint
 from evalkit.experiment.several import endpoint_name
-from evalkit.metrics import digits
 from evalkit.present.plots.style import label_of, swept
 from evalkit.run import Run
 from evalkit.store.folder import read_run
+from evalkit.summary.quantities import digits_among, factor
 from evalkit.summary.racing import race_of
 from evalkit.text.escaping import visible
 from evalkit.text.numbers import between, rounded
@@ -48,14 +48,19 @@ def _run_file(run: Run) -> dict[str, Any]:
         return {}
 
 
-def mean_and_reach(row: CellMean | None) -> tuple[str, str]:
+def mean_and_reach(row: CellMean | None, behind: int | None = None) -> tuple[str, str]:
     """A mean as tables show it and how far its interval goes to both sides, ``±0.012`` or, where they differ, ``-0.010 +0.014``.
 
-    ``–`` stands for a mean that is undefined, and nothing for an interval that is.
+    ``–`` stands for a mean that is undefined, and nothing for an interval that is. Money is that of 1,000 answers.
+
+    Args:
+        behind: digits behind the point; None for those of the metric.
     """
     if row is None or math.isnan(row.mean):
         return "–", ""
-    mean, down, up = (rounded(value, digits(row.metric)) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
+    places = digits_among(row.metric, [row.mean]) if behind is None else behind
+    scale = factor(row.metric)
+    mean, down, up = (rounded(value * scale, places) for value in (row.mean, row.mean - row.ci_low, row.ci_high - row.mean))
     if math.isnan(row.ci_low) or math.isnan(row.ci_high):
         return mean, ""
     return mean, f"±{up}" if up == down else f"-{down} +{up}"

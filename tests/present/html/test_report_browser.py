@@ -184,6 +184,19 @@ def test_axe_finds_no_fault(browser: Any, page: str, scheme: str, width: int) ->
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_on_a_phone_every_figure_of_the_first_screen_is_inside(browser: Any, page: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": True})
+    try:
+        opened(browser, page)
+        cells = browser.execute_script(
+            "return [...document.querySelectorAll('.buys td[data-head]')].map((one) => [one.dataset.head, one.getBoundingClientRect().right])"
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert {"this setting", "reference", "change"} == {head for head, _ in cells}
+    assert all(0 < right <= 420 for _, right in cells)
+
+
 def test_hostile_texts_run_nothing_break_nothing_and_can_be_read(browser: Any, tmp_path: Path) -> None:
     bad = hostile(tmp_path / "hostile")
     place = bad.folder / "report.html"

@@ -139,6 +139,15 @@ def test_all_main_effects_share_one_scale(run: ek.Run, tmp_path: Path) -> None:
     drawn(figure, tmp_path)
 
 
+@pytest.mark.parametrize("parameters", [["temperature"], ["temperature", "top_p"]])
+def test_the_title_of_effects_ends_inside_the_figure(run: ek.Run, parameters: list[str]) -> None:
+    figure = plots.all_main_effects(run, "truncation_rate", parameters)
+    figure.canvas.draw()
+    (title,) = figure.texts
+    assert " ".join(title.get_text().split()) == "truncation_rate: means, 95 % intervals over prompts"
+    assert 0 <= title.get_window_extent().x0 < title.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_an_interaction_has_a_line_a_level_each_point_with_its_interval(run: ek.Run) -> None:
     ax = plots.interaction(run, "distinct_2", "temperature", "top_p")
     assert len(ends(ax)) == 6

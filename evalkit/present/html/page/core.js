@@ -10,6 +10,7 @@ for (const prompts of Object.values(data.answers)) for (const [prompt, rows] of 
 function figure(value, metric) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
+  if (metricOf(metric)?.money) return value.toFixed(metricOf(metric).digits);
   if (size > 1e-12 && size < 0.0005) return value.toExponential(1);
   const digits = metricOf(metric)?.digits;
   if (digits < 3) return value.toFixed(digits);
@@ -18,6 +19,7 @@ function figure(value, metric) {
 
 const metricNames = data.metrics.map((one) => one.name);
 const metricOf = (name) => data.metrics[metricNames.indexOf(name)];
+const headOf = (name) => metricOf(name)?.head ?? name;
 const levelOf = (cell, parameter) => {
   const at = data.cells[cell].levels[parameter];
   return at < 0 ? "not applicable" : data.parameters[parameter].levels[at];

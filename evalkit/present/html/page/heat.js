@@ -4,7 +4,7 @@
   const place = by("heat");
   if (!place || data.parameters.length < 2) return;
   const [metric, x, y] = ["heat-metric", "heat-x", "heat-y"].map(by);
-  for (const one of Object.keys(data.maps)) put(metric, "option", { value: one }, one);
+  for (const one of Object.keys(data.maps)) put(metric, "option", { value: one }, headOf(one));
   for (const select of [x, y]) data.parameters.forEach((one, at) => put(select, "option", { value: at }, one.name));
   const usual = [data.usual.find((name) => data.maps[name]) || Object.keys(data.maps)[0], "0", "1"];
   for (const select of [metric, x, y]) {
@@ -36,7 +36,7 @@
     const across = data.parameters[said[1]], up = data.parameters[said[2]];
     const LEFT = 150, TILE = Math.max(46, Math.min(110, 760 / across.levels.length)), HIGH = 46, TOP = 26, BOTTOM = 58;
     const width = LEFT + TILE * across.levels.length + 20, height = HIGH * up.levels.length + BOTTOM + TOP;
-    const drawing = put(place, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${said[0]} over ${across.name} and ${up.name}` });
+    const drawing = put(place, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${headOf(said[0])} over ${across.name} and ${up.name}` });
     const values = tiles.flat().map((tile) => tile[0]).filter((value) => value !== null);
     const low = Math.min(...values), high = Math.max(...values);
     tiles.forEach((row, j) => {
@@ -62,6 +62,6 @@
     put(drawing, "text", { class: "axisname", x: LEFT + TILE * across.levels.length / 2, y: height - 12, "text-anchor": "middle" }, across.name);
     put(drawing, "text", { class: "axisname", x: 8, y: 14 }, up.name);
     const info = metricOf(said[0]);
-    by("heat-said").textContent = `${said[0]}: ${info.about}. ${info.better ? `${info.better === "higher" ? "Higher" : "Lower"} is better for variety and soundness. ` : ""}Mean over prompts and the settings with both levels, ± half of its 95 % interval.`;
+    by("heat-said").textContent = `${headOf(said[0])}: ${info.about}. ${info.way ? `${info.way} ` : ""}Mean over prompts and the settings with both levels, ± half of its 95 % interval.`;
   });
 })();

@@ -10,7 +10,7 @@
     const label = put(chooser, "label");
     const box = put(label, "input", { type: "checkbox", value: metric.name });
     box.checked = picked.has(metric.name);
-    label.append(` ${metric.name}`);
+    label.append(` ${metric.head}`);
     box.addEventListener("change", () => { box.checked ? picked.add(metric.name) : picked.delete(metric.name); draw(); });
   }
   by("parallel-clear").addEventListener("click", () => change({ brush: {} }));
@@ -57,9 +57,10 @@
     });
     axis.group = group;
     put(group, "line", { x1: axis.x, x2: axis.x, y1: TOP, y2: HEIGHT - BOTTOM });
-    const words = axis.name.length > 13 ? axis.name.split(/_(?=[^_]*$)/) : [axis.name];
+    const head = headOf(axis.name), apart = head.includes(" ") ? " " : "_";
+    const words = head.length > 13 ? head.split(apart === " " ? / (?=answers)/ : /_(?=[^_]*$)/) : [head];
     const arrow = axis.better === "higher" ? " ↑" : axis.better === "lower" ? " ↓" : "";
-    words.forEach((word, at) => put(group, "text", { class: "name", x: axis.x, y: 16 + 13 * at, "text-anchor": "middle" }, word + (at === words.length - 1 ? arrow : at < words.length - 1 ? "_" : "")));
+    words.forEach((word, at) => put(group, "text", { class: "name", x: axis.x, y: 16 + 13 * at, "text-anchor": "middle" }, word + (at === words.length - 1 ? arrow : at < words.length - 1 ? apart : "")));
     const ticks = axis.levels ? axis.levels.map((_, at) => at) : [axis.low, (axis.low + axis.high) / 2, axis.high];
     const every = Math.ceil(ticks.length / 10);
     ticks.forEach((tick, at) => {
