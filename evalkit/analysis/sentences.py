@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.analysis.effects import CellDifference, Effects, PrefixControl, SimpleEffect, Verdict
 from evalkit.experiment.parameters import level_text
+from evalkit.metrics import CATALOGUE
 from evalkit.stats.claims import clear, sure
 from evalkit.stats.conventions import ALPHA, FEWEST_PROMPTS
 from evalkit.text.numbers import counted, interval, signed
@@ -40,7 +41,7 @@ def of_cells(differences: Sequence[CellDifference], cells: Sequence[Mapping[str,
         here = [one for one in differences if one.cell_index == index]
         certain = [one for one in here if sure(one.ci_low, one.ci_high, one.p_adjusted)]
         certain.sort(key=lambda one: -abs(one.difference) / one.se if one.se > 0 else -math.inf)
-        figures = _listed([f"{one.metric} {signed(one.difference)} {interval(one.ci_low, one.ci_high)}" for one in certain])
+        figures = _listed([f"{_told(one)} {_interval(one)}" for one in certain])
         out.append(f"{said[index]}: {figures or 'no difference that is sure'}.")
     if out:
         out.insert(0, f"Against the reference ({said[reference]}), all settings of a metric counted together:")
@@ -115,7 +116,7 @@ def _of_certain(effects: Effects, certain: Sequence[Verdict]) -> list[str]:
     if certain:
         first, *rest = certain
         share = f"explains {first.share:.0%} of the variation in" if first.share is not None else "changes"
-        text = f"{share} {first.metric}: {_change(first)}"
+        text = f"{share} {_name_of(first.metric)}: {_change(first)}"
         parts += [text + (f"; also {_figures(rest)}" if rest else ""), *_conditions(effects, first)]
     return parts
 
@@ -142,9 +143,10 @@ def _of_unknown(unknown: Sequence[Verdict]) -> list[str]:
 
 
 def _change(one: Verdict) -> str:
-    text = f"{signed(one.difference)} {interval(one.ci_low, one.ci_high)} from {shown(one.from_level)} to {shown(one.to_level)}"
+    times = _times(one.metric)
+    text = f"{signed(one.difference * times)} {_interval(one)} from {shown(one.from_level)} to {shown(one.to_level)}"
     if one.per_step is not None:
-        text += f", {signed(one.per_step)} from one level to the next"
+        text += f", {signed(one.per_step * times)} from one level to the next"
     return text
 
 
@@ -161,9 +163,9 @@ def _conditions(effects: Effects, verdict: Verdict) -> list[str]:
         strongest = max(here, key=lambda one: abs(one.difference))
         for one in here:
             if turned(one, strongest):
-                out.append(f"{other} {shown(one.at_level)} reverses it ({signed(one.difference)})")
+                out.append(f"{other} {shown(one.at_level)} reverses it ({signed(one.difference * _times(one.metric))})")
             elif abs(one.difference) <= _UNDONE * abs(strongest.difference):
-                out.append(f"{other} {shown(one.at_level)} undoes it (only {signed(one.difference)} {interval(one.ci_low, one.ci_high)})")
+                out.append(f"{other} {shown(one.at_level)} undoes it (only {signed(one.difference * _times(one.metric))} {_interval(one)})")
     return out
 
 
@@ -173,7 +175,25 @@ def turned(one: SimpleEffect, strongest: SimpleEffect) -> bool:
 
 
 def _figures(verdicts: Sequence[Verdict]) -> str:
-    return _listed([f"{one.metric} {signed(one.difference)}" for one in verdicts])
+    return _listed([_told(one) for one in verdicts])
+
+
+def _told(one: Verdict | CellDifference) -> str:
+    return f"{_name_of(one.metric)} {signed(one.difference * _times(one.metric))}"
+
+
+def _interval(one: Verdict | CellDifference | SimpleEffect) -> str:
+    times = _times(one.metric)
+    return interval(one.ci_low * times, one.ci_high * times)
+
+
+def _times(metric: str) -> float:
+    """Money is told of 1,000 answers, for of one it is too small to read."""
+    return 1_000.0 if metric in CATALOGUE and CATALOGUE[metric].unit == "money" else 1.0
+
+
+def _name_of(metric: str) -> str:
+    return "cost of 1,000 answers" if _times(metric) > 1 else metric
 
 
 def _names(verdicts: Sequence[Verdict]) -> str:

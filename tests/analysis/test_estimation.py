@@ -249,3 +249,11 @@ def test_of_hundreds_of_levels_some_are_tested_and_that_is_said() -> None:
     assert (one.from_level, one.to_level) == (0.0, 0.995)
     assert len(result.levels) == MOST_TESTED * (MOST_TESTED - 1) // 2
     assert any("has 200 levels: differences are tested between 24 of them" in line for line in result.not_estimated)
+
+
+def test_money_is_told_of_a_thousand_answers() -> None:
+    values = planted() * 1e-5
+    result = effects({"cost": values}, CELLS, LEVELS, {"cost": (1e-7, "given")}, 1, {"cost": 1.0})
+    (one,) = [said for said in answers(result, list(LEVELS), 12) if "temperature: explains" in said]
+    assert "cost of 1,000 answers: +0.00" in one
+    assert "e-" not in one.partition("undoes")[0]
