@@ -322,7 +322,7 @@ def test_many_requests_to_another_endpoint_are_asked_about_on_a_terminal(tmp_pat
 def test_init_writes_an_experiment_that_runs_and_never_overwrites(evalkit: Command, tmp_path: Path) -> None:
     done = evalkit("init", "mine")
     assert done.returncode == 0
-    assert "python -m evalkit sweep mine/experiment.yaml" in done.stdout
+    assert "  python -m evalkit sweep mine/experiment.yaml\n" in done.stdout  # as it was called
     ran = evalkit("sweep", "mine/experiment.yaml", "--limit", "1")
     assert ran.returncode == 0, ran.stderr
     before = (tmp_path / "mine/experiment.yaml").read_bytes()

@@ -727,9 +727,9 @@ replicates: none
 def test_faults_of_the_prompt_file_are_told_with_the_others():
     write("- {id: a, usr: x}", "p.yaml")
     assert told(with_(prompts="p.yaml", replicates="0")).split("\n") == [
-        "x.yaml: replicates: found 0; expected a number of at least 1 (line 6)",
         "p.yaml: [0]: neither 'messages' nor 'user' is given; expected one of them (line 1)",
         "p.yaml: [0].usr: unknown key; did you mean 'user'? (line 1)",
+        "x.yaml: replicates: found 0; expected a number of at least 1 (line 6)",
     ]
 
 

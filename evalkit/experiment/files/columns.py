@@ -26,7 +26,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     ),
     "expect": (
         *("expect", "expected", "answer", "reference", "target", "ideal", "gold", "expectedoutput", "expectedanswer", "groundtruth"),
-        *("correctanswer", "referenceanswer", "output", "completion", "response"),
+        *("correctanswer", "rightanswer", "referenceanswer", "output", "completion", "response"),
         *("antwort", "respuesta", "réponse", "risposta", "resposta", "a"),
     ),
     "tags": ("tags", "tag", "category", "categories", "topic", "topics", "subject", "thema", "kategorie", "catégorie", "categoría", "tema"),
