@@ -68,7 +68,9 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
         print(line)
     if begun:
         at_most = "at most " if experiment.search is not None else ""
-        print(f"{at_most}{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
+        all_left = experiment.search is None and left.requests >= len(planned)
+        others = "" if all_left else f"; the others stand in {harmless(str(folder))}/"
+        print(f"{at_most}{'all' if all_left else f'{left.requests:,}'} of them still to send{others}")
     judged = outlook.judged(planned, left, folder)
     for line in _beside(experiment, planned, left, begun, judged):
         print(harmless(line))

@@ -319,6 +319,18 @@ def test_many_requests_to_another_endpoint_are_asked_about_on_a_terminal(tmp_pat
         assert (status, len(server.seen)) == (0, 404)
 
 
+def test_a_plan_after_a_start_that_failed_says_that_all_is_left(evalkit: Command, tmp_path: Path) -> None:
+    refused = json.dumps({"error": {"message": "no such key"}}).encode()
+    with serving(lambda _: (401, {}, refused)) as server:
+        path = small(tmp_path, server.url)
+        begun = evalkit("sweep", path, "--no-look")
+        assert "key" in begun.stderr
+        assert (tmp_path / "results/small/run.json").exists()
+        told = evalkit("plan", path).stdout
+    assert "\nall of them still to send\n" in told
+    assert "others stand" not in told
+
+
 def test_init_writes_an_experiment_that_runs_and_never_overwrites(evalkit: Command, tmp_path: Path) -> None:
     done = evalkit("init", "mine")
     assert done.returncode == 0
