@@ -253,7 +253,7 @@ def test_a_version_in_the_address_is_kept_or_named(run: Run) -> None:
     assert "https://host.example/v1/chat/completions?api-version=2024-10-21" in text_of(azure, "curl")
     for name in ("litellm", "promptfoo"):
         text = text_of(azure, name)
-        assert "the version in the address" in next(line for line in text.splitlines() if line.startswith("# No counterpart"))
+        assert any("the version in the address" in line for line in text.splitlines() if line.startswith("#"))
         assert "?" not in text.partition("https://")[2].splitlines()[0], "a path would be put behind it"
 
 
