@@ -418,5 +418,16 @@ def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
     power = evalkit("plan", "mine/experiment.yaml", "--pilot", "run")
     assert power.returncode == 0, power.stderr
     assert "length_tokens" in power.stdout
+    own = [
+        "--set",
+        'checks=[{regex: "[aeiou]{3}"}]',
+        "--set",
+        "choose={prefer: {rep_2: {goal: minimize}, regex: {goal: minimize}, cost: {goal: minimize}}}",
+    ]
+    decisive = evalkit("plan", "mine/experiment.yaml", "--pilot", "run", *own).stdout
+    assert [line.split()[0] for line in decisive.splitlines()[1:4]] == ["rep_2", "regex", "length_tokens"], "what decides comes first"
+    assert "cost decides too; this pilot does not tell how it varies." in decisive
+    unforeseen = evalkit("plan", "mine/experiment.yaml", "--power", *own).stdout
+    assert "regex and cost decide here: how that varies only a pilot tells." in unforeseen
     one_at_a_time = evalkit("plan", "mine/experiment.yaml", "--set", "design=one_at_a_time")
     assert "beware: one parameter is changed at a time" in one_at_a_time.stdout
