@@ -34,7 +34,12 @@ READ: dict[str, tuple[str, Any, list[tuple[str, str | None]], str]] = {
         [("Wie teuer?", "3,50")],
         "'Frage' as user, 'Antwort' as expect",
     ),
-    "Excel in German, of Windows": ("q.csv", "Nr;FRAGE;Antwort\r\n1;Köln „groß“?;405,2\r\n".encode("cp1252"), [("Köln „groß“?", "405,2")], "cp1252"),
+    "Excel in German, of Windows": (
+        "q.csv",
+        "Nr;FRAGE;Antwort\r\n1;Köln „groß“?;405,2\r\n".encode("cp1252"),
+        [("Köln „groß“?", "405,2")],
+        "right, the first in 'Köln' on line 2",
+    ),
     "Excel's Unicode text": (
         "q.txt",
         'Question\tAnswer\r\n"A ""x""?"\t1\r\nB?\t2\r\n'.encode("utf-16"),
