@@ -58,7 +58,7 @@ def test_import_says_where_no_column_holds_right_answers(evalkit: Command, tmp_p
     ("name", "text", "expected"),
     [
         ("q.txt", "Hello?\n", ["No prompt has an expected answer (expect: under a prompt)."]),
-        ("q.tsv", "question\tid\nHello?\ta\n", ["No column holds the right answers (--expect COLUMN)."]),
+        ("q.tsv", "question\treference id\nHello?\ta\n", ["No column holds the right answers (--expect COLUMN)."]),
         (
             "q.csv",
             "question,tests\nDouble it.,assert double(2) == 4\n",
@@ -81,7 +81,9 @@ def test_what_is_said_of_right_answers_fits_the_file(tmp_path: Path, name: str, 
     file = tmp_path / name
     file.write_text(text, encoding="utf-8")
     (tmp_path / "x.yaml").write_text("endpoint: {}\n", encoding="utf-8")
-    assert end_of_import(read_prompts(file), file, tmp_path / "prompts.yaml") == expected
+    found = read_prompts(file)
+    assert end_of_import(found, file, tmp_path / "prompts.yaml") == expected
+    assert found.missed is None
 
 
 def test_init_asks_the_prompts_of_a_file_and_measures_their_answers(evalkit: Command, tmp_path: Path) -> None:

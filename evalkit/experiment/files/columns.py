@@ -108,7 +108,8 @@ def is_usual(name: str) -> bool:
 
 def nearest_usual(names: Iterable[str], what: Literal["user", "expect"] = "user") -> tuple[str, str] | None:
     """Of names the first that is a slip for one which holds the question, or `what` else of a prompt, and that one."""
-    pairs = ((name, nearest(plain(name), [one for one in _USUAL[what] if len(one) > 4])) for name in names)
+    # A reference's number is near to a reference, and none.
+    pairs = ((name, nearest(plain(name), [one for one in _USUAL[what] if len(one) > 4])) for name in names if not plain(name).endswith("id"))
     return next(((name, meant) for name, meant in pairs if meant is not None), None)
 
 
