@@ -97,6 +97,7 @@ def test_init_asks_the_prompts_of_a_file_and_measures_their_answers(evalkit: Com
     assert told[-1] == "  python -m evalkit sweep mine/experiment.yaml"
     found = Experiment.load(tmp_path / "mine/experiment.yaml")
     assert (found.name, found.checks) == ("mine", ("facts",))
+    assert "stop" not in found.request, "an answer may have several paragraphs"
     assert found.choose is not None
     assert (found.choose.profile, found.choose.prefer["facts"].goal) == (None, "maximize")
     assert "# cost: {goal: minimize}" in (tmp_path / "mine/experiment.yaml").read_text(encoding="utf-8")

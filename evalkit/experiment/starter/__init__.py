@@ -70,8 +70,8 @@ def write(folder: Path, use: str = "", own: Sequence[Prompt] = (), file: Path | 
 
 
 def _of_own(text: str, own: Sequence[Prompt], set_name: str, use: str) -> str:
-    """The starter's experiment for prompts of somebody's own."""
-    text = _PROMPTS.sub(f"prompts: {set_name}", text)
+    """The starter's experiment for prompts of somebody's own, whose answers may have several paragraphs."""
+    text = _PROMPTS.sub(f"prompts: {set_name}", text).replace('  stop: ["\\n\\n"]\n', "")
     if not any(prompt.expect is not None for prompt in own):
         return _FACTS.sub(r"\1# \2     # once prompts say what is expected", text)
     return text if use else text[: text.index("choose:")] + _RIGHT
