@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import Experiment
-from evalkit.experiment.goals import metric_names
+from evalkit.experiment.goals import Own, metric_names
 from evalkit.experiment.margins import margin_of
 from evalkit.experiment.problems import unknown
-from evalkit.metrics import METRICS
+from evalkit.metrics import METRICS, Metric
 from evalkit.plan.requests import Plan
 from evalkit.scoring.scores import score
 from evalkit.stats.power import detectable, prompts_to_detect
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 REPLICATES = (1, 2, 4, 8, 16, 32)
 _MOST_SWEEPS = 200
+_NONE = Own()
 
 
 class Variances(NamedTuple):
@@ -65,18 +66,22 @@ class Outlook(NamedTuple):
     fixed: bool
 
 
-def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]]) -> dict[str, Variances]:
+def of_pilot(experiment: Experiment, records: Callable[[], Iterable[Record]], own: Sequence[Metric] = ()) -> dict[str, Variances]:
     """Variances of each metric in a pilot run that has two cells and two prompts at least; metrics it does not determine are left out.
 
     σ² is seen between the first half of the replicates and the second, which differ by nothing else.
+
+    Args:
+        own: metrics beside evalkit's usual ones, which come first.
     """
     plan = Plan(experiment)
     half = experiment.replicates // 2
-    scores = score(plan, records(), METRICS)
-    of_answers = [metric for metric in METRICS if metric.level == "response"]
+    every = (*own, *METRICS)
+    scores = score(plan, records(), every)
+    of_answers = [metric for metric in every if metric.level == "response"]
     halves = [score(plan, (one for one in records() if (one.replicate < half) == first), of_answers) for first in (True, False)] if half else []
     out = {}
-    for metric in METRICS:
+    for metric in every:
         values = scores.by_metric[metric.name].value
         pooled = residual_variance(values)
         if math.isnan(pooled):
@@ -118,11 +123,11 @@ def residual_variance(values: Floats) -> float:
     return float((rest**2).sum() / left)
 
 
-def given(texts: Sequence[str], replicates: int) -> dict[str, Variances]:
-    """Variances as the user gives them, each ``METRIC=BETWEEN,WITHIN``. Raises `ExperimentError`."""
+def given(texts: Sequence[str], replicates: int, own: Own = _NONE) -> dict[str, Variances]:
+    """Variances as the user gives them, each ``METRIC=BETWEEN,WITHIN``, of metrics of an experiment's `own` too. Raises `ExperimentError`."""
     out = {}
     for text in texts:
-        name, values = _named(text, "variance", "distinct_2=0.001,0.004")
+        name, values = _named(text, "variance", "distinct_2=0.001,0.004", own)
         if len(values) != 2 or any(value < 0 for value in values):
             raise ExperimentError(f"variance {name}: expected two numbers of at least 0, between prompts and within: {name}=0.001,0.004")
         group = any(metric.name == name and metric.level == "group" for metric in METRICS)
@@ -130,21 +135,21 @@ def given(texts: Sequence[str], replicates: int) -> dict[str, Variances]:
     return out
 
 
-def wanted(texts: Sequence[str]) -> dict[str, float]:
-    """Differences to plan for, each ``METRIC=DIFFERENCE``. Raises `ExperimentError`."""
+def wanted(texts: Sequence[str], own: Own = _NONE) -> dict[str, float]:
+    """Differences to plan for, each ``METRIC=DIFFERENCE``, of metrics of an experiment's `own` too. Raises `ExperimentError`."""
     out = {}
     for text in texts:
-        name, values = _named(text, "effect", "distinct_2=0.05")
+        name, values = _named(text, "effect", "distinct_2=0.05", own)
         if len(values) != 1 or values[0] <= 0:
             raise ExperimentError(f"effect {name}: expected one number above 0: {name}=0.05")
         out[name] = values[0]
     return out
 
 
-def _named(text: str, option: str, example: str) -> tuple[str, list[float]]:
+def _named(text: str, option: str, example: str, own: Own) -> tuple[str, list[float]]:
     name, equals, numbers = text.partition("=")
-    known = metric_names()
-    if not equals or name not in known:
+    known = [*metric_names(), *own.names()]
+    if not equals or (name not in known and not own.has(name)):
         raise ExperimentError(f"{option} {name}: {unknown('metric', name, known) if equals else 'expected METRIC=NUMBER'}, like {example}")
     try:
         values = [float(one) for one in numbers.split(",")]
@@ -162,7 +167,7 @@ def outlook(experiment: Experiment, variances: Mapping[str, Variances], effects:
         sd = seen.sd(experiment.replicates)
         aim = effects.get(name, seen.wanted)
         counts = (experiment.replicates,) if math.isnan(seen.within) else REPLICATES
-        prompts = [(k, _whole(prompts_to_detect(aim, seen.sd(k)))) for k in counts] if aim > 0 else []
+        prompts = [(k, _whole(prompts_to_detect(aim, seen.sd(k)))) for k in counts] if aim > 0 and sd else []
         out.append(Outlook(name, detectable(len(experiment.prompts), sd), aim, prompts, math.isnan(seen.within)))
     return out
 
@@ -177,6 +182,7 @@ def told(experiment: Experiment, rows: Sequence[Outlook]) -> list[str]:
     lines = [f"With {counted(count, 'prompt')} and {counted(k, 'replicate')}, a setting is told from another (80 % power, 5 % level) by:"]
     for row in rows:
         seen = "not at all: it needs two prompts" if math.isnan(row.detectable) else f"{row.detectable:.3g}"
+        seen = seen if row.detectable else "unknown: it did not vary"
         lines.append(f"  {row.metric:<22} {seen}")
     for row in rows:
         if row.prompts:

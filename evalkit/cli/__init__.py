@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import Any
 
+from evalkit.cli.program import program
+
 __all__ = ["app", "main"]
 
 
@@ -74,9 +76,8 @@ def _help() -> None:
     """Print what there is; ends the process."""
     from evalkit.cli.front import HELP  # nobody else needs it
 
-    program = "python -m evalkit" if getattr(sys.modules["__main__"], "__package__", None) else sys.argv[0].rpartition(os.sep)[2]
     try:
-        print(HELP.format(program=program), end="", flush=True)
+        print(HELP.format(program=program()), end="", flush=True)
     except BrokenPipeError:  # whoever read this has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (for the rest of the process)
     sys.exit(0)

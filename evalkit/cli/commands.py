@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit._version import __version__
+from evalkit.cli.program import program
 from evalkit.cli.shown import show_found, show_plan, show_run
 from evalkit.cli.terminal import Findings, complain, console, in_flags, progress, seconds, tell
 from evalkit.errors import ExperimentError, PromptError
@@ -478,12 +478,29 @@ def init(
         str,
         typer.Option("--for", metavar="USE", help="With checks of what is right: support, extraction, rag, code, creative, summary, brainstorm."),
     ] = "",
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="Ask the prompts of this file, in any form that 'import' reads. [default: a few]")
+    ] = None,
 ) -> None:
-    """Write a starter experiment that runs as it is."""
+    """Write a starter experiment that runs as it is, of your own prompts with --prompts FILE."""
     from evalkit.experiment import starter  # late: --help stays instant
 
-    experiment = starter.write(folder, use)
-    print(f"Wrote {experiment} and its prompts. Try:\n  python -m evalkit sweep {shlex.quote(str(experiment))}")
+    if prompts is None:
+        experiment = starter.write(folder, use)
+        print(harmless(f"Wrote {experiment} and its prompts. Try:"))
+        print(harmless(f"  {program()} sweep {shlex.quote(str(experiment))}"))
+        return
+    from evalkit.cli.importing import as_options, end_of_init  # as above
+    from evalkit.experiment.files.reading import read_prompts  # as above
+
+    in_import = f"{program()} import FILE "
+    try:
+        found = read_prompts(prompts)
+    except PromptError as fault:
+        raise PromptError(as_options(str(fault), in_import)) from None
+    written = starter.write(folder, use, found.prompts, prompts)
+    for line in (*(as_options(one, in_import) for one in found.told), *end_of_init(found, prompts, written, use)):
+        print(harmless(line))
 
 
 @app.command("import")
@@ -507,6 +524,7 @@ def import_(
     """Make a prompt set of a file as it is; an experiment can also name that file itself."""
     from pydantic import ValidationError  # late: --help stays instant
 
+    from evalkit.cli.importing import as_options, end_of_import  # as above
     from evalkit.experiment.files.columns import PromptFile, Sample  # as above
     from evalkit.experiment.files.writing import write_prompts  # as above
     from evalkit.experiment.problems import from_pydantic  # as above
@@ -525,16 +543,10 @@ def import_(
     try:
         found = write_prompts(how, output, over=force)
     except PromptError as fault:
-        raise PromptError(_as_options(str(fault))) from None
-    for line in found.told:
-        print(harmless(_as_options(line)))
-    print(harmless(f"Wrote {counted(len(found.prompts), 'prompt')} to {output}. In an experiment: prompts: {output}"))
-
-
-def _as_options(told: str) -> str:
-    """What is told of a file of prompts, with the options of ``import`` for an experiment's keys."""
-    told = re.sub(r"prompts: \{file: FILE, (user|template): ('.*?'|NAME)\}", r"--\1 \2", told)
-    return told.replace(": template: '", ": --template '").replace("keep_last: true", "--keep-last")
+        raise PromptError(as_options(str(fault))) from None
+    wrote = f"Wrote {counted(len(found.prompts), 'prompt')} to {output}. In an experiment: prompts: {output}"
+    for line in (*map(as_options, found.told), wrote, *end_of_import(found, file, output)):
+        print(harmless(line))
 
 
 @app.command()

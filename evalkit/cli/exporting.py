@@ -10,6 +10,7 @@ import typer
 
 from evalkit.cli import comparing  # noqa: F401 (its command stands before this one)
 from evalkit.cli.commands import RunFolder, app
+from evalkit.errors import ExperimentError
 from evalkit.text.escaping import harmless
 
 FORMATS = ("csv", "promptfoo", "litellm", "vllm", "ollama", "python", "curl", "js", "mlflow", "wandb")
@@ -25,6 +26,7 @@ def export(
     cell: Annotated[
         list[str], typer.Option("--cell", metavar="CELL", help="This setting instead of the chosen one: a number, a name, or temperature=0.7.")
     ] = [],  # noqa: B006 (typer copies it)
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Give a run to other tools: its answers, its setting as a configuration or a call, its numbers to a tracker.
 
@@ -46,5 +48,7 @@ def export(
         sys.stdout.write(text)
         return
     check_output(Path(output))
+    if Path(output).is_file() and not force:  # a device or a pipe is no file to lose
+        raise ExperimentError(f"{output}: is there already; give another name, or --force to write over it")
     replace(Path(output), text.encode("utf-8", "replace"))
     print(harmless(f"Wrote {output}"))

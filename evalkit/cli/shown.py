@@ -67,8 +67,7 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
     for line in outlook.race_lines(experiment, folder):
         print(line)
     if begun:
-        at_most = "at most " if experiment.search is not None else ""
-        print(f"{at_most}{left.requests:,} of them still to send; the others stand in {harmless(str(folder))}/")
+        print(_still(experiment, len(planned), left.requests, folder))
     judged = outlook.judged(planned, left, folder)
     for line in _beside(experiment, planned, left, begun, judged):
         print(harmless(line))
@@ -82,6 +81,14 @@ def show_plan(experiment: Experiment, output: Path | None, retry_failed: bool, j
         print(harmless(f"judge {judge.name}, {_cost_of(asked)}"))
     if (vectors := outlook.embedded(planned, left, folder)) is not None:
         print(harmless(f"embeddings, at most {counted(vectors.tokens.requests, 'text')}, {_cost_of(vectors)}"))
+
+
+def _still(experiment: Experiment, planned: int, left: int, folder: Path) -> str:
+    """How much of a sweep that has begun is left; where it began and nothing came of it, that is all."""
+    if experiment.search is None and left >= planned:
+        return "all of them still to send"
+    at_most = "at most " if experiment.search is not None else ""
+    return f"{at_most}{left:,} of them still to send; the others stand in {harmless(str(folder))}/"
 
 
 def _beside(experiment: Experiment, planned: Plan, left: Tokens, begun: bool, judged: Sequence[Tokens]) -> Iterator[str]:

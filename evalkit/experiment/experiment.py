@@ -297,8 +297,11 @@ class Experiment(Strict):
     @classmethod
     def _known_checks(cls, value: tuple[str | Mapping[str, Any], ...], info: ValidationInfo) -> tuple[str | Mapping[str, Any], ...]:
         prompts = info.data.get("prompts", ())
-        expects, tests = (any(getattr(prompt, name) is not None for prompt in prompts) for name in ("expect", "tests"))
-        faults: list[tuple[Path, str]] = [((index,), fault) for index, one in enumerate(value) if (fault := checks.fault(one, expects, tests))]
+        # Where the prompts themselves are at fault nobody knows what they expect, and nothing is wrong with a check that needs it.
+        expects, tests = ("prompts" not in info.data or any(getattr(prompt, name) is not None for prompt in prompts) for name in ("expect", "tests"))
+        faults: list[tuple[Path, str]] = [
+            ((index,), fault) for index, one in enumerate(value) if (fault := _fault_of_check(one, expects, tests, info))
+        ]
         if not faults and any(kind == "runs" and code.runs(argument).then is None for kind, argument in checks.with_arguments(value, False)):
             wrong = ((prompt.id, code.fault_of(prompt.tests)) for prompt in prompts if prompt.tests is not None)
             faults = [((), f"the tests of prompt {shown(name)} are not Python: {fault}") for name, fault in wrong if fault]
@@ -510,12 +513,21 @@ def own_metrics(experiment: Experiment) -> Own:
 
 
 def _own_metrics(data: Mapping[str, Any]) -> Own:
-    """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read."""
+    """The metrics of an experiment's checks, scorers and judges, as far as `data` could be read: what is at fault is not in it."""
     kinds = {one if isinstance(one, str) else str(next(iter(one), "")) for one in data.get("checks", ())}
-    if any(prompt.expect is not None for prompt in data.get("prompts", ())):
+    if "prompts" not in data or any(prompt.expect is not None for prompt in data["prompts"]):
         kinds.add("contains")
     functions = frozenset(name for one in data.get("scorers", ()) if (name := custom.name_of(one)))
-    return Own(frozenset(kinds), functions, {judge.name: (judge.scale.min, judge.scale.max) for judge in data.get("judges", ())})
+    judges = {judge.name: (judge.scale.min, judge.scale.max) for judge in data.get("judges", ())}
+    return Own(frozenset(kinds), functions, judges, whole=data.keys() >= {"checks", "scorers", "judges"})
+
+
+def _fault_of_check(spec: object, expects: bool, tests: bool, info: ValidationInfo) -> str | None:
+    """What is wrong with a check as it is written; of a kind that there is not, what was meant."""
+    kind = next(iter(spec)) if isinstance(spec, Mapping) and len(spec) == 1 else spec
+    if isinstance(kind, str) and kind not in checks.KINDS:
+        return unknown("check", kind, checks.KINDS)
+    return checks.fault(spec, expects, tests, **(info.context or {}))
 
 
 def _standing_twice(parameters: Mapping[str, Any], request: Mapping[str, Any]) -> list[tuple[Path, str]]:
@@ -575,21 +587,28 @@ def load(path: FilePath | str, settings: Iterable[str] = ()) -> Experiment:
     return check(data, named(path), marks, path.parent)
 
 
+_PLACEHOLDER = Prompt.model_validate({"id": "placeholder", "user": "placeholder", "expect": "placeholder", "tests": "pass"})
+"""Stands for prompts that are at fault, so that all else is looked at: it has whatever a check may need, for what prompts lack is not known then."""
+
+
 def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None, folder: FilePath | None = None) -> Experiment:
     """The experiment in plain `data`; a prompt file is looked for in `folder`. Raises as `load` does."""
     marks, data = marks or {}, dict(data)
     lines: list[str] = []
     prompts_fault: PromptError | None = None
     read: tuple[str, ...] = ()
+    context: dict[str, str] = {}
     if "prompts" in data:
         try:
-            data["prompts"], read = _prompts(data["prompts"], source, marks, folder)
+            found_prompts = _prompts(data["prompts"], source, marks, folder)
+            context = _to_expect(data["prompts"], found_prompts)
+            data["prompts"], read = found_prompts.prompts, found_prompts.told
         except PromptError as fault:
             prompts_fault = fault
-            data["prompts"] = (Prompt.model_validate({"id": "placeholder", "user": "placeholder"}),)
+            data["prompts"] = (_PLACEHOLDER,)
     experiment: Experiment | None = None
     try:
-        experiment = Experiment.model_validate(data)
+        experiment = Experiment.model_validate(data, context=context)
     except ValidationError as error:
         found = from_pydantic(error, _FIELDS, _misplaced)
         swept, fixed = data.get("parameters"), data.get("request")
@@ -600,11 +619,20 @@ def check(data: Mapping[str, Any], source: str = "", marks: Marks | None = None,
     if prompts_fault is not None and not lines:
         raise prompts_fault
     if prompts_fault is not None:
-        lines.append(str(prompts_fault))
+        lines.insert(0, str(prompts_fault))
     if lines or experiment is None:
         raise ExperimentError("\n".join(lines))
     experiment._read = read
     return experiment
+
+
+def _to_expect(written: object, found: Read) -> dict[str, str]:
+    """What to write so that prompts which stand in columns say what is expected; nothing of others."""
+    file = written if isinstance(written, str) else written.get("file") if isinstance(written, Mapping) else None
+    if not isinstance(file, str) or FilePath(file).suffix.lower() in (".yaml", ".yml", ".txt"):
+        return {}
+    column = "COLUMN" if found.missed is None else shown(found.missed)
+    return {"expected": f"prompts: {{file: {file if file.isprintable() else shown(file)}, expect: {column}}}"}
 
 
 def _prompts(written: object, source: str, marks: Marks, folder: FilePath | None) -> Read:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from evalkit.experiment.endpoint import Strict
-from evalkit.experiment.problems import Path, share_of, shown, unknown
+from evalkit.experiment.problems import Path, nearest, share_of, shown, unknown
 from evalkit.experiment.strict_yaml import parse
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -166,11 +166,13 @@ class Own(NamedTuple):
     """Metrics that an experiment brings along: `checks` by their kind, of which several are numbered, scorers by their `functions`, `judges`.
 
     What a function gives by name is not known before it has run, so every ``function.name`` is taken. Judges have their scales.
+    Where some of them could not be read they are not `whole`: a name that is not among them may be one of those, and is no fault of its own.
     """
 
     checks: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
     judges: Mapping[str, tuple[float, float]] = {}
+    whole: bool = True
 
     def names(self) -> list[str]:
         """What they are called, as far as that is known before anything has run."""
@@ -194,7 +196,17 @@ def faults_of_metrics(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, st
     """A fault for each key of `value` that is no metric, neither evalkit's nor the experiment's `own`."""
     known = metric_names()
     there = [*known, *own.names()]
-    return [((str(name),), unknown("metric", str(name), there)) for name in value if name not in known and not own.has(str(name))]
+    strange = [str(name) for name in value if name not in known and not own.has(str(name))]
+    return [((name,), _unknown(name, there)) for name in strange if own.whole or nearest(name, there)]
+
+
+def _unknown(name: str, there: list[str]) -> str:
+    """What is wrong with a name that no metric has."""
+    from evalkit.metrics.checks import KINDS  # late: numpy, which reading an experiment needs not
+
+    if name in KINDS:
+        return f"unknown metric; it is a check, so add it: checks: [{name}]"
+    return unknown("metric", name, there)
 
 
 def faults_of_choose(value: Mapping[Any, Any], own: Own) -> list[tuple[Path, str]]:

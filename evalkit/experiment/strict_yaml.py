@@ -138,8 +138,15 @@ def text_in(content: bytes, name: str, error: type[Exception], say: Callable[[st
             text = content.decode("cp1252")
         except UnicodeDecodeError:
             raise error(_not_utf_8(name, fault)) from None
-    say("it is no UTF-8, and read as cp1252, which Windows writes in western Europe: look whether its accents are right")
-    return _with_plain_ends(text)
+    text = _with_plain_ends(text)
+    first = _BEYOND_ASCII.search(text)
+    where = "" if first is None else f", the first in {shown(first[0])} on line {text.count(chr(10), 0, first.start()) + 1}"
+    say(f"it is no UTF-8, and read as cp1252, which Windows writes in western Europe: look whether its accents are right{where}")
+    return text
+
+
+_BEYOND_ASCII = re.compile(r"\w{0,20}[^\x00-\x7f]\w{0,20}")
+"""A word with a sign that encodings differ in."""
 
 
 def _with_plain_ends(text: str) -> str:

@@ -20,11 +20,15 @@ from evalkit.exports.settings import Exported, without_place
 from evalkit.metrics.checks import with_arguments
 from evalkit.run import Run
 from evalkit.text.escaping import harmless
+from evalkit.text.numbers import counted
 
 _TEMPLATE = re.compile(r"\{(?=[{%#])|#(?=\})")
 """Signs that begin what promptfoo's templates fill in or leave out, and the end of a remark, which alone is a fault there."""
 _READ = ("file:", "package:")
 """What promptfoo reads, and runs where it is a program, instead of taking it as the text that it is."""
+NODE = "22.22"
+"""The oldest version of Node that promptfoo 0.123 takes."""
+_SHORT_NUMBER = re.compile(r"\d{1,4}")
 _DIRECT = frozenset(OF_OPENAI) - {"model", "messages", "n", "stream", "stream_options", "logit_bias", "logprobs", "top_logprobs", "user", "metadata"}
 
 
@@ -51,7 +55,16 @@ def for_promptfoo(run: Run, settings: Sequence[Exported]) -> str:
         missing.append("judges")
     if experiment.scorers:
         missing.append("scorers")
-    head = [f"# {harmless(experiment.name)}, exported by evalkit; run it with: npx promptfoo eval --no-cache"]
+    calls = len(settings) * len(experiment.prompts) * experiment.replicates
+    head = [
+        f"# {harmless(experiment.name)}, exported by evalkit; run it with: npx promptfoo eval --no-cache",
+        f"# That makes {counted(calls, 'call')}: {counted(len(settings), 'provider')} × {counted(len(experiment.prompts), 'test')} × "
+        f"{counted(experiment.replicates, 'repeat')}. It needs Node {NODE} or newer.",
+    ]
+    if inside := _numbers(config["tests"]):
+        head.append(
+            f"# icontains-all finds parts of words too: {inside[0]} in {inside[0]}9 and in 1{inside[0]}, which the check 'facts' does not count."
+        )
     for one in settings:
         missing += without_place(one.endpoint) + (["the version in the address"] if "?" in one.endpoint.base_url else [])
     head += [f"# No counterpart: {harmless(', '.join(dict.fromkeys(missing)))}."] if missing else []
@@ -103,6 +116,12 @@ def _assertions(prompt: Prompt, checks: Sequence[Any], missing: list[str]) -> It
                 continue  # this prompt expects nothing
             case _:
                 missing.append(f"the check {kind}")
+
+
+def _numbers(tests: Any) -> list[str]:
+    """Short numbers that are looked for as parts of a text, which longer ones hold."""
+    wanted = [one for test in tests for assertion in test.get("assert", ()) if assertion["type"] == "icontains-all" for one in assertion["value"]]
+    return [one for one in wanted if _SHORT_NUMBER.fullmatch(one)]
 
 
 def _raw(text: str) -> str:

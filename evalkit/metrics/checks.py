@@ -38,18 +38,20 @@ Test = Callable[[str, str | None], float]
 """Of an answer and what its prompt expects: 1 where it passes, 0 where not, between them a share of it, NaN where that cannot be said."""
 
 
-def fault(spec: object, expects: bool = True, tests: bool = True) -> str | None:
+def fault(spec: object, expects: bool = True, tests: bool = True, expected: str = "expect: a text under the prompts") -> str | None:
     """What is wrong with a check as an experiment writes it: a kind, or a mapping from a kind to its argument; None where nothing is.
 
     Args:
         expects: whether any prompt says what it expects, which a check without a text of its own looks for.
         tests: whether any prompt has tests, which ``runs`` runs where it has none of its own.
+        expected: what to write where no prompt expects anything.
     """
     try:
         kind, argument = _parts(spec)
         _test(kind, argument)
         if argument is None and kind in _OF_EXPECTED and not expects:
-            return f"{kind} has nothing to look for; write {kind}: a text, or expect: a text under the prompts"
+            text = "[a text]" if kind == "facts" else "a text"
+            return f"{kind} has nothing to look for, because no prompt says what is expected; write {expected}, or {kind}: {text}"
         if kind == "runs" and code.runs(argument).then is None and not tests:
             return "runs has no tests to run; write tests: under the prompts, or {runs: {then: 'assert ...'}}"
     except ValueError as error:

@@ -178,7 +178,7 @@ def ways(experiment: Experiment, seen: Mapping[str, Variances]) -> list[str]:
     ]
     if found is not None and search.share is not None and experiment.choose is not None:
         ways.append((f"a race, {raced} prompts", raced, k, found.worst * k))
-    names = list(seen)[:2]
+    names = [name for name, one in seen.items() if one.sd(k)][:2]
     if not names:
         return []
     heads = "  ".join(f"{one:>16}" for one in names)

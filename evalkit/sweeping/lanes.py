@@ -30,7 +30,7 @@ from evalkit.sweeping.hooks import Hooks
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import unsent
 from evalkit.sweeping.rescoring import what_it_took
-from evalkit.text.notes import Tell, warning
+from evalkit.text.notes import Note, Tell, warning
 
 if TYPE_CHECKING:
     from evalkit.collect.preflight import Checked, Preflight
@@ -105,7 +105,9 @@ class Lanes:
     """
 
     def __init__(self, experiment: Experiment, folder: Path, options: Options, hooks: Hooks, tell: Tell) -> None:
-        self._folder, self._options, self._hooks, self._tell = folder, options, hooks, tell
+        self._folder, self._options, self._hooks = folder, options, hooks
+        self._warned: list[str] = []
+        self._tell = self._noted(tell)
         self.began, self._started = time.monotonic(), now_text()
         several = len(experiment.asked) > 1
         self._every = {name: _Lane(name, one, self.began) for one in experiment.asked for name in [endpoint_name(one) if several else ""]}
@@ -243,6 +245,24 @@ class Lanes:
         if len(ended) == len(self._every) and len(set(ended.values())) == 1:
             return next(iter(ended.values()))
         return "; ".join(f"{name}: {why}" for name, why in ended.items()) or None
+
+    def _noted(self, tell: Tell) -> Tell:
+        """Tells the same, and keeps of which endpoints it was told why they are asked no more."""
+
+        def told(one: Note) -> None:
+            if one.level == "warning":
+                self._warned.append(one.text)
+            tell(one)
+
+        return told
+
+    def words_of_stop(self) -> str | None:
+        """`stopped` in words for people, without the reasons that a warning gave already."""
+        ended = {lane.name: lane.ended for lane in self._every.values() if lane.ended is not None}
+        known = {name for name, why in ended.items() if any(one.startswith(f"{name}: {why}") for one in self._warned)}
+        if not known or self.stopped == INTERRUPTED:
+            return self.stopped
+        return "; ".join(f"{name}: {'asked no more; its warning says why' if name in known else why}" for name, why in ended.items())
 
     def _paces(self, lane: _Lane, access: Access, part: Plan) -> list[Pace]:
         fixed = self._fixed(lane.endpoint)

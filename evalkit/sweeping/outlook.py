@@ -14,8 +14,10 @@ from evalkit.collect.budget import least_cost, most_cost
 from evalkit.errors import RecordError
 from evalkit.experiment import judges
 from evalkit.experiment.endpoint import Endpoint, Prices
-from evalkit.experiment.experiment import Experiment
+from evalkit.experiment.experiment import Experiment, own_metrics
+from evalkit.experiment.goals import metric_names, wishes
 from evalkit.experiment.several import endpoint_name
+from evalkit.metrics import RECORDED, Metric, checks
 from evalkit.plan.requests import Plan, Request, Tokens
 from evalkit.store.folder import is_run, load_experiment, reworded, seeds_of
 from evalkit.store.records import Standing, read, standing
@@ -259,20 +261,43 @@ def outlook(experiment: Experiment, pilot: Path | None, variances: Sequence[str]
     """
     from evalkit.analysis import power  # scipy, which a plan needs not
 
-    seen = power.given(variances, experiment.replicates)
+    own, decisive = own_metrics(experiment), list(wishes(experiment.choose))
+    effect = power.wanted(effects, own)
+    seen = power.given(variances, experiment.replicates, own)
+    said: list[str] = []
     if not seen:
         folder = pilot or Path("results") / experiment.name
         if pilot is None and not folder.is_dir():
-            return _typical(experiment, power.wanted(effects))
+            return _typical(experiment, effect, decisive)
         if not folder.is_dir():
             raise RecordError(f"{folder}: no such run; sweep a pilot (the option limit with 5), or give variance METRIC=BETWEEN,WITHIN")
-        seen = power.of_pilot(load_experiment(folder), lambda: read(folder))
+        seen = power.of_pilot(_judged_as(experiment, load_experiment(folder)), lambda: read(folder), _beside(experiment, decisive))
         if not seen:
             raise RecordError(f"{folder}: tells no variance; a pilot needs two settings and two prompts with answers")
-    return [*power.told(experiment, power.outlook(experiment, seen, power.wanted(effects))), *ways(experiment, seen)]
+        if unseen := [name for name in decisive if name not in seen]:
+            said = [f"{_listed(unseen)} {'decides' if len(unseen) == 1 else 'decide'} too; this pilot does not tell how it varies."]
+    seen = {name: seen[name] for name in (*(name for name in decisive if name in seen), *(name for name in seen if name not in decisive))}
+    return [*power.told(experiment, power.outlook(experiment, seen, effect)), *said, *ways(experiment, seen)]
 
 
-def _typical(experiment: Experiment, wanted: Mapping[str, float]) -> list[str]:
+def _beside(experiment: Experiment, decisive: Sequence[str]) -> list[Metric]:
+    """The metrics of an experiment's checks, and of those that records tell the ones that decide."""
+    own = checks.metrics(experiment.checks, any(prompt.expect is not None for prompt in experiment.prompts))
+    return [*own, *(one for one in RECORDED if one.name in decisive)]
+
+
+def _judged_as(experiment: Experiment, pilot: Experiment) -> Experiment:
+    """The experiment of a pilot with what `experiment` says of its answers: its checks, its margins, and what its prompts expect."""
+    expected = {prompt.id: prompt.expect for prompt in experiment.prompts}
+    prompts = tuple(one.model_copy(update={"expect": expected.get(one.id, one.expect)}) for one in pilot.prompts)
+    return pilot.model_copy(update={"checks": experiment.checks, "margins": experiment.margins, "prompts": prompts})
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _typical(experiment: Experiment, wanted: Mapping[str, float], decisive: Sequence[str]) -> list[str]:
     """The outlook by variances that were seen elsewhere: lines of text that fit into 80 columns."""
     from evalkit.analysis import power, typical  # scipy, as above
 
@@ -290,6 +315,9 @@ def _typical(experiment: Experiment, wanted: Mapping[str, float]) -> list[str]:
     lines += [f"{source.name}: {source.what}" for source in typical.SOURCES]
     if experiment.replicates != _TYPICAL_REPLICATES:
         lines.append("Metrics over the replicates together were seen at 8 of them; at another number they are others.")
+    usual = metric_names()
+    if unseen := [name for name in decisive if name not in usual or name == "cost"]:
+        lines.append(f"{_listed(unseen)} {'decides' if len(unseen) == 1 else 'decide'} here: how that varies only a pilot tells.")
     lines += ways(experiment, typical.SOURCES[0].variances)
     return [*lines, "A pilot tells how yours vary: sweep with the option limit with 5, then plan again."]
 

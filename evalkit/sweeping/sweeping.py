@@ -216,8 +216,8 @@ class _Sweep:
     def _send(self, what: Plan, there: Standing, writer: RecordWriter, tally: Tally, *, last: bool) -> None:
         """Send what `what` asks for and is not there; tell why it stopped early, and where nothing more comes how fast it went."""
         paced = self.lanes.send(what, there, writer, tally)
-        if self.lanes.stopped:
-            self.tell(Note("stopped", self.lanes.stopped))
+        if said := self.lanes.words_of_stop():
+            self.tell(Note("stopped", said))
         if paced and (last or self.lanes.stopped):
             self.tell(note(paced))
 

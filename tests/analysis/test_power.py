@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
 from evalkit.analysis.power import Variances, given, of_pilot, outlook, told, wanted
 from evalkit.errors import ExperimentError
 from evalkit.experiment.experiment import check
+from evalkit.experiment.goals import Own
+from evalkit.metrics import checks
 from evalkit.plan.requests import Plan
 from evalkit.stats.power import detectable
 from evalkit.store.records import Completion, Record, Usage
@@ -50,6 +53,22 @@ def test_a_pilots_variances_are_those_planted() -> None:
     assert math.isnan(found["exact_duplicates"].within)
 
 
+def test_a_pilot_tells_of_metrics_beside_the_usual_ones_first() -> None:
+    pilot = experiment(prompts=60, replicates=4)
+    rng = np.random.default_rng(5)
+    some = [
+        msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, text=rng.choice(["yes", "no"]))) for one in records(pilot, 0, 1)
+    ]
+    found = of_pilot(pilot, lambda: iter(some), [checks.metric({"contains": "yes"}), checks.metric({"regex": "."})])
+    assert list(found)[:2] == ["contains", "regex"]
+    assert found["contains"].within == pytest.approx(0.25, rel=0.2), "of a fair coin"
+    assert (found["regex"].between, found["regex"].within) == (0, 0)
+    contains, regex = outlook(pilot, {name: found[name] for name in ("contains", "regex")}, {})
+    assert contains.prompts
+    assert not regex.prompts, "what did not vary tells nothing"
+    assert "regex                  unknown: it did not vary" in "\n".join(told(pilot, [contains, regex]))
+
+
 def test_the_outlook_is_the_detectable_effect_and_prompts_fall_with_replicates() -> None:
     (row,) = outlook(experiment(), {"rep_2": Variances(0.01, 0.04, 0, 0.02)}, {"rep_2": 0.05})
     assert row.detectable == pytest.approx(detectable(30, math.sqrt(0.01 + 2 * 0.04 / 8)))
@@ -71,6 +90,9 @@ def test_given_variances_and_effects() -> None:
     assert given(["rep_2=0.01,0.04"], 8) == {"rep_2": (0.01, 0.04, 0, pytest.approx(math.nan, nan_ok=True))}
     assert math.isnan(given(["distinct_2=0.01,0"], 8)["distinct_2"].within)
     assert wanted(["rep_2=0.1"]) == {"rep_2": 0.1}
+    own = Own(checks=frozenset(["facts"]))
+    assert wanted(["facts=0.1", "facts:2=0.2"], own) == {"facts": 0.1, "facts:2": 0.2}
+    assert given(["facts=0.1,0.2"], 8, own)["facts"].within == 0.2
 
 
 @pytest.mark.parametrize("text", ["rep_2", "repp=1,2", "rep_2=a,b", "rep_2=1", "rep_2=-1,2", "rep_2=inf,1"])

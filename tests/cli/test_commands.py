@@ -319,10 +319,22 @@ def test_many_requests_to_another_endpoint_are_asked_about_on_a_terminal(tmp_pat
         assert (status, len(server.seen)) == (0, 404)
 
 
+def test_a_plan_after_a_start_that_failed_says_that_all_is_left(evalkit: Command, tmp_path: Path) -> None:
+    refused = json.dumps({"error": {"message": "no such key"}}).encode()
+    with serving(lambda _: (401, {}, refused)) as server:
+        path = small(tmp_path, server.url)
+        begun = evalkit("sweep", path, "--no-look")
+        assert "key" in begun.stderr
+        assert (tmp_path / "results/small/run.json").exists()
+        told = evalkit("plan", path).stdout
+    assert "\nall of them still to send\n" in told
+    assert "others stand" not in told
+
+
 def test_init_writes_an_experiment_that_runs_and_never_overwrites(evalkit: Command, tmp_path: Path) -> None:
     done = evalkit("init", "mine")
     assert done.returncode == 0
-    assert "python -m evalkit sweep mine/experiment.yaml" in done.stdout
+    assert "  python -m evalkit sweep mine/experiment.yaml\n" in done.stdout  # as it was called
     ran = evalkit("sweep", "mine/experiment.yaml", "--limit", "1")
     assert ran.returncode == 0, ran.stderr
     before = (tmp_path / "mine/experiment.yaml").read_bytes()
@@ -406,5 +418,16 @@ def test_a_sweep_recommends_confirms_and_foretells(evalkit, tmp_path):
     power = evalkit("plan", "mine/experiment.yaml", "--pilot", "run")
     assert power.returncode == 0, power.stderr
     assert "length_tokens" in power.stdout
+    own = [
+        "--set",
+        'checks=[{regex: "[aeiou]{3}"}]',
+        "--set",
+        "choose={prefer: {rep_2: {goal: minimize}, regex: {goal: minimize}, cost: {goal: minimize}}}",
+    ]
+    decisive = evalkit("plan", "mine/experiment.yaml", "--pilot", "run", *own).stdout
+    assert [line.split()[0] for line in decisive.splitlines()[1:4]] == ["rep_2", "regex", "length_tokens"], "what decides comes first"
+    assert "cost decides too; this pilot does not tell how it varies." in decisive
+    unforeseen = evalkit("plan", "mine/experiment.yaml", "--power", *own).stdout
+    assert "regex and cost decide here: how that varies only a pilot tells." in unforeseen
     one_at_a_time = evalkit("plan", "mine/experiment.yaml", "--set", "design=one_at_a_time")
     assert "beware: one parameter is changed at a time" in one_at_a_time.stdout

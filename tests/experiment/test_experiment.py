@@ -704,6 +704,9 @@ request:
 replicates: none
 """
     assert told(text).split("\n") == [
+        "x.yaml: prompts[0].user: the message is empty; expected a text (line 8)",
+        "x.yaml: prompts[1]: neither 'messages' nor 'user' is given; expected one of them (line 9)",
+        "x.yaml: prompts[1].usr: unknown key; did you mean 'user'? (line 9)",
         "x.yaml: name: is missing; add it",
         f"x.yaml: endpoint.base_url: this is not an http URL; {URL} (line 3)",
         "x.yaml: endpoint.model: is missing; add it (line 2)",
@@ -718,18 +721,15 @@ replicates: none
         "x.yaml: replicates: found 'none'; expected a whole number (line 19)",
         "x.yaml: nmae: unknown key; did you mean 'name'? (line 1)",
         "x.yaml: parameters.max_tokens: stands under 'request' too; keep one of the two (line 14)",
-        "x.yaml: prompts[0].user: the message is empty; expected a text (line 8)",
-        "x.yaml: prompts[1]: neither 'messages' nor 'user' is given; expected one of them (line 9)",
-        "x.yaml: prompts[1].usr: unknown key; did you mean 'user'? (line 9)",
     ]
 
 
 def test_faults_of_the_prompt_file_are_told_with_the_others():
     write("- {id: a, usr: x}", "p.yaml")
     assert told(with_(prompts="p.yaml", replicates="0")).split("\n") == [
-        "x.yaml: replicates: found 0; expected a number of at least 1 (line 6)",
         "p.yaml: [0]: neither 'messages' nor 'user' is given; expected one of them (line 1)",
         "p.yaml: [0].usr: unknown key; did you mean 'user'? (line 1)",
+        "x.yaml: replicates: found 0; expected a number of at least 1 (line 6)",
     ]
 
 
@@ -1075,10 +1075,77 @@ def test_the_ends_of_a_range_are_bounds_like_others(number):
 
 @pytest.mark.parametrize("kind", ["contains", "not_contains", "equals"])
 def test_a_check_without_anything_to_look_for_is_refused(kind):
-    with pytest.raises(ExperimentError, match=rf"checks\[0\]: {kind} has nothing to look for; write {kind}: a text, or expect: a text"):
+    with pytest.raises(
+        ExperimentError, match=rf"checks\[0\]: {kind} has nothing to look for, .*; write expect: a text under the prompts, or {kind}: a text"
+    ):
         check(SMALL | {"checks": [kind]})
     prompts = [{"id": "a", "user": "2 + 2?", "expect": "4"}, {"id": "b", "user": "Hello"}]
     assert check(SMALL | {"checks": [kind], "prompts": prompts}).checks == (kind,)
+
+
+TABLE = "Question,Anwser\nCapital of France?,Paris\nCapital of Italy?,Rome\n"
+PREFERRED = {"checks": ["facts"], "choose": {"prefer": {"facts": {"goal": "maximize"}}}}
+JUDGE = {"name": "polite", "rubric": "Polite?", "scale": {"min": 1, "max": 5}, "endpoint": {"base_url": "local", "model": "babbler"}}
+CAUSES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a column that is not there": (
+        {"prompts": {"file": "q.csv", "expect": "Answre"}, **PREFERRED},
+        ["q.csv: no column is called 'Answre', which 'expect' names; unknown column; did you mean 'Anwser'?"],
+    ),
+    "a column that nobody named": (
+        {"prompts": "q.csv", **PREFERRED},
+        [
+            "checks[0]: facts has nothing to look for, because no prompt says what is expected; "
+            "write prompts: {file: q.csv, expect: 'Anwser'}, or facts: [a text]"
+        ],
+    ),
+    "a slip in a check": ({**PREFERRED, "checks": ["fact"]}, ["checks[0]: unknown check; did you mean 'facts'?"]),
+    "a slip in a check with its argument": ({"checks": [{"contians": "a"}]}, ["checks[0]: unknown check; did you mean 'contains'?"]),
+    "a slip that is preferred as well": (
+        {"checks": ["fact"], "choose": {"prefer": {"fact": {"goal": "maximize"}}}, "margins": {"fact": 0.1}},
+        ["checks[0]: unknown check; did you mean 'facts'?"],
+    ),
+    "a slip beside another": (
+        {"checks": ["fact"], "choose": {"prefer": {"lenght_words": {"goal": "minimize"}}}},
+        ["checks[0]: unknown check; did you mean 'facts'?", "choose.prefer.lenght_words: unknown metric; did you mean 'length_words'?"],
+    ),
+    "a judge that cannot be read": (
+        {"judges": [{**JUDGE, "rubric": ""}], "choose": {"prefer": {"polite": {"goal": "maximize"}}}},
+        ["judges[0].rubric: found ''; expected a text that is not empty"],
+    ),
+    "a check that was forgotten": (
+        {"choose": {"prefer": {"is_json": {"goal": "maximize"}}}},
+        ["choose.prefer.is_json: unknown metric; it is a check, so add it: checks: [is_json]"],
+    ),
+    "prompts that are at fault": (
+        {"prompts": [{"usr": "2 + 2?"}], **PREFERRED},
+        ["prompts[0]: neither 'messages' nor", "prompts[0].usr: unknown key"],
+    ),
+    "no prompts at all": ({"prompts": None, **PREFERRED}, ["prompts: found nothing (null); expected a file's path"]),
+}
+
+
+@pytest.mark.parametrize("what", CAUSES)
+def test_a_cause_is_told_and_not_what_only_follows_from_it(what: str) -> None:
+    write(TABLE, "q.csv")
+    changes, expected = CAUSES[what]
+    with pytest.raises(EvalkitError) as caught:
+        check({**SMALL, **changes})
+    lines = str(caught.value).split("\n")
+    assert len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
+        assert words in line
+
+
+def test_prompts_that_are_missing_are_no_fault_of_the_checks() -> None:
+    with pytest.raises(ExperimentError) as caught:
+        check({name: value for name, value in {**SMALL, **PREFERRED}.items() if name != "prompts"})
+    assert str(caught.value) == "prompts: is missing; add it"
+
+
+def test_faults_of_prompts_come_before_others() -> None:
+    with pytest.raises(ExperimentError) as caught:
+        check({**SMALL, "prompts": {"file": "none.csv"}, "replicates": 0})
+    assert [line.split(":")[0] for line in str(caught.value).split("\n")] == ["none.csv", "replicates"]
 
 
 def test_tests_of_prompts_are_told_of_where_they_are_missing_or_no_python() -> None:

@@ -336,6 +336,8 @@ def test_a_set_is_made_of_a_spreadsheet(tmp_path: Path, evalkit: Callable[..., s
         "q.csv: its columns are parted by ';'",
         "q.csv: taken: 'Frage' as user, 'Antwort' as expect, 'Thema' as tags",
         "Wrote 1 prompt to prompts.yaml. In an experiment: prompts: prompts.yaml",
+        "1 has an expected answer. To measure whether answers are right:",
+        *done.stdout.splitlines()[-4:],
     ]
     (prompt,) = read_prompts(tmp_path / "prompts.yaml").prompts
     assert (prompt.expect, prompt.tags) == ("Paris", ("geo",))

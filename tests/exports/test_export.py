@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,10 @@ def test_litellm_has_a_model_a_setting(run: Run) -> None:
 
 def test_promptfoo_has_a_provider_a_setting_and_a_test_a_prompt(run: Run) -> None:
     text = text_of(run, "promptfoo", ["temperature=0.2,top_k=40"])
-    assert text.splitlines()[1] == "# No counterpart: the check python."
+    assert text.splitlines()[1:3] == [
+        "# That makes 12 calls: 1 provider × 3 tests × 4 repeats. It needs Node 22.22 or newer.",
+        "# No counterpart: the check python.",
+    ]
     config: dict[str, Any] = yaml.safe_load(text)
     (provider,) = config["providers"]
     assert provider["id"] == "openai:chat:m-1"
@@ -161,6 +164,24 @@ def test_promptfoo_has_a_provider_a_setting_and_a_test_a_prompt(run: Run) -> Non
     assert json.loads(braces["vars"]["messages"])[0]["content"] == "What does {{x}} mean in {% raw %} {#}?"
     assert [one["type"] for one in third["assert"]] == ["word-count", "is-json", "icontains-all"], "it expects nothing itself"
     assert config["evaluateOptions"] == {"repeat": 4, "cache": False}
+
+
+def test_promptfoo_is_told_of_numbers_that_longer_ones_hold(run: Run) -> None:
+    numbers = run.experiment.model_copy(update={"checks": ({"facts": ["12", "2024-118", "Paris"]},)})
+    told = text_of(Run(run.folder, numbers, run.analysis, choice=run.choice), "promptfoo").splitlines()
+    assert "# icontains-all finds parts of words too: 12 in 129 and in 112, which the check 'facts' does not count." in told
+    assert not any("icontains-all finds" in line for line in text_of(run, "promptfoo").splitlines())
+
+
+def test_a_file_is_written_over_with_force_alone(run: Run, tmp_path: Path, evalkit: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    command = ("export", run.folder, "--to", "vllm", "-o", "x.sh")
+    assert evalkit(*command).stdout == "Wrote x.sh\n"
+    (tmp_path / "x.sh").write_text("mine", encoding="utf-8")
+    refused = evalkit(*command)
+    assert (refused.returncode, refused.stderr) == (2, "error: x.sh: is there already; give another name, or --force to write over it\n")
+    assert (tmp_path / "x.sh").read_text(encoding="utf-8") == "mine"
+    assert evalkit(*command, "--force").returncode == 0
+    assert "vllm serve" in (tmp_path / "x.sh").read_text(encoding="utf-8")
 
 
 def test_the_table_holds_every_answer_and_no_formula(run: Run) -> None:
@@ -232,7 +253,7 @@ def test_a_version_in_the_address_is_kept_or_named(run: Run) -> None:
     assert "https://host.example/v1/chat/completions?api-version=2024-10-21" in text_of(azure, "curl")
     for name in ("litellm", "promptfoo"):
         text = text_of(azure, name)
-        assert "the version in the address" in text.splitlines()[1]
+        assert any("the version in the address" in line for line in text.splitlines() if line.startswith("#"))
         assert "?" not in text.partition("https://")[2].splitlines()[0], "a path would be put behind it"
 
 

@@ -122,7 +122,7 @@ def test_one_that_dies_leaves_its_settings_pending_and_the_others_go_on(tmp_path
     said = [str(one) for one in run.notes]
     assert any(f"{name}: the endpoint has been down" in one and "the others go on" in one for one in said), said
     assert run.analysis.counts.missing + sum(run.analysis.counts.failures.values()) == 16
-    assert any(one.level == "stopped" for one in run.notes)
+    assert [one.text for one in run.notes if one.level == "stopped"] == [f"{name}: asked no more; its warning says why"]
     with serving(lambda _: FINE) as again, serving(lambda _: FINE) as also:
         plain = experiment(*(server.url for server in servers)).resolved()
         for told, there in zip(plain["endpoints"], (again, also), strict=True):
@@ -140,6 +140,7 @@ def test_one_that_refuses_the_key_at_once_is_told_and_the_others_go_on(tmp_path:
     assert len(refusing.seen) <= 2
     assert any(str(one).startswith("warning: b: ") and "the others go on" in str(one) for one in run.notes)
     assert any(one.level == "stopped" and "b: " in one.text for one in run.notes)
+    assert sum("key" in one.text for one in run.notes) == 1, "the reason is told once"
 
 
 def test_where_none_can_be_used_nothing_is_said_to_go_on(tmp_path: Path) -> None:

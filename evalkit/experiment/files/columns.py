@@ -26,7 +26,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     ),
     "expect": (
         *("expect", "expected", "answer", "reference", "target", "ideal", "gold", "expectedoutput", "expectedanswer", "groundtruth"),
-        *("correctanswer", "referenceanswer", "output", "completion", "response"),
+        *("correctanswer", "rightanswer", "referenceanswer", "output", "completion", "response"),
         *("antwort", "respuesta", "réponse", "risposta", "resposta", "a"),
     ),
     "tags": ("tags", "tag", "category", "categories", "topic", "topics", "subject", "thema", "kategorie", "catégorie", "categoría", "tema"),
@@ -106,9 +106,10 @@ def is_usual(name: str) -> bool:
     return any(plain(name) in names for names in _USUAL.values())
 
 
-def nearest_usual(names: Iterable[str]) -> tuple[str, str] | None:
-    """Of names the first that is a slip for one which holds the question, and that one."""
-    pairs = ((name, nearest(plain(name), [one for one in _USUAL["user"] if len(one) > 4])) for name in names)
+def nearest_usual(names: Iterable[str], what: Literal["user", "expect"] = "user") -> tuple[str, str] | None:
+    """Of names the first that is a slip for one which holds the question, or `what` else of a prompt, and that one."""
+    # A reference's number is near to a reference, and none.
+    pairs = ((name, nearest(plain(name), [one for one in _USUAL[what] if len(one) > 4])) for name in names if not plain(name).endswith("id"))
     return next(((name, meant) for name, meant in pairs if meant is not None), None)
 
 
@@ -140,16 +141,24 @@ def placed(there: Sequence[str], named: Mapping[str, str], where: str) -> dict[s
     return found
 
 
-def say_columns(there: Iterable[str], found: Mapping[str, str], said: Said) -> None:
-    """Tell which columns were taken for what they are not called, and which were left out."""
+def say_columns(there: Iterable[str], found: Mapping[str, str], said: Said) -> str | None:
+    """Tell which columns were taken for what they are not called, and which were left out.
+
+    Returns:
+        The one among those left out that likely holds what is expected, where none was taken for that.
+    """
     if taken := [f"{shown(name)} as {what}" for name, what in sorted(found.items(), key=lambda one: OWN.index(one[1])) if name != what]:
         said.add(f"taken: {', '.join(taken)}")
     left = [one for one in there if one not in found]
+    missed = nearest_usual(left, "expect") if "expect" not in found.values() else None
     if left:
         names = ", ".join(map(shown, left[:8])) + (" and more" if len(left) > 8 else "")
         needed = next((one for one in left if plain(one) in _NEEDED), None)
         hint = f"; where the question needs {shown(needed)}, put both into one text: template: '{{{{{needed}}}}} ...'" if needed else ""
+        if missed:
+            hint += f"; did you mean {shown(missed[1])} by {shown(missed[0])}? Name it: prompts: {{file: FILE, expect: {shown(missed[0])}}}"
         said.add(f"left out: {'the column' if len(left) == 1 else 'the columns'} {names}{hint}")
+    return missed and missed[0]
 
 
 def tags_of(value: Any) -> list[str]:

@@ -33,10 +33,11 @@ _LOOKED_AT = 100_000
 
 
 class Read(NamedTuple):
-    """Prompts, and what was made of their file, a sentence each."""
+    """Prompts, and what was made of their file, a sentence each; `missed` is a column that likely holds what is expected, where none does."""
 
     prompts: tuple[Prompt, ...]
     told: tuple[str, ...]
+    missed: str | None = None
 
 
 def read_prompts(path: FilePath, how: PromptFile | None = None) -> Read:
@@ -63,7 +64,7 @@ def read_prompts(path: FilePath, how: PromptFile | None = None) -> Read:
     prompts = _checked(entries, source, document.marks, (), said)
     if how.sample is not None:
         prompts = drawn(prompts, how.sample, said)
-    return Read(prompts, tuple(f"{source}: {one}" for one in said.told()))
+    return Read(prompts, tuple(f"{source}: {one}" for one in said.told()), shapes.missed)
 
 
 def _is_own(entry: Any) -> bool:

@@ -45,6 +45,8 @@ class Shapes:
         self._simple: set[tuple[str, ...]] = set()
         """Keys of entries that are flat where no value is a list or a mapping: most files hold one kind alone."""
         self._template = Template(how, where, said)
+        self.missed: str | None = None
+        """A column that was left out, and likely holds what is expected, which no other does."""
 
     def own(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """An entry in evalkit's own form; without an id its last message may be the answer, as in files that others wrote."""
@@ -208,7 +210,8 @@ class Shapes:
         self._columns[keys] = found = placed(keys, self._names, self._where)
         self._refuse_two_questions(keys, found)
         left = [key for key in keys if key not in found and (key not in _OF_A_PROMPT or key in found.values())]
-        say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
+        missed = say_columns([*found, *(key for key in left if key != further(keys, found))], found, self._said)
+        self.missed = self.missed or missed
         if not self._table and (near := [key for key in left if nearest(key, _OF_A_PROMPT)]):
             raise Faults([((key,), unknown("key", key, _OF_A_PROMPT)) for key in near])
 

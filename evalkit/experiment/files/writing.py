@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -49,10 +50,9 @@ def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> R
     if output.exists() and not over:
         raise PromptError(f"{named(output)}: is there already; give another name, or --force to write over it")
     found = read_prompts(FilePath(how.file), how)
-    plain = [_short(prompt) for prompt in found.prompts]
-    if ending != ".jsonl" and (sum(map(_values, plain)) > MOST_VALUES or sum(len(str(one)) for one in plain) > MOST_BYTES // 2):
+    if ending != ".jsonl" and not fits_yaml(found.prompts):
         raise PromptError(f"{named(output)}: too much for YAML, which would take minutes to read; name a .jsonl file, like {output.stem}.jsonl")
-    text = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in plain) if ending == ".jsonl" else _yaml(plain)
+    text = as_jsonl(found.prompts) if ending == ".jsonl" else as_yaml(found.prompts)
     temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -63,15 +63,27 @@ def write_prompts(how: PromptFile, output: FilePath, *, over: bool = False) -> R
     return found
 
 
+def fits_yaml(prompts: Sequence[Prompt]) -> bool:
+    """Whether these are no more than is read of YAML."""
+    plain = [_short(prompt) for prompt in prompts]
+    return sum(map(_values, plain)) <= MOST_VALUES and sum(len(str(one)) for one in plain) <= MOST_BYTES // 2
+
+
+def as_jsonl(prompts: Sequence[Prompt]) -> str:
+    """The prompts as a ``.jsonl`` file holds them."""
+    return "".join(f"{json.dumps(_short(one), ensure_ascii=False)}\n" for one in prompts)
+
+
+def as_yaml(prompts: Sequence[Prompt]) -> str:
+    """The prompts as a ``.yaml`` file holds them."""
+    return yaml.dump([_short(one) for one in prompts], Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+
+
 def _values(data: Any) -> int:
     """How many values YAML counts in it, keys too."""
     if isinstance(data, dict):
         return 1 + sum(1 + _values(one) for one in data.values())
     return 1 + sum(map(_values, data)) if isinstance(data, list | tuple) else 1
-
-
-def _yaml(plain: list[dict[str, Any]]) -> str:
-    return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
 
 
 def _short(prompt: Prompt) -> dict[str, Any]:
