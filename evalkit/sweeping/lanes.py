@@ -121,17 +121,18 @@ class Lanes:
             return [(self._every[""], plan)]
         return [(lane, part) for part in plan.parts if (lane := self._every[endpoint_name(part.endpoint)]).ended is None]
 
-    def open(self, stack: ExitStack, plan: Plan, ahead: int, there: Standing, tally: Tally) -> None:
+    def open(self, stack: ExitStack, plan: Plan, left: int, ahead: int, there: Standing, tally: Tally) -> None:
         """Make ready to reach those that are to be asked what is left of a plan, of whom some may be reached already.
 
         Args:
-            ahead: how many requests may come to it later.
+            left: how many requests of it are left, all endpoints together.
+            ahead: how many may come to it later.
         """
         opened_now = False
-        for lane, part in self._of(plan):
-            left = sum(1 for _ in self._unsent(part, there))
-            if (left + ahead) and lane.access is None:
-                lane.access = self._access(stack, lane.endpoint, left + ahead)
+        for lane, part in [(lane, part) for lane, part in self._of(plan) if lane.access is None]:
+            own = (left if part is plan else sum(1 for _ in self._unsent(part, there))) + ahead
+            if own:
+                lane.access = self._access(stack, lane.endpoint, own)
                 opened_now = True
         if opened_now:
             tally.began = time.monotonic()  # what a cluster takes to start is none of the endpoint's

@@ -174,7 +174,7 @@ class _Sweep:
         self.hooks.progress(tally)
         look, kept = Looked(), Kept()
         if requests:
-            self.lanes.open(stack, self.plan, ahead, there, tally)
+            self.lanes.open(stack, self.plan, requests, ahead, there, tally)
             look = self._look(there, tally, writer, kept)
         if fresh:  # only now that the endpoint is known to be of use
             writer = self._anew(hold)
@@ -265,7 +265,7 @@ class _Sweep:
             tally.planned, tally.stage = tally.done + left + race.ahead, race.stage()
             self.hooks.progress(tally)
             if left:
-                self.lanes.open(stack, self.plan, race.ahead, there, tally)
+                self.lanes.open(stack, self.plan, left, race.ahead, there, tally)
                 tally.after(tuple(one.spent for one in beside))
                 self._send(self.plan, there, writer, tally, last=race.course.over)
                 there = standing(self.folder)
@@ -286,7 +286,7 @@ class _Sweep:
         requests = self._left(again, there)
         if requests and self._agreed(requests, len(again)):
             fresh = tally.anew(requests)
-            self.lanes.open(stack, again, 0, there, fresh)
+            self.lanes.open(stack, again, requests, 0, there, fresh)
             fresh.after(tuple(one.spent for one in beside))
             self._send(again, there, writer, fresh, last=False)
         beside += self._ask_others((tally.spent, *(one.spent for one in beside)))
