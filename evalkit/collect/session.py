@@ -233,6 +233,18 @@ async def sent(
     return await attended(_made(errand, stop, progress, tell), stop, errand.tally, sync=sync, progress=progress, tell=tell, interruption=interruption)
 
 
+class Stop(NamedTuple):
+    """Why the calls of an errand were not all made.
+
+    Attributes:
+        why: the reason; None where all were made.
+        told: whether a warning gave it already.
+    """
+
+    why: str | None = None
+    told: bool = False
+
+
 async def sent_side_by_side(
     errands: Sequence[Errand],
     tally: Tally,
@@ -241,8 +253,8 @@ async def sent_side_by_side(
     progress: Callable[[Tally], None],
     tell: Tell,
     interruption: Interruption | None = None,
-) -> dict[str, str | None]:
-    """Make the calls of several errands at once, each at its own pace; by name, the reason where one stopped before all of its calls were made.
+) -> dict[str, Stop]:
+    """Make the calls of several errands at once, each at its own pace; by name, whether and why one stopped before all of its calls were made.
 
     An endpoint that cannot be used leaves its calls to be made another time, and the others go on.
 
@@ -254,7 +266,7 @@ async def sent_side_by_side(
         EndpointError: none of them can be used; the first one's.
     """
     stop, faults = asyncio.Event(), list[EndpointError]()
-    found: dict[str, str | None] = {}
+    found: dict[str, Stop] = {}
     began = time.monotonic()
 
     def shown(_: Tally) -> None:
@@ -263,14 +275,15 @@ async def sent_side_by_side(
 
     async def one(errand: Errand) -> None:
         try:
-            found[errand.name] = await _made(errand, stop, shown, _naming(errand.name, tell))
+            why = await _made(errand, stop, shown, naming(errand.name, tell))
         except EndpointError as fault:
             faults.append(fault)
-            found[errand.name] = str(fault)
-        why = found[errand.name]
+            why = str(fault)
         over = errand.tally.spent.over(errand.policy.budget, time.monotonic() - began)  # which ends all of them
-        others = any(found.get(other.name) is None for other in errands if other is not errand)
-        if why not in (None, INTERRUPTED) and over is None and others:
+        others = any(found.get(other.name, Stop()).why is None for other in errands if other is not errand)
+        is_told = why not in (None, INTERRUPTED) and over is None and others
+        found[errand.name] = Stop(why, is_told)
+        if is_told:
             tell(warning(f"{errand.name}: {why}; what is left for it stays to be asked, and the others go on"))
 
     async def all_of_them() -> str | None:
@@ -286,12 +299,12 @@ async def sent_side_by_side(
 
     stopped = await attended(all_of_them(), stop, tally, sync=sync, progress=shown, tell=tell, interruption=interruption)
     tally.add_up()
-    return {errand.name: stopped or found.get(errand.name) for errand in errands}
+    return {errand.name: Stop(stopped) if stopped else found.get(errand.name, Stop()) for errand in errands}
 
 
-def _naming(name: str, tell: Tell) -> Tell:
-    """Tells the same, with the name of the endpoint that it is about."""
-    return lambda said: tell(said._replace(text=f"{name}: {said.text}"))
+def naming(name: str, tell: Tell) -> Tell:
+    """Tells the same, with the name of the endpoint that it is about, where there are several."""
+    return tell if not name else lambda said: tell(said._replace(text=f"{name}: {said.text}"))
 
 
 async def _made(errand: Errand, stop: asyncio.Event, progress: Callable[[Tally], None], tell: Tell) -> str | None:

@@ -17,7 +17,7 @@ from evalkit.collect.budget import Spent
 from evalkit.collect.calls import call_of
 from evalkit.collect.pace import MOST_AT_ONCE, Pace
 from evalkit.collect.runner import INTERRUPTED, Policy
-from evalkit.collect.session import Errand, looked, paces_of, sent, sent_side_by_side
+from evalkit.collect.session import Errand, Stop, looked, naming, paces_of, sent, sent_side_by_side
 from evalkit.collect.tally import Tally
 from evalkit.errors import EndpointError, RecordError
 from evalkit.experiment.endpoint import Endpoint
@@ -30,7 +30,7 @@ from evalkit.sweeping.hooks import Hooks
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import unsent
 from evalkit.sweeping.rescoring import what_it_took
-from evalkit.text.notes import Note, Tell, warning
+from evalkit.text.notes import Tell, warning
 
 if TYPE_CHECKING:
     from evalkit.collect.preflight import Checked, Preflight
@@ -52,6 +52,7 @@ class _Lane:
         not_before: when it may be called first, as it asked.
         proven: it has answered this time.
         ended: why it is asked no more this time.
+        told: whether a warning gave that already.
     """
 
     name: str
@@ -60,6 +61,7 @@ class _Lane:
     access: Access | None = None
     proven: bool = False
     ended: str | None = None
+    told: bool = False
 
 
 @dataclass
@@ -105,9 +107,7 @@ class Lanes:
     """
 
     def __init__(self, experiment: Experiment, folder: Path, options: Options, hooks: Hooks, tell: Tell) -> None:
-        self._folder, self._options, self._hooks = folder, options, hooks
-        self._warned: list[str] = []
-        self._tell = self._noted(tell)
+        self._folder, self._options, self._hooks, self._tell = folder, options, hooks, tell
         self.began, self._started = time.monotonic(), now_text()
         several = len(experiment.asked) > 1
         self._every = {name: _Lane(name, one, self.began) for one in experiment.asked for name in [endpoint_name(one) if several else ""]}
@@ -182,7 +182,7 @@ class Lanes:
 
             try:
                 found, lane.not_before = await looked(
-                    part, access, there, take, own.spent, self._policy(lane.endpoint), self._named(lane), beside=len(lanes) > 1
+                    part, access, there, take, own.spent, self._policy(lane.endpoint), naming(lane.name, self._tell), beside=len(lanes) > 1
                 )
             except EndpointError as fault:
                 faults.append(fault)
@@ -203,11 +203,9 @@ class Lanes:
             raise faults[0]
         for lane, _, _ in lanes:
             if lane.ended is not None:
+                lane.told = True
                 self._tell(warning(f"{lane.name}: {lane.ended}; its settings stay to be asked, and the others go on"))
         return out
-
-    def _named(self, lane: _Lane) -> Tell:
-        return self._tell if not lane.name else lambda said: self._tell(said._replace(text=f"{lane.name}: {said.text}"))
 
     # --- the sending
 
@@ -225,13 +223,14 @@ class Lanes:
             self.stopped = self._why()
             return ""
         try:
-            reasons = asyncio.run(self._sending(errands, writer, tally))
+            stops = asyncio.run(self._sending(errands, writer, tally))
         except BaseException as fault:
             with suppress(RecordError):  # a full disk takes no more of this either, and the first fault is the one to tell
                 write_run(self._folder, what.experiment, sweep=self._how_it_went(tally, paces, type(fault).__name__))
             raise
         for lane, _, _ in lanes:
-            lane.proven, lane.ended = True, reasons[lane.name] or lane.ended
+            stop = stops[lane.name]
+            lane.proven, lane.ended, lane.told = True, stop.why or lane.ended, stop.told or lane.told
         self.stopped = self._why()
         write_run(self._folder, what.experiment, sweep=self._how_it_went(tally, paces, self.stopped))
         if self.stopped == INTERRUPTED:
@@ -247,23 +246,12 @@ class Lanes:
             return next(iter(ended.values()))
         return "; ".join(f"{name}: {why}" for name, why in ended.items()) or None
 
-    def _noted(self, tell: Tell) -> Tell:
-        """Tells the same, and keeps of which endpoints it was told why they are asked no more."""
-
-        def told(one: Note) -> None:
-            if one.level == "warning":
-                self._warned.append(one.text)
-            tell(one)
-
-        return told
-
     def words_of_stop(self) -> str | None:
         """`stopped` in words for people, without the reasons that a warning gave already."""
-        ended = {lane.name: lane.ended for lane in self._every.values() if lane.ended is not None}
-        known = {name for name, why in ended.items() if any(one.startswith(f"{name}: {why}") for one in self._warned)}
-        if not known or self.stopped == INTERRUPTED:
+        ended = [lane for lane in self._every.values() if lane.ended is not None]
+        if not any(lane.told for lane in ended) or self.stopped == INTERRUPTED:
             return self.stopped
-        return "; ".join(f"{name}: {'asked no more; its warning says why' if name in known else why}" for name, why in ended.items())
+        return "; ".join(f"{lane.name}: {'asked no more; its warning says why' if lane.told else lane.ended}" for lane in ended)
 
     def _paces(self, lane: _Lane, access: Access, part: Plan) -> list[Pace]:
         fixed = self._fixed(lane.endpoint)
@@ -294,16 +282,16 @@ class Lanes:
         )
         return errand, requests
 
-    async def _sending(self, errands: Sequence[tuple[Errand, Iterator[Request]]], writer: RecordWriter, tally: Tally) -> dict[str, str | None]:
-        """The sending, by this process or by workers; by name the reason why it stopped."""
+    async def _sending(self, errands: Sequence[tuple[Errand, Iterator[Request]]], writer: RecordWriter, tally: Tally) -> dict[str, Stop]:
+        """The sending, by this process or by workers; by name whether and why it stopped."""
         sync, progress, tell, heeded = writer.sync, self._hooks.progress, self._tell, self._hooks.interruption
         if tally.parts:
             several = [errand for errand, _ in errands]
             return await sent_side_by_side(several, tally, sync=sync, progress=progress, tell=tell, interruption=heeded)
         errand, requests = errands[0]
         if self._cluster is not None:
-            return {"": await self._by_workers(self._cluster, errand, requests, writer)}
-        return {"": await sent(errand, sync=sync, progress=progress, tell=tell, interruption=heeded)}
+            return {"": Stop(await self._by_workers(self._cluster, errand, requests, writer))}
+        return {"": Stop(await sent(errand, sync=sync, progress=progress, tell=tell, interruption=heeded))}
 
     def _by_workers(self, cluster: Cluster, errand: Errand, requests: Iterator[Request], writer: RecordWriter) -> Coroutine[Any, Any, str | None]:
         from evalkit.engine.sending import sent_by  # late: rarely wanted
