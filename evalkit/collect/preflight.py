@@ -289,7 +289,7 @@ def without(experiment: Experiment, rejected: Mapping[str, Sequence[Checked]]) -
         EndpointError: nothing is left, or the design cannot do without.
     """
     found = {name: [(one.parameter, one.level) for one in checked if one.parameter is not None] for name, checked in rejected.items()}
-    every = {len(found)} == {len(experiment.asked)}
+    every = len(found) == len(experiment.asked)
     by_all = [one for one in next(iter(found.values()), []) if every and all(_among(one, others) for others in found.values())]
     parameters = {
         name: tuple(level for level in levels if not _among((name, level), by_all)) or (DEFAULT,) for name, levels in experiment.parameters.items()

@@ -16,6 +16,7 @@ from evalkit.run import Run
 from evalkit.stats.conventions import FEW_PROMPTS
 from evalkit.store.mirror import name_of
 from evalkit.store.records import NOT_SENT_AGAIN
+from evalkit.summary.deciding import deciding
 from evalkit.summary.purpose import purpose
 from evalkit.summary.racing import race_of, said_of_race, said_of_replay
 from evalkit.summary.rows import rows, unmet
@@ -34,7 +35,6 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
     counts = analysis.counts
     chosen = choice.chosen if choice is not None else None
     nearest = choice.nearest if choice is not None else None
-    decisive = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints] if choice is not None else []
     calls = [] if run.sent is None else [(name, one.spent) for name, one in (run.sent.parts or {"sweep": run.sent}).items() if one.spent.requests]
     calls += [(one.name, one.spent) for one in run.beside if one.spent.requests]
     shown = next(one for one in (chosen, nearest, analysis.reference) if one is not None)
@@ -63,7 +63,7 @@ def summarise(run: Run, experiment: str = "EXPERIMENT") -> Summary:
         rows=found,
         unmet=unmet(choice, run) if choice is not None and not choice.satisfying else [],
         sure=sure(choice, analysis, found) if choice is not None else [],
-        matters=matters(analysis, decisive),
+        matters=matters(analysis, deciding(choice)),
         mind=mind(run),
         next=list(_next(run, experiment)),
         parameters=dict(choice.parameters) if choice is not None else {},
@@ -154,8 +154,7 @@ def _minded(run: Run) -> Iterator[tuple[Level, str]]:
 
 def _judges_content(choice: Choice) -> bool:
     """Whether anything that says what a good answer is had a part in the choice."""
-    deciding = [one.metric for one in choice.weights] + [one.metric for one in choice.constraints]
-    return any(name not in CATALOGUE for name in deciding)
+    return any(name not in CATALOGUE for name in deciding(choice))
 
 
 def _next(run: Run, experiment: str) -> Iterator[Next]:
