@@ -16,14 +16,12 @@ from evalkit.client.connection import Access, bearer_key, opened, secrets_of
 from evalkit.collect.answers import Answers
 from evalkit.collect.batches import SETTLES_S, Batches
 from evalkit.collect.budget import Spent
-from evalkit.collect.session import Terms
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import LOCAL, Batching
 from evalkit.experiment.experiment import Experiment
 from evalkit.plan.requests import Plan, Request
 from evalkit.run import Run
-from evalkit.scoring.executing import execute
 from evalkit.scoring.metric_set import measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store import batches
@@ -35,7 +33,7 @@ from evalkit.sweeping.hooks import Hooks, Pending
 from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, unsent
 from evalkit.sweeping.part import Part, part_of
-from evalkit.sweeping.rescoring import ask_others, sandbox_for, what_it_took
+from evalkit.sweeping.rescoring import ask_and_run, sandbox_for, terms_of, what_it_took
 from evalkit.sweeping.sweeping import begin_anew
 from evalkit.sweeping.ways import check_engine, only_endpoint
 from evalkit.text.notes import Note, note, warning
@@ -270,18 +268,6 @@ class _Batched:
     def _scored(self) -> Run:
         from evalkit.sweeping.derivation import settle  # late: while batches are under way nothing is scored
 
-        options, hooks = self.options, self.hooks
-        terms = Terms(
-            self.began,
-            options.budget,
-            options.patience_s,
-            options.retry_failed,
-            progress=hooks.progress,
-            tell=self.tell,
-            interruption=hooks.interruption,
-            secrets=self.secrets,
-        )
-        beside = ask_others(self.folder, self.plan, self.measured, terms, (self.tally.spent,))
-        if self.where is not None:
-            execute(self.folder, self.plan, self.measured.runs, terms, self.where)
-        return settle(self.folder, self.plan, self.notes, self.tally, self.measured, beside=beside, jobs=options.jobs)
+        terms = terms_of(self.options, self.hooks, self.began, self.tell, self.secrets)
+        beside, _ = ask_and_run(self.folder, self.plan, self.measured, terms, self.where, (self.tally.spent,))
+        return settle(self.folder, self.plan, self.notes, self.tally, self.measured, beside=beside, jobs=self.options.jobs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.client.connection import secrets_of
+from evalkit.client.redaction import Secrets
 from evalkit.collect.budget import Besides, Spent
 from evalkit.collect.session import Terms
 from evalkit.collect.tally import Tally
@@ -26,6 +27,8 @@ from evalkit.store.folder import load_experiment, locked, now_text, write_run
 from evalkit.store.records import RecordWriter
 from evalkit.store.segments import join_left
 from evalkit.sweeping.derivation import settle
+from evalkit.sweeping.hooks import Hooks
+from evalkit.sweeping.options import Options
 from evalkit.sweeping.racing import course_of
 from evalkit.sweeping.ways import check_engine_name
 from evalkit.text.notes import Note, Tell, nobody
@@ -82,9 +85,7 @@ def rescore(
             tell(Note("note", writer.mended))
         join_left(folder, writer, tell)
         terms = Terms(time.monotonic(), progress=progress, tell=tell, secrets=secrets_of(one for _, one in experiment.called_at()))
-        beside = ask_others(folder, plan, measured, terms)
-        if where is not None:
-            execute(folder, plan, measured.runs, terms, where)
+        beside, _ = ask_and_run(folder, plan, measured, terms, where)
         with ExitStack() as stack:
             there = None if engine is None else _there(stack, address, workers, tell)
             return settle(folder, plan, notes, None, measured, cut, beside, sizes=sizes, jobs=jobs, course=course, there=there)
@@ -104,6 +105,28 @@ def sandbox_for(measured: Measures) -> Sandbox:
     if not measured.runs:
         raise ExperimentError("run_code: nothing that is measured here runs code; add runs under checks:, with tests: under the prompts")
     return found_sandbox()
+
+
+def terms_of(options: Options, hooks: Hooks, began: float, tell: Tell, secrets: Secrets) -> Terms:
+    """What calls beside the sweep's own keep to, in a sweep that `began` then."""
+    return Terms(
+        began,
+        options.budget,
+        options.patience_s,
+        options.retry_failed,
+        progress=hooks.progress,
+        tell=tell,
+        interruption=hooks.interruption,
+        secrets=secrets,
+    )
+
+
+def ask_and_run(
+    folder: Path, plan: Plan, measured: Measures, terms: Terms, where: Sandbox | None, earlier: tuple[Spent, ...] = ()
+) -> tuple[list[Besides], int]:
+    """Ask others, then run code where a sandbox is given for it; who was asked, and how many codes were run."""
+    beside = ask_others(folder, plan, measured, terms, earlier)
+    return beside, 0 if where is None else execute(folder, plan, measured.runs, terms, where)
 
 
 def ask_others(folder: Path, plan: Plan, measured: Measures, terms: Terms, earlier: tuple[Spent, ...] = ()) -> list[Besides]:

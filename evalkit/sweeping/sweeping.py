@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.client.connection import bearer_key
 from evalkit.collect.allowance import Budget
 from evalkit.collect.budget import Besides, Spent
-from evalkit.collect.session import Terms, without_rejected
+from evalkit.collect.session import without_rejected
 from evalkit.collect.tally import Tally
 from evalkit.errors import ExperimentError
 from evalkit.experiment.endpoint import LOCAL
@@ -19,7 +19,6 @@ from evalkit.experiment.experiment import Experiment, Seeds
 from evalkit.plan.requests import Plan, Request
 from evalkit.plan.shard import Shard
 from evalkit.run import Run
-from evalkit.scoring.executing import execute
 from evalkit.scoring.metric_set import Measures, measures
 from evalkit.scoring.workers import check_jobs
 from evalkit.store.away import check_here, stored
@@ -34,7 +33,7 @@ from evalkit.sweeping.options import Options
 from evalkit.sweeping.outlook import narrowed, said_of_prompts, unsent
 from evalkit.sweeping.part import Part, part_of
 from evalkit.sweeping.racing import Racing, raced
-from evalkit.sweeping.rescoring import ask_others, sandbox_for, summed
+from evalkit.sweeping.rescoring import ask_and_run, sandbox_for, summed, terms_of
 from evalkit.sweeping.ways import check_engine
 from evalkit.text.notes import Note, Tell, note, warning
 
@@ -317,20 +316,9 @@ class _Sweep:
         return self.lanes.look(self.plan, there, tally, keep)
 
     def _ask_others(self, earlier: tuple[Spent, ...]) -> list[Besides]:
-        options, hooks = self.options, self.hooks
-        terms = Terms(
-            self.lanes.began,
-            options.budget,
-            options.patience_s,
-            options.retry_failed,
-            progress=hooks.progress,
-            tell=self.tell,
-            interruption=hooks.interruption,
-            secrets=self.lanes.secrets,
-        )
-        beside = ask_others(self.folder, self.plan, self.measured, terms, earlier)
-        if self.where is not None:
-            self.ran += execute(self.folder, self.plan, self.measured.runs, terms, self.where)
+        terms = terms_of(self.options, self.hooks, self.lanes.began, self.tell, self.lanes.secrets)
+        beside, ran = ask_and_run(self.folder, self.plan, self.measured, terms, self.where, earlier)
+        self.ran += ran
         return beside
 
 
